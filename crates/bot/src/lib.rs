@@ -1,0 +1,1 @@
+//! Synthetic participants on an independent WebRTC stack (str0m).

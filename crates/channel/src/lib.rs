@@ -1,0 +1,1 @@
+//! JSON messages between client and bridge on the bridge channel.

@@ -1,0 +1,1 @@
+//! The configuration file: format, defaults, checks, generated reference.

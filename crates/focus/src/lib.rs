@@ -1,0 +1,1 @@
+//! The conference focus: conference requests, Jingle, colibri2 client, bridge selection.

@@ -1,0 +1,1 @@
+//! UDP sockets that receive and send in bursts (recvmmsg, GRO, sendmmsg, GSO).

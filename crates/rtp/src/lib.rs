@@ -1,0 +1,1 @@
+//! RTP, RTCP, header extensions and codec descriptors: views and builders over byte slices.

@@ -1,0 +1,1 @@
+//! Virtual clock and network for deterministic simulation.

@@ -1,0 +1,1 @@
+//! Both ends of an XMPP stream: framing, features, SASL, bind, stream management.

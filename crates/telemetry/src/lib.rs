@@ -1,0 +1,1 @@
+//! Logging set-up, metric registry and redaction.

@@ -1,0 +1,1 @@
+//! XMPP server logic: sessions, routing, disco, multi-user chat and its services.

@@ -1,1 +1,4 @@
 //! Typed XMPP vocabulary over a limited XML reader and an always-explicit-xmlns writer.
+
+pub use jid::{self, BareJid, FullJid, Jid};
+pub use minidom::Element;

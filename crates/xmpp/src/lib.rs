@@ -1,1 +1,26 @@
 //! XMPP server logic: sessions, routing, disco, multi-user chat and its services.
+//!
+//! [`Server`] is pure: it takes the time, a seed and stanzas, and returns stanzas and its next deadline. The host owns
+//! connections, runs the `stream` state machines and drives one `Server` like this:
+//!
+//! 1. SASL: [`Server::credentials`] for password mechanisms, [`Server::anonymous_user`] for ANONYMOUS.
+//! 2. [`Server::bind`] for a new session, or [`Server::resume`] to take over one whose connection was lost.
+//! 3. [`Server::handle_stanza`] for each stanza, [`Server::ack`] and [`Server::ack_requested`] for stream management.
+//! 4. [`Server::detach`] when the connection is lost, [`Server::close`] when the peer ended its stream.
+//! 5. After each call, [`Server::poll_output`] until `None`, then [`Server::poll_timeout`] and, at that time,
+//!    [`Server::handle_timeout`].
+
+pub mod auth;
+mod config;
+mod outgoing;
+mod server;
+
+pub use config::{
+    Account, Config, Deployment, ExternalService, Limits, Rates, ServiceCredentials, ServiceKind,
+    Transport,
+};
+pub use outgoing::{CloseReason, Outgoing, Output};
+pub use server::{
+    AuthError, BindError, Bound, ConnectionId, Enabled, Login, Pace, ResumeError, Resumed, Server,
+    SessionId, Stats, UnknownSession, WebQuery,
+};

@@ -1,1 +1,14 @@
 //! Conferences of a media bridge: forwarding, layer choice, retransmission, speakers; colibri2 control.
+//!
+//! `media` moves packets and knows neither stanzas nor JSON; `control` (colibri2, channel messages) drives it through
+//! [`Shard`]'s plain types and turns its [`Event`]s into messages.
+
+pub mod media;
+
+pub use media::{
+    Certificate, ChannelNotice, ChannelPath, ConferenceId, ConferenceSpec, ConferenceStats,
+    ControlError, Disposition, DropReason, Egress, Encoding, EndpointId, EndpointSpec,
+    EndpointStats, EndpointUpdate, Event, FeedbackSources, HeaderExtension, LocalParameters,
+    MediaKind, PayloadType, ReceiverConstraints, RemoteParameters, Run, Shard, ShardConfig, Source,
+    SourceConstraint, SourceMapEntry, SourceName, SsrcGroup, Stats, Subscription, VideoType,
+};

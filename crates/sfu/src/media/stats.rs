@@ -1,0 +1,183 @@
+//! Counters of a shard; hosts export them.
+
+/// Why a packet went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Neither STUN, DTLS, RTP nor RTCP, or too short.
+    Malformed,
+    /// From an address no endpoint is bound to.
+    UnknownAddress,
+    /// A STUN request for no endpoint of this shard.
+    UnknownUfrag,
+    /// Media before the keys are known.
+    NoKeys,
+    /// Failed authentication, or a replay.
+    Unauthenticated,
+    /// An SSRC that was not signalled.
+    UnknownSsrc,
+    /// A payload type that was not negotiated.
+    UnknownPayloadType,
+    /// Received before.
+    Duplicate,
+    /// Too old to be of use.
+    TooOld,
+    /// Silence.
+    Silence,
+    /// Muted by the focus.
+    ForceMuted,
+    /// A probe without payload.
+    Padding,
+    /// The payload header of its codec is broken.
+    BadPayload,
+    /// RTCP that does not parse.
+    BadRtcp,
+    /// The store had no room.
+    NoSlot,
+    /// A receiver's queue was full.
+    QueueFull,
+    /// Encryption failed (for example before the keys were known).
+    Protect,
+    /// Too large to forward.
+    Oversized,
+}
+
+impl DropReason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::Oversized as usize + 1;
+
+    /// All reasons with a name for metrics.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Malformed, "malformed"),
+        (Self::UnknownAddress, "unknown_address"),
+        (Self::UnknownUfrag, "unknown_ufrag"),
+        (Self::NoKeys, "no_keys"),
+        (Self::Unauthenticated, "unauthenticated"),
+        (Self::UnknownSsrc, "unknown_ssrc"),
+        (Self::UnknownPayloadType, "unknown_payload_type"),
+        (Self::Duplicate, "duplicate"),
+        (Self::TooOld, "too_old"),
+        (Self::Silence, "silence"),
+        (Self::ForceMuted, "force_muted"),
+        (Self::Padding, "padding"),
+        (Self::BadPayload, "bad_payload"),
+        (Self::BadRtcp, "bad_rtcp"),
+        (Self::NoSlot, "no_slot"),
+        (Self::QueueFull, "queue_full"),
+        (Self::Protect, "protect"),
+        (Self::Oversized, "oversized"),
+    ];
+}
+
+/// Counters of a shard, since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams received.
+    pub packets_received: u64,
+    /// Bytes received (UDP payload).
+    pub bytes_received: u64,
+    /// Datagrams sent.
+    pub packets_sent: u64,
+    /// Bytes sent (UDP payload).
+    pub bytes_sent: u64,
+    /// RTP packets forwarded (one per receiver).
+    pub packets_forwarded: u64,
+    /// Send runs, that is, system calls with GSO.
+    pub runs_sent: u64,
+    /// Packets dropped, by [`DropReason`].
+    pub dropped: [u64; DropReason::COUNT],
+    /// Packets sent again after a NACK.
+    pub retransmitted: u64,
+    /// Packets asked for by a NACK that the store no longer had.
+    pub retransmit_missed: u64,
+    /// Packets we asked senders to repeat.
+    pub nacked: u64,
+    /// Key frame requests sent to senders.
+    pub keyframe_requests: u64,
+    /// Key frame requests received from receivers.
+    pub keyframe_requests_received: u64,
+    /// Key frames replayed from the store for a receiver without a picture.
+    pub keyframe_replays: u64,
+    /// Key frames received.
+    pub keyframes_received: u64,
+    /// Conferences created.
+    pub conferences_created: u64,
+    /// Conferences ended.
+    pub conferences_completed: u64,
+    /// Seconds of ended conferences.
+    pub conference_seconds: u64,
+    /// Endpoints created.
+    pub endpoints_created: u64,
+    /// Visitors created.
+    pub visitors_created: u64,
+    /// Endpoints whose ICE succeeded.
+    pub ice_succeeded: u64,
+    /// Endpoints whose ICE or DTLS failed.
+    pub transport_failed: u64,
+    /// Bridge-channel messages received on data channels.
+    pub channel_messages_received: u64,
+    /// Bridge-channel messages sent on data channels.
+    pub channel_messages_sent: u64,
+    /// Changes of the dominant speaker.
+    pub dominant_speaker_changes: u64,
+    /// Endpoints that fell silent.
+    pub endpoints_disconnected: u64,
+    /// Endpoints that came back.
+    pub endpoints_reconnected: u64,
+}
+
+impl Stats {
+    /// Packets dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn drop(&mut self, reason: DropReason) {
+        if let Some(count) = self.dropped.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// The state of a conference now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConferenceStats {
+    /// Endpoints, visitors included.
+    pub endpoints: usize,
+    /// Visitors.
+    pub visitors: usize,
+    /// Endpoints sending audio.
+    pub sending_audio: usize,
+    /// Endpoints sending video.
+    pub sending_video: usize,
+    /// Endpoints from which nothing is heard.
+    pub inactive: usize,
+    /// Bits per second received, over the last second.
+    pub bitrate_received: u64,
+    /// Bits per second sent, over the last second.
+    pub bitrate_sent: u64,
+    /// Packets per second received, over the last second.
+    pub packet_rate_received: u64,
+    /// Packets per second sent, over the last second.
+    pub packet_rate_sent: u64,
+}
+
+/// The state of an endpoint now, for debugging.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointStats {
+    /// Packets received.
+    pub packets_received: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+    /// Round-trip time in microseconds, if measured.
+    pub rtt_us: Option<u64>,
+    /// Whether ICE and DTLS are up.
+    pub connected: bool,
+    /// Whether something is heard from it.
+    pub active: bool,
+}

@@ -40,7 +40,10 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Human }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Human,
+        }
     }
 }
 
@@ -69,7 +72,9 @@ impl std::error::Error for LogInitError {}
 /// # Errors
 /// [`LogInitError::Filter`] when it does not parse.
 pub fn check_filter(filter: &str) -> Result<(), LogInitError> {
-    EnvFilter::try_new(filter).map(drop).map_err(|error| LogInitError::Filter(error.to_string()))
+    EnvFilter::try_new(filter)
+        .map(drop)
+        .map_err(|error| LogInitError::Filter(error.to_string()))
 }
 
 /// Installs the process-wide subscriber.
@@ -77,7 +82,8 @@ pub fn check_filter(filter: &str) -> Result<(), LogInitError> {
 /// # Errors
 /// [`LogInitError`] when the filter does not parse or a subscriber is installed already.
 pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| LogInitError::Filter(error.to_string()))?;
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|error| LogInitError::Filter(error.to_string()))?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Human => registry
@@ -88,7 +94,12 @@ pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
             )
             .try_init(),
         LogFormat::Json => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init(),
     }
     .map_err(|_already| LogInitError::AlreadySet)
@@ -101,6 +112,9 @@ mod tests {
     #[test]
     fn filters() {
         assert_eq!(check_filter("info,focus=debug"), Ok(()));
-        assert!(matches!(check_filter("focus=loud"), Err(LogInitError::Filter(_))));
+        assert!(matches!(
+            check_filter("focus=loud"),
+            Err(LogInitError::Filter(_))
+        ));
     }
 }

@@ -31,7 +31,8 @@ impl Metrics {
     }
 
     /// The content type of [`Metrics::encode`].
-    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,7 +61,9 @@ mod tests {
     fn a_registered_counter_is_encoded_with_prefix() {
         let metrics = Metrics::new();
         let joins = Counter::<u64>::default();
-        metrics.clone().register(|r| r.register("joins", "Joins accepted", joins.clone()));
+        metrics
+            .clone()
+            .register(|r| r.register("joins", "Joins accepted", joins.clone()));
         joins.inc();
         let text = metrics.encode();
         assert!(text.contains("pontoon_joins_total 1\n"), "{text}");

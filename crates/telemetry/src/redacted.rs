@@ -52,7 +52,10 @@ mod tests {
     #[test]
     fn formatting_hides_the_value() {
         let secret = Redacted::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(secret)), "[redacted] [redacted] Some([redacted])");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(secret)),
+            "[redacted] [redacted] Some([redacted])"
+        );
         assert_eq!(*secret.expose(), "hunter2");
     }
 }

@@ -1,1 +1,17 @@
 //! The conference focus: conference requests, Jingle, colibri2 client, bridge selection.
+//!
+//! [`Focus`] is a plain XMPP client without input and output: the host logs it in, hands it the stanzas that
+//! arrive and sends those it yields. Time is an argument and randomness grows from one seed, so that a run can be
+//! repeated exactly.
+
+pub mod config;
+mod event;
+mod focus;
+pub mod offer;
+
+pub use config::{BridgeConfig, FocusConfig};
+pub use event::{Event, FocusStats};
+pub use focus::{Focus, RequestError, RequestId};
+pub use stanza::jitsi::conference::{
+    ConferenceRequest, ConferenceRequestError, ConferenceResponse,
+};

@@ -2,3 +2,6 @@
 
 pub use jid::{self, BareJid, FullJid, Jid};
 pub use minidom::Element;
+
+pub mod build;
+pub mod jitsi;

@@ -1,0 +1,121 @@
+//! Settings of the focus; times are durations, sizes are counts.
+use std::time::Duration;
+
+use stanza::BareJid;
+
+use crate::offer::Codecs;
+
+/// What a [`crate::Focus`] needs to know about its deployment.
+#[derive(Debug, Clone)]
+pub struct FocusConfig {
+    /// Main domain: target of the component discovery.
+    pub domain: String,
+    /// Host of the rooms; conference requests for rooms elsewhere are refused.
+    pub muc_domain: String,
+    /// Further hosts whose rooms are served (breakout rooms).
+    pub extra_muc_domains: Vec<String>,
+    /// The proxy in front of the focus (`focus.<domain>`), whose requests carry the real sender in the resource.
+    pub proxy_domain: String,
+    /// Room of the bridges.
+    pub brewery: BareJid,
+    /// Domains whose members may call themselves recorders, gateways or transcribers.
+    pub trusted_domains: Vec<String>,
+    /// Members (the focus not counted) from which sessions are made.
+    pub min_participants: usize,
+    /// A conference that nobody joins ends after this time.
+    pub initial_timeout: Duration,
+    /// The session of the last participant ends after this time.
+    pub single_participant_timeout: Duration,
+    /// The first member becomes owner.
+    pub auto_owner: bool,
+    /// Clients may ask the bridge for new ICE credentials inside their session.
+    pub ice_restart: bool,
+    /// Sources one participant may have.
+    pub max_ssrcs_per_user: usize,
+    /// Unmuted microphones beyond which further ones are refused.
+    pub max_audio_senders: usize,
+    /// Unmuted cameras beyond which further ones are refused.
+    pub max_video_senders: usize,
+    /// Receivers without SSRC rewriting learn only the first layer of a simulcast source.
+    pub strip_simulcast: bool,
+    /// Conferences kept at the same time; a request for one more is refused.
+    pub max_conferences: usize,
+    /// Members of one room that get a session.
+    pub max_participants: usize,
+    /// What the offers hold.
+    pub codecs: Codecs,
+    /// How bridges are watched and chosen.
+    pub bridges: BridgeConfig,
+    /// Time given to a client or to the server for an answer.
+    pub reply_timeout: Duration,
+}
+
+/// How bridges are watched and chosen.
+#[derive(Debug, Clone)]
+pub struct BridgeConfig {
+    /// Time between two health checks of one bridge.
+    pub health_interval: Duration,
+    /// A health check without an answer counts as failed after this time.
+    pub health_timeout: Duration,
+    /// An unanswered allocation or update counts against the bridge after this time.
+    pub reply_timeout: Duration,
+    /// A bridge that failed is not chosen again for this time.
+    pub failure_hold: Duration,
+    /// Stress of one participant, where the bridge reports none.
+    pub participant_stress: f64,
+    /// Time after which a promised participant is expected to be part of the reported stress.
+    pub rampup: Duration,
+    /// Stress at and above which a bridge counts as overloaded.
+    pub stress_threshold: f64,
+    /// Region preferred for participants that name none.
+    pub local_region: Option<String>,
+    /// Bridges remembered; further brewery occupants are ignored.
+    pub max_bridges: usize,
+}
+
+impl Default for BridgeConfig {
+    fn default() -> Self {
+        Self {
+            health_interval: Duration::from_secs(1),
+            health_timeout: Duration::from_millis(1500),
+            reply_timeout: Duration::from_secs(2),
+            failure_hold: Duration::from_secs(10),
+            participant_stress: 0.01,
+            rampup: Duration::from_secs(20),
+            stress_threshold: 0.8,
+            local_region: None,
+            max_bridges: 1000,
+        }
+    }
+}
+
+impl FocusConfig {
+    /// The usual host names below `domain`: `conference.`, `focus.`, `internal.auth.`.
+    ///
+    /// # Errors
+    /// If `domain` is not a valid host name.
+    pub fn for_domain(domain: &str) -> Result<Self, stanza::jid::Error> {
+        Ok(Self {
+            domain: domain.to_owned(),
+            muc_domain: format!("conference.{domain}"),
+            extra_muc_domains: vec![format!("breakout.{domain}")],
+            proxy_domain: format!("focus.{domain}"),
+            brewery: BareJid::new(&format!("jvbbrewery@internal.auth.{domain}"))?,
+            trusted_domains: Vec::new(),
+            min_participants: 2,
+            initial_timeout: Duration::from_secs(15),
+            single_participant_timeout: Duration::from_secs(20),
+            auto_owner: true,
+            ice_restart: true,
+            max_ssrcs_per_user: 20,
+            max_audio_senders: 999_999,
+            max_video_senders: 999_999,
+            strip_simulcast: true,
+            max_conferences: 10_000,
+            max_participants: 1_000,
+            codecs: Codecs::default(),
+            bridges: BridgeConfig::default(),
+            reply_timeout: Duration::from_secs(15),
+        })
+    }
+}

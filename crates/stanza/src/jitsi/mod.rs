@@ -1,0 +1,2 @@
+//! Jitsi's extensions as typed payloads.
+pub mod conference;

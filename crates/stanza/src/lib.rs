@@ -4,4 +4,6 @@ pub use jid::{self, BareJid, FullJid, Jid};
 pub use minidom::Element;
 
 pub mod build;
+pub mod colibri2;
 pub mod jitsi;
+pub mod media;

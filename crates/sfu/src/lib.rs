@@ -3,6 +3,7 @@
 //! `media` moves packets and knows neither stanzas nor JSON; `control` (colibri2, channel messages) drives it through
 //! [`Shard`]'s plain types and turns its [`Event`]s into messages.
 
+pub mod control;
 pub mod media;
 
 pub use media::{

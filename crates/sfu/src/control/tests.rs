@@ -1,0 +1,1 @@
+//! Requests and messages against a whole shard.

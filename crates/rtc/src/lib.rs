@@ -1,1 +1,15 @@
 //! One peer's transport: ICE, DTLS, SRTP and SCTP; the only crate that names a WebRTC library.
+//!
+//! [`Transport`] sees STUN and DTLS only. RTP and RTCP go through [`srtp::Inbound`] and [`srtp::Outbound`], which it
+//! hands out once DTLS is done: no packet of media passes its state machine.
+
+mod certificate;
+mod demux;
+mod params;
+pub mod srtp;
+mod transport;
+
+pub use certificate::{Certificate, CertificateError, Fingerprint};
+pub use demux::{PacketKind, demux, stun_username};
+pub use params::{Candidate, CandidateKind, LocalParameters, RemoteParameters, Setup};
+pub use transport::{Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig, TransportStats};

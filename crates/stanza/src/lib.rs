@@ -24,6 +24,7 @@ pub mod disco;
 pub mod error;
 mod ext;
 pub mod iq;
+pub mod jingle;
 pub mod jitsi;
 pub mod media;
 pub mod muc;

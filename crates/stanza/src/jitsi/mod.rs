@@ -1,3 +1,7 @@
 //! Jitsi's extensions as typed payloads.
 pub mod bridge_stats;
+pub mod compact;
 pub mod conference;
+pub mod moderation;
+pub mod mute;
+pub mod presence;

@@ -1,0 +1,48 @@
+//! What a signalling node needs to know.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use telemetry::Metrics;
+
+use crate::StartError;
+
+/// Settings of a [`Node`](crate::Node).
+pub struct SignallingConfig {
+    /// The XMPP server: names, accounts, limits.
+    pub xmpp: xmpp::Config,
+    /// The focus to run in this process; `None` when it is a role of its own.
+    pub focus: Option<focus::FocusConfig>,
+    /// XMPP over TCP, for bridges and other services elsewhere; `None` closes the door.
+    pub tcp: Option<TcpConfig>,
+    /// Connections at one time, those without a login included.
+    pub max_connections: usize,
+    /// Where counters go.
+    pub metrics: Metrics,
+}
+
+impl SignallingConfig {
+    /// Settings for `domain` with a focus and no TCP listener.
+    ///
+    /// # Errors
+    /// When `domain` is no host name.
+    pub fn new(domain: &str, cluster_secret: &[u8], metrics: Metrics) -> Result<Self, StartError> {
+        let focus = focus::FocusConfig::for_domain(domain)
+            .map_err(|_| StartError::Domain(domain.to_owned()))?;
+        Ok(Self {
+            xmpp: xmpp::Config::new(domain, cluster_secret),
+            focus: Some(focus),
+            tcp: None,
+            max_connections: 20_000,
+            metrics,
+        })
+    }
+}
+
+/// XMPP over TCP (RFC 6120) with STARTTLS, which is required of every peer.
+pub struct TcpConfig {
+    /// Addresses to listen on; port 5222 as a rule.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key. Bridges are told the digest of this certificate.
+    pub tls: Arc<rustls::ServerConfig>,
+}

@@ -1,0 +1,110 @@
+// Several hosts on one machine: network namespaces on one switch, each behind its own firewall.
+//
+// Needs root, iproute2 and nftables. Every namespace has one interface `eth0` in 10.73.0.0/24 and no other way out.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const run = (command, args, input) =>
+    execFileSync(command, args, { encoding: 'utf8', input, stdio: [ 'pipe', 'pipe', 'pipe' ] });
+
+/** One host: a namespace, its address, its firewall and the processes started in it. */
+class Host {
+    constructor(prefix, name, address) {
+        this.name = name;
+        this.address = address;
+        this.namespace = `${prefix}-${name}`;
+        this.processes = new Set();
+    }
+
+    /** The command and arguments that run `command` inside this host. */
+    wrap(command, args = []) {
+        return [ 'ip', [ 'netns', 'exec', this.namespace, command, ...args ] ];
+    }
+
+    /** Runs a command to its end and returns what it printed. */
+    exec(command, args = []) {
+        return run(...this.wrap(command, args));
+    }
+
+    /** Starts a process that lives until `stop` of its world, or until it is killed. */
+    spawn(command, args = [], options = {}) {
+        const child = spawn(...this.wrap(command, args), options);
+
+        this.processes.add(child);
+        child.once('exit', () => this.processes.delete(child));
+
+        return child;
+    }
+
+    /** An executable file that starts `command` in this host, for tools that take a path. */
+    wrapper(command) {
+        const file = join(mkdtempSync(join(tmpdir(), 'pontoon-host-')), 'run');
+
+        writeFileSync(file, `#!/bin/sh\nexec ip netns exec ${this.namespace} ${command} "$@"\n`);
+        chmodSync(file, 0o755);
+
+        return file;
+    }
+
+    /** Lets in only what `rules` accept (nft rule bodies of the input chain), besides replies and loopback. */
+    firewall(rules) {
+        const accepted = rules.map(rule => `        ${rule} counter accept`).join('\n');
+
+        run(...this.wrap('nft', [ '-f', '-' ]), `table inet guard {
+    chain input {
+        type filter hook input priority 0; policy drop;
+        iif lo accept
+        ct state established,related accept
+        meta l4proto { icmp, ipv6-icmp } accept
+${accepted}
+        counter
+    }
+}
+`);
+    }
+}
+
+/** Makes the hosts named and the switch between them. */
+export function createHosts(names) {
+    const prefix = `pt${process.pid}`;
+    const switchNamespace = `${prefix}-switch`;
+    const hosts = {};
+
+    run('ip', [ 'netns', 'add', switchNamespace ]);
+    const inSwitch = (...args) => run('ip', [ '-n', switchNamespace, ...args ]);
+
+    inSwitch('link', 'add', 'br0', 'type', 'bridge');
+    inSwitch('link', 'set', 'br0', 'up');
+
+    names.forEach((name, index) => {
+        const host = new Host(prefix, name, `10.73.0.${index + 1}`);
+        const port = `port${index}`;
+
+        run('ip', [ 'netns', 'add', host.namespace ]);
+        run('ip', [ '-n', switchNamespace, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.namespace ]);
+        inSwitch('link', 'set', port, 'master', 'br0', 'up');
+        const inHost = (...args) => run('ip', [ '-n', host.namespace, ...args ]);
+
+        inHost('link', 'set', 'lo', 'up');
+        inHost('address', 'add', `${host.address}/24`, 'dev', 'eth0');
+        inHost('link', 'set', 'eth0', 'up');
+        inHost('route', 'add', 'default', 'via', '10.73.0.254', 'dev', 'eth0', 'onlink');
+        hosts[name] = host;
+    });
+
+    return {
+        hosts,
+        stop() {
+            for (const host of Object.values(hosts)) {
+                for (const child of host.processes) {
+                    child.kill('SIGKILL');
+                }
+                run('ip', [ 'netns', 'delete', host.namespace ]);
+            }
+            run('ip', [ 'netns', 'delete', switchNamespace ]);
+        }
+    };
+}

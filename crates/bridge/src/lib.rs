@@ -1,1 +1,19 @@
 //! The media node: a thread and a socket for each shard, the XMPP link, colibri-ws.
+//!
+//! [`Bridge::start`] binds the UDP ports, starts one thread for each shard of the media plane and attaches to every
+//! signalling node. The packet path lives in those threads alone; requests reach them through bounded queues.
+
+mod attachment;
+mod config;
+mod hub;
+mod load;
+mod metrics;
+mod presence;
+mod requests;
+mod rest;
+mod shard;
+mod start;
+mod web_socket;
+
+pub use config::{BridgeConfig, Mapping, NodeConfig, NodeTarget};
+pub use start::{Bridge, StartError};

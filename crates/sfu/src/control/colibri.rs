@@ -374,7 +374,7 @@ impl Controller {
         local: &LocalParameters,
         create: bool,
     ) -> Transport {
-        let mut ice = convert::local(local);
+        let mut ice = convert::local(local, !create);
         let bases = self.config.web_socket_bases.clone();
         let mut sctp = None;
         if let Some(member) = self.member(conference, id)

@@ -1,9 +1,12 @@
 //! Colibri2 and channel types to and from the plain types of the media plane.
 
+use std::net::SocketAddr;
+
 use channel::{
     AudioMapping, AudioSourcesMap, BridgeMessage, ConnectionStats, ConnectivityStatus,
     DominantSpeaker, ForwardedSources, SenderSourceConstraints, VideoMapping, VideoSourcesMap,
 };
+use rtc::{Candidate, Fingerprint};
 use stanza::colibri2::{Media, MediaSource};
 use stanza::media as wire;
 
@@ -13,6 +16,10 @@ use crate::media::{
     SsrcGroup, Subscription, VideoType,
 };
 
+/// Most candidates of a peer that are read.
+const MAX_CANDIDATES: usize = 32;
+/// Most fingerprints of a peer that are read.
+const MAX_FINGERPRINTS: usize = 8;
 /// Most source names a receiver's message is read for; the rest is ignored.
 const MAX_NAMES: usize = 4096;
 
@@ -102,20 +109,75 @@ pub(super) fn feedback_sources(own: FeedbackSources) -> Vec<MediaSource> {
     ]
 }
 
-pub(super) fn local(local: &LocalParameters) -> wire::IceTransport {
+/// Our side of a transport. `restart`: it answers a wish to restart ICE, and says which restart this is.
+pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTransport {
+    let candidates = local
+        .candidates
+        .iter()
+        .enumerate()
+        .map(|(index, c)| wire::Candidate {
+            // Opaque; unique within what the peer sees of this transport.
+            id: format!("{}{index}", local.ufrag),
+            foundation: c.foundation.clone(),
+            component: 1,
+            protocol: "udp".to_owned(),
+            priority: c.priority,
+            ip: c.addr.ip().to_string(),
+            port: c.addr.port(),
+            kind: c.kind.as_str().to_owned(),
+            related: c.related.map(|r| (r.ip().to_string(), r.port())),
+            ..wire::Candidate::default()
+        })
+        .collect();
     wire::IceTransport {
         ufrag: Some(local.ufrag.clone()),
         pwd: Some(local.pwd.clone()),
+        ice_generation: (restart && local.generation > 0)
+            .then(|| i32::try_from(local.generation).unwrap_or(i32::MAX)),
         rtcp_mux: true,
-        ..wire::IceTransport::default()
+        fingerprints: vec![wire::Fingerprint {
+            hash: local.fingerprint.hash_name().to_owned(),
+            setup: wire::Setup::from_name(local.setup.as_str()),
+            cryptex: false,
+            value: local.fingerprint.to_string(),
+        }],
+        candidates,
+        web_sockets: Vec::new(),
     }
 }
 
+/// The peer's side. What cannot be used (TCP, host names, unknown hash functions) is left out.
 pub(super) fn remote(ice: &wire::IceTransport) -> RemoteParameters {
+    let address = |ip: &str, port: u16| Some(SocketAddr::new(ip.parse().ok()?, port));
     RemoteParameters {
-        ufrag: ice.ufrag.clone().unwrap_or_default(),
-        pwd: ice.pwd.clone().unwrap_or_default(),
-        candidates: Vec::new(),
+        credentials: ice.ufrag.clone().zip(ice.pwd.clone()),
+        generation: ice.ice_generation.and_then(|g| u32::try_from(g).ok()),
+        candidates: ice
+            .candidates
+            .iter()
+            .filter(|c| c.protocol == "udp" && c.component == 1)
+            .take(MAX_CANDIDATES)
+            .filter_map(|c| {
+                Some(Candidate {
+                    kind: c.kind.parse().ok()?,
+                    addr: address(&c.ip, c.port)?,
+                    related: c.related.as_ref().and_then(|(ip, port)| address(ip, *port)),
+                    priority: c.priority,
+                    foundation: c.foundation.clone(),
+                })
+            })
+            .collect(),
+        fingerprints: ice
+            .fingerprints
+            .iter()
+            .take(MAX_FINGERPRINTS)
+            .filter_map(|f| Fingerprint::parse(&f.hash, &f.value).ok())
+            .collect(),
+        setup: ice
+            .fingerprints
+            .first()
+            .and_then(|f| f.setup)
+            .and_then(|s| s.name().parse().ok()),
     }
 }
 

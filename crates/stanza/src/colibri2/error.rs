@@ -115,6 +115,15 @@ impl ErrorAnswer {
         })
     }
 
+    /// The condition of a presence of type `error`.
+    pub fn of_presence(presence: &Element) -> Option<String> {
+        let error = presence.children().find(|c| c.name() == "error")?;
+        error
+            .children()
+            .find(|c| c.has_ns(NS_STANZAS) && c.name() != "text")
+            .map(|c| c.name().to_owned())
+    }
+
     fn error_type(&self) -> &'static str {
         match self.condition.as_str() {
             "bad-request" => "modify",

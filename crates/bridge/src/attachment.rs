@@ -1,0 +1,248 @@
+//! The attachment to one signalling node: log in, sit in the brewery, publish the state, answer requests.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "presences carry the wall clock, timers are tokio's"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use link::{Credentials, LinkConfig, LinkEvent, LinkSender, Target};
+use stanza::build::element;
+use stanza::colibri2::ErrorAnswer;
+use stanza::jitsi::bridge_stats::BridgeStats;
+use stanza::muc::{self, status};
+use stanza::{Element, iq, ns};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::{NodeConfig, NodeTarget};
+use crate::hub::Hub;
+use crate::{presence, requests};
+
+/// Changes within this time share one presence.
+const PRESENCE_SPACING: Duration = Duration::from_millis(100);
+/// Wait before the brewery is joined again after a refusal.
+const REJOIN_DELAY: Duration = Duration::from_secs(1);
+
+/// Runs one attachment until `stop` becomes true; leaves the brewery then.
+pub(crate) async fn run(
+    node: NodeConfig,
+    hub: Arc<Hub>,
+    presence_interval: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let target = match node.target.clone() {
+        NodeTarget::Memory(connector) => Target::Memory(connector),
+        NodeTarget::Tcp { host, port, verify } => Target::Tcp { host, port, verify },
+    };
+    let credentials = Credentials::Password {
+        user: node.user.clone(),
+        password: node.password.expose().clone(),
+    };
+    let mut config = LinkConfig::new(target, &format!("auth.{}", node.domain), credentials);
+    config.resource = Some(hub.server_id.clone());
+    let (sender, events) = link::spawn(config);
+    let mut attachment = Attachment {
+        brewery: node.brewery(),
+        changes: hub.changes(),
+        hub,
+        sender,
+        events,
+        presence_interval,
+        online: false,
+        joined: false,
+        next_presence: None,
+        last_presence: None,
+        next_id: 0,
+    };
+    tokio::select! {
+        () = attachment.serve() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    attachment.leave();
+    attachment.sender.close().await;
+}
+
+struct Attachment {
+    brewery: String,
+    hub: Arc<Hub>,
+    changes: watch::Receiver<u64>,
+    sender: LinkSender,
+    events: mpsc::Receiver<LinkEvent>,
+    presence_interval: Duration,
+    online: bool,
+    joined: bool,
+    /// When to (re)publish the presence; `None` while offline.
+    next_presence: Option<Instant>,
+    last_presence: Option<Instant>,
+    next_id: u64,
+}
+
+impl Attachment {
+    async fn serve(&mut self) {
+        loop {
+            let due = self.next_presence;
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.handle_event(event),
+                    None => return,
+                },
+                changed = self.changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.publish_soon();
+                }
+                () = async { match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }} => self.publish(),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Online { jid, resumed } => {
+                tracing::info!(%jid, resumed, "attached to signalling node");
+                self.online = true;
+                if !resumed {
+                    self.joined = false;
+                }
+                self.next_presence = Some(Instant::now());
+            }
+            LinkEvent::Offline { reason } => {
+                tracing::warn!(reason, "signalling node lost");
+                self.online = false;
+                self.next_presence = None;
+            }
+            LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
+        }
+    }
+
+    fn handle_stanza(&mut self, stanza: &Element) {
+        match stanza.name() {
+            "iq" if iq::is_request(stanza) => {
+                let sender = self.sender.clone();
+                requests::handle(&self.hub, stanza, &self.brewery, move |answer| {
+                    if let Err(error) = sender.send(answer) {
+                        tracing::warn!(%error, "an answer was lost");
+                    }
+                });
+            }
+            "presence" => self.handle_presence(stanza),
+            _ => {}
+        }
+    }
+
+    fn handle_presence(&mut self, stanza: &Element) {
+        let own = self.occupant();
+        if stanza
+            .attr("from")
+            .is_none_or(|from| !from.eq_ignore_ascii_case(&own))
+        {
+            return;
+        }
+        match stanza.attr("type") {
+            None => {
+                let created = muc::User::of(stanza).is_some_and(|u| u.has(status::CREATED));
+                if created {
+                    self.configure_room();
+                }
+                if !self.joined {
+                    tracing::info!(room = self.brewery, "joined the brewery");
+                    self.joined = true;
+                }
+            }
+            Some("error") => {
+                let condition = ErrorAnswer::of_presence(stanza);
+                tracing::warn!(room = self.brewery, condition, "brewery refused us");
+                self.rejoin();
+            }
+            // We were put out, or the room went away.
+            Some("unavailable") => self.rejoin(),
+            Some(_) => {}
+        }
+    }
+
+    fn rejoin(&mut self) {
+        self.joined = false;
+        self.next_presence = Some(Instant::now() + REJOIN_DELAY);
+    }
+
+    fn occupant(&self) -> String {
+        format!("{}/{}", self.brewery, self.hub.server_id)
+    }
+
+    /// A new room is locked until its owner has configured it.
+    fn configure_room(&mut self) {
+        self.next_id += 1;
+        let field = |var: &str, value: &str| {
+            element("field", ns::DATA)
+                .attr("var", var)
+                .child(element("value", ns::DATA).text(value).done())
+                .done()
+        };
+        let form = element("x", ns::DATA)
+            .attr("type", "submit")
+            .child(field("FORM_TYPE", muc::NS_ROOM_CONFIG))
+            .child(field("muc#roomconfig_whois", "anyone"))
+            .done();
+        let query = element("query", muc::NS_OWNER).child(form).done();
+        let id = format!("configure-{}", self.next_id);
+        let _ = self.sender.send(iq::set(&self.brewery, &id, query));
+    }
+
+    fn publish_soon(&mut self) {
+        if !self.online {
+            return;
+        }
+        let earliest = match self.last_presence {
+            Some(last) => last + PRESENCE_SPACING,
+            None => Instant::now(),
+        };
+        let due = self.next_presence.map_or(earliest, |due| due.min(earliest));
+        self.next_presence = Some(due);
+    }
+
+    fn publish(&mut self) {
+        let now = Instant::now();
+        self.last_presence = Some(now);
+        self.next_presence = Some(now + self.presence_interval);
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let stats = presence::extension(&self.hub, wall);
+        let presence = self.presence(&stats);
+        if let Err(error) = self.sender.send(presence) {
+            tracing::warn!(%error, "a presence was lost");
+        }
+    }
+
+    fn presence(&self, stats: &BridgeStats) -> Element {
+        let presence = element("presence", ns::CLIENT).attr("to", self.occupant());
+        // Without this element a presence is an update of an occupant, with it a request to join.
+        let presence = if self.joined {
+            presence
+        } else {
+            presence.child(element("x", muc::NS).done())
+        };
+        presence.child(Element::from(stats)).done()
+    }
+
+    fn leave(&self) {
+        if self.online {
+            let presence = element("presence", ns::CLIENT)
+                .attr("to", self.occupant())
+                .attr("type", "unavailable")
+                .done();
+            let _ = self.sender.send(presence);
+        }
+        tracing::debug!(
+            drain = self.hub.drain.load(Ordering::SeqCst),
+            "left the brewery"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! What a bridge needs to know.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use link::{MemoryConnector, TlsVerify};
+use telemetry::{Metrics, Redacted};
+
+/// Settings of a [`crate::Bridge`].
+#[derive(Debug, Clone)]
+pub struct BridgeConfig {
+    /// Unique among the bridges of a deployment: nickname in the brewery, part of WebSocket URLs.
+    pub server_id: String,
+    /// Where the bridge is, for a focus that prefers near bridges.
+    pub region: Option<String>,
+    /// Version to publish; all bridges that share a conference publish the same.
+    pub version: String,
+    /// UDP addresses for media. The unspecified address of a family means all its addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Public addresses in front of local ones (static NAT).
+    pub mappings: Vec<Mapping>,
+    /// Advertise private addresses to every endpoint.
+    pub private_addresses: bool,
+    /// Number of shards, each a thread; 0 means one less than there are cores, at least one.
+    pub shards: usize,
+    /// Bases of bridge-channel WebSocket URLs, `wss://<host>/colibri-ws/<server-id>`; empty offers none.
+    pub web_socket_bases: Vec<String>,
+    /// Signalling nodes to serve.
+    pub nodes: Vec<NodeConfig>,
+    /// Time between presences while nothing changes.
+    pub presence_interval: Duration,
+    /// How long a shutdown waits for conferences to be moved away.
+    pub shutdown_grace: Duration,
+    /// Where counters go.
+    pub metrics: Metrics,
+    /// Directory of the kernel's process information, for the load of the machine.
+    pub proc_dir: PathBuf,
+}
+
+/// A public address in front of a local one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// What peers send to. Port 0 means the port of the local address.
+    pub public: SocketAddr,
+    /// The local address behind it; `None` means every one of the same family.
+    pub local: Option<IpAddr>,
+}
+
+impl BridgeConfig {
+    /// The defaults: port 10000 of every address.
+    pub fn new(server_id: impl Into<String>, metrics: Metrics) -> Self {
+        Self {
+            server_id: server_id.into(),
+            region: None,
+            version: concat!("pontoon-", env!("CARGO_PKG_VERSION")).to_owned(),
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 10_000))],
+            mappings: Vec::new(),
+            private_addresses: true,
+            shards: 0,
+            web_socket_bases: Vec::new(),
+            nodes: Vec::new(),
+            presence_interval: Duration::from_secs(5),
+            shutdown_grace: Duration::from_secs(3),
+            metrics,
+            proc_dir: PathBuf::from("/proc"),
+        }
+    }
+}
+
+/// A signalling node to attach to.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// How to reach it.
+    pub target: NodeTarget,
+    /// The XMPP domain of the deployment, for example `meet.example.com`.
+    pub domain: String,
+    /// Account on `auth.<domain>`.
+    pub user: String,
+    /// Its password.
+    pub password: Redacted<String>,
+    /// The brewery room; by default `jvbbrewery@internal.auth.<domain>`.
+    pub brewery: Option<String>,
+}
+
+/// How to reach a signalling node.
+#[derive(Debug, Clone)]
+pub enum NodeTarget {
+    /// In this process.
+    Memory(MemoryConnector),
+    /// Over TCP with STARTTLS.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port, normally 5222.
+        port: u16,
+        /// How the node proves who it is.
+        verify: TlsVerify,
+    },
+}
+
+impl NodeConfig {
+    /// The bridge account of a deployment.
+    pub fn new(target: NodeTarget, domain: impl Into<String>, password: String) -> Self {
+        Self {
+            target,
+            domain: domain.into(),
+            user: "jvb".to_owned(),
+            password: Redacted::new(password),
+            brewery: None,
+        }
+    }
+
+    pub(crate) fn brewery(&self) -> String {
+        self.brewery
+            .clone()
+            .unwrap_or_else(|| format!("jvbbrewery@internal.auth.{}", self.domain))
+    }
+}

@@ -1,0 +1,202 @@
+//! The bridge's figures for `/metrics`, taken from the shards' snapshots when the page is asked for.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use sfu::DropReason;
+use telemetry::Metrics;
+use telemetry::prometheus_client::collector::Collector;
+use telemetry::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use telemetry::prometheus_client::metrics::counter::ConstCounter;
+use telemetry::prometheus_client::metrics::family::Family;
+use telemetry::prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+
+use crate::hub::Hub;
+use crate::presence::Totals;
+
+/// Registers the figures of a bridge.
+pub(crate) fn register(metrics: &Metrics, hub: &Arc<Hub>) {
+    let collector = BridgeCollector(Arc::downgrade(hub));
+    metrics.register(|r| r.register_collector(Box::new(collector)));
+}
+
+struct BridgeCollector(Weak<Hub>);
+
+impl fmt::Debug for BridgeCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BridgeCollector")
+    }
+}
+
+impl Collector for BridgeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(hub) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let t = Totals::of(&hub.snapshots());
+        let s = &t.stats;
+        let gauges: [(&str, &str, f64); 10] = [
+            ("conferences", "Conferences", t.conferences as f64),
+            (
+                "endpoints",
+                "Endpoints, visitors included",
+                t.endpoints as f64,
+            ),
+            (
+                "largest_conference",
+                "Endpoints of the largest conference",
+                t.largest as f64,
+            ),
+            (
+                "endpoints_sending_audio",
+                "Endpoints that send audio",
+                t.sending_audio as f64,
+            ),
+            (
+                "endpoints_sending_video",
+                "Endpoints that send video",
+                t.sending_video as f64,
+            ),
+            (
+                "incoming_bitrate",
+                "Media received, bit/s",
+                t.bitrate_received as f64,
+            ),
+            (
+                "outgoing_bitrate",
+                "Media sent, bit/s",
+                t.bitrate_sent as f64,
+            ),
+            (
+                "incoming_packet_rate",
+                "Packets received per second",
+                t.packet_rate_received as f64,
+            ),
+            (
+                "outgoing_packet_rate",
+                "Packets sent per second",
+                t.packet_rate_sent as f64,
+            ),
+            ("stress", "Load; 1 is full", hub.stress()),
+        ];
+        for (name, help, value) in gauges {
+            one(&mut encoder, name, help, &ConstGauge::new(value))?;
+        }
+        let counters: [(&str, &str, u64); 24] = [
+            ("packets_received", "Datagrams received", s.packets_received),
+            ("bytes_received", "Bytes received", s.bytes_received),
+            ("packets_sent", "Datagrams sent", s.packets_sent),
+            ("bytes_sent", "Bytes sent", s.bytes_sent),
+            (
+                "packets_forwarded",
+                "RTP packets forwarded, one for each receiver",
+                s.packets_forwarded,
+            ),
+            (
+                "send_messages",
+                "Messages handed to the kernel",
+                t.udp_send_messages,
+            ),
+            (
+                "send_dropped",
+                "Datagrams the kernel did not take",
+                t.udp_send_dropped,
+            ),
+            (
+                "packets_retransmitted",
+                "Packets sent again after a NACK",
+                s.retransmitted,
+            ),
+            ("packets_nacked", "Packets asked for again", s.nacked),
+            (
+                "keyframe_requests",
+                "Key frames asked for",
+                s.keyframe_requests,
+            ),
+            (
+                "keyframe_replays",
+                "Key frames replayed from the store",
+                s.keyframe_replays,
+            ),
+            (
+                "keyframes_received",
+                "Key frames received",
+                s.keyframes_received,
+            ),
+            (
+                "conferences_created",
+                "Conferences created",
+                s.conferences_created,
+            ),
+            (
+                "endpoints_created",
+                "Endpoints created",
+                s.endpoints_created,
+            ),
+            ("ice_succeeded", "Transports established", s.ice_succeeded),
+            ("transports_failed", "Transports failed", s.transport_failed),
+            (
+                "dominant_speaker_changes",
+                "Changes of the dominant speaker",
+                s.dominant_speaker_changes,
+            ),
+            ("colibri_requests", "Colibri2 requests", t.requests),
+            (
+                "colibri_errors",
+                "Colibri2 requests refused",
+                t.request_errors,
+            ),
+            (
+                "channel_invalid",
+                "Bridge-channel messages that are no acceptable JSON",
+                t.channel_invalid,
+            ),
+            (
+                "channel_unknown",
+                "Bridge-channel messages of an unknown class",
+                t.channel_unknown,
+            ),
+            (
+                "channel_limited",
+                "Bridge-channel messages beyond their sender's rate",
+                t.channel_limited,
+            ),
+            (
+                "packets_handed_over",
+                "Datagrams handed to another shard",
+                t.handed_over,
+            ),
+            (
+                "shard_panics",
+                "Defects that ended the conferences of a shard",
+                t.panics,
+            ),
+        ];
+        for (name, help, value) in counters {
+            one(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        let dropped = Family::<Vec<(String, String)>, Gauge>::default();
+        for (reason, name) in DropReason::ALL {
+            let labels = vec![("reason".to_owned(), name.to_owned())];
+            let count = i64::try_from(s.dropped(reason)).unwrap_or(i64::MAX);
+            dropped.get_or_create(&labels).set(count);
+        }
+        one(
+            &mut encoder,
+            "packets_dropped",
+            "Packets that went no further",
+            &dropped,
+        )
+    }
+}
+
+fn one(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    let name = format!("bridge_{name}");
+    let encoder = encoder.encode_descriptor(&name, help, None, metric.metric_type())?;
+    metric.encode(encoder)
+}

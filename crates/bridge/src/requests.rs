@@ -1,0 +1,132 @@
+//! IQ requests to a bridge, from occupants of the brewery only.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use stanza::build::element;
+use stanza::colibri2::{ConferenceModify, ErrorAnswer, NS_COLIBRI2};
+use stanza::disco::Info;
+use stanza::{Element, iq, ns};
+
+use crate::hub::Hub;
+
+const NS_HEALTH: &str = "http://jitsi.org/protocol/healthcheck";
+
+/// Features a bridge tells about itself.
+pub(crate) const FEATURES: [&str; 5] = [
+    NS_HEALTH,
+    "urn:xmpp:jingle:apps:dtls:0",
+    "urn:xmpp:jingle:transports:ice-udp:1",
+    ns::VERSION,
+    ns::PING,
+];
+
+/// What a bridge tells about itself.
+pub(crate) fn disco_info() -> Info {
+    Info::default()
+        .identity("component", "bridge", Some("Pontoon bridge"))
+        .features(FEATURES)
+}
+
+/// Answers a request, at once or, for colibri2, when its conference's shard has done it.
+///
+/// `brewery` is the bare address of the room whose occupants are trusted.
+pub(crate) fn handle(
+    hub: &Arc<Hub>,
+    request: &Element,
+    brewery: &str,
+    send: impl Fn(Element) + Send + 'static,
+) {
+    let Some(payload) = request.children().next() else {
+        send(refuse(request, "bad-request", "No payload"));
+        return;
+    };
+    let bare = request
+        .attr("from")
+        .and_then(|from| from.split('/').next())
+        .unwrap_or_default();
+    let trusted = bare.eq_ignore_ascii_case(brewery);
+    match (payload.name(), payload.ns().as_str()) {
+        // The server itself may ping and ask who we are.
+        ("ping", ns::PING) => send(iq::result_to(request, None)),
+        ("query", ns::DISCO_INFO) => {
+            let mut info = disco_info();
+            info.node = payload.attr("node").map(str::to_owned);
+            send(iq::result_to(request, Some(info.into())));
+        }
+        _ if !trusted => send(refuse(
+            request,
+            "forbidden",
+            "Requests come through the brewery",
+        )),
+        ("conference-modify", NS_COLIBRI2) => modify(hub, request, payload, send),
+        ("healthcheck", NS_HEALTH) => send(match health(hub) {
+            Ok(()) => iq::result_to(request, None),
+            Err(text) => refuse(request, "internal-server-error", text),
+        }),
+        ("query", ns::VERSION) => send(iq::result_to(request, Some(version(hub)))),
+        _ => send(refuse(request, "service-unavailable", "Not supported")),
+    }
+}
+
+fn refuse(request: &Element, condition: &str, text: &str) -> Element {
+    ErrorAnswer::plain(condition, text).reply_to(request)
+}
+
+fn version(hub: &Hub) -> Element {
+    element("query", ns::VERSION)
+        .child(element("name", ns::VERSION).text("Pontoon").done())
+        .child(element("version", ns::VERSION).text(&hub.version).done())
+        .child(element("os", ns::VERSION).text("Linux").done())
+        .done()
+}
+
+/// Whether the bridge can serve: every shard's thread has told of itself lately enough to be alive.
+pub(crate) fn health(hub: &Hub) -> Result<(), &'static str> {
+    if hub.shards.is_empty() {
+        return Err("no shard");
+    }
+    if hub.shutting_down.load(Ordering::SeqCst) {
+        return Err("shutting down");
+    }
+    Ok(())
+}
+
+fn modify(
+    hub: &Arc<Hub>,
+    request: &Element,
+    payload: &Element,
+    send: impl Fn(Element) + Send + 'static,
+) {
+    let parsed = match ConferenceModify::try_from(payload) {
+        Ok(parsed) => parsed,
+        Err(e) => {
+            send(refuse(request, "bad-request", &e.to_string()));
+            return;
+        }
+    };
+    // Only what the answer needs; the payload of a request is large.
+    let head = element("iq", ns::CLIENT)
+        .attr_opt("id", request.attr("id"))
+        .attr_opt("from", request.attr("from"))
+        .done();
+    let meeting = parsed.meeting_id.clone();
+    hub.modify(
+        parsed,
+        Box::new(move |answer| {
+            send(match answer.result {
+                Ok(modified) => iq::result_to(&head, Some(Element::from(&modified))),
+                Err(error) => {
+                    tracing::info!(
+                        meeting,
+                        condition = error.condition,
+                        reason = ?error.reason,
+                        text = error.text,
+                        "colibri2 request refused"
+                    );
+                    error.reply_to(&head)
+                }
+            });
+        }),
+    );
+}

@@ -1,0 +1,151 @@
+//! The bridge channel over WebSocket: `/colibri-ws/<server-id>/<conference>/<endpoint>?pwd=<password>`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sfu::ConferenceId;
+use sfu::control::WebSocketId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::hub::{Command, Frame, Hub};
+
+/// Frames that may wait for a client.
+const FRAMES: usize = 256;
+/// Silence after which the client is pinged.
+const PING_AFTER: Duration = Duration::from_secs(15);
+/// Silence after which the client is given up.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/colibri-ws/{server}/{conference}/{endpoint}", get(upgrade))
+        .with_state(hub)
+}
+
+async fn upgrade(
+    State(hub): State<Arc<Hub>>,
+    Path((server, conference, endpoint)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if server != hub.server_id {
+        return (StatusCode::NOT_FOUND, "server ID mismatch").into_response();
+    }
+    // Everything behind `pwd=` is the password.
+    let password = query
+        .as_deref()
+        .and_then(|q| q.strip_prefix("pwd="))
+        .unwrap_or_default();
+    let (frames, receiver) = mpsc::channel(FRAMES);
+    match open(&hub, &conference, endpoint, password, frames).await {
+        Some(open) => upgrade
+            .max_message_size(channel::MAX_MESSAGE_BYTES)
+            .max_frame_size(channel::MAX_MESSAGE_BYTES)
+            .on_upgrade(move |socket| serve(socket, open, receiver)),
+        None => {
+            hub.web_sockets_refused.fetch_add(1, Ordering::Relaxed);
+            (StatusCode::FORBIDDEN, "authentication failed").into_response()
+        }
+    }
+}
+
+/// An open channel; tells the shard when it is dropped, however that comes.
+struct Open {
+    hub: Arc<Hub>,
+    conference: ConferenceId,
+    socket: WebSocketId,
+}
+
+impl Open {
+    fn send(&self, command: Command) -> bool {
+        self.hub
+            .shard_of(self.conference)
+            .is_some_and(|shard| shard.send(command).is_ok())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.send(Command::WebSocketClosed {
+            socket: self.socket,
+        });
+    }
+}
+
+async fn open(
+    hub: &Arc<Hub>,
+    conference: &str,
+    endpoint: String,
+    password: &str,
+    frames: mpsc::Sender<Frame>,
+) -> Option<Open> {
+    let conference = ConferenceId(u64::from_str_radix(conference, 16).ok()?);
+    let (reply, answer) = oneshot::channel();
+    hub.shard_of(conference)?
+        .send(Command::OpenWebSocket {
+            conference,
+            endpoint,
+            password: password.to_owned(),
+            frames,
+            reply,
+        })
+        .ok()?;
+    let socket = answer.await.ok()?.ok()?;
+    Some(Open {
+        hub: hub.clone(),
+        conference,
+        socket,
+    })
+}
+
+async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Frame>) {
+    let mut heard = Instant::now();
+    let mut pinged = false;
+    loop {
+        let due = heard + if pinged { IDLE_LIMIT } else { PING_AFTER };
+        tokio::select! {
+            frame = frames.recv() => match frame {
+                Some(Frame::Text(text)) => {
+                    if socket.send(Message::text(text.as_ref())).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Frame::Close(code, reason)) => {
+                    let frame = CloseFrame { code, reason: reason.into() };
+                    let _ = socket.send(Message::Close(Some(frame))).await;
+                    return;
+                }
+                // The shard cut the client off.
+                None => return,
+            },
+            message = socket.recv() => {
+                heard = Instant::now();
+                pinged = false;
+                match message {
+                    Some(Ok(Message::Text(text))) => {
+                        let text = text.as_str().to_owned();
+                        if !open.send(Command::WebSocketText { socket: open.socket, text }) {
+                            tracing::debug!("a bridge-channel message was dropped");
+                        }
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(_)) => {}
+                }
+            }
+            () = sleep_until(due) => {
+                if pinged || socket.send(Message::Ping(Default::default())).await.is_err() {
+                    return;
+                }
+                pinged = true;
+            }
+        }
+    }
+}

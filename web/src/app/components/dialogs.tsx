@@ -1,0 +1,261 @@
+// Dialogs of the room. The native dialog element keeps the keyboard focus inside and closes on Escape.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { LocalMediaState } from "../../model/local-media";
+import type { Meeting, MeetingState } from "../../model/meeting";
+import { SHORTCUTS } from "../../model/shortcuts";
+import { Icon } from "../icons";
+import { DevicePickers } from "./devices";
+
+interface FrameProps {
+  readonly title: string;
+  readonly testid: string;
+  readonly onClose: () => void;
+  readonly children: ComponentChildren;
+}
+
+function Frame({ title, testid, onClose, children }: FrameProps): JSX.Element {
+  const ref = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const dialog = ref.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      class="dialog"
+      aria-label={title}
+      data-testid={testid}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      <header class="panel-head">
+        <h2>{title}</h2>
+        <button type="button" class="icon-button" aria-label="Close" onClick={onClose}>
+          <Icon name="close" size={20} />
+        </button>
+      </header>
+      {children}
+    </dialog>
+  );
+}
+
+export interface DialogsProps {
+  readonly meeting: Meeting;
+  readonly state: MeetingState;
+  readonly media: LocalMediaState;
+}
+
+export function Dialogs({ meeting, state, media }: DialogsProps): JSX.Element | null {
+  const close = (): void => meeting.openDialog("none");
+  switch (state.dialog) {
+    case "help":
+      return <HelpDialog onClose={close} />;
+    case "settings":
+      return <SettingsDialog meeting={meeting} media={media} onClose={close} />;
+    case "quality":
+      return <QualityDialog meeting={meeting} state={state} onClose={close} />;
+    case "lock":
+      return <LockDialog meeting={meeting} state={state} onClose={close} />;
+    case "password":
+      return <PasswordDialog meeting={meeting} wrong={state.passwordWrong} />;
+    case "none":
+      return null;
+  }
+}
+
+function HelpDialog({ onClose }: { onClose: () => void }): JSX.Element {
+  return (
+    <Frame title="Keyboard shortcuts" testid="help-dialog" onClose={onClose}>
+      <dl class="shortcuts">
+        {SHORTCUTS.map((s) => (
+          <div key={s.key}>
+            <dt>
+              <kbd>{s.key}</kbd>
+            </dt>
+            <dd>{s.label}</dd>
+          </div>
+        ))}
+      </dl>
+    </Frame>
+  );
+}
+
+function SettingsDialog({
+  meeting,
+  media,
+  onClose,
+}: {
+  meeting: Meeting;
+  media: LocalMediaState;
+  onClose: () => void;
+}): JSX.Element {
+  const [name, setName] = useState(meeting.options.settings.get().name);
+  return (
+    <Frame title="Devices and name" testid="settings-dialog" onClose={onClose}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          meeting.setName(name);
+          onClose();
+        }}
+      >
+        <label class="field">
+          <span>Your name</span>
+          <input
+            data-autofocus
+            data-testid="settings-name"
+            value={name}
+            maxLength={80}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <DevicePickers media={meeting.media} state={media} />
+        <button type="submit" class="button primary">
+          Done
+        </button>
+      </form>
+    </Frame>
+  );
+}
+
+const QUALITIES = [
+  { height: 180, label: "Low: saves data" },
+  { height: 360, label: "Medium" },
+  { height: 720, label: "High" },
+] as const;
+
+function QualityDialog({
+  meeting,
+  state,
+  onClose,
+}: {
+  meeting: Meeting;
+  state: MeetingState;
+  onClose: () => void;
+}): JSX.Element {
+  const chosen = QUALITIES.findLast((q) => q.height <= state.maxHeight)?.height ?? 180;
+  return (
+    <Frame title="Picture quality" testid="quality-dialog" onClose={onClose}>
+      <fieldset class="form radios">
+        <legend>Receive pictures in at most this quality</legend>
+        {QUALITIES.map((q) => (
+          <label key={q.height}>
+            <input
+              type="radio"
+              name="quality"
+              checked={q.height === chosen}
+              onChange={() => meeting.setMaxHeight(q.height)}
+            />
+            {q.label} ({q.height}p)
+          </label>
+        ))}
+      </fieldset>
+    </Frame>
+  );
+}
+
+function LockDialog({
+  meeting,
+  state,
+  onClose,
+}: {
+  meeting: Meeting;
+  state: MeetingState;
+  onClose: () => void;
+}): JSX.Element {
+  const [password, setPassword] = useState("");
+  return (
+    <Frame title="Password of this meeting" testid="lock-dialog" onClose={onClose}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (password !== "") meeting.lock(password);
+        }}
+      >
+        <p>
+          {state.locked
+            ? "Whoever wants to come in has to enter the password."
+            : "Whoever comes from now on has to enter the password. Those who are here stay."}
+        </p>
+        <label class="field">
+          <span>{state.locked ? "New password" : "Password"}</span>
+          <input
+            data-autofocus
+            data-testid="lock-password"
+            value={password}
+            autocomplete="off"
+            maxLength={100}
+            onInput={(event) => setPassword(event.currentTarget.value)}
+          />
+        </label>
+        <div class="row">
+          {state.locked && (
+            <button type="button" class="button" data-testid="unlock" onClick={() => meeting.lock("")}>
+              Remove the password
+            </button>
+          )}
+          <button type="submit" class="button primary" data-testid="lock-set" disabled={password === ""}>
+            Set password
+          </button>
+        </div>
+      </form>
+    </Frame>
+  );
+}
+
+function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }): JSX.Element {
+  const [password, setPassword] = useState("");
+  const leave = (): void => void meeting.leave();
+  return (
+    <Frame title="This meeting has a password" testid="password-dialog" onClose={leave}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (password !== "") meeting.join(meeting.options.settings.get().name, password);
+        }}
+      >
+        {wrong && (
+          <p class="field-error" role="alert">
+            That password is not right.
+          </p>
+        )}
+        <label class="field">
+          <span>Password</span>
+          <input
+            data-autofocus
+            type="password"
+            data-testid="room-password"
+            value={password}
+            onInput={(event) => setPassword(event.currentTarget.value)}
+          />
+        </label>
+        <div class="row">
+          <button type="button" class="button" onClick={leave}>
+            Leave
+          </button>
+          <button
+            type="submit"
+            class="button primary"
+            data-testid="room-password-join"
+            disabled={password === ""}
+          >
+            Join
+          </button>
+        </div>
+      </form>
+    </Frame>
+  );
+}

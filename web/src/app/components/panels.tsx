@@ -1,0 +1,288 @@
+// The side panels: chat and the list of people.
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type ChatEntry, linkify, MAX_MESSAGE } from "../../model/chat";
+import type { Meeting, MeetingState } from "../../model/meeting";
+import { hueOf, initials, type Person } from "../../model/people";
+import { useInitialFocus, useValue } from "../hooks";
+import { Icon, type IconName } from "../icons";
+
+interface PanelProps {
+  readonly title: string;
+  readonly testid: string;
+  readonly onClose: () => void;
+  readonly children: JSX.Element | readonly (JSX.Element | false)[];
+}
+
+function PanelFrame({ title, testid, onClose, children }: PanelProps): JSX.Element {
+  return (
+    <aside class="panel" aria-label={title} data-testid={testid}>
+      <header class="panel-head">
+        <h2>{title}</h2>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={`Close ${title.toLowerCase()}`}
+          onClick={onClose}
+        >
+          <Icon name="close" size={20} />
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
+
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+function Message({ entry }: { entry: ChatEntry }): JSX.Element {
+  const privately =
+    entry.privateWith === undefined
+      ? ""
+      : entry.own
+        ? ` to ${entry.privateWith}, privately`
+        : " to you, privately";
+  return (
+    <li class={`message${entry.own ? " own" : ""}${entry.privateWith === undefined ? "" : " private"}`}>
+      <div class="message-head">
+        <strong>{entry.own ? "You" : entry.name}</strong>
+        <span>{privately}</span>
+        <time dateTime={new Date(entry.at).toISOString()}>{timeFormat.format(entry.at)}</time>
+      </div>
+      <p data-testid="chat-message">
+        {linkify(entry.text).map((part, index) =>
+          "link" in part ? (
+            <a key={index} href={part.link} target="_blank" rel="noopener noreferrer">
+              {part.link}
+            </a>
+          ) : (
+            part.text
+          ),
+        )}
+      </p>
+    </li>
+  );
+}
+
+export function ChatPanel({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const chat = useValue(meeting.chat.state);
+  const [text, setText] = useState("");
+  const list = useRef<HTMLOListElement>(null);
+  const input = useInitialFocus<HTMLTextAreaElement>();
+  const others = state.people.filter((p) => !p.local);
+  const known = state.chatTo === undefined || others.some((p) => p.id === state.chatTo);
+
+  useLayoutEffect(() => {
+    list.current?.scrollTo({ top: list.current.scrollHeight });
+  }, [chat.entries.length]);
+  useEffect(() => {
+    if (!known) meeting.setChatTo(undefined);
+  }, [known]);
+
+  const send = (): void => {
+    meeting.sendChat(text);
+    setText("");
+  };
+  return (
+    <PanelFrame title="Chat" testid="chat-panel" onClose={() => meeting.togglePanel("chat")}>
+      <ol class="messages" ref={list} aria-live="polite" aria-label="Messages">
+        {chat.entries.length === 0 && <li class="empty-note">Nobody has written anything yet.</li>}
+        {chat.entries.map((entry) => (
+          <Message key={entry.id} entry={entry} />
+        ))}
+      </ol>
+      <form
+        class="chat-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        {chat.error !== "" && (
+          <p class="field-error" role="alert">
+            {chat.error}
+          </p>
+        )}
+        <label class="chat-to">
+          <span>To</span>
+          <select
+            data-testid="chat-to"
+            value={state.chatTo ?? ""}
+            onChange={(event) => meeting.setChatTo(event.currentTarget.value || undefined)}
+          >
+            <option value="">Everybody</option>
+            {others.map((p) => (
+              <option key={p.id} value={p.id}>
+                {p.name} (privately)
+              </option>
+            ))}
+          </select>
+        </label>
+        <div class="chat-line">
+          <textarea
+            ref={input}
+            data-testid="chat-input"
+            aria-label="Message"
+            placeholder="Write a message"
+            rows={2}
+            maxLength={MAX_MESSAGE}
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+              event.preventDefault();
+              send();
+            }}
+          />
+          <button
+            type="submit"
+            class="icon-button primary"
+            data-testid="chat-send"
+            aria-label="Send"
+            disabled={text.trim() === ""}
+          >
+            <Icon name="send" size={20} />
+          </button>
+        </div>
+      </form>
+    </PanelFrame>
+  );
+}
+
+interface PersonAction {
+  readonly icon: IconName;
+  readonly label: string;
+  readonly testid: string;
+  readonly run: () => void;
+}
+
+function actionsFor(meeting: Meeting, person: Person, moderator: boolean): PersonAction[] {
+  if (person.local) return [];
+  const actions: PersonAction[] = [];
+  if (moderator) {
+    if (!person.audioMuted) {
+      actions.push({
+        icon: "micOff",
+        label: `Mute ${person.name}`,
+        testid: "mute-person",
+        run: () => meeting.mutePerson(person.id, "audio"),
+      });
+    }
+    if (!person.videoMuted) {
+      actions.push({
+        icon: "cameraOff",
+        label: `Stop the camera of ${person.name}`,
+        testid: "stop-camera-person",
+        run: () => meeting.mutePerson(person.id, "video"),
+      });
+    }
+    if (!person.moderator) {
+      actions.push({
+        icon: "crown",
+        label: `Make ${person.name} a moderator`,
+        testid: "grant-person",
+        run: () => meeting.grantModerator(person.id),
+      });
+    }
+  }
+  actions.push({
+    icon: "chat",
+    label: `Write to ${person.name}`,
+    testid: "write-person",
+    run: () => {
+      meeting.setChatTo(person.id);
+      meeting.togglePanel("chat");
+    },
+  });
+  if (moderator) {
+    actions.push({
+      icon: "remove",
+      label: `Remove ${person.name}`,
+      testid: "kick-person",
+      run: () => meeting.kick(person.id),
+    });
+  }
+  return actions;
+}
+
+function PersonRow({
+  meeting,
+  person,
+  moderator,
+}: {
+  meeting: Meeting;
+  person: Person;
+  moderator: boolean;
+}): JSX.Element {
+  return (
+    <li class="person" data-testid="person" data-endpoint-id={person.id}>
+      <span class="avatar small" style={{ "--hue": String(hueOf(person.id)) }} aria-hidden="true">
+        {initials(person.name)}
+      </span>
+      <span class="person-name">
+        <span>
+          {person.name}
+          {person.local && " (you)"}
+        </span>
+        {person.moderator && <small>Moderator</small>}
+      </span>
+      {person.handRaised && (
+        <span class="person-flag" role="img" aria-label="Hand raised">
+          <Icon name="hand" size={18} />
+        </span>
+      )}
+      <span class="person-flag" role="img" aria-label={person.audioMuted ? "Muted" : "Microphone on"}>
+        <Icon name={person.audioMuted ? "micOff" : "mic"} size={18} />
+      </span>
+      <span class="person-flag" role="img" aria-label={person.videoMuted ? "Camera off" : "Camera on"}>
+        <Icon name={person.videoMuted ? "cameraOff" : "camera"} size={18} />
+      </span>
+      <span class="person-actions">
+        {actionsFor(meeting, person, moderator).map((action) => (
+          <button
+            type="button"
+            class="icon-button"
+            key={action.testid}
+            data-testid={action.testid}
+            aria-label={action.label}
+            title={action.label}
+            onClick={action.run}
+          >
+            <Icon name={action.icon} size={18} />
+          </button>
+        ))}
+      </span>
+    </li>
+  );
+}
+
+export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const anyoneLoud = state.people.some((p) => !p.local && !p.audioMuted);
+  return (
+    <PanelFrame
+      title={`People (${state.people.length})`}
+      testid="people-panel"
+      onClose={() => meeting.togglePanel("people")}
+    >
+      <ul class="people" aria-label="People">
+        {state.people.map((person) => (
+          <PersonRow key={person.id} meeting={meeting} person={person} moderator={state.moderator} />
+        ))}
+      </ul>
+      {state.moderator && (
+        <footer class="panel-foot">
+          <button
+            type="button"
+            class="button"
+            data-testid="mute-everyone"
+            disabled={!anyoneLoud}
+            onClick={() => meeting.muteEveryone()}
+          >
+            <Icon name="micOff" size={18} /> Mute everybody
+          </button>
+        </footer>
+      )}
+    </PanelFrame>
+  );
+}

@@ -1,0 +1,189 @@
+// The room itself.
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { Meeting, MeetingState } from "../../model/meeting";
+import { commandFor } from "../../model/shortcuts";
+import { toggleFullscreen } from "../browser";
+import { useInterval, useValue } from "../hooks";
+import { Icon } from "../icons";
+import { timings } from "../timings";
+import { Dialogs } from "./dialogs";
+import { ChatPanel, PeoplePanel } from "./panels";
+import { Stage } from "./stage";
+import { Toolbar } from "./toolbar";
+import { Audio } from "./video";
+
+export function RoomPage({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const media = useValue(meeting.media.state);
+  const chat = useValue(meeting.chat.state);
+  useKeyboard(meeting);
+  usePeerSpeaker(meeting, state.peer);
+  return (
+    <div class={`room${state.panel === "none" ? "" : " with-panel"}`}>
+      <Header meeting={meeting} state={state} />
+      <main class="room-main">
+        <Stage meeting={meeting} state={state} />
+      </main>
+      {state.panel === "chat" && <ChatPanel meeting={meeting} state={state} />}
+      {state.panel === "people" && <PeoplePanel meeting={meeting} state={state} />}
+      <Toolbar meeting={meeting} state={state} media={media} unread={chat.unread} />
+      <Sound meeting={meeting} state={state} />
+      <Dialogs meeting={meeting} state={state} media={media} />
+    </div>
+  );
+}
+
+const CONNECTION_WORDS: Readonly<Record<string, string>> = {
+  connecting: "Connecting…",
+  joining: "Joining…",
+  reconnecting: "Reconnecting…",
+  interrupted: "Sound and picture are interrupted. Reconnecting…",
+  waiting: "You are alone here",
+};
+
+/** What the state of the connections means to the user. */
+function connectionOf(state: MeetingState): string {
+  if (state.connection !== "joined") return state.connection === "idle" ? "connecting" : state.connection;
+  if (state.media === "interrupted") return "interrupted";
+  return "connected";
+}
+
+function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const connection = connectionOf(state);
+  const alone = connection === "connected" && state.people.length === 1;
+  const words = state.waiting?.title ?? CONNECTION_WORDS[alone ? "waiting" : connection] ?? "";
+  return (
+    <header class="room-head">
+      <h1 class="room-title">
+        {state.locked && <Icon name="lock" size={16} />}
+        {state.subject || meeting.options.roomTitle}
+      </h1>
+      {state.startedAt !== undefined && <Elapsed since={state.startedAt} />}
+      <span
+        class={`connection connection-${connection}`}
+        role="status"
+        data-testid="connection-state"
+        data-state={connection}
+        data-media={state.media}
+        data-peer={String(state.peer)}
+      >
+        {words}
+      </span>
+      {state.noBridge && (
+        <span class="connection connection-interrupted" role="alert">
+          No media server is available. Waiting for one…
+        </span>
+      )}
+    </header>
+  );
+}
+
+function Elapsed({ since }: { since: number }): JSX.Element {
+  const [now, setNow] = useState(Date.now());
+  useInterval(() => setNow(Date.now()), 1_000);
+  const seconds = Math.max(0, Math.floor((now - since) / 1_000));
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const hours = Math.floor(seconds / 3_600);
+  const rest = `${two(Math.floor((seconds % 3_600) / 60))}:${two(seconds % 60)}`;
+  return (
+    <span class="elapsed" role="timer" aria-label="Time since the start">
+      {hours > 0 ? `${hours}:${rest}` : rest}
+    </span>
+  );
+}
+
+/** The sound of everybody else. */
+function Sound({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const [blocked, setBlocked] = useState(false);
+  const [attempt, setAttempt] = useState(0);
+  const sink = meeting.options.settings.get().speaker;
+  const speakers = state.people.filter((p) => !p.local && p.audioTrack !== null);
+  return (
+    <>
+      {speakers.map((p) =>
+        p.audioTrack === null ? null : (
+          <Audio
+            key={p.id}
+            track={p.audioTrack}
+            sink={sink}
+            attempt={attempt}
+            onBlocked={() => setBlocked(true)}
+          />
+        ),
+      )}
+      {blocked && speakers.length > 0 && (
+        <button
+          type="button"
+          class="button primary sound-button"
+          data-testid="enable-sound"
+          onClick={() => {
+            setBlocked(false);
+            setAttempt(attempt + 1);
+          }}
+        >
+          <Icon name="speaker" size={18} /> Turn on the sound
+        </button>
+      )}
+    </>
+  );
+}
+
+function isTyping(event: KeyboardEvent): boolean {
+  const { target } = event;
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.closest("input, textarea, select, [contenteditable]") !== null) return true;
+  // Space and Enter operate a focused control.
+  const operates = event.key === " " || event.key === "Enter";
+  return operates && target.closest("button, a, [role=menuitem], summary") !== null;
+}
+
+function useKeyboard(meeting: Meeting): void {
+  useEffect(() => {
+    const down = (event: KeyboardEvent): void => {
+      const { key, ctrlKey, metaKey, altKey, repeat } = event;
+      const command = commandFor({ key, ctrlKey, metaKey, altKey, repeat, typing: isTyping(event) });
+      if (command === undefined) return;
+      const inDialog = meeting.state.get().dialog !== "none";
+      if (inDialog && !("action" in command && command.action === "help")) return;
+      if ("talk" in command) {
+        event.preventDefault();
+        meeting.setTalking(true);
+      } else if ("person" in command) {
+        meeting.focusPerson(command.person);
+      } else if (command.action === "toggle-fullscreen") {
+        toggleFullscreen();
+      } else {
+        // The letter must not end up in the field that is about to get the focus.
+        if (command.action !== "close") event.preventDefault();
+        meeting.act(command.action);
+      }
+    };
+    const up = (event: KeyboardEvent): void => {
+      if (event.key === " ") meeting.setTalking(false);
+    };
+    const blur = (): void => meeting.setTalking(false);
+    document.addEventListener("keydown", down);
+    document.addEventListener("keyup", up);
+    window.addEventListener("blur", blur);
+    return () => {
+      document.removeEventListener("keydown", down);
+      document.removeEventListener("keyup", up);
+      window.removeEventListener("blur", blur);
+    };
+  }, [meeting]);
+}
+
+const LOUD = 0.02;
+
+/** With a direct connection nobody tells who speaks, so listen. */
+function usePeerSpeaker(meeting: Meeting, peer: boolean): void {
+  useInterval(() => {
+    for (const { source, track, receiver } of meeting.conference.remoteTracks()) {
+      if (track.readyState === "live") timings.mark("firstRemoteTrack");
+      if (!peer || source.media !== "audio") continue;
+      const level = receiver.getSynchronizationSources()[0]?.audioLevel ?? 0;
+      meeting.noteSpeaker(level > LOUD ? source.owner : "");
+    }
+  }, 400);
+}

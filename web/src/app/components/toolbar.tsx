@@ -1,0 +1,245 @@
+// The row of buttons at the bottom of the room.
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { LocalMediaState } from "../../model/local-media";
+import type { Meeting, MeetingState } from "../../model/meeting";
+import { copyLink, toggleFullscreen } from "../browser";
+import { Icon, type IconName } from "../icons";
+
+interface ButtonProps {
+  readonly icon: IconName;
+  readonly label: string;
+  readonly shortcut?: string;
+  readonly testid: string;
+  readonly onClick: () => void;
+  readonly pressed?: boolean;
+  readonly tone?: "off" | "danger" | "on";
+  readonly badge?: number;
+  readonly busy?: boolean;
+  readonly extra?: string;
+}
+
+function ToolButton(props: ButtonProps): JSX.Element {
+  const classes = ["tool", props.tone && `tool-${props.tone}`, props.busy && "busy", props.extra];
+  const hint = props.shortcut === undefined ? props.label : `${props.label} (${props.shortcut})`;
+  return (
+    <button
+      type="button"
+      class={classes.filter(Boolean).join(" ")}
+      data-testid={props.testid}
+      aria-label={props.label}
+      aria-keyshortcuts={props.shortcut}
+      aria-pressed={props.pressed}
+      title={hint}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} />
+      {props.badge !== undefined && props.badge > 0 && <span class="badge">{props.badge}</span>}
+    </button>
+  );
+}
+
+export interface ToolbarProps {
+  readonly meeting: Meeting;
+  readonly state: MeetingState;
+  readonly media: LocalMediaState;
+  readonly unread: number;
+}
+
+export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.Element {
+  const canShare = typeof navigator.mediaDevices?.getDisplayMedia === "function";
+  return (
+    <div class="toolbar" role="toolbar" aria-label="Meeting controls">
+      <ToolButton
+        icon={media.audioOn ? "mic" : "micOff"}
+        label={media.audioOn ? "Mute microphone" : "Unmute microphone"}
+        shortcut="M"
+        testid="toggle-audio"
+        tone={media.audioOn ? "on" : "off"}
+        busy={media.audioBusy}
+        onClick={() => meeting.toggleAudio()}
+      />
+      <ToolButton
+        icon={media.videoOn ? "camera" : "cameraOff"}
+        label={media.videoOn ? "Stop camera" : "Start camera"}
+        shortcut="V"
+        testid="toggle-video"
+        tone={media.videoOn ? "on" : "off"}
+        busy={media.videoBusy}
+        onClick={() => meeting.toggleVideo()}
+      />
+      {canShare && (
+        <ToolButton
+          icon="screen"
+          label={media.screenOn ? "Stop sharing your screen" : "Share your screen"}
+          shortcut="D"
+          testid="toggle-screen"
+          pressed={media.screenOn}
+          onClick={() => meeting.toggleScreen()}
+        />
+      )}
+      <ToolButton
+        icon="hand"
+        label={state.handRaised ? "Lower your hand" : "Raise your hand"}
+        shortcut="R"
+        testid="toggle-hand"
+        pressed={state.handRaised}
+        extra="wide-only"
+        onClick={() => meeting.toggleHand()}
+      />
+      <ToolButton
+        icon="chat"
+        label={unread > 0 ? `Chat, ${unread} unread` : "Chat"}
+        shortcut="C"
+        testid="toggle-chat"
+        pressed={state.panel === "chat"}
+        badge={unread}
+        onClick={() => meeting.togglePanel("chat")}
+      />
+      <ToolButton
+        icon="people"
+        label={`People, ${state.people.length}`}
+        shortcut="P"
+        testid="toggle-people"
+        pressed={state.panel === "people"}
+        badge={state.people.length}
+        onClick={() => meeting.togglePanel("people")}
+      />
+      <ToolButton
+        icon={state.stage === undefined ? "stage" : "grid"}
+        label={state.stage === undefined ? "Stage view" : "Grid view"}
+        shortcut="W"
+        testid="toggle-view"
+        extra="wide-only"
+        onClick={() => meeting.toggleView()}
+      />
+      <MoreMenu meeting={meeting} state={state} />
+      <ToolButton
+        icon="leave"
+        label="Leave the meeting"
+        testid="leave"
+        tone="danger"
+        onClick={() => void meeting.leave()}
+      />
+    </div>
+  );
+}
+
+interface MenuEntry {
+  readonly icon: IconName;
+  readonly label: string;
+  readonly testid: string;
+  readonly run: () => void;
+}
+
+function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
+  const entries: MenuEntry[] = [
+    { icon: "link", label: "Copy the link", testid: "copy-link", run: () => void copyLink(meeting) },
+    {
+      icon: "settings",
+      label: "Devices and name",
+      testid: "settings",
+      run: () => meeting.openDialog("settings"),
+    },
+    {
+      icon: "quality",
+      label: "Picture quality",
+      testid: "quality",
+      run: () => meeting.openDialog("quality"),
+    },
+    {
+      icon: "hand",
+      label: state.handRaised ? "Lower your hand" : "Raise your hand",
+      testid: "menu-hand",
+      run: () => meeting.toggleHand(),
+    },
+    {
+      icon: state.stage === undefined ? "stage" : "grid",
+      label: state.stage === undefined ? "Stage view" : "Grid view",
+      testid: "menu-view",
+      run: () => meeting.toggleView(),
+    },
+    { icon: "expand", label: "Full screen", testid: "fullscreen", run: toggleFullscreen },
+    {
+      icon: "keyboard",
+      label: "Keyboard shortcuts",
+      testid: "shortcuts",
+      run: () => meeting.openDialog("help"),
+    },
+  ];
+  if (state.moderator) {
+    const label = state.locked ? "Change or remove the password" : "Set a password";
+    entries.splice(1, 0, { icon: "lock", label, testid: "lock", run: () => meeting.openDialog("lock") });
+  }
+  return entries;
+}
+
+function MoreMenu({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const [open, setOpen] = useState(false);
+  const box = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+
+  useEffect(() => {
+    if (!open) return undefined;
+    box.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+    const outside = (event: Event): void => {
+      if (event.target instanceof Node && box.current?.contains(event.target) !== true) setOpen(false);
+    };
+    document.addEventListener("pointerdown", outside);
+    return () => document.removeEventListener("pointerdown", outside);
+  }, [open]);
+
+  const onKey = (event: KeyboardEvent): void => {
+    const items = [...(box.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
+    const at = items.indexOf(document.activeElement as HTMLElement);
+    const move = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+    if (move !== undefined) {
+      event.preventDefault();
+      items[(move + items.length) % items.length]?.focus();
+    } else if (event.key === "Escape" || event.key === "Tab") {
+      event.stopPropagation();
+      setOpen(false);
+      button.current?.focus();
+    }
+  };
+
+  return (
+    <div class="menu-box" ref={box}>
+      <button
+        type="button"
+        ref={button}
+        class="tool"
+        data-testid="more"
+        aria-label="More"
+        aria-haspopup="menu"
+        aria-expanded={open}
+        title="More"
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name="more" />
+      </button>
+      {open && (
+        <div class="menu" role="menu" aria-label="More" tabIndex={-1} onKeyDown={onKey}>
+          {entriesFor(meeting, state).map((entry) => (
+            <button
+              type="button"
+              role="menuitem"
+              tabIndex={-1}
+              key={entry.testid}
+              data-testid={entry.testid}
+              onClick={() => {
+                setOpen(false);
+                button.current?.focus();
+                entry.run();
+              }}
+            >
+              <Icon name={entry.icon} size={18} />
+              {entry.label}
+            </button>
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,90 @@
+// People and their tiles, derived from what the conference knows.
+
+import type { RemoteTrack } from "../protocol/peer-media";
+import type { Occupant } from "../protocol/room";
+
+export interface Person {
+  readonly id: string;
+  readonly name: string;
+  readonly local: boolean;
+  readonly moderator: boolean;
+  readonly audioMuted: boolean;
+  readonly videoMuted: boolean;
+  readonly handRaised: boolean;
+  readonly sharing: boolean;
+  readonly connectionLost: boolean;
+  readonly audioTrack: MediaStreamTrack | null;
+  readonly videoTrack: MediaStreamTrack | null;
+  readonly screenTrack: MediaStreamTrack | null;
+  /** Names of the sources shown, for what to request. */
+  readonly videoSource: string;
+  readonly screenSource: string;
+}
+
+export interface Tile {
+  /** `<endpoint>` for a camera, `<endpoint>/screen` for a screen. */
+  readonly key: string;
+  readonly person: Person;
+  readonly screen: boolean;
+}
+
+export const NAMELESS = "Guest";
+
+export function displayName(name: string): string {
+  const trimmed = name.trim();
+  return trimmed === "" ? NAMELESS : trimmed;
+}
+
+/** Up to two letters for a person without a picture. */
+export function initials(name: string): string {
+  const words = displayName(name).split(/\s+/u);
+  const letters = [words[0], words.length > 1 ? words[words.length - 1] : undefined].map((w) =>
+    w === undefined ? "" : (Array.from(w)[0] ?? ""),
+  );
+  return letters.join("").toUpperCase();
+}
+
+/** A colour of the palette that stays the same for the same id. */
+export function hueOf(id: string): number {
+  let hash = 0;
+  for (const c of id) hash = (hash * 31 + c.charCodeAt(0)) >>> 0;
+  return hash % 360;
+}
+
+/** A remote person, from presence and the tracks that arrive. */
+export function remotePerson(occupant: Occupant, tracks: readonly RemoteTrack[], lost: boolean): Person {
+  const own = tracks.filter((t) => t.source.owner === occupant.id);
+  const names = [...occupant.sources.keys()];
+  const isScreen = (name: string): boolean => occupant.sources.get(name)?.videoType === "desktop";
+  const muted = (name: string): boolean => occupant.sources.get(name)?.muted ?? true;
+  const videoName = names.find((n) => /-v\d+$/.test(n) && !isScreen(n)) ?? `${occupant.id}-v0`;
+  const screenName = names.find((n) => /-v\d+$/.test(n) && isScreen(n));
+  const audioName = names.find((n) => /-a\d+$/.test(n)) ?? `${occupant.id}-a0`;
+  const track = (name: string | undefined): MediaStreamTrack | null =>
+    own.find((t) => t.source.name === name)?.track ?? null;
+  const sharing = screenName !== undefined && !muted(screenName);
+  return {
+    id: occupant.id,
+    name: displayName(occupant.name),
+    local: false,
+    moderator: occupant.moderator,
+    audioMuted: muted(audioName),
+    videoMuted: muted(videoName),
+    handRaised: occupant.raisedHand > 0,
+    sharing,
+    connectionLost: lost,
+    audioTrack: track(audioName),
+    videoTrack: muted(videoName) ? null : track(videoName),
+    screenTrack: sharing ? track(screenName) : null,
+    videoSource: videoName,
+    screenSource: screenName ?? "",
+  };
+}
+
+/** The tiles of people in order: shared screens first, then everybody. */
+export function tilesOf(people: readonly Person[], withOwnScreen: boolean): Tile[] {
+  const screens = people
+    .filter((p) => p.sharing && (withOwnScreen || !p.local))
+    .map((person) => ({ key: `${person.id}/screen`, person, screen: true }));
+  return [...screens, ...people.map((person) => ({ key: person.id, person, screen: false }))];
+}

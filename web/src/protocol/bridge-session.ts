@@ -1,0 +1,374 @@
+// The media session with the bridge, negotiated with the focus: answer its offer, keep sources in step,
+// restart ICE in place or ask for a new session when the path is lost.
+
+import { BridgeChannel, type MappedSource } from "./bridge-channel";
+import type { Clock, Timer } from "./clock";
+import { Emitter } from "./emitter";
+import { ProtocolError } from "./errors";
+import {
+  type Content,
+  type Jingle,
+  type MediaKind,
+  signalledSources,
+  type Transport,
+  writeContent,
+  writeGroup,
+  writeJingle,
+  writeSourceContent,
+  writeTransport,
+} from "./jingle";
+import { NS } from "./ns";
+import { type LocalTracks, PeerMedia, type RemoteTrack } from "./peer-media";
+import { RemoteSections } from "./remote-sections";
+import type { SdpSection } from "./sdp";
+import type { XmppStream } from "./stream";
+import { el, type XmlElement } from "./xml";
+
+export interface BridgeSessionOptions {
+  readonly stream: XmppStream;
+  readonly clock: Clock;
+  readonly pc: RTCPeerConnection;
+  readonly endpointId: string;
+  readonly focusOccupant: string;
+  readonly lastN: number;
+  readonly preferSctp: boolean;
+  readonly ignoreDomain: string | undefined;
+  readonly layers: number;
+  readonly codecs: readonly string[];
+  readonly iceRestart: boolean;
+  readonly tracks: LocalTracks;
+  readonly openWebSocket: (url: string) => WebSocket;
+}
+
+export interface BridgeSessionEvents {
+  tracks: undefined;
+  /** Media can flow. */
+  connected: undefined;
+  /** Media is interrupted; the session tries to mend itself. */
+  interrupted: undefined;
+  /** The focus took our answer. */
+  accepted: undefined;
+  channel: BridgeChannel;
+  /** The session is over and cannot be mended; a new offer may follow. */
+  failed: ProtocolError;
+}
+
+const ICE_RESTART_TIMEOUT = 15_000;
+const DISCONNECTED_GRACE = 2_500;
+const ACCEPT_TIMEOUT = 10_000;
+
+export class BridgeSession extends Emitter<BridgeSessionEvents> {
+  readonly sid: string;
+  readonly media: PeerMedia;
+  channel: BridgeChannel | undefined;
+  connected = false;
+  readonly region: string;
+
+  private readonly options: BridgeSessionOptions;
+  private readonly bridgeSessionId: string | undefined;
+  private accepted = false;
+  private readonly afterAccept: (() => void)[] = [];
+  private iceGeneration = 0;
+  private mendTimer: Timer | undefined;
+  private mending = false;
+  private closed = false;
+  private desktopSignalled = false;
+
+  constructor(offer: Jingle, options: BridgeSessionOptions) {
+    super();
+    this.options = options;
+    this.sid = offer.sid;
+    this.bridgeSessionId = offer.bridgeSession?.id;
+    this.region = offer.bridgeSession?.region ?? "";
+    this.media = new PeerMedia(options.pc, {
+      endpointId: options.endpointId,
+      role: "answerer",
+      layers: options.layers,
+      codecs: options.codecs,
+    });
+    this.media.on("tracks", () => this.emit("tracks", undefined));
+    this.media.on("iceState", (state) => this.onIceState(state));
+  }
+
+  /** Answers the offer. */
+  async start(offer: Jingle): Promise<void> {
+    try {
+      const ordered = inMediaOrder(offer.contents);
+      const remote = new RemoteSections(ordered, (s) => s.owner === "jvb" || s.owner === "");
+      for (const content of ordered) this.mapSignalled(remote, content);
+      this.openChannel(ordered);
+      await this.media.setTracks(this.options.tracks);
+      const sections = await this.media.answer(remote);
+      if (this.closed) return;
+      await this.sendAccept(sections);
+    } catch (error) {
+      if (this.closed) return;
+      const detail = error instanceof Error ? error.message : String(error);
+      console.error("the offer could not be answered", error);
+      this.terminate("failed-application", detail, true);
+    }
+  }
+
+  private async sendAccept(sections: readonly SdpSection[]): Promise<void> {
+    const contents = this.media.localContents(sections, (s) =>
+      s.media === "application" ? "data" : s.media,
+    );
+    const head = { ...this.head("session-accept"), responder: this.options.stream.jid };
+    const bodies = contents.map((content) => this.acceptContent(content));
+    const payload = writeJingle(head, writeGroup(contents.map((c) => c.name)), ...bodies);
+    await this.iq(payload, ACCEPT_TIMEOUT);
+    this.accepted = true;
+    for (const task of this.afterAccept.splice(0)) task();
+    this.emit("accepted", undefined);
+  }
+
+  private acceptContent(content: Content): XmlElement {
+    const element = writeContent(content, "responder");
+    if (content.media !== "video" || this.options.lastN < 0) return element;
+    const lastN = el("initial-last-n", NS.colibri2, { value: this.options.lastN });
+    return { ...element, children: [lastN, ...element.children] };
+  }
+
+  /** Takes a later Jingle action of the focus. */
+  handle(jingle: Jingle): void {
+    switch (jingle.action) {
+      case "source-add":
+        this.whenAccepted(() => this.addSignalled(jingle.contents));
+        break;
+      case "source-remove":
+        this.whenAccepted(() => {
+          const ssrcs = jingle.contents.flatMap((c) => c.sources.map((s) => s.ssrc));
+          void this.media.unmapSources(ssrcs);
+        });
+        break;
+      case "transport-info":
+        this.whenAccepted(() => this.onTransport(jingle));
+        break;
+    }
+  }
+
+  private whenAccepted(task: () => void): void {
+    if (this.accepted) task();
+    else this.afterAccept.push(task);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.options.clock.clearTimeout(this.mendTimer);
+    this.channel?.close();
+    this.media.close();
+  }
+
+  /** Leaves the session for good. */
+  hangUp(): void {
+    if (this.closed) return;
+    void this.sendTerminate("success", "", false).catch(() => undefined);
+    this.close();
+  }
+
+  remoteTracks(): RemoteTrack[] {
+    return this.media.remoteTracks();
+  }
+
+  private head(action: string): { action: string; sid: string; initiator: string } {
+    return { action, sid: this.sid, initiator: this.options.focusOccupant };
+  }
+
+  private iq(payload: XmlElement, timeout?: number): Promise<XmlElement> {
+    return this.options.stream.iq("set", this.options.focusOccupant, payload, timeout);
+  }
+
+  // --- sources ------------------------------------------------------------------------------
+
+  /** Sources signalled one by one, for servers that do not rewrite SSRCs. */
+  private mapSignalled(remote: RemoteSections, content: Content): void {
+    if (content.media === "application") return;
+    for (const source of signalledSources(content)) remote.map({ ...source, media: content.media });
+  }
+
+  private addSignalled(contents: readonly Content[]): void {
+    for (const content of contents) {
+      if (content.media === "application") continue;
+      void this.media.mapSources(content.media, signalledSources(content));
+    }
+  }
+
+  private onMapped(media: MediaKind, mapped: readonly MappedSource[]): void {
+    const sources = mapped
+      .filter((m) => m.owner !== this.options.endpointId)
+      .map((m) => ({ name: m.source, owner: m.owner, ssrc: m.ssrc, rtx: m.rtx, videoType: m.videoType }));
+    void this.media.mapSources(media, sources).catch((error: unknown) => this.onMediaError(error));
+  }
+
+  private onMediaError(error: unknown): void {
+    if (this.closed) return;
+    console.error("renegotiation failed", error);
+    const detail = error instanceof Error ? error.message : String(error);
+    this.terminate("failed-application", detail, true);
+  }
+
+  async setTracks(tracks: LocalTracks): Promise<void> {
+    if (this.closed) return;
+    await this.media.setTracks(tracks);
+    if (tracks.desktop === null || this.desktopSignalled) return;
+    this.desktopSignalled = true;
+    await new Promise<void>((resolve) => this.whenAccepted(resolve));
+    await this.media.addDesktop();
+    const content = this.media.desktopContent("video");
+    if (content === undefined || this.closed) return;
+    await this.iq(writeJingle(this.head("source-add"), writeSourceContent(content)));
+  }
+
+  // --- bridge channel -----------------------------------------------------------------------
+
+  private openChannel(contents: readonly Content[]): void {
+    const hasData = contents.some((c) => c.media === "application" && c.transport?.sctpPort !== undefined);
+    const urls = contents.flatMap((c) => c.transport?.webSocketUrls ?? []);
+    const allowed = urls.find((u) => hostOf(u) !== this.options.ignoreDomain) ?? urls[0];
+    if (hasData && (this.options.preferSctp || allowed === undefined)) {
+      const dataChannel = (): RTCDataChannel =>
+        this.options.pc.createDataChannel("JVB data channel", {
+          protocol: "http://jitsi.org/protocols/colibri",
+        });
+      this.useChannel(new BridgeChannel(dataChannel, false, this.options.clock));
+    } else if (allowed !== undefined) {
+      this.useChannel(new BridgeChannel(() => this.options.openWebSocket(allowed), true, this.options.clock));
+    }
+  }
+
+  private useChannel(channel: BridgeChannel): void {
+    this.channel = channel;
+    channel.on("audioSources", (sources) => this.whenAnswered(() => this.onMapped("audio", sources)));
+    channel.on("videoSources", (sources) => this.whenAnswered(() => this.onMapped("video", sources)));
+    channel.on("senderConstraints", ({ sourceName, maxHeight }) =>
+      this.media.setMaxHeight(sourceName, maxHeight),
+    );
+    this.emit("channel", channel);
+  }
+
+  /** A WebSocket channel may speak before the offer is answered. */
+  private whenAnswered(task: () => void): void {
+    if (this.media.sections !== undefined) task();
+    else this.whenAccepted(task);
+  }
+
+  // --- mending the path ---------------------------------------------------------------------
+
+  private onIceState(state: RTCIceConnectionState): void {
+    const { clock } = this.options;
+    if (state === "connected" || state === "completed") {
+      clock.clearTimeout(this.mendTimer);
+      this.mending = false;
+      if (this.connected) return;
+      this.connected = true;
+      this.emit("connected", undefined);
+    } else if (state === "failed") {
+      this.lost();
+      this.mend();
+    } else if (state === "disconnected") {
+      this.lost();
+      if (this.mending) return;
+      clock.clearTimeout(this.mendTimer);
+      this.mendTimer = clock.setTimeout(() => this.mend(), DISCONNECTED_GRACE);
+    }
+  }
+
+  private lost(): void {
+    if (!this.connected) return;
+    this.connected = false;
+    this.emit("interrupted", undefined);
+  }
+
+  /** Asks for new ICE credentials, and for a new session if that does not help. */
+  mend(): void {
+    if (this.mending || this.closed) return;
+    this.mending = true;
+    const { clock } = this.options;
+    clock.clearTimeout(this.mendTimer);
+    if (!this.options.iceRestart || this.bridgeSessionId === undefined || !this.accepted) {
+      this.terminate("connectivity-error", "ICE FAILED", true);
+      return;
+    }
+    this.mendTimer = clock.setTimeout(
+      () => this.terminate("connectivity-error", "ICE FAILED", true),
+      ICE_RESTART_TIMEOUT,
+    );
+    const session = el("bridge-session", NS.focus, { id: this.bridgeSessionId, "ice-restart": "true" });
+    this.iq(writeJingle(this.head("session-info"), session), ICE_RESTART_TIMEOUT).catch(() => {
+      clock.clearTimeout(this.mendTimer);
+      this.terminate("connectivity-error", "ICE FAILED", true);
+    });
+  }
+
+  private onTransport(jingle: Jingle): void {
+    const transport = jingle.contents.find((c) => c.transport !== undefined)?.transport;
+    if (transport === undefined) return;
+    const generation = transport.iceGeneration;
+    if (generation === undefined) {
+      void this.media.addCandidates("0", transport.candidates);
+    } else if (generation > this.iceGeneration) {
+      this.iceGeneration = generation;
+      void this.restartIce(transport, generation).catch((error: unknown) => this.onMediaError(error));
+    }
+  }
+
+  private async restartIce(transport: Transport, generation: number): Promise<void> {
+    const sections = await this.media.restartIce(transport);
+    const contents = this.media.localContents(sections, (s) => s.media);
+    const bodies = contents.flatMap((c) =>
+      c.transport === undefined
+        ? []
+        : el(
+            "content",
+            NS.jingle,
+            { creator: "responder", name: c.name },
+            writeTransport({ ...c.transport, candidates: [], iceGeneration: generation }),
+          ),
+    );
+    await this.iq(writeJingle(this.head("transport-info"), ...bodies));
+  }
+
+  /** Ends the session at both ends and reports it; with `restart` the focus sends a new offer. */
+  terminate(condition: string, detail: string, restart: boolean): void {
+    if (this.closed) return;
+    this.lost();
+    this.close();
+    this.sendTerminate(condition, detail, restart).then(
+      () => this.emit("failed", new ProtocolError("media-failed", detail, "")),
+      (error: unknown) => {
+        const refused = error instanceof ProtocolError ? error.condition : "";
+        this.emit("failed", new ProtocolError("media-failed", detail, refused || "unreachable"));
+      },
+    );
+  }
+
+  private sendTerminate(condition: string, detail: string, restart: boolean): Promise<XmlElement> {
+    const reason = el(
+      "reason",
+      NS.jingle,
+      {},
+      el(condition, NS.jingle),
+      detail !== "" && el("text", NS.jingle, {}, detail),
+    );
+    const session =
+      this.bridgeSessionId === undefined
+        ? undefined
+        : el("bridge-session", NS.focus, { id: this.bridgeSessionId, restart: String(restart) });
+    return this.iq(writeJingle(this.head("session-terminate"), reason, session));
+  }
+}
+
+const MEDIA_ORDER = ["audio", "video", "application"];
+
+function inMediaOrder(contents: readonly Content[]): Content[] {
+  return [...contents].sort((a, b) => MEDIA_ORDER.indexOf(a.media) - MEDIA_ORDER.indexOf(b.media));
+}
+
+function hostOf(url: string): string {
+  try {
+    return new URL(url).hostname;
+  } catch {
+    return "";
+  }
+}

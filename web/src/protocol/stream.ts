@@ -1,0 +1,499 @@
+// One XMPP connection over WebSocket (RFC 7395): login, binding, stream management with resumption
+// (XEP-0198), pings and IQ replies. It reconnects by itself and says whether the session survived.
+
+import type { Clock, Timer } from "./clock";
+import { Emitter } from "./emitter";
+import { ProtocolError, stanzaError } from "./errors";
+import { randomHex } from "./ids";
+import { NS } from "./ns";
+import { child, children, el, parse, serialize, text, type XmlElement } from "./xml";
+
+/** The part of the browser's WebSocket that is used. */
+export interface Socket {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+
+export interface StreamOptions {
+  /** Absolute `ws:` or `wss:` address, with its parameters. */
+  readonly url: string;
+  readonly domain: string;
+  readonly clock: Clock;
+  readonly openSocket: (url: string, protocol: string) => Socket;
+  readonly resume: boolean;
+  readonly ping: { readonly interval: number; readonly timeout: number; readonly threshold: number };
+  /** Random number in [0, 1), for jitter. */
+  readonly random: () => number;
+}
+
+export type StreamState = "connecting" | "online" | "reconnecting" | "closed";
+
+export interface StreamEvents {
+  state: StreamState;
+  /** Logged in. Unless `resumed`, everything the server knew of us is gone. */
+  online: { jid: string; resumed: boolean };
+  stanza: XmlElement;
+  /** The connection cannot be had and will not be tried again. */
+  failed: ProtocolError;
+}
+
+interface PendingIq {
+  readonly resolve: (result: XmlElement) => void;
+  readonly reject: (error: ProtocolError) => void;
+  readonly timer: Timer;
+}
+
+type Phase = "idle" | "opening" | "authenticating" | "restarting" | "binding" | "resuming" | "bound";
+
+const IQ_TIMEOUT = 10_000;
+const HANDSHAKE_TIMEOUT = 10_000;
+const ACK_EVERY = 5;
+const MAX_BACKOFF = 15_000;
+/** First attempts that may fail before the page is told; later losses retry for ever. */
+const FIRST_ATTEMPTS = 3;
+
+export class XmppStream extends Emitter<StreamEvents> {
+  jid = "";
+  state: StreamState = "closed";
+
+  private readonly options: StreamOptions;
+  private socket: Socket | undefined;
+  private phase: Phase = "idle";
+  private url: string;
+  private attempts = 0;
+  private everOnline = false;
+  private retryTimer: Timer | undefined;
+  private handshakeTimer: Timer | undefined;
+  private pingTimer: Timer | undefined;
+  private pingsMissed = 0;
+  private heardAt = 0;
+  private readonly iqs = new Map<string, PendingIq>();
+  /** Sent before login, or while there is no connection to resume. */
+  private queue: XmlElement[] = [];
+  // Stream management (XEP-0198).
+  private smId: string | undefined;
+  private smOn = false;
+  private counting = false;
+  private received = 0;
+  private acked = 0;
+  private unacked: XmlElement[] = [];
+  private sinceAckRequest = 0;
+
+  constructor(options: StreamOptions) {
+    super();
+    this.options = options;
+    this.url = options.url;
+  }
+
+  connect(): void {
+    if (this.state !== "closed") return;
+    this.setState("connecting");
+    this.openSocket();
+  }
+
+  /** Ends the connection for good, politely if it is up. */
+  close(): void {
+    if (this.socket !== undefined && this.phase === "bound") {
+      this.write(el("close", NS.framing));
+    }
+    this.finish();
+    this.setState("closed");
+  }
+
+  /** Tries again now, for instance when the browser says that the network is back. */
+  retryNow(): void {
+    if (this.retryTimer === undefined) return;
+    this.options.clock.clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.openSocket();
+  }
+
+  /** Drops the socket as if the network had failed; the session is then resumed. */
+  interrupt(): void {
+    this.onClose(this.socket);
+  }
+
+  send(stanza: XmlElement): void {
+    if (this.state === "closed") return;
+    if (this.phase === "bound") this.transmit(stanza);
+    else if (this.smId !== undefined) this.unacked.push(stanza);
+    else this.queue.push(stanza);
+  }
+
+  /** Sends an IQ and waits for its reply; an error reply rejects with code `stanza`. */
+  iq(
+    type: "get" | "set",
+    to: string | undefined,
+    payload: XmlElement,
+    timeout = IQ_TIMEOUT,
+  ): Promise<XmlElement> {
+    const id = randomHex(16);
+    return new Promise((resolve, reject) => {
+      const timer = this.options.clock.setTimeout(() => {
+        this.iqs.delete(id);
+        reject(new ProtocolError("timeout", "", payload.name));
+      }, timeout);
+      this.iqs.set(id, { resolve, reject, timer });
+      this.send(el("iq", NS.client, { type, id, to }, payload));
+    });
+  }
+
+  // --- socket -------------------------------------------------------------------------------
+
+  private openSocket(): void {
+    this.phase = "opening";
+    const socket = this.options.openSocket(this.addressToTry(), "xmpp");
+    this.socket = socket;
+    socket.onopen = () => {
+      if (socket === this.socket) this.writeOpen();
+    };
+    socket.onmessage = (event) => {
+      if (socket === this.socket) this.onFrame(String(event.data));
+    };
+    socket.onclose = () => this.onClose(socket);
+    socket.onerror = () => this.onClose(socket);
+    this.handshakeTimer = this.options.clock.setTimeout(() => this.onClose(socket), HANDSHAKE_TIMEOUT);
+  }
+
+  private addressToTry(): string {
+    if (this.smId === undefined) return this.url;
+    return `${this.url}${this.url.includes("?") ? "&" : "?"}previd=${this.smId}`;
+  }
+
+  private writeOpen(): void {
+    this.write(el("open", NS.framing, { to: this.options.domain, version: "1.0" }));
+  }
+
+  private write(element: XmlElement): void {
+    try {
+      this.socket?.send(serialize(element));
+    } catch {
+      this.onClose(this.socket);
+    }
+  }
+
+  private onClose(socket: Socket | undefined): void {
+    if (socket === undefined || socket !== this.socket) return;
+    this.detach();
+    if (this.state === "closed") return;
+    this.attempts += 1;
+    if (!this.everOnline && this.attempts >= FIRST_ATTEMPTS) {
+      this.fail(new ProtocolError("connection-failed"));
+      return;
+    }
+    if (this.state === "online") this.setState("reconnecting");
+    const { clock, random } = this.options;
+    // The first retry is quick: most losses are a moved network, not a busy server.
+    const wait = Math.min(MAX_BACKOFF, 250 * 2 ** (this.attempts - 1)) * (0.6 + 0.8 * random());
+    this.retryTimer = clock.setTimeout(() => {
+      this.retryTimer = undefined;
+      this.openSocket();
+    }, wait);
+  }
+
+  private detach(): void {
+    const { clock } = this.options;
+    clock.clearTimeout(this.handshakeTimer);
+    clock.clearTimeout(this.pingTimer);
+    const socket = this.socket;
+    this.socket = undefined;
+    this.phase = "idle";
+    if (socket === undefined) return;
+    socket.onopen = null;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.onerror = null;
+    try {
+      socket.close();
+    } catch {
+      // Already closed.
+    }
+  }
+
+  private finish(): void {
+    this.options.clock.clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.detach();
+    this.forgetSession();
+    this.queue = [];
+  }
+
+  private fail(error: ProtocolError): void {
+    this.finish();
+    this.setState("closed");
+    this.emit("failed", error);
+  }
+
+  private forgetSession(): void {
+    this.smId = undefined;
+    this.smOn = false;
+    this.counting = false;
+    this.received = 0;
+    this.acked = 0;
+    this.unacked = [];
+    this.sinceAckRequest = 0;
+    const pending = [...this.iqs.values()];
+    this.iqs.clear();
+    for (const iq of pending) {
+      this.options.clock.clearTimeout(iq.timer);
+      iq.reject(new ProtocolError("connection-lost"));
+    }
+  }
+
+  private setState(state: StreamState): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+
+  // --- frames -------------------------------------------------------------------------------
+
+  private onFrame(data: string): void {
+    this.heardAt = this.options.clock.now();
+    let element: XmlElement;
+    try {
+      element = parse(data);
+    } catch (error) {
+      console.error("unreadable stanza", error);
+      return;
+    }
+    switch (element.ns) {
+      case NS.framing:
+        this.onFraming(element);
+        break;
+      case NS.streams:
+        if (element.name === "features") this.onFeatures(element);
+        else if (element.name === "error") this.onStreamError();
+        break;
+      case NS.sasl:
+        this.onSasl(element);
+        break;
+      case NS.sm:
+        this.onManagement(element);
+        break;
+      default:
+        this.onStanza(element);
+    }
+  }
+
+  private onFraming(element: XmlElement): void {
+    if (element.name !== "close") return;
+    const other = element.attrs["see-other-uri"];
+    if (
+      other !== undefined &&
+      (other.startsWith("wss:") || this.url.startsWith("ws:")) &&
+      this.phase === "opening"
+    ) {
+      this.url = other;
+      this.detach();
+      this.openSocket();
+      return;
+    }
+    this.onClose(this.socket);
+  }
+
+  private onStreamError(): void {
+    // The server has given up on this session: resuming it would fail the same way.
+    const socket = this.socket;
+    this.forgetSession();
+    this.onClose(socket);
+  }
+
+  private onFeatures(features: XmlElement): void {
+    if (this.phase === "opening") {
+      const mechanisms = child(features, "mechanisms", NS.sasl);
+      const names = mechanisms === undefined ? [] : children(mechanisms, "mechanism").map((m) => text(m));
+      if (!names.includes("ANONYMOUS")) {
+        this.fail(new ProtocolError("login-required"));
+        return;
+      }
+      this.phase = "authenticating";
+      this.write(el("auth", NS.sasl, { mechanism: "ANONYMOUS" }));
+    } else if (this.phase === "restarting") {
+      const canResume = child(features, "sm", NS.sm) !== undefined && this.options.resume;
+      this.smOn = canResume;
+      if (this.smId !== undefined && canResume) {
+        this.phase = "resuming";
+        this.write(el("resume", NS.sm, { h: this.received, previd: this.smId }));
+      } else {
+        this.bind();
+      }
+    }
+  }
+
+  private onSasl(element: XmlElement): void {
+    if (element.name === "success") {
+      this.phase = "restarting";
+      this.writeOpen();
+    } else if (element.name === "failure") {
+      this.fail(new ProtocolError("login-failed", text(child(element, "text"))));
+    }
+  }
+
+  private bind(): void {
+    this.forgetSessionKeeping(this.smOn);
+    this.phase = "binding";
+    this.write(el("iq", NS.client, { type: "set", id: "bind" }, el("bind", NS.bind)));
+  }
+
+  private forgetSessionKeeping(smOffered: boolean): void {
+    this.forgetSession();
+    this.smOn = smOffered;
+  }
+
+  private onManagement(element: XmlElement): void {
+    switch (element.name) {
+      case "enabled":
+        this.counting = true;
+        if (element.attrs["resume"] === "true" || element.attrs["resume"] === "1") {
+          this.smId = element.attrs["id"] || undefined;
+        }
+        break;
+      case "r":
+        this.write(el("a", NS.sm, { h: this.received }));
+        break;
+      case "a":
+        this.onAck(Number(element.attrs["h"]));
+        break;
+      case "resumed":
+        this.onAck(Number(element.attrs["h"]));
+        this.onResumed();
+        break;
+      case "failed":
+        if (this.phase === "resuming") this.bind();
+        else this.smOn = false;
+        break;
+    }
+  }
+
+  private onAck(h: number): void {
+    if (!Number.isInteger(h)) return;
+    const newly = Math.min((h - this.acked) >>> 0, this.unacked.length);
+    this.unacked.splice(0, newly);
+    this.acked = (this.acked + newly) >>> 0;
+  }
+
+  private onResumed(): void {
+    const again = this.unacked;
+    this.unacked = [];
+    this.ready();
+    for (const stanza of again) this.transmit(stanza);
+    this.setState("online");
+    this.emit("online", { jid: this.jid, resumed: true });
+  }
+
+  private onBound(result: XmlElement): void {
+    const jid = text(child(child(result, "bind", NS.bind) ?? result, "jid"));
+    if (result.attrs["type"] !== "result" || !jid.includes("/")) {
+      this.onClose(this.socket);
+      return;
+    }
+    this.jid = jid;
+    this.ready();
+    // Counting starts here; what follows `enable` on the wire is counted by the server.
+    if (this.smOn) this.write(el("enable", NS.sm, { resume: "true" }));
+    this.everOnline = true;
+    const waiting = this.queue;
+    this.queue = [];
+    for (const stanza of waiting) this.transmit(stanza);
+    this.setState("online");
+    this.emit("online", { jid, resumed: false });
+  }
+
+  private ready(): void {
+    this.phase = "bound";
+    this.attempts = 0;
+    this.pingsMissed = 0;
+    this.options.clock.clearTimeout(this.handshakeTimer);
+    this.schedulePing();
+  }
+
+  private transmit(stanza: XmlElement): void {
+    this.write(stanza);
+    if (!this.smOn) return;
+    this.unacked.push(stanza);
+    this.sinceAckRequest += 1;
+    if (this.sinceAckRequest >= ACK_EVERY) {
+      this.sinceAckRequest = 0;
+      this.write(el("r", NS.sm));
+    }
+  }
+
+  private onStanza(stanza: XmlElement): void {
+    if (this.phase === "binding" && stanza.name === "iq" && stanza.attrs["id"] === "bind") {
+      this.onBound(stanza);
+      return;
+    }
+    if (this.counting && this.phase === "bound") this.received = (this.received + 1) >>> 0;
+    const type = stanza.attrs["type"];
+    if (stanza.name === "iq" && (type === "result" || type === "error")) {
+      this.onReply(stanza, type);
+      return;
+    }
+    this.emit("stanza", stanza);
+  }
+
+  private onReply(stanza: XmlElement, type: "result" | "error"): void {
+    const id = stanza.attrs["id"] ?? "";
+    const pending = this.iqs.get(id);
+    if (pending === undefined) return;
+    this.iqs.delete(id);
+    this.options.clock.clearTimeout(pending.timer);
+    if (type === "result") {
+      pending.resolve(stanza);
+    } else {
+      const { condition, detail } = stanzaError(stanza);
+      pending.reject(new StanzaProtocolError(detail, condition, stanza));
+    }
+  }
+
+  // --- liveness -----------------------------------------------------------------------------
+
+  private schedulePing(): void {
+    const { clock, ping } = this.options;
+    clock.clearTimeout(this.pingTimer);
+    if (ping.interval <= 0) return;
+    this.pingTimer = clock.setTimeout(() => this.checkAlive(), ping.interval);
+  }
+
+  private checkAlive(): void {
+    const { clock, ping, domain } = this.options;
+    if (this.phase !== "bound") return;
+    if (clock.now() - this.heardAt < ping.interval) {
+      this.pingsMissed = 0;
+      this.schedulePing();
+      return;
+    }
+    const asked = this.socket;
+    this.iq("get", domain, el("ping", NS.ping), ping.timeout).then(
+      () => this.onPong(asked, true),
+      (error: unknown) => {
+        // An error reply still proves that the connection works.
+        const answered = error instanceof ProtocolError && error.code === "stanza";
+        this.onPong(asked, answered);
+      },
+    );
+  }
+
+  private onPong(asked: Socket | undefined, alive: boolean): void {
+    if (asked !== this.socket || asked === undefined) return;
+    this.pingsMissed = alive ? 0 : this.pingsMissed + 1;
+    if (this.pingsMissed >= this.options.ping.threshold) this.onClose(asked);
+    else this.schedulePing();
+  }
+}
+
+/** An IQ was answered with an error; carries the whole reply. */
+export class StanzaProtocolError extends ProtocolError {
+  constructor(
+    detail: string,
+    condition: string,
+    readonly stanza: XmlElement,
+  ) {
+    super("stanza", detail, condition);
+  }
+}

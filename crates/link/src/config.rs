@@ -69,6 +69,15 @@ pub enum Target {
     Memory(MemoryConnector),
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Memory(_) => f.write_str("in this process"),
+        }
+    }
+}
+
 /// What a server's certificate is checked against.
 #[derive(Debug, Clone)]
 pub enum TlsVerify {

@@ -4,13 +4,17 @@
 //! stanzas leave through a [`LinkSender`], which may be used from any thread.
 
 mod config;
+mod driver;
 mod memory;
+mod tls;
 
 pub use config::{Credentials, KeepAlive, LinkConfig, Target, TlsVerify};
 pub use memory::{MemoryConnector, MemoryListener, memory};
 
+use std::sync::Arc;
+
 use stanza::{Element, FullJid};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What happens on a link.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,13 +56,15 @@ pub(crate) enum Command {
 #[derive(Clone)]
 pub struct LinkSender {
     commands: mpsc::Sender<Command>,
+    /// Set when the link shall end even if it is offline.
+    closing: Arc<watch::Sender<bool>>,
 }
 
 impl LinkSender {
     /// Hands over a stanza; never blocks.
     ///
-    /// While the link is offline after it was online, stanzas wait for the resumption of the session; when the session
-    /// cannot be resumed they are dropped, as they belonged to it. Before the first [`LinkEvent::Online`] they are dropped.
+    /// While the link is offline, stanzas wait for the resumption of the session; when a new session begins instead they
+    /// are dropped, as they belonged to the old one. So send what a session needs after its [`LinkEvent::Online`].
     ///
     /// # Errors
     /// When the queue is full or the link closed; the stanza is dropped.
@@ -71,22 +77,24 @@ impl LinkSender {
             })
     }
 
-    /// Ends the stream in order, after what was sent before, and the link with it.
+    /// Ends the stream in order, after what was sent before, and the link with it. The link is gone when its events
+    /// end.
     pub async fn close(&self) {
         let _ = self.commands.send(Command::Close).await;
+        self.closing.send_replace(true);
     }
 }
 
 /// Starts a link on the current runtime. Its events must be read; a link whose events are not read stops reading too.
 #[must_use]
 pub fn spawn(config: LinkConfig) -> (LinkSender, mpsc::Receiver<LinkEvent>) {
-    let (commands, mut inbox) = mpsc::channel(config.queue);
-    let (events, outbox) = mpsc::channel::<LinkEvent>(config.queue);
-    tokio::spawn(async move {
-        let _events = events;
-        while let Some(Command::Send(stanza)) = inbox.recv().await {
-            drop(stanza);
-        }
-    });
-    (LinkSender { commands }, outbox)
+    let (commands, inbox) = mpsc::channel(config.queue.max(1));
+    let (events, outbox) = mpsc::channel(config.queue.max(1));
+    let (closing, closed) = watch::channel(false);
+    tokio::spawn(driver::run(config, inbox, events, closed));
+    let sender = LinkSender {
+        commands,
+        closing: Arc::new(closing),
+    };
+    (sender, outbox)
 }

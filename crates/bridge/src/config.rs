@@ -24,6 +24,8 @@ pub struct BridgeConfig {
     pub private_addresses: bool,
     /// Number of shards, each a thread; 0 means one less than there are cores, at least one.
     pub shards: usize,
+    /// Keep each shard's thread on a processor of its own. Good on a machine that does nothing else.
+    pub pin: bool,
     /// Bases of bridge-channel WebSocket URLs, `wss://<host>/colibri-ws/<server-id>`; empty offers none.
     pub web_socket_bases: Vec<String>,
     /// Signalling nodes to serve.
@@ -58,6 +60,7 @@ impl BridgeConfig {
             mappings: Vec::new(),
             private_addresses: true,
             shards: 0,
+            pin: false,
             web_socket_bases: Vec::new(),
             nodes: Vec::new(),
             presence_interval: Duration::from_secs(5),

@@ -37,6 +37,7 @@ pub(crate) struct Worker {
     pub(crate) commands: Receiver<Command>,
     pub(crate) sockets: Vec<UdpBatch>,
     pub(crate) poller: Poller,
+    pub(crate) pin: bool,
     pub(crate) control: ControlConfig,
     pub(crate) shard: ShardConfig,
 }
@@ -44,7 +45,7 @@ pub(crate) struct Worker {
 struct State {
     controller: Controller,
     egress: Egress,
-    arena: net::SendArena,
+    runs: Vec<net::Run>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<Frame>>,
     learned: HashMap<SocketAddr, usize>,
     next_snapshot: Instant,
@@ -62,8 +63,20 @@ struct Counters {
 }
 
 impl Worker {
+    fn pin(&self) {
+        if !self.pin {
+            return;
+        }
+        // The first processor is left to everything else.
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        if let Err(error) = net::pin_current_thread((self.index + 1) % cores) {
+            tracing::warn!(shard = self.index, %error, "cannot keep the thread on one processor");
+        }
+    }
+
     /// Runs until told to stop. A panic ends the shard's conferences, not the thread.
     pub(crate) fn run(mut self) {
+        self.pin();
         let mut counters = Counters::default();
         loop {
             let mut seed = [0; 32];
@@ -72,7 +85,7 @@ impl Worker {
             let mut state = State {
                 controller: Controller::new(self.control.clone(), self.shard.clone(), seed),
                 egress: Egress::new(EGRESS_BYTES),
-                arena: net::SendArena::with_capacity(EGRESS_BYTES),
+                runs: Vec::with_capacity(256),
                 web_sockets: HashMap::new(),
                 learned: HashMap::new(),
                 next_snapshot: now,
@@ -325,14 +338,21 @@ impl Worker {
             if !state.egress.is_empty() {
                 for socket in &mut self.sockets {
                     let v4 = socket.local_addr().is_ipv4();
-                    for run in state.egress.runs() {
-                        if run.to.is_ipv4() == v4 {
-                            for segment in state.egress.segments(run) {
-                                state.arena.push(Some(run.from), run.to, segment);
-                            }
-                        }
-                    }
-                    socket.send(&mut state.arena);
+                    state.runs.clear();
+                    let runs = state.egress.runs().iter();
+                    state
+                        .runs
+                        .extend(
+                            runs.filter(|run| run.to.is_ipv4() == v4)
+                                .map(|run| net::Run {
+                                    to: run.to,
+                                    from: Some(run.from),
+                                    offset: run.offset,
+                                    len: run.len,
+                                    segment: run.segment,
+                                }),
+                        );
+                    socket.send_runs(state.egress.arena(), &state.runs);
                 }
                 state.egress.clear();
             }

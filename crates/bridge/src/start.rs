@@ -307,6 +307,7 @@ fn spawn_threads(
             commands,
             sockets,
             poller,
+            pin: config.pin,
             control: ControlConfig {
                 shard: u8::try_from(index).unwrap_or(u8::MAX),
                 web_socket_bases: config.web_socket_bases.clone(),

@@ -1,0 +1,191 @@
+//! Waiting for sockets and for other threads (epoll and eventfd).
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::socket::UdpBatch;
+
+/// Event data of the waker; sockets have 0.
+const WAKER: u64 = 1;
+
+#[derive(Debug)]
+struct Signal {
+    eventfd: OwnedFd,
+    /// Raised already, so that many wakes cost one system call.
+    raised: AtomicBool,
+}
+
+/// Wakes a [`Poller`] from another thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<Signal>);
+
+impl Waker {
+    /// Makes the next or current wait return. Never blocks.
+    pub fn wake(&self) {
+        if self.0.raised.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let one: u64 = 1;
+        // SAFETY: eight bytes of a local are read. A full counter (would block) means that the poller wakes anyway.
+        let _ = unsafe {
+            libc::write(
+                self.0.eventfd.as_raw_fd(),
+                std::ptr::from_ref(&one).cast(),
+                size_of::<u64>(),
+            )
+        };
+    }
+}
+
+/// Waits for a socket or a waker.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+    signal: Arc<Signal>,
+    /// The kernel waits in nanoseconds, until it says it cannot.
+    precise: bool,
+}
+
+/// What a wait ended with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// A socket has something to read.
+    pub readable: bool,
+    /// The waker was used.
+    pub woken: bool,
+}
+
+fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made by the kernel for us and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+impl Poller {
+    /// A poller and its waker.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new() -> io::Result<(Self, Waker)> {
+        // SAFETY: no pointers are involved.
+        let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: as above.
+        let eventfd = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        let signal = Arc::new(Signal {
+            eventfd,
+            raised: AtomicBool::new(false),
+        });
+        let poller = Self {
+            epoll,
+            signal: signal.clone(),
+            precise: true,
+        };
+        poller.watch(signal.eventfd.as_raw_fd(), WAKER)?;
+        Ok((poller, Waker(signal)))
+    }
+
+    fn watch(&self, fd: RawFd, data: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: data,
+        };
+        // SAFETY: `event` lives through the call.
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Also waits for this socket, which must live as long as the poller is used.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn add(&mut self, socket: &UdpBatch) -> io::Result<()> {
+        self.watch(socket.fd(), 0)
+    }
+
+    /// Waits at most `timeout` (`None`: for ever). Kernels before 5.11 wait in milliseconds, rounded up.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 8];
+        let count = loop {
+            let count = self.wait_raw(&mut events, timeout);
+            let Ok(count) = usize::try_from(count) else {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::ENOSYS) if self.precise => self.precise = false,
+                    // The caller looks at the clock anyway.
+                    Some(libc::EINTR) => return Ok(Ready::default()),
+                    _ => return Err(error),
+                }
+                continue;
+            };
+            break count;
+        };
+        let mut ready = Ready::default();
+        for event in events.iter().take(count) {
+            match event.u64 {
+                WAKER => ready.woken = true,
+                _ => ready.readable = true,
+            }
+        }
+        if ready.woken {
+            self.lower();
+        }
+        Ok(ready)
+    }
+
+    /// Takes the signal down. The flag first: whoever raises it after that writes again, and whoever raised it before has
+    /// queued what the caller looks at next.
+    fn lower(&self) {
+        self.signal.raised.store(false, Ordering::Release);
+        let mut count: u64 = 0;
+        // SAFETY: eight bytes of a local are written.
+        let _ = unsafe {
+            libc::read(
+                self.signal.eventfd.as_raw_fd(),
+                std::ptr::from_mut(&mut count).cast(),
+                size_of::<u64>(),
+            )
+        };
+    }
+
+    fn wait_raw(&self, events: &mut [libc::epoll_event; 8], timeout: Option<Duration>) -> i64 {
+        let epoll = self.epoll.as_raw_fd();
+        let max = events.len() as libc::c_int;
+        if self.precise {
+            let spec = timeout.map(|t| libc::timespec {
+                tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: t.subsec_nanos().into(),
+            });
+            let spec = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: `events` has room for `max` events and `spec` (or null) lives through the call; no signal mask.
+            return unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    epoll,
+                    events.as_mut_ptr(),
+                    max,
+                    spec,
+                    std::ptr::null::<libc::sigset_t>(),
+                    0usize,
+                )
+            };
+        }
+        let millis = timeout.map_or(-1, |t| {
+            libc::c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
+        });
+        // SAFETY: `events` has room for `max` events.
+        i64::from(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), max, millis) })
+    }
+}

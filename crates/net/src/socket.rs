@@ -1,0 +1,512 @@
+//! The socket: bursts in, bursts out.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::arena::{Run, SendArena};
+use crate::message::{
+    Control, empty_header, empty_storage, read_address, read_aside, write_address, write_control,
+};
+use crate::slab::{ReceiveSlab, SLOT_LEN};
+
+/// Messages of one receive call.
+const RECEIVE_BURST: usize = 32;
+/// Messages of one send call.
+const SEND_BURST: usize = 64;
+/// Segments the kernel takes in one message.
+const MAX_SEGMENTS: usize = 64;
+/// Bytes of all segments of one message.
+const MAX_MESSAGE: usize = 65_000;
+
+/// How to open a socket.
+#[derive(Clone, Debug)]
+pub struct UdpConfig {
+    /// Address to bind; the unspecified one of a family binds all of that family.
+    pub bind: SocketAddr,
+    /// Let several sockets share the port (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Receive buffer wanted, bytes; the kernel may grant less.
+    pub receive_buffer: usize,
+    /// Send buffer wanted, bytes; the kernel may grant less.
+    pub send_buffer: usize,
+    /// Use UDP segmentation offload on receive and send where the kernel has it.
+    pub offload: bool,
+}
+
+impl UdpConfig {
+    /// The usual socket of a shard.
+    pub fn new(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            reuse_port: false,
+            receive_buffer: 10 << 20,
+            send_buffer: 4 << 20,
+            offload: true,
+        }
+    }
+}
+
+/// Counters of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpStats {
+    /// Datagrams received.
+    pub received: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Messages handed to the kernel (each one or many datagrams).
+    pub send_messages: u64,
+    /// Datagrams not sent: buffer full or refused by the kernel.
+    pub send_dropped: u64,
+    /// Receive errors other than "nothing there".
+    pub receive_errors: u64,
+}
+
+/// A UDP socket that works in bursts. Not blocking.
+#[derive(Debug)]
+pub struct UdpBatch {
+    socket: Socket,
+    local: SocketAddr,
+    stats: UdpStats,
+    /// Segmentation offload on send, until the kernel refuses it once.
+    segmentation: bool,
+    pieces: Vec<Run>,
+}
+
+impl UdpBatch {
+    /// Opens and binds a socket.
+    ///
+    /// # Errors
+    /// What the system says: address in use, not allowed, and so on.
+    pub fn bind(config: &UdpConfig) -> io::Result<Self> {
+        let v4 = config.bind.is_ipv4();
+        let socket = Socket::new(
+            Domain::for_address(config.bind),
+            Type::DGRAM.nonblocking().cloexec(),
+            Some(Protocol::UDP),
+        )?;
+        if !v4 {
+            // An IPv4 socket may have the same port.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_port(config.reuse_port)?;
+        // Large buffers are a wish: the system's limit is no reason not to start.
+        let _ = socket.set_recv_buffer_size(config.receive_buffer);
+        let _ = socket.set_send_buffer_size(config.send_buffer);
+        let fd = socket.as_raw_fd();
+        if v4 {
+            set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+        } else {
+            set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+        }
+        if config.offload {
+            let _ = set_option(fd, libc::SOL_UDP, libc::UDP_GRO);
+        }
+        socket.bind(&config.bind.into())?;
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self {
+            socket,
+            local,
+            stats: UdpStats::default(),
+            segmentation: config.offload,
+            pieces: Vec::new(),
+        })
+    }
+
+    /// The bound address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> UdpStats {
+        self.stats
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Receives what is there, up to the slab's slots; 0 when nothing is. Coalesced messages are cut apart.
+    ///
+    /// # Errors
+    /// What the system says, "would block" excepted.
+    pub fn receive(&mut self, slab: &mut ReceiveSlab) -> io::Result<usize> {
+        slab.received.clear();
+        let slots = (slab.bytes.len() / SLOT_LEN).min(RECEIVE_BURST);
+        let mut names = [empty_storage(); RECEIVE_BURST];
+        let mut controls = [Control::EMPTY; RECEIVE_BURST];
+        let mut vectors = [libc::iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        }; RECEIVE_BURST];
+        let mut headers = [libc::mmsghdr {
+            msg_hdr: empty_header(),
+            msg_len: 0,
+        }; RECEIVE_BURST];
+        let parts = headers
+            .iter_mut()
+            .zip(&mut vectors)
+            .zip(&mut names)
+            .zip(&mut controls)
+            .zip(slab.bytes.chunks_exact_mut(SLOT_LEN));
+        for ((((header, vector), name), control), slot) in parts {
+            vector.iov_base = slot.as_mut_ptr().cast();
+            vector.iov_len = slot.len();
+            let header = &mut header.msg_hdr;
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            header.msg_name = std::ptr::from_mut(name).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = control.0.len() as _;
+        }
+        // SAFETY: the first `slots` headers point to distinct slots, names and control buffers with their true lengths,
+        // and all of them outlive the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                self.fd(),
+                headers.as_mut_ptr(),
+                slots as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let Ok(count) = usize::try_from(count) else {
+            let error = io::Error::last_os_error();
+            return match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                _ => {
+                    self.stats.receive_errors += 1;
+                    Err(error)
+                }
+            };
+        };
+        for (slot, (header, name)) in headers.iter().zip(&names).take(count).enumerate() {
+            let Some(from) = read_address(name) else {
+                continue;
+            };
+            let aside = read_aside(&header.msg_hdr);
+            let ip = aside.to.unwrap_or(self.local.ip());
+            let to = SocketAddr::new(ip, self.local.port());
+            slab.note(slot, header.msg_len as usize, aside.segment, from, to);
+        }
+        self.stats.received += slab.received.len() as u64;
+        Ok(slab.received.len())
+    }
+
+    /// Sends all runs of the arena and clears it. What the kernel does not take is dropped and counted.
+    pub fn send(&mut self, arena: &mut SendArena) {
+        self.send_runs(arena.bytes(), arena.runs());
+        arena.clear();
+    }
+
+    /// Sends runs that lie in `arena`. What the kernel does not take is dropped and counted.
+    pub fn send_runs(&mut self, arena: &[u8], runs: &[Run]) {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.clear();
+        for run in runs {
+            split(run, self.segmentation, &mut pieces);
+        }
+        let mut at = 0;
+        while let Some(rest) = pieces.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.send_burst(arena, rest) {
+                Ok(0) => break,
+                Ok(sent) => at += sent,
+                Err(error) => match (error.kind(), error.raw_os_error()) {
+                    (io::ErrorKind::Interrupted, _) => {}
+                    (_, Some(libc::EINVAL | libc::EIO))
+                        if self.segmentation && rest.first().is_some_and(|r| r.len > r.segment) =>
+                    {
+                        tracing::info!(local = %self.local, "no segmentation offload; sending one by one");
+                        self.segmentation = false;
+                        let remaining = rest.to_vec();
+                        pieces.clear();
+                        for run in &remaining {
+                            split(run, false, &mut pieces);
+                        }
+                        at = 0;
+                    }
+                    // The buffer is full: the path cannot take more now, and later is too late.
+                    (io::ErrorKind::WouldBlock, _) => {
+                        self.stats.send_dropped += rest.iter().map(segments).sum::<u64>();
+                        break;
+                    }
+                    // This receiver cannot be reached; the others can.
+                    _ => {
+                        tracing::debug!(%error, "a datagram was not sent");
+                        self.stats.send_dropped += rest.first().map_or(0, segments);
+                        at += 1;
+                    }
+                },
+            }
+        }
+        self.pieces = pieces;
+    }
+
+    fn send_burst(&mut self, arena: &[u8], runs: &[Run]) -> io::Result<usize> {
+        let mut names = [empty_storage(); SEND_BURST];
+        let mut controls = [Control::EMPTY; SEND_BURST];
+        let mut vectors = [libc::iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        }; SEND_BURST];
+        let mut headers = [libc::mmsghdr {
+            msg_hdr: empty_header(),
+            msg_len: 0,
+        }; SEND_BURST];
+        let mut count = 0;
+        let parts = headers
+            .iter_mut()
+            .zip(&mut vectors)
+            .zip(&mut names)
+            .zip(&mut controls)
+            .zip(runs);
+        for ((((header, vector), name), control), run) in parts {
+            // A run outside the arena is a defect of the caller: it becomes an empty datagram, which is not sent.
+            let bytes = arena
+                .get(run.offset..run.offset.saturating_add(run.len))
+                .unwrap_or_default();
+            vector.iov_base = bytes.as_ptr().cast_mut().cast();
+            vector.iov_len = bytes.len();
+            let header = &mut header.msg_hdr;
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            header.msg_namelen = write_address(run.to, name);
+            header.msg_name = std::ptr::from_mut(name).cast();
+            let segment = if run.len > run.segment {
+                u16::try_from(run.segment).unwrap_or(0)
+            } else {
+                0
+            };
+            write_control(header, control, segment, self.source(run));
+            count += 1;
+        }
+        // SAFETY: the first `count` headers point to names, control buffers and parts of `arena` with their true lengths;
+        // all of them outlive the call, and the kernel only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(
+                self.fd(),
+                headers.as_mut_ptr(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+        self.stats.send_messages += sent as u64;
+        self.stats.sent += runs.iter().take(sent).map(segments).sum::<u64>();
+        Ok(sent)
+    }
+
+    /// The address to name as source: none where the socket is bound to one already.
+    fn source(&self, run: &Run) -> Option<IpAddr> {
+        let ip = run.from?.ip();
+        let useful = self.local.ip().is_unspecified()
+            && !ip.is_unspecified()
+            && ip.is_ipv4() == run.to.is_ipv4();
+        useful.then_some(ip)
+    }
+}
+
+fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option value is an int that lives through the call, and its true size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn segments(run: &Run) -> u64 {
+    run.len.div_ceil(run.segment.max(1)) as u64
+}
+
+/// Cuts a run into what one message may carry.
+fn split(run: &Run, segmentation: bool, pieces: &mut Vec<Run>) {
+    if run.len == 0 {
+        return;
+    }
+    let segment = run.segment.clamp(1, run.len);
+    let per_message = if segmentation {
+        (MAX_MESSAGE / segment).clamp(1, MAX_SEGMENTS)
+    } else {
+        1
+    };
+    let mut at = 0;
+    while at < run.len {
+        let len = (per_message * segment).min(run.len - at);
+        pieces.push(Run {
+            offset: run.offset + at,
+            len,
+            segment: segment.min(len),
+            ..*run
+        });
+        at += len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Poller, Ready};
+    use std::time::Duration;
+
+    fn pair(offload: bool) -> (UdpBatch, UdpBatch, Poller) {
+        let config = UdpConfig {
+            offload,
+            ..UdpConfig::new("127.0.0.1:0".parse().unwrap())
+        };
+        let (a, b) = (
+            UdpBatch::bind(&config).unwrap(),
+            UdpBatch::bind(&config).unwrap(),
+        );
+        let (mut poller, _waker) = Poller::new().unwrap();
+        poller.add(&b).unwrap();
+        (a, b, poller)
+    }
+
+    /// Receives until `count` datagrams have come.
+    fn collect(b: &mut UdpBatch, poller: &mut Poller, count: usize) -> Vec<Vec<u8>> {
+        let mut slab = ReceiveSlab::new(8);
+        let mut got = Vec::new();
+        while got.len() < count {
+            let ready = poller.wait(Some(Duration::from_secs(5))).unwrap();
+            assert!(
+                ready.readable,
+                "only {} of {count} datagrams came",
+                got.len()
+            );
+            while b.receive(&mut slab).unwrap() > 0 {
+                got.extend(slab.datagrams().map(|(_, bytes)| bytes.to_vec()));
+            }
+        }
+        got
+    }
+
+    #[test]
+    fn runs_arrive_as_datagrams() {
+        for offload in [true, false] {
+            let (mut a, mut b, mut poller) = pair(offload);
+            let to = b.local_addr();
+            let mut arena = SendArena::default();
+            let mut sent = Vec::new();
+            for i in 0..100u8 {
+                let datagram = vec![i; if i % 7 == 6 { 300 } else { 1100 }];
+                arena.push(Some(a.local_addr()), to, &datagram);
+                sent.push(datagram);
+            }
+            a.send(&mut arena);
+            assert!(arena.is_empty());
+            assert_eq!(collect(&mut b, &mut poller, 100), sent);
+            assert_eq!((a.stats().sent, a.stats().send_dropped), (100, 0));
+            if !offload {
+                assert_eq!(a.stats().send_messages, 100);
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_ends_are_known() {
+        let config = UdpConfig::new("0.0.0.0:0".parse().unwrap());
+        let mut b = UdpBatch::bind(&config).unwrap();
+        let (mut poller, _waker) = Poller::new().unwrap();
+        poller.add(&b).unwrap();
+        let (mut a, _, _) = pair(true);
+        let to = SocketAddr::new("127.0.0.1".parse().unwrap(), b.local_addr().port());
+        let mut arena = SendArena::default();
+        arena.push(None, to, b"hello");
+        a.send(&mut arena);
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        let mut slab = ReceiveSlab::new(1);
+        assert_eq!(b.receive(&mut slab).unwrap(), 1);
+        assert_eq!(
+            (slab.received()[0].from, slab.received()[0].to),
+            (a.local_addr(), to)
+        );
+        // The answer leaves from the address that was asked.
+        arena.push(Some(to), a.local_addr(), b"answer");
+        b.send(&mut arena);
+        let (mut poller, _waker) = Poller::new().unwrap();
+        poller.add(&a).unwrap();
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        a.receive(&mut slab).unwrap();
+        assert_eq!(slab.received()[0].from, to);
+    }
+
+    #[test]
+    fn one_unreachable_receiver_does_not_stop_the_others() {
+        let (mut a, mut b, mut poller) = pair(true);
+        let mut arena = SendArena::default();
+        // An IPv6 address cannot be sent to from an IPv4 socket.
+        arena.push(None, "[2001:db8::1]:1".parse().unwrap(), b"lost");
+        arena.push(None, b.local_addr(), b"found");
+        a.send(&mut arena);
+        assert_eq!(collect(&mut b, &mut poller, 1), [b"found"]);
+        assert_eq!(a.stats().send_dropped, 1);
+    }
+
+    #[test]
+    fn ports_are_shared_only_on_request() {
+        let mut config = UdpConfig::new("127.0.0.1:0".parse().unwrap());
+        let first = UdpBatch::bind(&config).unwrap();
+        config.bind = first.local_addr();
+        let error = UdpBatch::bind(&config).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let mut shared = UdpConfig::new("127.0.0.1:0".parse().unwrap());
+        shared.reuse_port = true;
+        let first = UdpBatch::bind(&shared).unwrap();
+        shared.bind = first.local_addr();
+        UdpBatch::bind(&shared).unwrap();
+    }
+
+    #[test]
+    fn a_waker_ends_a_wait() {
+        let (mut poller, waker) = Poller::new().unwrap();
+        std::thread::spawn(move || waker.wake());
+        let ready = poller.wait(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(
+            ready,
+            Ready {
+                readable: false,
+                woken: true
+            }
+        );
+        let ready = poller.wait(Some(Duration::from_micros(200))).unwrap();
+        assert_eq!(ready, Ready::default());
+    }
+
+    #[test]
+    fn large_runs_are_cut_for_the_kernel() {
+        let to = "127.0.0.1:1".parse().unwrap();
+        let run = Run {
+            to,
+            from: None,
+            offset: 10,
+            len: 100_050,
+            segment: 100,
+        };
+        let mut pieces = Vec::new();
+        split(&run, true, &mut pieces);
+        assert_eq!(pieces.len(), 1001usize.div_ceil(MAX_SEGMENTS));
+        assert_eq!(pieces.iter().map(|p| p.len).sum::<usize>(), run.len);
+        assert_eq!(pieces.iter().map(segments).sum::<u64>(), 1001);
+        pieces.clear();
+        split(&run, false, &mut pieces);
+        assert_eq!((pieces.len(), pieces[1000].len), (1001, 50));
+    }
+}

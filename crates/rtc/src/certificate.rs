@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
@@ -61,6 +62,9 @@ pub enum CertificateError {
     /// A certificate could not be made.
     #[error("cannot make a certificate")]
     Generation,
+    /// The cryptographic provider does not have what DTLS needs.
+    #[error("cryptographic provider is not usable for DTLS")]
+    Provider,
 }
 
 impl Fingerprint {
@@ -70,16 +74,26 @@ impl Fingerprint {
     /// [`CertificateError`]: the peer's fault.
     pub fn parse(hash: &str, value: &str) -> Result<Self, CertificateError> {
         let hash = Hash::from_name(hash.trim()).ok_or(CertificateError::UnknownHash)?;
-        let pair = |p: &str| (p.len() == 2).then(|| u8::from_str_radix(p, 16).ok()).flatten();
+        let pair = |p: &str| {
+            (p.len() == 2)
+                .then(|| u8::from_str_radix(p, 16).ok())
+                .flatten()
+        };
         let value: Option<Vec<u8>> = value.trim().split(':').map(pair).collect();
         let value = value.filter(|v| v.len() == hash.algorithm().output_len());
-        Ok(Self { hash, value: value.ok_or(CertificateError::MalformedFingerprint)? })
+        Ok(Self {
+            hash,
+            value: value.ok_or(CertificateError::MalformedFingerprint)?,
+        })
     }
 
     /// The SHA-256 fingerprint of a certificate in DER.
     pub fn sha256_of(der: &[u8]) -> Self {
         let hash = Hash::Sha256;
-        Self { hash, value: digest::digest(hash.algorithm(), der).as_ref().to_vec() }
+        Self {
+            hash,
+            value: digest::digest(hash.algorithm(), der).as_ref().to_vec(),
+        }
     }
 
     /// Name of the hash function, `sha-256` for example.
@@ -99,8 +113,12 @@ impl Fingerprint {
     /// Whether a certificate is one of those signalled: of the strongest hash function named, one must match
     /// (RFC 8122 §5).
     pub fn any_matches(signalled: &[Self], der: &[u8]) -> bool {
-        let Some(strongest) = signalled.iter().map(|f| f.hash).max() else { return false };
-        signalled.iter().any(|f| f.hash == strongest && f.matches(der))
+        let Some(strongest) = signalled.iter().map(|f| f.hash).max() else {
+            return false;
+        };
+        signalled
+            .iter()
+            .any(|f| f.hash == strongest && f.matches(der))
     }
 }
 
@@ -128,16 +146,29 @@ impl FromStr for Fingerprint {
     type Err = CertificateError;
 
     fn from_str(s: &str) -> Result<Self, CertificateError> {
-        let (hash, value) = s.trim().split_once(' ').ok_or(CertificateError::MalformedFingerprint)?;
+        let (hash, value) = s
+            .trim()
+            .split_once(' ')
+            .ok_or(CertificateError::MalformedFingerprint)?;
         Self::parse(hash, value)
     }
 }
 
-/// A self-signed ECDSA P-256 certificate with its key.
+/// Time that a DTLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// First retransmission of a flight: the path is known to work, and joins should not wait for a second.
+const FLIGHT_RTO: Duration = Duration::from_millis(300);
+/// Retransmissions of a flight; the handshake's time ends first.
+const FLIGHT_RETRIES: usize = 30;
+/// Largest DTLS datagram: inside an IPv6 packet of 1,280 bytes with a TURN header.
+const DTLS_MTU: usize = 1200;
+
+/// A self-signed ECDSA P-256 certificate with its key, and the DTLS settings that go with it. Shared by all transports.
 pub struct Certificate {
     der: Vec<u8>,
     key: Vec<u8>,
     fingerprint: Fingerprint,
+    config: Arc<dimpl::Config>,
 }
 
 impl Certificate {
@@ -151,17 +182,52 @@ impl Certificate {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "pontoon");
-        params.not_before = (now - DAY).into();
-        params.not_after = (now + 30 * DAY).into();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "pontoon");
+        params.not_before = now
+            .checked_sub(DAY)
+            .ok_or(CertificateError::Generation)?
+            .into();
+        params.not_after = now
+            .checked_add(30 * DAY)
+            .ok_or(CertificateError::Generation)?
+            .into();
         let certificate = params.self_signed(&key).map_err(failed)?;
-        Ok(Self::from_der(certificate.der().to_vec(), key.serialize_der()))
+        Self::from_der(certificate.der().to_vec(), key.serialize_der())
     }
 
     /// Takes a certificate and its PKCS #8 private key, both DER.
-    pub fn from_der(der: Vec<u8>, key: Vec<u8>) -> Self {
+    ///
+    /// # Errors
+    /// [`CertificateError::Provider`].
+    pub fn from_der(der: Vec<u8>, key: Vec<u8>) -> Result<Self, CertificateError> {
+        let config = dtls_settings()
+            .build()
+            .map_err(|_| CertificateError::Provider)?;
         let fingerprint = Fingerprint::sha256_of(&der);
-        Self { der, key, fingerprint }
+        Ok(Self {
+            der,
+            key,
+            fingerprint,
+            config: Arc::new(config),
+        })
+    }
+
+    /// The same certificate with a fixed seed for the DTLS library and another MTU.
+    #[cfg(test)]
+    pub(crate) fn with_settings(&self, seed: u64, mtu: usize) -> Self {
+        let config = dtls_settings()
+            .mtu(mtu)
+            .dangerously_set_rng_seed(seed)
+            .build()
+            .unwrap();
+        Self {
+            der: self.der.clone(),
+            key: self.key.clone(),
+            fingerprint: self.fingerprint.clone(),
+            config: Arc::new(config),
+        }
     }
 
     /// The certificate's SHA-256 fingerprint.
@@ -169,9 +235,27 @@ impl Certificate {
         &self.fingerprint
     }
 
-    pub(crate) fn dtls(&self) -> dimpl::DtlsCertificate {
-        dimpl::DtlsCertificate { certificate: self.der.clone(), private_key: self.key.clone() }
+    pub(crate) fn dtls_config(&self) -> &Arc<dimpl::Config> {
+        &self.config
     }
+
+    pub(crate) fn dtls(&self) -> dimpl::DtlsCertificate {
+        dimpl::DtlsCertificate {
+            certificate: self.der.clone(),
+            private_key: self.key.clone(),
+        }
+    }
+}
+
+fn dtls_settings() -> dimpl::ConfigBuilder {
+    dimpl::Config::builder()
+        .mtu(DTLS_MTU)
+        // ICE has proved the peer's address before DTLS is answered: a cookie exchange would only cost a round trip.
+        .use_server_cookie(false)
+        .require_client_certificate(true)
+        .flight_start_rto(FLIGHT_RTO)
+        .flight_retries(FLIGHT_RETRIES)
+        .handshake_timeout(HANDSHAKE_TIMEOUT)
 }
 
 impl fmt::Debug for Certificate {
@@ -187,11 +271,21 @@ mod tests {
     #[test]
     fn fingerprint_round_trip_and_errors() {
         let f = Fingerprint::sha256_of(b"x");
-        assert_eq!(Fingerprint::parse("SHA-256", &f.to_string().to_lowercase()), Ok(f.clone()));
+        assert_eq!(
+            Fingerprint::parse("SHA-256", &f.to_string().to_lowercase()),
+            Ok(f.clone())
+        );
         assert_eq!(format!("sha-256 {f}").parse(), Ok(f));
-        assert_eq!(Fingerprint::parse("md5", "00"), Err(CertificateError::UnknownHash));
+        assert_eq!(
+            Fingerprint::parse("md5", "00"),
+            Err(CertificateError::UnknownHash)
+        );
         for bad in ["", "00", "0", "+1:00", "é"] {
-            assert_eq!(Fingerprint::parse("sha-1", bad), Err(CertificateError::MalformedFingerprint), "{bad}");
+            assert_eq!(
+                Fingerprint::parse("sha-1", bad),
+                Err(CertificateError::MalformedFingerprint),
+                "{bad}"
+            );
         }
     }
 
@@ -200,10 +294,15 @@ mod tests {
         let good = Fingerprint::sha256_of(b"cert");
         let weak = Fingerprint {
             hash: Hash::Sha1,
-            value: digest::digest(Hash::Sha1.algorithm(), b"cert").as_ref().to_vec(),
+            value: digest::digest(Hash::Sha1.algorithm(), b"cert")
+                .as_ref()
+                .to_vec(),
         };
         let other = Fingerprint::sha256_of(b"other");
-        assert!(Fingerprint::any_matches(&[weak.clone(), other.clone(), good], b"cert"));
+        assert!(Fingerprint::any_matches(
+            &[weak.clone(), other.clone(), good],
+            b"cert"
+        ));
         assert!(!Fingerprint::any_matches(&[weak.clone(), other], b"cert"));
         assert!(Fingerprint::any_matches(&[weak], b"cert"));
         assert!(!Fingerprint::any_matches(&[], b"cert"));

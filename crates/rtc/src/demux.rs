@@ -46,7 +46,10 @@ pub fn stun_username(datagram: &[u8]) -> Option<&str> {
         let value = tail.get(..len)?;
         if u16::from_be_bytes([*t0, *t1]) == ATTRIBUTE_USERNAME {
             let name = std::str::from_utf8(value).ok()?;
-            return name.split_once(':').map(|(ours, _)| ours).filter(|u| !u.is_empty());
+            return name
+                .split_once(':')
+                .map(|(ours, _)| ours)
+                .filter(|u| !u.is_empty());
         }
         rest = tail.get(len.next_multiple_of(4)..)?;
     }
@@ -80,14 +83,25 @@ mod tests {
             m.extend_from_slice(attributes);
             m
         };
-        let named = request(&[0x80, 0x22, 0, 1, b'x', 0, 0, 0, 0, 6, 0, 5, b'a', b'b', b':', b'c', b'd', 0, 0, 0]);
+        let named = request(&[
+            0x80, 0x22, 0, 1, b'x', 0, 0, 0, 0, 6, 0, 5, b'a', b'b', b':', b'c', b'd', 0, 0, 0,
+        ]);
         assert_eq!(stun_username(&named), Some("ab"));
         for n in 0..named.len() - 3 {
             assert_eq!(stun_username(&named[..n]), None, "{n}");
         }
-        assert_eq!(stun_username(&request(&[0, 6, 0, 2, b'a', b'b', 0, 0])), None);
-        assert_eq!(stun_username(&request(&[0, 6, 0, 2, b':', b'b', 0, 0])), None);
-        assert_eq!(stun_username(&request(&[0, 6, 0, 3, 0xFF, b':', b'b', 0])), None);
+        assert_eq!(
+            stun_username(&request(&[0, 6, 0, 2, b'a', b'b', 0, 0])),
+            None
+        );
+        assert_eq!(
+            stun_username(&request(&[0, 6, 0, 2, b':', b'b', 0, 0])),
+            None
+        );
+        assert_eq!(
+            stun_username(&request(&[0, 6, 0, 3, 0xFF, b':', b'b', 0])),
+            None
+        );
         let mut response = named.clone();
         response[0] = 1;
         assert_eq!(stun_username(&response), None);

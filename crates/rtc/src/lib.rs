@@ -12,4 +12,6 @@ mod transport;
 pub use certificate::{Certificate, CertificateError, Fingerprint};
 pub use demux::{PacketKind, demux, stun_username};
 pub use params::{Candidate, CandidateKind, LocalParameters, RemoteParameters, Setup};
-pub use transport::{Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig, TransportStats};
+pub use transport::{
+    Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig, TransportStats,
+};

@@ -127,10 +127,19 @@ impl Candidate {
         let base = related.unwrap_or(addr).ip();
         let hash = match base {
             std::net::IpAddr::V4(ip) => u32::from(ip),
-            std::net::IpAddr::V6(ip) => ip.segments().iter().fold(17, |h: u32, s| h.rotate_left(5) ^ u32::from(*s)),
+            std::net::IpAddr::V6(ip) => ip
+                .segments()
+                .iter()
+                .fold(17, |h: u32, s| h.rotate_left(5) ^ u32::from(*s)),
         };
         let foundation = (hash.wrapping_mul(0x9E37_79B1) ^ kind.preference()).to_string();
-        Self { kind, addr, related, priority, foundation }
+        Self {
+            kind,
+            addr,
+            related,
+            priority,
+            foundation,
+        }
     }
 }
 
@@ -147,8 +156,8 @@ pub struct LocalParameters {
     pub fingerprint: Fingerprint,
     /// DTLS role: `actpass` until the peer has said its own.
     pub setup: Setup,
-    /// Generation of these ICE credentials: 0 at first, then counted up by each restart.
-    pub generation: u32,
+    /// The pending restart that these credentials belong to, counted from 1; `None` for the established session.
+    pub generation: Option<u32>,
 }
 
 /// What the peer told us. Empty or absent parts leave what is known unchanged.

@@ -28,10 +28,19 @@ pub struct Extensions<'a> {
 impl<'a> Extensions<'a> {
     pub(crate) fn new(profile: Option<u16>, data: &'a [u8]) -> Self {
         match profile {
-            Some(ONE_BYTE_PROFILE) => Self { rest: data, two_byte: false },
+            Some(ONE_BYTE_PROFILE) => Self {
+                rest: data,
+                two_byte: false,
+            },
             // RFC 8285 §4.3: the lower four bits are for the application.
-            Some(p) if p & 0xFFF0 == TWO_BYTE_PROFILE => Self { rest: data, two_byte: true },
-            _ => Self { rest: &[], two_byte: false },
+            Some(p) if p & 0xFFF0 == TWO_BYTE_PROFILE => Self {
+                rest: data,
+                two_byte: true,
+            },
+            _ => Self {
+                rest: &[],
+                two_byte: false,
+            },
         }
     }
 
@@ -109,8 +118,13 @@ pub fn write_block<'a>(
     }
     let padded = at.next_multiple_of(4);
     out.get_mut(at..padded).ok_or(WriteError::NoRoom)?.fill(0);
-    let profile = if two_byte { TWO_BYTE_PROFILE } else { ONE_BYTE_PROFILE };
-    let words = u16::try_from((padded - 4) / 4).map_err(|_| WriteError::Unrepresentable("header extension"))?;
+    let profile = if two_byte {
+        TWO_BYTE_PROFILE
+    } else {
+        ONE_BYTE_PROFILE
+    };
+    let words = u16::try_from((padded - 4) / 4)
+        .map_err(|_| WriteError::Unrepresentable("header extension"))?;
     out[..2].copy_from_slice(&profile.to_be_bytes());
     out[2..4].copy_from_slice(&words.to_be_bytes());
     Ok(padded)
@@ -123,7 +137,8 @@ pub fn transport_seq(data: &[u8]) -> Option<u16> {
 
 /// Reads an absolute send time: 24 bits, seconds in 6.18 fixed point, wrapping every 64 s.
 pub fn abs_send_time(data: &[u8]) -> Option<u32> {
-    data.first_chunk().map(|b: &[u8; 3]| u32::from_be_bytes([0, b[0], b[1], b[2]]))
+    data.first_chunk()
+        .map(|b: &[u8; 3]| u32::from_be_bytes([0, b[0], b[1], b[2]]))
 }
 
 /// Absolute send time of a moment given in microseconds of any epoch.
@@ -145,6 +160,9 @@ pub struct AudioLevel {
 impl AudioLevel {
     /// Reads the element's data.
     pub fn parse(data: &[u8]) -> Option<Self> {
-        data.first().map(|b| Self { level: b & 0x7F, voice: b & 0x80 != 0 })
+        data.first().map(|b| Self {
+            level: b & 0x7F,
+            voice: b & 0x80 != 0,
+        })
     }
 }

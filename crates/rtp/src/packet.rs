@@ -126,7 +126,9 @@ impl RtpHeader {
         let mut extension_profile = None;
         let mut extension_len = 0u16;
         if fixed[0] & 0x10 != 0 {
-            let head = bytes.get(header_len..header_len + 4).ok_or(ParseError::Truncated)?;
+            let head = bytes
+                .get(header_len..header_len + 4)
+                .ok_or(ParseError::Truncated)?;
             extension_profile = Some(u16::from_be_bytes([head[0], head[1]]));
             let len = 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
             extension_len = u16::try_from(len).map_err(|_| ParseError::Truncated)?;
@@ -141,7 +143,9 @@ impl RtpHeader {
             payload_type: fixed[1] & 0x7F,
             sequence_number: u16::from_be_bytes([fixed[2], fixed[3]]),
             timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
-            ssrc: Ssrc(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])),
+            ssrc: Ssrc(u32::from_be_bytes([
+                fixed[8], fixed[9], fixed[10], fixed[11],
+            ])),
             csrc_count,
             extension_profile,
             extension_len,
@@ -182,7 +186,10 @@ impl<'a> RtpView<'a> {
     /// # Errors
     /// As [`RtpHeader::parse`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Ok(Self { bytes, header: RtpHeader::parse(bytes)? })
+        Ok(Self {
+            bytes,
+            header: RtpHeader::parse(bytes)?,
+        })
     }
 
     /// Joins stored bytes with the header that was parsed from them. A header of other bytes yields empty slices
@@ -203,25 +210,33 @@ impl<'a> RtpView<'a> {
 
     /// The payload without padding.
     pub fn payload(&self) -> &'a [u8] {
-        self.bytes.get(self.header.payload_range()).unwrap_or_default()
+        self.bytes
+            .get(self.header.payload_range())
+            .unwrap_or_default()
     }
 
     /// The contributing sources.
     pub fn csrcs(&self) -> impl Iterator<Item = Ssrc> + 'a {
         let end = FIXED_LEN + 4 * usize::from(self.header.csrc_count);
         let list = self.bytes.get(FIXED_LEN..end).unwrap_or_default();
-        list.chunks_exact(4).map(|c| Ssrc(u32::from_be_bytes([c[0], c[1], c[2], c[3]])))
+        list.chunks_exact(4)
+            .map(|c| Ssrc(u32::from_be_bytes([c[0], c[1], c[2], c[3]])))
     }
 
     /// All header extension elements in order, of the one-byte and two-byte forms.
     pub fn extensions(&self) -> Extensions<'a> {
-        let data = self.bytes.get(self.header.extension_range()).unwrap_or_default();
+        let data = self
+            .bytes
+            .get(self.header.extension_range())
+            .unwrap_or_default();
         Extensions::new(self.header.extension_profile, data)
     }
 
     /// The first header extension element with this id.
     pub fn extension(&self, id: u8) -> Option<&'a [u8]> {
-        self.extensions().find(|e: &Extension<'a>| e.id == id).map(|e| e.data)
+        self.extensions()
+            .find(|e: &Extension<'a>| e.id == id)
+            .map(|e| e.data)
     }
 }
 

@@ -31,11 +31,21 @@ pub fn blocks(payload: &[u8]) -> Result<impl Iterator<Item = Block<'_>>, ParseEr
     Ok(headers.chunks(4).map(move |head| match *head {
         [pt, a, b, c] => {
             let bits = u32::from_be_bytes([0, a, b, c]);
-            let (data, tail) = rest.split_at_checked((bits & 0x3FF) as usize).unwrap_or_default();
+            let (data, tail) = rest
+                .split_at_checked((bits & 0x3FF) as usize)
+                .unwrap_or_default();
             rest = tail;
-            Block { payload_type: pt & 0x7F, timestamp_offset: (bits >> 10) as u16, data }
+            Block {
+                payload_type: pt & 0x7F,
+                timestamp_offset: (bits >> 10) as u16,
+                data,
+            }
         }
-        _ => Block { payload_type: head.first().map_or(0, |b| b & 0x7F), timestamp_offset: 0, data: rest },
+        _ => Block {
+            payload_type: head.first().map_or(0, |b| b & 0x7F),
+            timestamp_offset: 0,
+            data: rest,
+        },
     }))
 }
 
@@ -47,7 +57,9 @@ fn split_headers(payload: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
         needed += usize::from(u16::from_be_bytes([head[2], head[3]]) & 0x3FF);
         at += 4;
     }
-    let (headers, data) = payload.split_at_checked(at + 1).ok_or(ParseError::Truncated)?;
+    let (headers, data) = payload
+        .split_at_checked(at + 1)
+        .ok_or(ParseError::Truncated)?;
     if data.len() < needed {
         return Err(ParseError::Truncated);
     }
@@ -66,14 +78,33 @@ mod tests {
         let payload = [0x80 | 111, a, b, c, 111, 1, 2, 3, 4, 5];
         let all: Vec<_> = blocks(&payload).unwrap().collect();
         assert_eq!(all.len(), 2);
-        assert_eq!(all[0], Block { payload_type: 111, timestamp_offset: 960, data: &[1, 2] });
-        assert_eq!(all[1], Block { payload_type: 111, timestamp_offset: 0, data: &[3, 4, 5] });
+        assert_eq!(
+            all[0],
+            Block {
+                payload_type: 111,
+                timestamp_offset: 960,
+                data: &[1, 2]
+            }
+        );
+        assert_eq!(
+            all[1],
+            Block {
+                payload_type: 111,
+                timestamp_offset: 0,
+                data: &[3, 4, 5]
+            }
+        );
         assert_eq!(primary(&payload).unwrap(), all[1]);
     }
 
     #[test]
     fn bad_lengths() {
-        for bad in [&[][..], &[0x80 | 111], &[0x80 | 111, 0, 0, 0], &[0x80 | 111, 0, 0, 9, 111, 1]] {
+        for bad in [
+            &[][..],
+            &[0x80 | 111],
+            &[0x80 | 111, 0, 0, 0],
+            &[0x80 | 111, 0, 0, 9, 111, 1],
+        ] {
             assert!(blocks(bad).is_err(), "{bad:?}");
         }
     }

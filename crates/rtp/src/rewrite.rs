@@ -36,14 +36,22 @@ pub struct Rewrite<'a> {
 ///
 /// # Errors
 /// [`WriteError::NoRoom`]; [`WriteError::Unrepresentable`] for a bad extension element.
-pub fn write_packet(packet: &RtpView<'_>, rewrite: &Rewrite<'_>, out: &mut [u8]) -> Result<usize, WriteError> {
+pub fn write_packet(
+    packet: &RtpView<'_>,
+    rewrite: &Rewrite<'_>,
+    out: &mut [u8],
+) -> Result<usize, WriteError> {
     let mut at = write_header(rewrite, out)?;
     if let Some(osn) = rewrite.rtx_osn {
-        out.get_mut(at..at + 2).ok_or(WriteError::NoRoom)?.copy_from_slice(&osn.to_be_bytes());
+        out.get_mut(at..at + 2)
+            .ok_or(WriteError::NoRoom)?
+            .copy_from_slice(&osn.to_be_bytes());
         at += 2;
     }
     let payload = packet.payload();
-    let body = out.get_mut(at..at + payload.len()).ok_or(WriteError::NoRoom)?;
+    let body = out
+        .get_mut(at..at + payload.len())
+        .ok_or(WriteError::NoRoom)?;
     body.copy_from_slice(payload);
     if let Some((vp8, picture_id, tl0_pic_idx)) = &rewrite.vp8 {
         vp8.rewrite(body, *picture_id, *tl0_pic_idx);
@@ -67,7 +75,9 @@ pub fn write_padding_packet(rewrite: &Rewrite<'_>, out: &mut [u8]) -> Result<usi
 
 /// Fixed header and extension block; the length of both.
 fn write_header(rewrite: &Rewrite<'_>, out: &mut [u8]) -> Result<usize, WriteError> {
-    let (fixed, rest) = out.split_first_chunk_mut::<FIXED_LEN>().ok_or(WriteError::NoRoom)?;
+    let (fixed, rest) = out
+        .split_first_chunk_mut::<FIXED_LEN>()
+        .ok_or(WriteError::NoRoom)?;
     let extension_len = ext::write_block(rewrite.extensions.iter().copied(), rest)?;
     fixed[0] = 0x80 | u8::from(rewrite.padding > 0) << 5 | u8::from(extension_len > 0) << 4;
     fixed[1] = u8::from(rewrite.marker) << 7 | rewrite.payload_type & 0x7F;

@@ -13,7 +13,12 @@ pub fn unwrap(payload: &[u8]) -> Option<(u16, &[u8])> {
 /// Restores the original packet in place: `packet` is a plaintext RTX packet without padding whose header is
 /// `header_len` bytes; sequence number, payload type and SSRC become the original ones and the payload moves down by
 /// two bytes. Returns the length of the restored packet, `None` (nothing changed) where there is no original number.
-pub fn restore_in_place(packet: &mut [u8], header_len: usize, payload_type: u8, ssrc: crate::Ssrc) -> Option<usize> {
+pub fn restore_in_place(
+    packet: &mut [u8],
+    header_len: usize,
+    payload_type: u8,
+    ssrc: crate::Ssrc,
+) -> Option<usize> {
     if header_len < 12 || packet.len() < header_len + OSN_LEN {
         return None;
     }
@@ -31,11 +36,16 @@ mod tests {
 
     #[test]
     fn restores_the_original() {
-        let mut packet = vec![0x80, 0xE1, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0x12, 0x34, 0xAA, 0xBB];
+        let mut packet = vec![
+            0x80, 0xE1, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0x12, 0x34, 0xAA, 0xBB,
+        ];
         assert_eq!(unwrap(&packet[12..]), Some((0x1234, &[0xAA, 0xBB][..])));
         let len = restore_in_place(&mut packet, 12, 96, Ssrc(7)).unwrap();
         let view = RtpView::parse(&packet[..len]).unwrap();
-        assert_eq!((view.sequence_number, view.payload_type, view.ssrc), (0x1234, 96, Ssrc(7)));
+        assert_eq!(
+            (view.sequence_number, view.payload_type, view.ssrc),
+            (0x1234, 96, Ssrc(7))
+        );
         assert!(view.marker);
         assert_eq!(view.payload(), [0xAA, 0xBB]);
     }

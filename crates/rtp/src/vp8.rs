@@ -96,7 +96,8 @@ impl Vp8 {
             return;
         }
         self.key_frame = data.first().is_some_and(|b| b & 1 == 0);
-        if let (true, Some([0x9D, 0x01, 0x2A, w0, w1, h0, h1])) = (self.key_frame, data.get(3..10)) {
+        if let (true, Some([0x9D, 0x01, 0x2A, w0, w1, h0, h1])) = (self.key_frame, data.get(3..10))
+        {
             let pixels = |low, high| u16::from_le_bytes([low, high]) & 0x3FFF;
             self.size = Some((pixels(*w0, *w1), pixels(*h0, *h1)));
         }
@@ -124,7 +125,8 @@ impl Vp8 {
             }
             None => {}
         }
-        if let (Some(_), Some(slot)) = (self.tl0_pic_idx, payload.get_mut(usize::from(self.tl0_at))) {
+        if let (Some(_), Some(slot)) = (self.tl0_pic_idx, payload.get_mut(usize::from(self.tl0_at)))
+        {
             *slot = tl0_pic_idx;
         }
     }
@@ -141,12 +143,18 @@ mod tests {
         let vp8 = Vp8::parse(&payload).unwrap();
         assert_eq!(vp8.len, 6);
         assert_eq!(vp8.picture_id, Some((0x1234, true)));
-        assert_eq!((vp8.tl0_pic_idx, vp8.temporal_id, vp8.layer_sync), (Some(7), Some(1), true));
+        assert_eq!(
+            (vp8.tl0_pic_idx, vp8.temporal_id, vp8.layer_sync),
+            (Some(7), Some(1), true)
+        );
         assert!(vp8.key_frame && vp8.start_of_frame());
         assert_eq!(vp8.size, Some((640, 360)));
         vp8.rewrite(&mut payload, 0x7FFF, 9);
         let again = Vp8::parse(&payload).unwrap();
-        assert_eq!((again.picture_id, again.tl0_pic_idx), (Some((0x7FFF, true)), Some(9)));
+        assert_eq!(
+            (again.picture_id, again.tl0_pic_idx),
+            (Some((0x7FFF, true)), Some(9))
+        );
         assert_eq!(again.temporal_id, Some(1));
     }
 
@@ -154,7 +162,10 @@ mod tests {
     fn short_picture_id_keeps_its_width() {
         let mut payload = [0x80, 0x80, 0x11, 0xAA];
         let vp8 = Vp8::parse(&payload).unwrap();
-        assert_eq!((vp8.len, vp8.picture_id, vp8.tl0_pic_idx), (3, Some((0x11, false)), None));
+        assert_eq!(
+            (vp8.len, vp8.picture_id, vp8.tl0_pic_idx),
+            (3, Some((0x11, false)), None)
+        );
         vp8.rewrite(&mut payload, 0x1FF, 3);
         assert_eq!(payload, [0x80, 0x80, 0x7F, 0xAA]);
     }

@@ -59,7 +59,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn byte(&mut self) -> Result<u8, ParseError> {
-        let byte = self.bytes.get(self.at).copied().ok_or(ParseError::Truncated)?;
+        let byte = self
+            .bytes
+            .get(self.at)
+            .copied()
+            .ok_or(ParseError::Truncated)?;
         self.at += 1;
         Ok(byte)
     }
@@ -75,7 +79,10 @@ impl Vp9 {
     /// # Errors
     /// [`ParseError::Truncated`]; [`ParseError::Invalid`] for more than three reference differences.
     pub fn parse(payload: &[u8]) -> Result<Self, ParseError> {
-        let mut r = Reader { bytes: payload, at: 0 };
+        let mut r = Reader {
+            bytes: payload,
+            at: 0,
+        };
         let first = r.byte()?;
         let mut vp9 = Self {
             inter_picture_predicted: first & 0x40 != 0,
@@ -129,7 +136,8 @@ impl Vp9 {
 
     /// Whether the frame can be decoded without any earlier picture, at its lowest spatial layer.
     pub fn key_frame(&self) -> bool {
-        !self.inter_picture_predicted && (!self.has_layers || self.spatial_id == 0 || !self.inter_layer)
+        !self.inter_picture_predicted
+            && (!self.has_layers || self.spatial_id == 0 || !self.inter_layer)
     }
 
     /// Writes picture id and TL0PICIDX into a payload that this descriptor was parsed from (or a copy of it), in the
@@ -149,7 +157,8 @@ impl Vp9 {
             }
             None => {}
         }
-        if let (Some(_), Some(slot)) = (self.tl0_pic_idx, payload.get_mut(usize::from(self.tl0_at))) {
+        if let (Some(_), Some(slot)) = (self.tl0_pic_idx, payload.get_mut(usize::from(self.tl0_at)))
+        {
             *slot = tl0_pic_idx;
         }
     }
@@ -158,7 +167,10 @@ impl Vp9 {
 impl Structure {
     fn parse(r: &mut Reader<'_>) -> Result<Self, ParseError> {
         let head = r.byte()?;
-        let mut structure = Self { spatial_layers: (head >> 5) + 1, ..Self::default() };
+        let mut structure = Self {
+            spatial_layers: (head >> 5) + 1,
+            ..Self::default()
+        };
         if head & 0x10 != 0 {
             let mut sizes = [(0, 0); 8];
             for size in sizes.iter_mut().take(usize::from(structure.spatial_layers)) {
@@ -200,17 +212,26 @@ mod tests {
         payload.extend_from_slice(&[2, 0x04, 0x01, 2 << 5 | 0x04, 0x01]);
         let vp9 = Vp9::parse(&payload).unwrap();
         assert_eq!(usize::from(vp9.len), payload.len());
-        assert_eq!((vp9.picture_id, vp9.tl0_pic_idx), (Some((0x1234, true)), Some(7)));
+        assert_eq!(
+            (vp9.picture_id, vp9.tl0_pic_idx),
+            (Some((0x1234, true)), Some(7))
+        );
         assert!(vp9.key_frame() && vp9.start_of_frame && !vp9.end_of_frame);
         let structure = vp9.structure.unwrap();
-        assert_eq!((structure.spatial_layers, structure.temporal_layers), (3, Some(3)));
+        assert_eq!(
+            (structure.spatial_layers, structure.temporal_layers),
+            (3, Some(3))
+        );
         assert_eq!(structure.sizes.unwrap()[2], (1280, 720));
         for n in 0..payload.len() {
             assert!(Vp9::parse(&payload[..n]).is_err(), "{n}");
         }
         vp9.rewrite(&mut payload, 5, 8);
         let again = Vp9::parse(&payload).unwrap();
-        assert_eq!((again.picture_id, again.tl0_pic_idx), (Some((5, true)), Some(8)));
+        assert_eq!(
+            (again.picture_id, again.tl0_pic_idx),
+            (Some((5, true)), Some(8))
+        );
     }
 
     #[test]
@@ -224,7 +245,10 @@ mod tests {
     #[test]
     fn flexible_mode() {
         let vp9 = Vp9::parse(&[0xD0, 0x05, 0x03, 0x02]).unwrap();
-        assert_eq!((vp9.len, vp9.picture_id, vp9.tl0_pic_idx), (4, Some((5, false)), None));
+        assert_eq!(
+            (vp9.len, vp9.picture_id, vp9.tl0_pic_idx),
+            (4, Some((5, false)), None)
+        );
         assert!(Vp9::parse(&[0xD0, 0x05, 0x03, 0x03, 0x03, 0x02]).is_err());
     }
 }

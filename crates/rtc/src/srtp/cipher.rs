@@ -1,6 +1,9 @@
 //! Ciphers with expanded keys, over aws-lc. The only unsafe code of this crate: each call passes pointers and lengths
 //! of live slices to a C function.
-#![allow(unsafe_code, reason = "aws-lc-rs has no scatter/gather AEAD, no kept AES-CTR key and no copyable HMAC state")]
+#![allow(
+    unsafe_code,
+    reason = "aws-lc-rs has no scatter/gather AEAD, no kept AES-CTR key and no copyable HMAC state"
+)]
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -183,7 +186,10 @@ impl HmacSha1 {
             update(&mut ctx, &block);
             ctx
         };
-        (key.len() <= SHA1_BLOCK).then(|| Self { inner: state(0x36), outer: state(0x5C) })
+        (key.len() <= SHA1_BLOCK).then(|| Self {
+            inner: state(0x36),
+            outer: state(0x5C),
+        })
     }
 
     /// The code of the concatenated parts.
@@ -202,8 +208,14 @@ impl Drop for HmacSha1 {
     fn drop(&mut self) {
         // SAFETY: both are live memory of their own size.
         unsafe {
-            lc::OPENSSL_cleanse(ptr::from_mut(&mut self.inner).cast(), size_of::<lc::SHA_CTX>());
-            lc::OPENSSL_cleanse(ptr::from_mut(&mut self.outer).cast(), size_of::<lc::SHA_CTX>());
+            lc::OPENSSL_cleanse(
+                ptr::from_mut(&mut self.inner).cast(),
+                size_of::<lc::SHA_CTX>(),
+            );
+            lc::OPENSSL_cleanse(
+                ptr::from_mut(&mut self.outer).cast(),
+                size_of::<lc::SHA_CTX>(),
+            );
         }
     }
 }

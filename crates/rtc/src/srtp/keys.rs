@@ -54,8 +54,15 @@ pub(super) struct Keys {
 
 #[derive(Debug)]
 enum Cipher {
-    Gcm { aead: Gcm, salt: [u8; GCM_NONCE_LEN] },
-    Cm { ctr: Box<AesCtr>, hmac: Box<HmacSha1>, salt: [u8; 14] },
+    Gcm {
+        aead: Gcm,
+        salt: [u8; GCM_NONCE_LEN],
+    },
+    Cm {
+        ctr: Box<AesCtr>,
+        hmac: Box<HmacSha1>,
+        salt: [u8; 14],
+    },
 }
 
 impl Keys {
@@ -66,7 +73,11 @@ impl Keys {
         }
         let prf = AesCtr::new(master_key)?;
         let cipher = |label| Cipher::derive(profile, &prf, master_salt, label);
-        Some(Self { profile, rtp: cipher(LABEL_RTP)?, rtcp: cipher(LABEL_RTCP)? })
+        Some(Self {
+            profile,
+            rtp: cipher(LABEL_RTP)?,
+            rtcp: cipher(LABEL_RTCP)?,
+        })
     }
 
     /// Encrypts the payload and appends the tag.
@@ -80,8 +91,12 @@ impl Keys {
     ) -> Result<usize, SrtpError> {
         let end = len + self.profile.tag_len();
         let packet = buf.get_mut(..end).ok_or(SrtpError::NoRoom)?;
-        let (header, rest) = packet.split_at_mut_checked(header_len).ok_or(SrtpError::Malformed)?;
-        let (body, tag) = rest.split_at_mut_checked(len - header_len).ok_or(SrtpError::Malformed)?;
+        let (header, rest) = packet
+            .split_at_mut_checked(header_len)
+            .ok_or(SrtpError::Malformed)?;
+        let (body, tag) = rest
+            .split_at_mut_checked(len - header_len)
+            .ok_or(SrtpError::Malformed)?;
         match &self.rtp {
             Cipher::Gcm { aead, salt } => {
                 let tag = tag.first_chunk_mut().ok_or(SrtpError::NoRoom)?;
@@ -105,9 +120,14 @@ impl Keys {
         ssrc: u32,
         index: u64,
     ) -> Result<usize, SrtpError> {
-        let end = packet.len().checked_sub(self.profile.tag_len()).ok_or(SrtpError::Malformed)?;
+        let end = packet
+            .len()
+            .checked_sub(self.profile.tag_len())
+            .ok_or(SrtpError::Malformed)?;
         let (plain, tag) = packet.split_at_mut(end);
-        let (header, body) = plain.split_at_mut_checked(header_len).ok_or(SrtpError::Malformed)?;
+        let (header, body) = plain
+            .split_at_mut_checked(header_len)
+            .ok_or(SrtpError::Malformed)?;
         match &self.rtp {
             Cipher::Gcm { aead, salt } => {
                 let tag = tag.first_chunk().ok_or(SrtpError::Malformed)?;
@@ -116,7 +136,8 @@ impl Keys {
             }
             Cipher::Cm { ctr, hmac, salt } => {
                 let code = hmac.sign(&[header, body, &((index >> 16) as u32).to_be_bytes()]);
-                verify_slices_are_equal(&code[..SHA1_80_TAG_LEN], tag).map_err(|_| SrtpError::Authentication)?;
+                verify_slices_are_equal(&code[..SHA1_80_TAG_LEN], tag)
+                    .map_err(|_| SrtpError::Authentication)?;
                 ctr.apply(&cm_iv(salt, ssrc, index), body);
                 Ok(end)
             }
@@ -124,18 +145,32 @@ impl Keys {
     }
 
     /// Encrypts a compound and appends tag and index in the profile's order.
-    pub(super) fn seal_rtcp(&self, buf: &mut [u8], len: usize, ssrc: u32, index: u32) -> Result<usize, SrtpError> {
+    pub(super) fn seal_rtcp(
+        &self,
+        buf: &mut [u8],
+        len: usize,
+        ssrc: u32,
+        index: u32,
+    ) -> Result<usize, SrtpError> {
         let end = len + self.profile.tag_len() + SRTCP_INDEX_LEN;
         let packet = buf.get_mut(..end).ok_or(SrtpError::NoRoom)?;
-        let (clear, rest) = packet.split_at_mut_checked(RTCP_CLEAR_LEN).ok_or(SrtpError::Malformed)?;
-        let (body, trailer) =
-            rest.split_at_mut_checked(len.saturating_sub(RTCP_CLEAR_LEN)).ok_or(SrtpError::Malformed)?;
+        let (clear, rest) = packet
+            .split_at_mut_checked(RTCP_CLEAR_LEN)
+            .ok_or(SrtpError::Malformed)?;
+        let (body, trailer) = rest
+            .split_at_mut_checked(len.saturating_sub(RTCP_CLEAR_LEN))
+            .ok_or(SrtpError::Malformed)?;
         let word = (E_FLAG | index).to_be_bytes();
         match &self.rtcp {
             Cipher::Gcm { aead, salt } => {
                 let (tag, slot) = trailer.split_first_chunk_mut().ok_or(SrtpError::NoRoom)?;
                 slot.copy_from_slice(&word);
-                let sealed = aead.seal(&gcm_rtcp_iv(salt, ssrc, index), &rtcp_aad(clear, word), body, tag);
+                let sealed = aead.seal(
+                    &gcm_rtcp_iv(salt, ssrc, index),
+                    &rtcp_aad(clear, word),
+                    body,
+                    tag,
+                );
                 sealed.then_some(end).ok_or(SrtpError::NoRoom)
             }
             Cipher::Cm { ctr, hmac, salt } => {
@@ -160,9 +195,14 @@ impl Keys {
     /// Checks the tag, decrypts, and returns the length of the compound.
     pub(super) fn open_rtcp(&self, packet: &mut [u8], ssrc: u32) -> Result<usize, SrtpError> {
         let trailer_len = self.profile.tag_len() + SRTCP_INDEX_LEN;
-        let end = packet.len().checked_sub(trailer_len).ok_or(SrtpError::Malformed)?;
+        let end = packet
+            .len()
+            .checked_sub(trailer_len)
+            .ok_or(SrtpError::Malformed)?;
         let (plain, trailer) = packet.split_at_mut(end);
-        let (clear, body) = plain.split_at_mut_checked(RTCP_CLEAR_LEN).ok_or(SrtpError::Malformed)?;
+        let (clear, body) = plain
+            .split_at_mut_checked(RTCP_CLEAR_LEN)
+            .ok_or(SrtpError::Malformed)?;
         match &self.rtcp {
             Cipher::Gcm { aead, salt } => {
                 let (tag, word) = trailer.split_first_chunk().ok_or(SrtpError::Malformed)?;
@@ -176,9 +216,12 @@ impl Keys {
                 opened.then_some(end).ok_or(SrtpError::Authentication)
             }
             Cipher::Cm { ctr, hmac, salt } => {
-                let (word, tag) = trailer.split_first_chunk::<4>().ok_or(SrtpError::Malformed)?;
+                let (word, tag) = trailer
+                    .split_first_chunk::<4>()
+                    .ok_or(SrtpError::Malformed)?;
                 let code = hmac.sign(&[clear, body, word]);
-                verify_slices_are_equal(&code[..SHA1_80_TAG_LEN], tag).map_err(|_| SrtpError::Authentication)?;
+                verify_slices_are_equal(&code[..SHA1_80_TAG_LEN], tag)
+                    .map_err(|_| SrtpError::Authentication)?;
                 let index = u32::from_be_bytes(*word);
                 if index & E_FLAG != 0 {
                     ctr.apply(&cm_iv(salt, ssrc, u64::from(index & !E_FLAG)), body);
@@ -200,14 +243,21 @@ impl Cipher {
             Profile::AeadAes128Gcm | Profile::AeadAes256Gcm => {
                 let mut salt = [0; GCM_NONCE_LEN];
                 derive(prf, master_salt, label + 2, &mut salt);
-                Some(Self::Gcm { aead: Gcm::new(key)?, salt })
+                Some(Self::Gcm {
+                    aead: Gcm::new(key)?,
+                    salt,
+                })
             }
             Profile::AesCm128HmacSha1_80 => {
                 let (mut auth, mut salt) = ([0; 20], [0; 14]);
                 derive(prf, master_salt, label + 1, &mut auth);
                 derive(prf, master_salt, label + 2, &mut salt);
                 let hmac = Box::new(HmacSha1::new(&auth)?);
-                Some(Self::Cm { ctr: Box::new(AesCtr::new(key)?), hmac, salt })
+                Some(Self::Cm {
+                    ctr: Box::new(AesCtr::new(key)?),
+                    hmac,
+                    salt,
+                })
             }
         }
     }
@@ -250,7 +300,9 @@ fn gcm_rtcp_iv(salt: &[u8; GCM_NONCE_LEN], ssrc: u32, index: u32) -> [u8; GCM_NO
 /// RFC 7714 §9.2: the clear part of the packet, then encryption flag and index.
 fn rtcp_aad(clear: &[u8], word: [u8; 4]) -> [u8; RTCP_CLEAR_LEN + 4] {
     let mut aad = [0; RTCP_CLEAR_LEN + 4];
-    aad.iter_mut().zip(clear.iter().chain(&word)).for_each(|(a, b)| *a = *b);
+    aad.iter_mut()
+        .zip(clear.iter().chain(&word))
+        .for_each(|(a, b)| *a = *b);
     aad
 }
 
@@ -258,13 +310,23 @@ fn xor(target: &mut [u8], with: &[u8]) {
     target.iter_mut().zip(with).for_each(|(t, w)| *t ^= w);
 }
 
-
 #[cfg(test)]
 impl Keys {
     /// Keys for known answers that give session keys.
     pub(super) fn from_session_for_test(key: &[u8], salt: &[u8]) -> Self {
-        let cipher = || Cipher::Gcm { aead: Gcm::new(key).unwrap(), salt: *salt.first_chunk().unwrap() };
-        let profile = if key.len() == 16 { Profile::AeadAes128Gcm } else { Profile::AeadAes256Gcm };
-        Self { profile, rtp: cipher(), rtcp: cipher() }
+        let cipher = || Cipher::Gcm {
+            aead: Gcm::new(key).unwrap(),
+            salt: *salt.first_chunk().unwrap(),
+        };
+        let profile = if key.len() == 16 {
+            Profile::AeadAes128Gcm
+        } else {
+            Profile::AeadAes256Gcm
+        };
+        Self {
+            profile,
+            rtp: cipher(),
+            rtcp: cipher(),
+        }
     }
 }

@@ -84,15 +84,26 @@ pub fn contexts(profile: Profile, material: &[u8], role: DtlsRole) -> Option<(In
         DtlsRole::Client => (client, server),
         DtlsRole::Server => (server, client),
     };
-    let inbound = Inbound { keys: theirs, rtp: Streams::new(secret), rtcp: Streams::new(secret) };
-    let outbound = Outbound { keys: ours, rtp: Streams::new(secret), rtcp_index: 0 };
+    let inbound = Inbound {
+        keys: theirs,
+        rtp: Streams::new(secret),
+        rtcp: Streams::new(secret),
+    };
+    let outbound = Outbound {
+        keys: ours,
+        rtp: Streams::new(secret),
+        rtcp_index: 0,
+    };
     Some((inbound, outbound))
 }
 
 /// A secret for hashing, which tells nothing of the keys.
 fn secret_of(material: &[u8]) -> u64 {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, material);
-    digest.as_ref().first_chunk().map_or(1, |b| u64::from_be_bytes(*b))
+    digest
+        .as_ref()
+        .first_chunk()
+        .map_or(1, |b| u64::from_be_bytes(*b))
 }
 
 /// Unprotects what the peer sends.
@@ -124,7 +135,9 @@ impl Inbound {
                 .filter(|i| window.is_free(*i))
                 .ok_or(SrtpError::Replayed)?,
         };
-        let len = self.keys.open_rtp(packet, usize::from(header.header_len), ssrc, index)?;
+        let len = self
+            .keys
+            .open_rtp(packet, usize::from(header.header_len), ssrc, index)?;
         note(&mut self.rtp, ssrc, index);
         Ok(len)
     }
@@ -198,7 +211,8 @@ impl Outbound {
             .ok_or(SrtpError::IndexReused)?;
         // Marked first: should sealing fail half way, the index is lost rather than used again.
         window.mark(index);
-        self.keys.seal_rtp(buf, usize::from(header.header_len), len, ssrc, index)
+        self.keys
+            .seal_rtp(buf, usize::from(header.header_len), len, ssrc, index)
     }
 
     /// Encrypts in place the RTCP compound in the first `len` bytes of `buf` and returns the length of the SRTCP

@@ -74,7 +74,10 @@ pub(super) struct Streams {
 impl Streams {
     /// `secret` keeps a peer from choosing SSRCs that collide.
     pub(super) fn new(secret: u64) -> Self {
-        Self { map: HashMap::with_hasher(SecretHash(secret | 1)), tick: 0 }
+        Self {
+            map: HashMap::with_hasher(SecretHash(secret | 1)),
+            tick: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -108,7 +111,10 @@ impl BuildHasher for SecretHash {
     type Hasher = MultiplyHasher;
 
     fn build_hasher(&self) -> MultiplyHasher {
-        MultiplyHasher { secret: self.0, value: 0 }
+        MultiplyHasher {
+            secret: self.0,
+            value: 0,
+        }
     }
 }
 
@@ -130,7 +136,8 @@ impl Hasher for MultiplyHasher {
     }
 
     fn write_u32(&mut self, key: u32) {
-        let product = u128::from(self.value ^ u64::from(key) ^ self.secret) * u128::from(self.secret);
+        let product =
+            u128::from(self.value ^ u64::from(key) ^ self.secret) * u128::from(self.secret);
         self.value = product as u64 ^ (product >> 64) as u64;
     }
 }
@@ -162,7 +169,9 @@ mod tests {
         let mut x = 12345u64;
         let mut highest = 0u64;
         for _ in 0..20_000 {
-            x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            x = x
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             let index = (highest + 40).saturating_sub((x >> 33) % 1200);
             let free = !seen.contains(&index) && index + WINDOW > highest;
             assert_eq!(w.is_free(index), free, "{index} of {highest}");

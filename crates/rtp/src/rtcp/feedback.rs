@@ -17,7 +17,11 @@ impl<'a> Nack<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let (sender, rest) = split_ssrc(body)?;
         let (media, items) = split_ssrc(rest)?;
-        Ok(Self { sender, media, items })
+        Ok(Self {
+            sender,
+            media,
+            items,
+        })
     }
 
     /// The sequence numbers asked for, in the order of the message. A message of 1,500 bytes can name 6,300.
@@ -25,7 +29,9 @@ impl<'a> Nack<'a> {
         self.items.as_chunks::<4>().0.iter().flat_map(|item| {
             let pid = u16::from_be_bytes([item[0], item[1]]);
             let mask = u16::from_be_bytes([item[2], item[3]]);
-            let rest = (0..16).filter(move |bit| mask >> bit & 1 != 0).map(move |bit| pid.wrapping_add(bit + 1));
+            let rest = (0..16)
+                .filter(move |bit| mask >> bit & 1 != 0)
+                .map(move |bit| pid.wrapping_add(bit + 1));
             std::iter::once(pid).chain(rest)
         })
     }
@@ -57,11 +63,10 @@ impl<'a> Fir<'a> {
 
     /// The streams asked for.
     pub fn entries(&self) -> impl Iterator<Item = FirEntry> + use<'a> {
-        self.entries
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|e| FirEntry { ssrc: Ssrc(u32::from_be_bytes([e[0], e[1], e[2], e[3]])), seq: e[4] })
+        self.entries.as_chunks::<8>().0.iter().map(|e| FirEntry {
+            ssrc: Ssrc(u32::from_be_bytes([e[0], e[1], e[2], e[3]])),
+            seq: e[4],
+        })
     }
 }
 
@@ -78,17 +83,34 @@ pub struct Remb<'a> {
 impl<'a> Remb<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let (sender, _) = split_ssrc(body)?;
-        let head: &[u8; 4] = body.get(12..).and_then(|b| b.first_chunk()).ok_or(ParseError::Truncated)?;
+        let head: &[u8; 4] = body
+            .get(12..)
+            .and_then(|b| b.first_chunk())
+            .ok_or(ParseError::Truncated)?;
         let exponent = u32::from(head[1] >> 2);
         let mantissa = u64::from(u32::from_be_bytes([0, head[1] & 0x03, head[2], head[3]]));
-        let ssrcs = body.get(16..16 + 4 * usize::from(head[0])).ok_or(ParseError::Truncated)?;
+        let ssrcs = body
+            .get(16..16 + 4 * usize::from(head[0]))
+            .ok_or(ParseError::Truncated)?;
         // Beyond 64 bits it means "no limit".
-        let bitrate = if mantissa.leading_zeros() < exponent { u64::MAX } else { mantissa << exponent };
-        Ok(Self { sender, bitrate, ssrcs })
+        let bitrate = if mantissa.leading_zeros() < exponent {
+            u64::MAX
+        } else {
+            mantissa << exponent
+        };
+        Ok(Self {
+            sender,
+            bitrate,
+            ssrcs,
+        })
     }
 
     /// The streams that the estimate is for.
     pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<'a> {
-        self.ssrcs.as_chunks().0.iter().map(|b| Ssrc(u32::from_be_bytes(*b)))
+        self.ssrcs
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| Ssrc(u32::from_be_bytes(*b)))
     }
 }

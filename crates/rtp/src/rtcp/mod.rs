@@ -100,7 +100,11 @@ pub struct Ssrcs<'a>(&'a [u8]);
 impl<'a> Ssrcs<'a> {
     /// Iterates over the sources.
     pub fn iter(&self) -> impl Iterator<Item = Ssrc> + use<'a> {
-        self.0.as_chunks().0.iter().map(|b| Ssrc(u32::from_be_bytes(*b)))
+        self.0
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| Ssrc(u32::from_be_bytes(*b)))
     }
 }
 
@@ -138,13 +142,20 @@ impl<'a> Packets<'a> {
             return Err(ParseError::Version);
         }
         let len = 4 + 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let (packet, rest) = self.rest.split_at_checked(len).ok_or(ParseError::Truncated)?;
+        let (packet, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(ParseError::Truncated)?;
         self.rest = rest;
         let mut body = &packet[4..];
         if head[0] & 0x20 != 0 {
             let count = usize::from(packet.last().copied().unwrap_or(0));
             // RFC 3550 §6.4.1: padding counts itself and is a multiple of four.
-            let kept = body.len().checked_sub(count).filter(|_| count > 0).ok_or(ParseError::Padding)?;
+            let kept = body
+                .len()
+                .checked_sub(count)
+                .filter(|_| count > 0)
+                .ok_or(ParseError::Padding)?;
             body = &body[..kept];
         }
         Ok(One { head, packet, body })
@@ -165,11 +176,16 @@ fn parse_one<'a>(one: &One<'a>) -> Result<Rtcp<'a>, ParseError> {
         packet_type::SR => SenderReport::parse(count, body).map(Rtcp::SenderReport),
         packet_type::RR => {
             let (ssrc, rest) = split_ssrc(body)?;
-            Ok(Rtcp::ReceiverReport { ssrc, blocks: report::blocks(count, rest)? })
+            Ok(Rtcp::ReceiverReport {
+                ssrc,
+                blocks: report::blocks(count, rest)?,
+            })
         }
         packet_type::SDES => Ok(Rtcp::Sdes(packet)),
         packet_type::BYE => {
-            let list = body.get(..4 * usize::from(count)).ok_or(ParseError::Truncated)?;
+            let list = body
+                .get(..4 * usize::from(count))
+                .ok_or(ParseError::Truncated)?;
             Ok(Rtcp::Bye(Ssrcs(list)))
         }
         packet_type::RTPFB if count == FMT_NACK => Nack::parse(body).map(Rtcp::Nack),
@@ -180,8 +196,14 @@ fn parse_one<'a>(one: &One<'a>) -> Result<Rtcp<'a>, ParseError> {
             Ok(Rtcp::Pli { sender, media })
         }
         packet_type::PSFB if count == FMT_FIR => Fir::parse(body).map(Rtcp::Fir),
-        packet_type::PSFB if count == FMT_AFB && body.get(8..12) == Some(REMB_ID) => Remb::parse(body).map(Rtcp::Remb),
-        _ => Ok(Rtcp::Other { packet_type, count, packet }),
+        packet_type::PSFB if count == FMT_AFB && body.get(8..12) == Some(REMB_ID) => {
+            Remb::parse(body).map(Rtcp::Remb)
+        }
+        _ => Ok(Rtcp::Other {
+            packet_type,
+            count,
+            packet,
+        }),
     }
 }
 

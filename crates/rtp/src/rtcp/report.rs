@@ -54,20 +54,29 @@ pub struct SenderReport<'a> {
 impl<'a> SenderReport<'a> {
     pub(super) fn parse(count: u8, body: &'a [u8]) -> Result<Self, ParseError> {
         let (ssrc, rest) = split_ssrc(body)?;
-        let (info, rest) = rest.split_first_chunk::<INFO_LEN>().ok_or(ParseError::Truncated)?;
-        let word = |at: usize| u32::from_be_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+        let (info, rest) = rest
+            .split_first_chunk::<INFO_LEN>()
+            .ok_or(ParseError::Truncated)?;
+        let word =
+            |at: usize| u32::from_be_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         let info = SenderInfo {
             ntp: u64::from(word(0)) << 32 | u64::from(word(4)),
             rtp_timestamp: word(8),
             packet_count: word(12),
             octet_count: word(16),
         };
-        Ok(Self { ssrc, info, blocks: blocks(count, rest)? })
+        Ok(Self {
+            ssrc,
+            info,
+            blocks: blocks(count, rest)?,
+        })
     }
 }
 
 pub(super) fn blocks(count: u8, rest: &[u8]) -> Result<Blocks<'_>, ParseError> {
-    rest.get(..BLOCK_LEN * usize::from(count)).map(Blocks).ok_or(ParseError::Truncated)
+    rest.get(..BLOCK_LEN * usize::from(count))
+        .map(Blocks)
+        .ok_or(ParseError::Truncated)
 }
 
 impl ReportBlock {

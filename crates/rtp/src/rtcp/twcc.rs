@@ -48,7 +48,10 @@ impl<'a> Twcc<'a> {
         };
         let (mut left, mut chunks_len, mut deltas_len) = (usize::from(twcc.count), 0, 0);
         while left > 0 {
-            let chunk = rest.get(chunks_len..).and_then(|b| b.first_chunk()).ok_or(ParseError::Truncated)?;
+            let chunk = rest
+                .get(chunks_len..)
+                .and_then(|b| b.first_chunk())
+                .ok_or(ParseError::Truncated)?;
             let chunk = Chunk::read(u16::from_be_bytes(*chunk));
             chunks_len += 2;
             let take = chunk.len().min(left);
@@ -58,7 +61,9 @@ impl<'a> Twcc<'a> {
             left -= take;
         }
         twcc.chunks = rest.get(..chunks_len).ok_or(ParseError::Truncated)?;
-        twcc.deltas = rest.get(chunks_len..chunks_len + deltas_len).ok_or(ParseError::Truncated)?;
+        twcc.deltas = rest
+            .get(chunks_len..chunks_len + deltas_len)
+            .ok_or(ParseError::Truncated)?;
         Ok(twcc)
     }
 
@@ -70,19 +75,24 @@ impl<'a> Twcc<'a> {
         let base = self.base_seq;
         let chunks = self.chunks.as_chunks::<2>().0.iter();
         let symbols = chunks.flat_map(|c| Chunk::read(u16::from_be_bytes(*c)).symbols());
-        symbols.take(usize::from(self.count)).enumerate().map(move |(i, symbol)| {
-            let delta = match symbol {
-                1 => deltas.split_first().map(|(b, rest)| (i64::from(*b), rest)),
-                2 => deltas.split_first_chunk().map(|(b, rest)| (i64::from(i16::from_be_bytes(*b)), rest)),
-                _ => None,
-            };
-            let arrival = delta.map(|(units, rest)| {
-                deltas = rest;
-                time += units * DELTA_UNIT;
-                time
-            });
-            (base.wrapping_add(i as u16), arrival)
-        })
+        symbols
+            .take(usize::from(self.count))
+            .enumerate()
+            .map(move |(i, symbol)| {
+                let delta = match symbol {
+                    1 => deltas.split_first().map(|(b, rest)| (i64::from(*b), rest)),
+                    2 => deltas
+                        .split_first_chunk()
+                        .map(|(b, rest)| (i64::from(i16::from_be_bytes(*b)), rest)),
+                    _ => None,
+                };
+                let arrival = delta.map(|(units, rest)| {
+                    deltas = rest;
+                    time += units * DELTA_UNIT;
+                    time
+                });
+                (base.wrapping_add(i as u16), arrival)
+            })
     }
 }
 
@@ -108,7 +118,10 @@ impl Chunk {
         match bits >> 14 {
             0b10 => Self::OneBit(bits),
             0b11 => Self::TwoBit(bits),
-            _ => Self::Run { symbol: (bits >> 13 & 3) as u8, len: bits & 0x1FFF },
+            _ => Self::Run {
+                symbol: (bits >> 13 & 3) as u8,
+                len: bits & 0x1FFF,
+            },
         }
     }
 
@@ -149,7 +162,12 @@ impl Default for Recorder {
 impl Recorder {
     /// An empty recorder.
     pub fn new() -> Self {
-        Self { unwrapper: Unwrapper::default(), base: 0, arrivals: Vec::new(), feedback_count: 0 }
+        Self {
+            unwrapper: Unwrapper::default(),
+            base: 0,
+            arrivals: Vec::new(),
+            feedback_count: 0,
+        }
     }
 
     /// Notes the arrival of a packet at a time in microseconds of any epoch. A packet from before the last feedback
@@ -165,7 +183,8 @@ impl Recorder {
             if late > MAX_LATE || self.arrivals.len() + late as usize > MAX_STATUSES {
                 return;
             }
-            self.arrivals.splice(0..0, std::iter::repeat_n(0, late as usize));
+            self.arrivals
+                .splice(0..0, std::iter::repeat_n(0, late as usize));
             self.base = seq;
         }
         let at = (seq - self.base) as usize;
@@ -193,7 +212,12 @@ impl Recorder {
     ///
     /// # Errors
     /// [`WriteError::NoRoom`] where not even one packet fits (24 bytes).
-    pub fn write(&mut self, sender: Ssrc, media: Ssrc, out: &mut [u8]) -> Result<usize, WriteError> {
+    pub fn write(
+        &mut self,
+        sender: Ssrc,
+        media: Ssrc,
+        out: &mut [u8],
+    ) -> Result<usize, WriteError> {
         // Leading losses are described by whoever comes after them, as long as something did arrive.
         let Some(first) = self.arrivals.iter().copied().find(|a| *a != 0) else {
             self.arrivals.clear();
@@ -321,7 +345,9 @@ impl<'a> Encoder<'a> {
         self.pending[self.pending_len] = symbol;
         self.pending_len += 1;
         let two_bit = self.pending[..self.pending_len].contains(&2);
-        let all_equal = self.pending[..self.pending_len].iter().all(|s| *s == self.pending[0]);
+        let all_equal = self.pending[..self.pending_len]
+            .iter()
+            .all(|s| *s == self.pending[0]);
         if all_equal && self.pending_len == if two_bit { 7 } else { 14 } {
             self.run = self.pending_len as u16;
         } else if two_bit && self.pending_len >= 7 {

@@ -1,7 +1,9 @@
 //! Writing compound packets into a caller's buffer.
 
 use super::report::{BLOCK_LEN, INFO_LEN};
-use super::{FMT_AFB, FMT_FIR, FMT_NACK, FMT_PLI, FirEntry, REMB_ID, ReportBlock, SenderInfo, packet_type};
+use super::{
+    FMT_AFB, FMT_FIR, FMT_NACK, FMT_PLI, FirEntry, REMB_ID, ReportBlock, SenderInfo, packet_type,
+};
 use crate::{Ssrc, WriteError};
 
 /// Appends packets to a compound. Each method writes one whole packet or, on error, nothing.
@@ -38,10 +40,19 @@ impl<'a> Writer<'a> {
     }
 
     /// Reserves a packet with its first word filled in, and returns the part after that word.
-    fn packet(&mut self, count: u8, packet_type: u8, body_len: usize) -> Result<&mut [u8], WriteError> {
-        let words = u16::try_from(body_len / 4).map_err(|_| WriteError::Unrepresentable("packet length"))?;
+    fn packet(
+        &mut self,
+        count: u8,
+        packet_type: u8,
+        body_len: usize,
+    ) -> Result<&mut [u8], WriteError> {
+        let words = u16::try_from(body_len / 4)
+            .map_err(|_| WriteError::Unrepresentable("packet length"))?;
         let start = self.len;
-        let packet = self.out.get_mut(start..start + 4 + body_len).ok_or(WriteError::NoRoom)?;
+        let packet = self
+            .out
+            .get_mut(start..start + 4 + body_len)
+            .ok_or(WriteError::NoRoom)?;
         self.len += 4 + body_len;
         packet[0] = 0x80 | count & 0x1F;
         packet[1] = packet_type;
@@ -53,9 +64,18 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`WriteError`]; too many blocks cannot be represented.
-    pub fn sender_report(&mut self, ssrc: Ssrc, info: &SenderInfo, blocks: &[ReportBlock]) -> Result<(), WriteError> {
+    pub fn sender_report(
+        &mut self,
+        ssrc: Ssrc,
+        info: &SenderInfo,
+        blocks: &[ReportBlock],
+    ) -> Result<(), WriteError> {
         let count = block_count(blocks)?;
-        let body = self.packet(count, packet_type::SR, 4 + INFO_LEN + BLOCK_LEN * blocks.len())?;
+        let body = self.packet(
+            count,
+            packet_type::SR,
+            4 + INFO_LEN + BLOCK_LEN * blocks.len(),
+        )?;
         body[..4].copy_from_slice(&ssrc.0.to_be_bytes());
         body[4..12].copy_from_slice(&info.ntp.to_be_bytes());
         body[12..16].copy_from_slice(&info.rtp_timestamp.to_be_bytes());
@@ -69,7 +89,11 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`WriteError`]; too many blocks cannot be represented.
-    pub fn receiver_report(&mut self, ssrc: Ssrc, blocks: &[ReportBlock]) -> Result<(), WriteError> {
+    pub fn receiver_report(
+        &mut self,
+        ssrc: Ssrc,
+        blocks: &[ReportBlock],
+    ) -> Result<(), WriteError> {
         let count = block_count(blocks)?;
         let body = self.packet(count, packet_type::RR, 4 + BLOCK_LEN * blocks.len())?;
         body[..4].copy_from_slice(&ssrc.0.to_be_bytes());
@@ -109,7 +133,14 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn feedback(&mut self, ty: u8, fmt: u8, sender: Ssrc, media: Ssrc, len: usize) -> Result<&mut [u8], WriteError> {
+    fn feedback(
+        &mut self,
+        ty: u8,
+        fmt: u8,
+        sender: Ssrc,
+        media: Ssrc,
+        len: usize,
+    ) -> Result<&mut [u8], WriteError> {
         let body = self.packet(fmt, ty, 8 + len)?;
         body[..4].copy_from_slice(&sender.0.to_be_bytes());
         body[4..8].copy_from_slice(&media.0.to_be_bytes());
@@ -146,7 +177,8 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`WriteError::NoRoom`].
     pub fn pli(&mut self, sender: Ssrc, media: Ssrc) -> Result<(), WriteError> {
-        self.feedback(packet_type::PSFB, FMT_PLI, sender, media, 0).map(|_| ())
+        self.feedback(packet_type::PSFB, FMT_PLI, sender, media, 0)
+            .map(|_| ())
     }
 
     /// A full intra request. The media source field is zero (RFC 5104 §4.3.1.2).
@@ -154,7 +186,13 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`WriteError::NoRoom`].
     pub fn fir(&mut self, sender: Ssrc, entries: &[FirEntry]) -> Result<(), WriteError> {
-        let body = self.feedback(packet_type::PSFB, FMT_FIR, sender, Ssrc(0), 8 * entries.len())?;
+        let body = self.feedback(
+            packet_type::PSFB,
+            FMT_FIR,
+            sender,
+            Ssrc(0),
+            8 * entries.len(),
+        )?;
         for (slot, entry) in body.chunks_exact_mut(8).zip(entries) {
             slot.fill(0);
             slot[..4].copy_from_slice(&entry.ssrc.0.to_be_bytes());
@@ -168,8 +206,15 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`WriteError`]; more than 255 sources cannot be represented.
     pub fn remb(&mut self, sender: Ssrc, bitrate: u64, ssrcs: &[Ssrc]) -> Result<(), WriteError> {
-        let count = u8::try_from(ssrcs.len()).map_err(|_| WriteError::Unrepresentable("number of sources"))?;
-        let body = self.feedback(packet_type::PSFB, FMT_AFB, sender, Ssrc(0), 8 + 4 * ssrcs.len())?;
+        let count = u8::try_from(ssrcs.len())
+            .map_err(|_| WriteError::Unrepresentable("number of sources"))?;
+        let body = self.feedback(
+            packet_type::PSFB,
+            FMT_AFB,
+            sender,
+            Ssrc(0),
+            8 + 4 * ssrcs.len(),
+        )?;
         let exponent = (64 - bitrate.leading_zeros()).saturating_sub(18);
         let packed = exponent << 18 | (bitrate >> exponent) as u32;
         body[..4].copy_from_slice(REMB_ID);
@@ -195,7 +240,10 @@ impl<'a> Writer<'a> {
 }
 
 fn block_count(blocks: &[ReportBlock]) -> Result<u8, WriteError> {
-    u8::try_from(blocks.len()).ok().filter(|n| *n < 32).ok_or(WriteError::Unrepresentable("number of report blocks"))
+    u8::try_from(blocks.len())
+        .ok()
+        .filter(|n| *n < 32)
+        .ok_or(WriteError::Unrepresentable("number of report blocks"))
 }
 
 fn write_blocks(body: &mut [u8], blocks: &[ReportBlock]) {
@@ -212,7 +260,9 @@ fn write_ssrcs(body: &mut [u8], ssrcs: &[Ssrc]) {
 
 /// The next item for the front of `lost`: packet id, mask and how many numbers they cover.
 fn nack_item(lost: &[u16]) -> (u16, u16, usize) {
-    let Some((&pid, rest)) = lost.split_first() else { return (0, 0, 0) };
+    let Some((&pid, rest)) = lost.split_first() else {
+        return (0, 0, 0);
+    };
     let mut mask = 0;
     let mut used = 1;
     for seq in rest {

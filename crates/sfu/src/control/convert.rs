@@ -132,8 +132,10 @@ pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTranspor
     wire::IceTransport {
         ufrag: Some(local.ufrag.clone()),
         pwd: Some(local.pwd.clone()),
-        ice_generation: (restart && local.generation > 0)
-            .then(|| i32::try_from(local.generation).unwrap_or(i32::MAX)),
+        ice_generation: local
+            .generation
+            .filter(|_| restart)
+            .map(|g| i32::try_from(g).unwrap_or(i32::MAX)),
         rtcp_mux: true,
         fingerprints: vec![wire::Fingerprint {
             hash: local.fingerprint.hash_name().to_owned(),

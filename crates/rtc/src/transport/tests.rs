@@ -1,0 +1,754 @@
+//! Two transports against each other on a lossy network in virtual time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::Certificate;
+use crate::srtp::{Profile, SrtpError};
+
+/// Which way a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    A,
+    B,
+}
+
+/// What the network does with a datagram.
+type Fate = Box<dyn FnMut(Side, &Transmit, &[u8]) -> Vec<Duration>>;
+
+/// Who gets it, from, to, bytes.
+type Datagram = (Side, SocketAddr, SocketAddr, Vec<u8>);
+
+struct World {
+    now: Instant,
+    start: Instant,
+    rng: ChaCha8Rng,
+    a: Transport,
+    b: Transport,
+    /// Datagrams on their way by arrival and order.
+    wire: BTreeMap<(Instant, u64), Datagram>,
+    order: u64,
+    fate: Fate,
+    events: Vec<(Duration, Side, Event)>,
+    sent: u64,
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an arbitrary moment to count from"
+)]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+fn certificate() -> Arc<Certificate> {
+    seeded(1, 1200)
+}
+
+/// One certificate for all tests, with a DTLS library that does the same each time.
+fn seeded(seed: u64, mtu: usize) -> Arc<Certificate> {
+    use std::sync::OnceLock;
+    static CERTIFICATE: OnceLock<Certificate> = OnceLock::new();
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    Arc::new(
+        CERTIFICATE
+            .get_or_init(|| Certificate::generate(now).unwrap())
+            .with_settings(seed, mtu),
+    )
+}
+
+fn addr(host: u8, port: u16) -> SocketAddr {
+    ([10, 0, 0, host], port).into()
+}
+
+/// Delivers everything after 10 ms.
+fn perfect() -> Fate {
+    Box::new(|_, _, _| vec![Duration::from_millis(10)])
+}
+
+/// Loses, repeats and reorders by a seed; `loss` in percent.
+fn lossy(seed: u64, loss: u32) -> Fate {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    Box::new(move |_, _, _| {
+        let mut copies = Vec::new();
+        if rng.next_u32() % 100 >= loss {
+            copies.push(Duration::from_millis(5 + u64::from(rng.next_u32() % 40)));
+        }
+        if rng.next_u32() % 100 < 5 {
+            copies.push(Duration::from_millis(5 + u64::from(rng.next_u32() % 80)));
+        }
+        copies
+    })
+}
+
+struct Setting {
+    seed: u64,
+    a: TransportConfig,
+    b: TransportConfig,
+    fate: Fate,
+}
+
+impl Setting {
+    /// A is a bridge, B a client behind one address that opens the channel.
+    fn new(fate: Fate) -> Self {
+        let mut a = TransportConfig::new(
+            vec![Candidate::host(addr(1, 10_000), 65_535)],
+            certificate(),
+        );
+        a.sctp = true;
+        let mut b =
+            TransportConfig::new(vec![Candidate::host(addr(2, 5000), 65_535)], certificate());
+        b.sctp = true;
+        b.controlling = false;
+        b.open_channel = Some((
+            "JVB data channel".into(),
+            "http://jitsi.org/protocols/colibri".into(),
+        ));
+        Self {
+            seed: 1,
+            a,
+            b,
+            fate,
+        }
+    }
+}
+
+impl World {
+    fn new(setting: Setting) -> Self {
+        let now = origin();
+        let mut rng = ChaCha8Rng::seed_from_u64(setting.seed);
+        let a = Transport::new(now, setting.a, &mut rng);
+        let b = Transport::new(now, setting.b, &mut rng);
+        Self {
+            now,
+            start: now,
+            rng,
+            a,
+            b,
+            wire: BTreeMap::new(),
+            order: 0,
+            fate: setting.fate,
+            events: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Signals like Jitsi: B answers active and says none of its candidates.
+    fn signal(&mut self) {
+        let mut to_a = remote(&self.b.local(), Setup::Active);
+        to_a.candidates.clear();
+        let to_b = remote(&self.a.local(), Setup::Passive);
+        self.b.set_remote(self.now, to_b);
+        self.a.set_remote(self.now, to_a);
+    }
+
+    fn side(&mut self, side: Side) -> &mut Transport {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
+
+    /// Takes everything that both want to send or say.
+    fn collect(&mut self) {
+        let mut buf = [0u8; 1500];
+        for side in [Side::A, Side::B] {
+            let to = if side == Side::A { Side::B } else { Side::A };
+            while let Some(t) = self.side(side).poll_transmit(&mut buf) {
+                self.sent += 1;
+                let bytes = &buf[..t.len];
+                for delay in (self.fate)(side, &t, bytes) {
+                    self.order += 1;
+                    self.wire.insert(
+                        (self.now + delay, self.order),
+                        (to, t.from, t.to, bytes.to_vec()),
+                    );
+                }
+            }
+            while let Some(event) = self.side(side).poll_event() {
+                self.events.push((self.now - self.start, side, event));
+            }
+        }
+    }
+
+    /// Runs until `done` or for `limit`; whether it was done.
+    fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        for _ in 0..2_000_000 {
+            self.collect();
+            if done(self) {
+                return true;
+            }
+            let arrival = self.wire.keys().next().map(|(at, _)| *at);
+            let timer = self
+                .a
+                .poll_timeout()
+                .into_iter()
+                .chain(self.b.poll_timeout())
+                .min();
+            let Some(next) = arrival
+                .into_iter()
+                .chain(timer)
+                .min()
+                .filter(|at| *at <= end)
+            else {
+                self.now = end;
+                return false;
+            };
+            self.now = self.now.max(next);
+            if arrival.is_some_and(|at| at <= self.now) {
+                if let Some((_, (to, from, local, bytes))) = self.wire.pop_first() {
+                    let now = self.now;
+                    self.side(to).handle_control(now, from, local, &bytes);
+                }
+                continue;
+            }
+            for side in [Side::A, Side::B] {
+                let now = self.now;
+                if self.side(side).poll_timeout().is_some_and(|at| at <= now) {
+                    self.side(side).handle_timeout(now);
+                }
+            }
+        }
+        panic!("livelock");
+    }
+
+    fn both_connected(&self) -> bool {
+        self.a.is_connected() && self.b.is_connected()
+    }
+
+    fn channels_open(&self) -> bool {
+        self.a.is_channel_open() && self.b.is_channel_open()
+    }
+
+    fn messages(&self, side: Side) -> Vec<&str> {
+        let of_side = self.events.iter().filter(|(_, s, _)| *s == side);
+        of_side
+            .filter_map(|(_, _, e)| match e {
+                Event::ChannelMessage(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn has(&self, side: Side, event: &Event) -> bool {
+        self.events.iter().any(|(_, s, e)| *s == side && e == event)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+}
+
+fn remote(local: &LocalParameters, setup: Setup) -> RemoteParameters {
+    RemoteParameters {
+        credentials: Some((local.ufrag.clone(), local.pwd.clone())),
+        generation: None,
+        candidates: local.candidates.clone(),
+        fingerprints: vec![local.fingerprint.clone()],
+        setup: Some(setup),
+    }
+}
+
+fn connect(world: &mut World) {
+    world.signal();
+    assert!(
+        world.run_until(Duration::from_secs(30), World::channels_open),
+        "{:?}",
+        world.events
+    );
+}
+
+#[test]
+fn joins_quickly_on_a_good_network() {
+    let mut w = World::new(Setting::new(perfect()));
+    assert_eq!(w.a.local().setup, Setup::ActPass);
+    connect(&mut w);
+    // Two round trips of ICE, two of DTLS, two of SCTP, at 20 ms, with some pacing.
+    assert!(w.elapsed() < Duration::from_millis(250), "{:?}", w.events);
+    assert_eq!(w.a.local().setup, Setup::Passive);
+    assert_eq!(
+        w.a.path(),
+        Some(Path {
+            local: addr(1, 10_000),
+            remote: addr(2, 5000)
+        })
+    );
+    assert!(w.has(
+        Side::A,
+        &Event::ChannelOpen {
+            label: "JVB data channel".into(),
+            protocol: "http://jitsi.org/protocols/colibri".into()
+        }
+    ));
+    assert!(w.has(
+        Side::A,
+        &Event::Connected {
+            profile: Profile::AeadAes256Gcm
+        }
+    ));
+}
+
+#[test]
+fn media_keys_agree_in_both_directions() {
+    let mut w = World::new(Setting::new(perfect()));
+    connect(&mut w);
+    let plain = [0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7, 1, 2, 3];
+    for (from, to) in [(Side::A, Side::B), (Side::B, Side::A)] {
+        let mut buf = plain.to_vec();
+        buf.resize(100, 0);
+        let len = w
+            .side(from)
+            .srtp_outbound()
+            .unwrap()
+            .protect_rtp(&mut buf, plain.len())
+            .unwrap();
+        let inbound = w.side(to).srtp_inbound().unwrap();
+        assert_eq!(inbound.unprotect_rtp(&mut buf[..len]), Ok(plain.len()));
+        assert_eq!(buf[..plain.len()], plain);
+        assert_eq!(
+            inbound.unprotect_rtp(&mut buf[..len]),
+            Err(SrtpError::Replayed)
+        );
+    }
+    let (_, outbound) = w.a.take_srtp().unwrap();
+    assert_eq!(outbound.profile(), Profile::AeadAes256Gcm);
+    assert!(w.a.srtp_inbound().is_none());
+}
+
+#[test]
+fn messages_arrive_in_order_through_loss() {
+    for seed in 0..10 {
+        let mut w = World::new(Setting {
+            seed,
+            ..Setting::new(lossy(seed, 20))
+        });
+        connect(&mut w);
+        let long = "x".repeat(60_000);
+        let texts = ["{\"colibriClass\":\"A\"}", "", "é", long.as_str()];
+        for text in texts {
+            let now = w.now;
+            w.a.send_channel(now, text).unwrap();
+            w.b.send_channel(now, text).unwrap();
+        }
+        let done = w.run_until(Duration::from_secs(120), |w| {
+            w.messages(Side::A).len() == texts.len() && w.messages(Side::B).len() == texts.len()
+        });
+        assert!(done, "seed {seed}");
+        assert_eq!(w.messages(Side::A), texts);
+        assert_eq!(w.messages(Side::B), texts);
+    }
+}
+
+#[test]
+fn handshakes_survive_heavy_loss() {
+    for seed in 100..140 {
+        let mut w = World::new(Setting {
+            seed,
+            ..Setting::new(lossy(seed, 15))
+        });
+        connect(&mut w);
+    }
+}
+
+#[test]
+fn a_client_hello_in_several_datagrams() {
+    // The client's MTU makes it cut its ClientHello (118 bytes) in two, and all else in pieces.
+    for seed in 0..30 {
+        let mut setting = Setting {
+            seed,
+            ..Setting::new(lossy(seed, 15))
+        };
+        setting.b.certificate = seeded(seed, 90);
+        let mut w = World::new(setting);
+        connect(&mut w);
+    }
+}
+
+/// A ClientHello of a browser's size: the library's own with a padding extension (RFC 7685), cut into two records.
+fn big_client_hello() -> [Vec<u8>; 2] {
+    let mut client = Association::new(origin(), &certificate(), DtlsRole::Client);
+    let mut events = VecDeque::new();
+    assert!(client.handle_timeout(origin()).is_none());
+    client.poll(&[], &mut events);
+    let Some(DtlsEvent::Send(record)) = events.pop_front() else {
+        panic!("no ClientHello")
+    };
+    let mut body = record[25..].to_vec();
+    let padding = 1413 - 2 * 25 - body.len() - 4;
+    // Version, random, session id, cookie, cipher suites, compression, then the extensions' length.
+    let mut at = 34;
+    at += 1 + usize::from(body[at]);
+    at += 1 + usize::from(body[at]);
+    at += 2 + usize::from(u16::from_be_bytes([body[at], body[at + 1]]));
+    at += 1 + usize::from(body[at]);
+    let len = u16::from_be_bytes([body[at], body[at + 1]]) + 4 + padding as u16;
+    body[at..at + 2].copy_from_slice(&len.to_be_bytes());
+    body.extend_from_slice(&[0, 21]);
+    body.extend_from_slice(&(padding as u16).to_be_bytes());
+    body.resize(body.len() + padding, 0);
+    let total = (body.len() as u32).to_be_bytes();
+    let fragment = |seq: u8, range: std::ops::Range<usize>| {
+        let offset = (range.start as u32).to_be_bytes();
+        let len = (range.len() as u32).to_be_bytes();
+        let mut r = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, seq];
+        r.extend_from_slice(&(range.len() as u16 + 12).to_be_bytes());
+        r.extend_from_slice(&[
+            1, total[1], total[2], total[3], 0, 0, offset[1], offset[2], offset[3], len[1], len[2],
+            len[3],
+        ]);
+        r.extend_from_slice(&body[range]);
+        r
+    };
+    [fragment(0, 0..1150), fragment(1, 1150..body.len())]
+}
+
+#[test]
+fn a_client_hello_of_a_browsers_size_in_any_order() {
+    let [first, second] = big_client_hello();
+    assert_eq!((first.len(), second.len()), (1175, 238));
+    for order in [
+        [&first, &second, &second],
+        [&second, &first, &first],
+        [&second, &second, &first],
+    ] {
+        let mut server = Association::new(origin(), &certificate(), DtlsRole::Server);
+        let mut events = VecDeque::new();
+        for (i, datagram) in order.iter().enumerate() {
+            assert!(
+                server
+                    .handle(origin() + Duration::from_millis(i as u64), datagram)
+                    .is_none()
+            );
+            server.poll(&[], &mut events);
+        }
+        // A handshake record with a ServerHello in it.
+        let sent = events.iter().filter_map(|e| match e {
+            DtlsEvent::Send(bytes) => Some(bytes),
+            _ => None,
+        });
+        assert_eq!(sent.map(|b| (b[0], b[13])).next(), Some((22, 2)));
+    }
+}
+
+#[test]
+fn bridge_as_dtls_client_and_controlled() {
+    let mut setting = Setting::new(lossy(5, 5));
+    setting.a.controlling = false;
+    setting.b.controlling = true;
+    let mut w = World::new(setting);
+    let to_a = remote(&w.b.local(), Setup::Passive);
+    let to_b = remote(&w.a.local(), Setup::Active);
+    w.a.set_remote(w.now, to_a);
+    w.b.set_remote(w.now, to_b);
+    assert!(w.run_until(Duration::from_secs(10), World::channels_open));
+    assert_eq!(w.a.local().setup, Setup::Active);
+}
+
+#[test]
+fn role_conflicts_are_resolved() {
+    for (seed, role) in [(1, true), (2, false), (3, true), (4, false)] {
+        let mut setting = Setting {
+            seed,
+            ..Setting::new(perfect())
+        };
+        setting.a.controlling = role;
+        setting.b.controlling = role;
+        let mut w = World::new(setting);
+        connect(&mut w);
+        w.run_until(Duration::from_secs(10), |_| false);
+        assert_ne!(w.a.agent.controlling(), w.b.agent.controlling());
+    }
+}
+
+#[test]
+fn dtls_is_not_answered_before_ice() {
+    let mut w = World::new(Setting::new(perfect()));
+    let hello = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+    w.signal();
+    w.collect();
+    for n in 0..1000u16 {
+        let now = w.now;
+        assert!(!w.a.handle_control(now, addr(9, n + 1), addr(1, 10_000), &hello));
+    }
+    assert_eq!(w.a.stats().dtls_dropped, 1000);
+    assert!(w.a.held.is_empty() && w.a.dtls_queue.is_empty());
+    assert!(w.run_until(Duration::from_secs(5), World::both_connected));
+}
+
+#[test]
+fn a_client_hello_that_comes_early_is_kept() {
+    // The bridge's first checks are lost. A browser sends its ClientHello as soon as its own check was answered.
+    let lost = std::rc::Rc::new(std::cell::Cell::new(true));
+    let gate = lost.clone();
+    let fate: Fate = Box::new(move |side, _, bytes| {
+        let dropped = gate.get() && side == Side::A && bytes.starts_with(&[0, 1]);
+        if dropped {
+            vec![]
+        } else {
+            vec![Duration::from_millis(10)]
+        }
+    });
+    let mut w = World::new(Setting::new(fate));
+    w.signal();
+    w.run_until(Duration::from_millis(100), |_| false);
+    for datagram in big_client_hello() {
+        let now = w.now;
+        assert!(w.a.handle_control(now, addr(2, 5000), addr(1, 10_000), &datagram));
+    }
+    assert_eq!((w.a.held.len(), w.a.path()), (2, None));
+    assert!(w.a.dtls.is_none());
+    lost.set(false);
+    assert!(w.run_until(Duration::from_secs(2), |w| w.a.path().is_some()));
+    assert!(w.a.held.is_empty());
+    let to_b = |(to, _, _, bytes): &Datagram| *to == Side::B && bytes[0] == 22;
+    assert!(w.wire.values().any(to_b), "answered at once");
+}
+
+#[test]
+fn a_wrong_certificate_is_refused() {
+    let other =
+        Certificate::generate(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
+    let mut setting = Setting::new(perfect());
+    setting.b.certificate = Arc::new(other);
+    let mut w = World::new(setting);
+    let mut to_a = remote(&w.b.local(), Setup::Active);
+    to_a.fingerprints = vec![certificate().fingerprint().clone()];
+    let to_b = remote(&w.a.local(), Setup::Passive);
+    w.b.set_remote(w.now, to_b);
+    w.a.set_remote(w.now, to_a);
+    assert!(w.run_until(Duration::from_secs(5), |w| {
+        w.has(Side::A, &Event::Failed(FailReason::Fingerprint))
+    }));
+    assert!(!w.a.is_connected());
+    assert!(w.a.srtp_outbound().is_none());
+}
+
+#[test]
+fn consent_is_lost_and_restored() {
+    let mut w = World::new(Setting::new(perfect()));
+    connect(&mut w);
+    w.fate = Box::new(|_, _, _| vec![]);
+    assert!(w.run_until(Duration::from_secs(40), |w| {
+        w.has(Side::A, &Event::ConsentLost)
+    }));
+    assert!(w.a.path().is_none());
+    w.fate = perfect();
+    assert!(w.run_until(Duration::from_secs(40), |w| {
+        w.has(Side::A, &Event::ConsentRestored)
+    }));
+    assert!(w.a.path().is_some() && w.a.is_connected());
+}
+
+#[test]
+fn ice_restart_moves_to_the_new_credentials() {
+    let mut w = World::new(Setting::new(lossy(9, 5)));
+    connect(&mut w);
+    let old_ufrag = w.a.local().ufrag;
+    let now = w.now;
+    let World { a, rng, .. } = &mut w;
+    let first = a.restart_ice(now, rng).unwrap();
+    assert_eq!(first.generation, Some(1));
+    assert_ne!(first.ufrag, old_ufrag);
+    assert_eq!(
+        a.restart_ice(now, rng).unwrap(),
+        first,
+        "unanswered: the same again"
+    );
+    assert_eq!(a.ufrags().collect::<Vec<_>>(), [&old_ufrag, &first.ufrag]);
+
+    // The client restarts too; it keeps its address, and it is a bridge for the test's sake.
+    let World { b, rng, .. } = &mut w;
+    let answer = b.restart_ice(now, rng).unwrap();
+    let mut to_b = remote(&first, Setup::Passive);
+    to_b.generation = Some(1);
+    b.set_remote(now, to_b);
+    let mut to_a = remote(&answer, Setup::Active);
+    to_a.generation = Some(2);
+    w.a.set_remote(now, to_a.clone());
+    assert!(
+        !w.a.pending.as_ref().unwrap().agent.has_remote(),
+        "another generation"
+    );
+    to_a.generation = Some(1);
+    w.a.set_remote(now, to_a);
+
+    assert!(w.run_until(Duration::from_secs(10), |w| {
+        w.has(Side::A, &Event::IceRestarted { generation: 1 })
+            && w.has(Side::B, &Event::IceRestarted { generation: 1 })
+    }));
+    assert_eq!(w.a.local().ufrag, first.ufrag);
+    assert_eq!(w.a.local().generation, None);
+    assert_eq!(w.a.ufrags().count(), 2, "the old one still answers");
+    w.run_until(Duration::from_secs(4), |_| false);
+    assert_eq!(w.a.ufrags().count(), 1);
+    // DTLS and the channel went on.
+    let now = w.now;
+    w.b.send_channel(now, "still here").unwrap();
+    assert!(w.run_until(Duration::from_secs(5), |w| w.messages(Side::A)
+        == ["still here"]));
+}
+
+#[test]
+fn an_unanswered_restart_is_given_up_and_hurts_nobody() {
+    let mut w = World::new(Setting::new(perfect()));
+    let now = w.now;
+    let World { a, rng, .. } = &mut w;
+    assert!(a.restart_ice(now, rng).is_none(), "nothing to restart yet");
+    connect(&mut w);
+    let now = w.now;
+    let World { a, rng, .. } = &mut w;
+    a.restart_ice(now, rng).unwrap();
+    assert!(w.run_until(Duration::from_secs(25), |w| {
+        w.has(Side::A, &Event::IceRestartFailed { generation: 1 })
+    }));
+    assert!(w.a.path().is_some());
+    let now = w.now;
+    w.a.send_channel(now, "x").unwrap();
+    assert!(w.run_until(Duration::from_secs(5), |w| w.messages(Side::B) == ["x"]));
+}
+
+#[test]
+fn the_path_follows_a_peer_that_moves() {
+    // B has two addresses; the first dies after the join.
+    let mut setting = Setting::new(perfect());
+    setting
+        .b
+        .candidates
+        .push(Candidate::host(addr(3, 5001), 100));
+    let mut w = World::new(setting);
+    connect(&mut w);
+    w.run_until(Duration::from_secs(5), |_| false);
+    let first = w.a.path().unwrap().remote;
+    let second = if first == addr(2, 5000) {
+        addr(3, 5001)
+    } else {
+        addr(2, 5000)
+    };
+    w.fate = Box::new(move |_, t, _| {
+        if t.from == first || t.to == first {
+            vec![]
+        } else {
+            vec![Duration::from_millis(10)]
+        }
+    });
+    // Media from the other address, which checks have validated.
+    for _ in 0..100 {
+        w.run_until(Duration::from_millis(20), |_| false);
+        let now = w.now;
+        w.a.media_received(now, second, addr(1, 10_000));
+    }
+    w.collect();
+    assert_eq!(w.a.path().map(|p| p.remote), Some(second));
+    assert!(
+        w.events
+            .iter()
+            .any(|(_, s, e)| *s == Side::A
+                && matches!(e, Event::PathChanged(p) if p.remote == second))
+    );
+    assert_eq!(w.a.stats().path_changes, 1);
+}
+
+#[test]
+fn a_socket_bound_to_every_address_works() {
+    // Packets arrive "at" an address that is no candidate: the public one of a mapping.
+    let mut setting = Setting::new(perfect());
+    setting.a.candidates = vec![
+        Candidate::srflx(([203, 0, 113, 1], 10_000).into(), addr(1, 10_000), 1),
+        Candidate::host(addr(1, 10_000), 1),
+    ];
+    let mut w = World::new(setting);
+    assert_eq!(w.a.locals, [addr(1, 10_000)]);
+    connect(&mut w);
+    assert_eq!(
+        w.a.path_of(addr(2, 1), addr(77, 10_000)).local,
+        addr(1, 10_000)
+    );
+}
+
+#[test]
+fn closing_tells_the_peer() {
+    let mut w = World::new(Setting::new(perfect()));
+    connect(&mut w);
+    let now = w.now;
+    w.b.close(now);
+    assert!(w.run_until(Duration::from_secs(2), |w| {
+        w.has(Side::A, &Event::Failed(FailReason::ClosedByPeer))
+    }));
+    assert!(w.has(Side::A, &Event::ChannelClosed));
+    assert_eq!(w.a.send_channel(w.now, "x"), Err(SendError::NotOpen));
+}
+
+#[test]
+fn channel_limits() {
+    let mut setting = Setting::new(perfect());
+    setting.b.max_message_size = 1000;
+    setting.a.max_message_size = 100;
+    let mut w = World::new(setting);
+    assert_eq!(w.a.send_channel(w.now, "x"), Err(SendError::NotOpen));
+    connect(&mut w);
+    let now = w.now;
+    assert_eq!(
+        w.a.send_channel(now, &"x".repeat(101)),
+        Err(SendError::TooLong)
+    );
+    w.b.send_channel(now, &"x".repeat(101)).unwrap();
+    w.b.send_channel(now, "short").unwrap();
+    assert!(w.run_until(Duration::from_secs(5), |w| w.messages(Side::A) == ["short"]));
+    assert_eq!(w.a.stats().channel_dropped, 1);
+    w.fate = Box::new(|_, _, _| vec![]);
+    let full = (0..100_000).find_map(|_| w.a.send_channel(now, &"x".repeat(100)).err());
+    assert_eq!(full, Some(SendError::Full));
+}
+
+#[test]
+fn malformed_datagrams_change_nothing() {
+    let mut w = World::new(Setting::new(perfect()));
+    connect(&mut w);
+    let mut samples: Vec<Vec<u8>> = Vec::new();
+    w.run_until(Duration::from_secs(6), |_| false);
+    let now = w.now;
+    w.b.send_channel(now, "sample").unwrap();
+    w.b.collect_samples(now, &mut samples);
+    assert!(!samples.is_empty());
+    let from = addr(2, 5000);
+    for sample in samples {
+        for at in 0..sample.len() {
+            for bit in [0x01, 0x80] {
+                let mut bad = sample.clone();
+                bad[at] ^= bit;
+                w.a.handle_control(now, from, addr(1, 10_000), &bad);
+            }
+            w.a.handle_control(now, from, addr(1, 10_000), &sample[..at]);
+        }
+    }
+    assert!(w.a.is_connected());
+    // The sample itself was not delivered: SCTP sends it again.
+    assert!(w.run_until(Duration::from_secs(10), |w| w.messages(Side::A)
+        == ["sample"]));
+}
+
+impl Transport {
+    /// Takes what is to be sent away.
+    fn collect_samples(&mut self, now: Instant, samples: &mut Vec<Vec<u8>>) {
+        self.handle_timeout(now);
+        let mut buf = [0; 1500];
+        while let Some(t) = self.poll_transmit(&mut buf) {
+            samples.push(buf[..t.len].to_vec());
+        }
+    }
+}
+
+#[test]
+fn credentials_are_well_formed_and_differ() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let one = random_credentials("s7/*-", &mut rng);
+    let two = random_credentials("s7/*-", &mut rng);
+    assert!(one.ufrag.starts_with("s7/") && one.ufrag.len() == 15 && one.pwd.len() == 24);
+    assert_ne!(one.ufrag, two.ufrag);
+    assert_ne!(one.pwd, two.pwd);
+}

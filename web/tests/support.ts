@@ -1,13 +1,15 @@
 // Helpers shared by the tests: fixtures and a WebSocket played by the test.
 
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { type Clock, VirtualClock } from "../src/protocol/clock";
 import { type Socket, XmppStream } from "../src/protocol/stream";
 import { parse, type XmlElement } from "../src/protocol/xml";
 
+const files = import.meta.glob<string>("./fixtures/*", { query: "?raw", import: "default", eager: true });
+
 export function fixture(name: string): string {
-  return readFileSync(resolve(import.meta.dirname, "fixtures", name), "utf8");
+  const found = files[`./fixtures/${name}`];
+  if (found === undefined) throw new Error(`no fixture ${name}`);
+  return found;
 }
 
 /** A connection whose far end is the test. */

@@ -80,7 +80,7 @@ describe("stream management", () => {
   it("asks for an acknowledgement every five stanzas and answers with its own count", () => {
     const server = online();
     for (let i = 0; i < 5; i++) server.stream.send(message(String(i)));
-    expect(server.socket.last().name).toBe("r");
+    expect(server.socket.sent.at(-1)?.name).toBe("r");
     server.socket.receive('<message xmlns="jabber:client"/>');
     server.socket.receive('<presence xmlns="jabber:client"/>');
     server.socket.receive(`<r xmlns="${NS.sm}"/>`);

@@ -46,8 +46,9 @@ export class FakeSocket implements Socket {
     this.onclose?.(undefined as never);
   }
 
+  /** What was sent last, leaving out requests for acknowledgement. */
   last(): XmlElement {
-    const last = this.sent.at(-1);
+    const last = this.sent.findLast((e) => e.name !== "r");
     if (last === undefined) throw new Error("nothing was sent");
     return last;
   }
@@ -70,15 +71,17 @@ export class FakeServer {
       url: "wss://meet.example.com/xmpp-websocket?room=standup",
       domain: "meet.example.com",
       clock: clock ?? this.clock,
-      openSocket: (url) => {
-        const socket = new FakeSocket(url);
-        this.sockets.push(socket);
-        return socket;
-      },
+      openSocket: (url) => this.openSocket(url),
       resume: true,
       ping: { interval: 10_000, timeout: 5_000, threshold: 2 },
       random: () => 0.5,
     });
+  }
+
+  openSocket(url: string): FakeSocket {
+    const socket = new FakeSocket(url);
+    this.sockets.push(socket);
+    return socket;
   }
 
   get socket(): FakeSocket {

@@ -33,7 +33,8 @@ export function fitGrid(count: number, space: Size, gap: number): Grid {
   return best;
 }
 
-const STEPS = [90, 180, 360, 720, 1080, 2160] as const;
+const STEPS = [180, 360, 720, 1080, 2160] as const;
+const SCREEN_HEIGHT = 2160;
 
 /** The height to ask for to fill a tile of this many device pixels. */
 export function requestHeight(pixels: number, limit: number): number {
@@ -47,6 +48,7 @@ export interface VisibleSource {
   /** Height of its tile in device pixels. */
   readonly pixels: number;
   readonly onStage: boolean;
+  readonly screen: boolean;
 }
 
 /**
@@ -63,9 +65,9 @@ export function receiverConstraints(
 ): ReceiverConstraints {
   const constraints: Record<string, { maxHeight: number }> = {};
   for (const source of visible) {
-    constraints[source.name] = {
-      maxHeight: requestHeight(source.pixels, source.onStage ? Math.max(limit, 1080) : limit),
-    };
+    // A shared screen has one size; asking for less than that could mean getting nothing.
+    const maxHeight = source.screen ? SCREEN_HEIGHT : requestHeight(source.pixels, limit);
+    constraints[source.name] = { maxHeight };
   }
   return {
     lastN,

@@ -462,7 +462,9 @@ export class Meeting {
     const visible: VisibleSource[] = remote.flatMap((t) => {
       const pixels = this.shownHeights.get(t.key);
       const name = t.screen ? t.person.screenSource : t.person.videoSource;
-      return pixels === undefined || name === "" ? [] : [{ name, pixels, onStage: t.key === stage }];
+      return pixels === undefined || name === ""
+        ? []
+        : [{ name, pixels, onStage: t.key === stage, screen: t.screen }];
     });
     const all = remote.every((t) => this.shownHeights.has(t.key));
     const constraints = receiverConstraints(visible, all, this.options.config.lastN, maxHeight);

@@ -47,8 +47,8 @@ export function initials(name: string): string {
 /** A colour of the palette that stays the same for the same id. */
 export function hueOf(id: string): number {
   let hash = 0;
-  for (const c of id) hash = (hash * 31 + c.charCodeAt(0)) >>> 0;
-  return hash % 360;
+  for (const c of id) hash = Math.imul(hash ^ c.charCodeAt(0), 0x9e3779b1) >>> 0;
+  return (hash >>> 8) % 360;
 }
 
 /** A remote person, from presence and the tracks that arrive. */

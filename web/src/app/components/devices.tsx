@@ -26,6 +26,9 @@ export function DevicePickers({ media, state }: { media: LocalMedia; state: Loca
               onChange={(event) => void media.select(kind, event.currentTarget.value)}
             >
               {devices.length === 0 && <option value="">None found</option>}
+              {devices.length > 0 && !devices.some((d) => d.id === media.selected(kind)) && (
+                <option value={media.selected(kind)}>As the system chooses</option>
+              )}
               {devices.map((d) => (
                 <option key={d.id} value={d.id}>
                   {d.label}

@@ -131,6 +131,8 @@ interface MenuEntry {
   readonly label: string;
   readonly testid: string;
   readonly run: () => void;
+  /** Stands in the tool bar where that is wide enough. */
+  readonly narrowOnly?: boolean;
 }
 
 function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
@@ -152,12 +154,14 @@ function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
       icon: "hand",
       label: state.handRaised ? "Lower your hand" : "Raise your hand",
       testid: "menu-hand",
+      narrowOnly: true,
       run: () => meeting.toggleHand(),
     },
     {
       icon: state.stage === undefined ? "stage" : "grid",
       label: state.stage === undefined ? "Stage view" : "Grid view",
       testid: "menu-view",
+      narrowOnly: true,
       run: () => meeting.toggleView(),
     },
     { icon: "expand", label: "Full screen", testid: "fullscreen", run: toggleFullscreen },
@@ -191,7 +195,9 @@ function MoreMenu({ meeting, state }: { meeting: Meeting; state: MeetingState })
   }, [open]);
 
   const onKey = (event: KeyboardEvent): void => {
-    const items = [...(box.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
+    const items = [...(box.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])].filter(
+      (item) => item.offsetParent !== null,
+    );
     const at = items.indexOf(document.activeElement as HTMLElement);
     const move = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
     if (move !== undefined) {
@@ -227,6 +233,7 @@ function MoreMenu({ meeting, state }: { meeting: Meeting; state: MeetingState })
               role="menuitem"
               tabIndex={-1}
               key={entry.testid}
+              class={entry.narrowOnly ? "narrow-only" : undefined}
               data-testid={entry.testid}
               onClick={() => {
                 setOpen(false);

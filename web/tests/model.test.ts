@@ -1,0 +1,230 @@
+// Layout, shortcuts, settings, chat and configuration: rules without a browser.
+import { describe, expect, it } from "vitest";
+import { Chat, linkify } from "../src/model/chat";
+import { chooseVisible, fitGrid, type Ranked, receiverConstraints, requestHeight } from "../src/model/layout";
+import { initials } from "../src/model/people";
+import { SettingsStore } from "../src/model/settings";
+import { commandFor, type KeyPress } from "../src/model/shortcuts";
+import { parseHash, readConfig } from "../src/protocol/config";
+import { cameraEncodings } from "../src/protocol/encodings";
+import { backendRoomName, endpointIdFor } from "../src/protocol/ids";
+
+describe("fitGrid", () => {
+  const wide = { width: 1280, height: 640 };
+  const tall = { width: 390, height: 720 };
+  it.each([
+    [1, wide, 1, 1],
+    [2, wide, 2, 1],
+    [4, wide, 2, 2],
+    [9, wide, 3, 3],
+    [2, tall, 1, 2],
+    [4, tall, 1, 4],
+    [6, tall, 2, 3],
+  ])("puts %i tiles into %o as %i × %i", (count, space, columns, rows) => {
+    expect(fitGrid(count, space, 8)).toMatchObject({ columns, rows });
+  });
+
+  it("never exceeds the space", () => {
+    for (let count = 1; count <= 40; count++) {
+      const { columns, rows, tile } = fitGrid(count, wide, 8);
+      expect(columns * tile.width + 8 * (columns - 1)).toBeLessThanOrEqual(wide.width);
+      expect(rows * tile.height + 8 * (rows - 1)).toBeLessThanOrEqual(wide.height);
+      expect(columns * rows).toBeGreaterThanOrEqual(count);
+    }
+  });
+});
+
+describe("what to receive", () => {
+  it.each([
+    [100, 180],
+    [225, 180],
+    [300, 360],
+    [700, 720],
+    [1400, 720],
+  ])("%i pixels ask for %i lines", (pixels, height) => {
+    expect(requestHeight(pixels, 720)).toBe(height);
+  });
+
+  it("asks for what is shown, and for nothing else when people are hidden", () => {
+    const visible = [
+      { name: "a-v1", pixels: 900, onStage: true, screen: true },
+      { name: "b-v0", pixels: 99, onStage: false, screen: false },
+    ];
+    expect(receiverConstraints(visible, false, -1, 720)).toEqual({
+      lastN: -1,
+      onStageSources: ["a-v1"],
+      selectedSources: [],
+      defaultConstraints: { maxHeight: 0 },
+      constraints: { "a-v1": { maxHeight: 2160 }, "b-v0": { maxHeight: 180 } },
+    });
+    expect(receiverConstraints([], true, 5, 720).defaultConstraints).toEqual({ maxHeight: 180 });
+  });
+
+  const tile = (key: string, more: Partial<Ranked> = {}): Ranked => ({
+    key,
+    local: false,
+    screen: false,
+    spoke: undefined,
+    handRaised: false,
+    ...more,
+  });
+  it("shows screens, the user and recent speakers first, without moving anybody", () => {
+    const tiles = [
+      tile("me", { local: true }),
+      tile("a"),
+      tile("b", { spoke: 0 }),
+      tile("c"),
+      tile("s", { screen: true }),
+    ];
+    expect(chooseVisible(tiles, 3)).toEqual(["me", "b", "s"]);
+    expect(chooseVisible(tiles, 4)).toEqual(["me", "a", "b", "s"]);
+    expect(chooseVisible(tiles, 9)).toEqual(["me", "a", "b", "c", "s"]);
+  });
+});
+
+describe("simulcast", () => {
+  const shape = (height: number, max: number): [boolean, number][] =>
+    cameraEncodings(3, height, max).map((e) => [e.active, e.scaleResolutionDownBy]);
+  it("sends three, two or one layer depending on the picture", () => {
+    expect(shape(720, 2160)).toEqual([
+      [true, 4],
+      [true, 2],
+      [true, 1],
+    ]);
+    expect(shape(360, 2160)).toEqual([
+      [true, 2],
+      [true, 1],
+      [false, 1],
+    ]);
+    expect(shape(180, 2160)).toEqual([
+      [true, 1],
+      [false, 1],
+      [false, 1],
+    ]);
+  });
+  it("stops what nobody wants, and everything at zero", () => {
+    expect(shape(720, 360).map(([active]) => active)).toEqual([true, true, false]);
+    expect(shape(720, 90).map(([active]) => active)).toEqual([true, false, false]);
+    expect(shape(720, 0).map(([active]) => active)).toEqual([false, false, false]);
+  });
+});
+
+describe("shortcuts", () => {
+  const press = (key: string, more: Partial<KeyPress> = {}): KeyPress => ({
+    key,
+    ctrlKey: false,
+    metaKey: false,
+    altKey: false,
+    repeat: false,
+    typing: false,
+    ...more,
+  });
+  it.each([
+    ["m", { action: "toggle-audio" }],
+    ["V", { action: "toggle-video" }],
+    ["?", { action: "help" }],
+    [" ", { talk: true }],
+    ["0", { person: 0 }],
+    ["x", undefined],
+    ["Shift", undefined],
+  ])("%j", (key, command) => {
+    expect(commandFor(press(key))).toEqual(command);
+  });
+  it("leaves typing and browser shortcuts alone, but closes on Escape", () => {
+    expect(commandFor(press("m", { typing: true }))).toBeUndefined();
+    expect(commandFor(press("d", { ctrlKey: true }))).toBeUndefined();
+    expect(commandFor(press("m", { repeat: true }))).toBeUndefined();
+    expect(commandFor(press("Escape", { typing: true }))).toEqual({ action: "close" });
+  });
+});
+
+describe("chat", () => {
+  const entry = { id: "1", own: false, name: "Bob", privateWith: undefined, text: "hi", at: 0 };
+  it("counts unread messages while closed and shows repeated history once", () => {
+    const chat = new Chat();
+    chat.add(entry);
+    chat.add(entry);
+    chat.add({ ...entry, id: "2", own: true });
+    expect(chat.state.get()).toMatchObject({ unread: 1 });
+    expect(chat.state.get().entries).toHaveLength(2);
+    chat.setOpen(true);
+    chat.add({ ...entry, id: "3" });
+    expect(chat.state.get().unread).toBe(0);
+  });
+  it("finds links and nothing that runs", () => {
+    expect(linkify("see https://a.example/x?y=1, ok")).toEqual([
+      { text: "see " },
+      { link: "https://a.example/x?y=1" },
+      { text: ", ok" },
+    ]);
+    expect(linkify("javascript:alert(1)")).toEqual([{ text: "javascript:alert(1)" }]);
+  });
+});
+
+describe("settings", () => {
+  it("survive storage that is broken, full or of an older shape", () => {
+    const stored = { value: '{"name":7,"audioOn":false,"recentRooms":["a"]}' };
+    const storage = {
+      getItem: () => stored.value,
+      setItem: () => {
+        throw new Error("full");
+      },
+    };
+    const settings = new SettingsStore(storage, () => "uid");
+    expect(settings.get()).toMatchObject({ name: "", audioOn: false, recentRooms: ["a"], machineUid: "uid" });
+    settings.rememberRoom("b");
+    expect(settings.get().recentRooms).toEqual(["b", "a"]);
+    stored.value = "{";
+    expect(new SettingsStore(storage, () => "u").get().videoOn).toBe(true);
+  });
+});
+
+describe("configuration", () => {
+  const page = { protocol: "https:", host: "m.example:8443", hostname: "m.example", hash: "", search: "" };
+  it("works without any", () => {
+    expect(readConfig(undefined, page)).toMatchObject({
+      domain: "m.example",
+      muc: "conference.m.example",
+      webSocketUrl: "wss://m.example:8443/xmpp-websocket",
+      p2pEnabled: true,
+      prejoin: true,
+    });
+  });
+  it("takes overrides from the link", () => {
+    const hash =
+      "#config.p2p.enabled=false&config.prejoinConfig.enabled=false&userInfo.displayName=%22Ann%20M%22&config.resolution=360";
+    expect(readConfig({ p2p: { enabled: true } }, { ...page, hash })).toMatchObject({
+      p2pEnabled: false,
+      prejoin: false,
+      displayName: "Ann M",
+      resolution: 360,
+    });
+  });
+  it("does not let a link choose the server, or reach into objects", () => {
+    expect(parseHash("#config.hosts.domain=%22evil%22&config.websocket=%22wss://evil%22")).toEqual({});
+    expect(parseHash("#config.__proto__.x=1&other.a=1&config=2")).toEqual({});
+  });
+});
+
+describe("names", () => {
+  it.each([
+    ["Caf%C3%A9%20Ops", "caf%c3%a9%20ops"],
+    ["Stand-Up", "stand-up"],
+    ["a:b@c", "abc"],
+    ["100%", "100%25"],
+  ])("the room %s is %s for the server", (segment, name) => {
+    expect(backendRoomName(segment)).toBe(name);
+  });
+  it("takes the endpoint id from the account, or makes one", () => {
+    expect(endpointIdFor("A1B2C3D4-77aa@x/y")).toBe("a1b2c3d4");
+    expect(endpointIdFor("short@x/y")).toMatch(/^[0-9a-f]{8}$/);
+  });
+  it.each([
+    ["Ann Maria Miller", "AM"],
+    ["bob", "B"],
+    ["", "G"],
+    ["🎉 party", "🎉P"],
+  ])("%s is shortened to %s", (name, short) => {
+    expect(initials(name)).toBe(short);
+  });
+});

@@ -1,17 +1,35 @@
 //! The media plane of a bridge: everything from a received datagram to the runs that leave, sans I/O.
+//!
+//! A packet's way: [`Shard`] finds the endpoint by address; `ingress` decrypts, classifies and stores it once; each
+//! taker's `slot` decides how it leaves and puts a small description into the taker's `send` queue; a flush writes,
+//! encrypts and groups into runs. `feedback` is RTCP, `allocation` says who gets what.
 
+mod allocation;
+mod conference;
+mod congestion;
+mod distribution;
+mod drive;
 mod egress;
+mod endpoint;
 mod event;
+mod feedback;
 mod ids;
-mod peer_types;
+mod ingress;
+mod offsets;
+mod receive;
+mod send;
 mod shard;
+mod slot;
+mod source;
+mod speaker;
 mod spec;
 mod stats;
+mod store;
 
 pub use egress::{Egress, Run};
 pub use event::{ChannelNotice, Event, SourceMapEntry};
 pub use ids::{ConferenceId, EndpointId, SourceName};
-pub use peer_types::{Certificate, LocalParameters, RemoteParameters};
+pub use rtc::{Certificate, LocalParameters, RemoteParameters};
 pub use shard::{ControlError, Disposition, Shard, ShardConfig};
 pub use spec::{
     ChannelPath, ConferenceSpec, Encoding, EndpointSpec, EndpointUpdate, FeedbackSources,

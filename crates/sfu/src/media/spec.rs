@@ -234,7 +234,7 @@ impl EndpointSpec {
 #[derive(Debug, Clone, Default)]
 pub struct EndpointUpdate {
     /// The peer's ICE and DTLS parameters.
-    pub remote: Option<super::peer_types::RemoteParameters>,
+    pub remote: Option<rtc::RemoteParameters>,
     /// All sources of the endpoint, replacing the earlier set.
     pub sources: Option<Vec<Source>>,
     /// Drop all its audio.
@@ -245,6 +245,8 @@ pub struct EndpointUpdate {
     pub payload_types: Option<Vec<PayloadType>>,
     /// Replaces the header extensions.
     pub header_extensions: Option<Vec<HeaderExtension>>,
+    /// Last-N until the client names its own.
+    pub initial_last_n: Option<i32>,
     /// Begin an ICE restart; the answer carries the new local credentials.
     pub ice_restart: bool,
 }

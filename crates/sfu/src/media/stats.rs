@@ -164,7 +164,7 @@ pub struct ConferenceStats {
 }
 
 /// The state of an endpoint now, for debugging.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointStats {
     /// Packets received.
     pub packets_received: u64,
@@ -176,6 +176,8 @@ pub struct EndpointStats {
     pub bytes_sent: u64,
     /// Round-trip time in microseconds, if measured.
     pub rtt_us: Option<u64>,
+    /// Smoothed loss towards it by its own feedback, 0 to 1.
+    pub loss: f64,
     /// Whether ICE and DTLS are up.
     pub connected: bool,
     /// Whether something is heard from it.

@@ -1,0 +1,328 @@
+//! Which video sources, at which quality, go to a receiver: order, last-N, constraints, layers.
+//!
+//! Bandwidth is not looked at yet. An estimate enters at [`allocate`]: it walks the candidates in order of preference
+//! and can stop climbing when the budget is spent.
+
+use super::ids::SourceName;
+use super::slot::Target;
+use super::spec::{ReceiverConstraints, SourceConstraint, VideoType};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// Default limit when the first message of a client names none, pixels.
+const DEFAULT_HEIGHT: i32 = 180;
+/// All temporal layers.
+pub(crate) const ALL_TEMPORAL: u8 = 7;
+/// Longest list of names taken from one message.
+const MAX_NAMES: usize = 1000;
+
+/// What a receiver asked for so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    last_n: i32,
+    selected: Vec<SourceName>,
+    on_stage: Vec<SourceName>,
+    default: SourceConstraint,
+    by_source: HashMap<SourceName, SourceConstraint>,
+    /// A message arrived: video may be sent.
+    heard: bool,
+}
+
+impl Settings {
+    /// Before the first message: no video at all.
+    pub(crate) fn new(last_n: Option<i32>) -> Self {
+        Self {
+            last_n: last_n.unwrap_or(-1),
+            selected: Vec::new(),
+            on_stage: Vec::new(),
+            default: SourceConstraint::height(0),
+            by_source: HashMap::new(),
+            heard: false,
+        }
+    }
+
+    /// Sets last-N from signalling, until the client names its own.
+    pub(crate) fn set_initial_last_n(&mut self, last_n: i32) {
+        if !self.heard {
+            self.last_n = last_n;
+        }
+    }
+
+    /// Takes a message: groups that are present replace the old ones.
+    pub(crate) fn apply(&mut self, message: ReceiverConstraints) {
+        if let Some(last_n) = message.last_n {
+            self.last_n = last_n;
+        }
+        if let Some(mut names) = message.selected_sources {
+            names.truncate(MAX_NAMES);
+            self.selected = names;
+        }
+        if let Some(mut names) = message.on_stage_sources {
+            names.truncate(MAX_NAMES);
+            self.on_stage = names;
+        }
+        match message.default_constraint {
+            Some(default) => self.default = default,
+            None if !self.heard => self.default = SourceConstraint::height(DEFAULT_HEIGHT),
+            None => {}
+        }
+        if let Some(constraints) = message.constraints {
+            self.by_source = constraints.into_iter().take(MAX_NAMES).collect();
+        }
+        self.heard = true;
+    }
+
+    fn constraint(&self, name: &SourceName) -> i32 {
+        let c = self.by_source.get(name).unwrap_or(&self.default);
+        if c.max_frame_rate == 0.0 {
+            0
+        } else {
+            c.max_height
+        }
+    }
+
+    /// Whether a source is on stage or selected.
+    pub(crate) fn prefers(&self, name: &SourceName) -> bool {
+        self.on_stage.contains(name) || self.selected.contains(name)
+    }
+
+    /// Whether the client has said anything yet.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Whether somebody is on stage.
+    pub(crate) fn is_stage_view(&self) -> bool {
+        !self.on_stage.is_empty()
+    }
+}
+
+/// One encoding, as the allocator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) height: u16,
+    /// Packets of it come in.
+    pub(crate) active: bool,
+}
+
+/// A video source of somebody else, in the order of speech.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) index: usize,
+    pub(crate) name: &'a SourceName,
+    pub(crate) video_type: VideoType,
+    pub(crate) layers: SmallVec<[Layer; 4]>,
+}
+
+/// The decision for one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// Index of the source in the conference.
+    pub(crate) source: usize,
+    /// Height limit after last-N; 0 for nothing, -1 for no limit. What its sender is told.
+    pub(crate) constraint: i32,
+    /// Whether a slot should be bound even if nothing is sent now: its video is on, only not wanted at present.
+    pub(crate) available: bool,
+    /// What to send.
+    pub(crate) target: Option<Target>,
+}
+
+/// Decides for all candidates, in order of preference. `slots` bounds the number of sources.
+pub(crate) fn allocate(
+    settings: &Settings,
+    candidates: &[Candidate<'_>],
+    slots: usize,
+) -> Vec<Decision> {
+    let mut order: Vec<&Candidate<'_>> = Vec::with_capacity(candidates.len());
+    let enabled = |c: &&Candidate<'_>| c.video_type != VideoType::Disabled;
+    let mut taken = vec![false; candidates.len()];
+    for name in settings.on_stage.iter().chain(&settings.selected) {
+        if let Some(at) = candidates
+            .iter()
+            .position(|c| c.name == name && enabled(&c))
+            && let Some(flag) = taken.get_mut(at).filter(|f| !**f)
+        {
+            *flag = true;
+            order.extend(candidates.get(at));
+        }
+    }
+    let rest = || {
+        candidates
+            .iter()
+            .zip(&taken)
+            .filter(|(_, t)| !**t)
+            .map(|(c, _)| c)
+    };
+    order.extend(rest().filter(enabled));
+    order.extend(rest().filter(|c| !enabled(c)));
+
+    let limit = usize::try_from(settings.last_n)
+        .unwrap_or(usize::MAX)
+        .min(slots);
+    let mut passed = 0;
+    let mut decisions = Vec::with_capacity(order.len());
+    for candidate in order {
+        let available = enabled(&candidate);
+        let mut constraint = settings.constraint(candidate.name);
+        if !available || passed >= limit || !settings.heard {
+            constraint = 0;
+        }
+        if constraint != 0 {
+            passed += 1;
+        }
+        let target = choose(constraint, &candidate.layers);
+        decisions.push(Decision {
+            source: candidate.index,
+            constraint,
+            available,
+            target,
+        });
+    }
+    decisions
+}
+
+/// The best active layer within the limit; the smallest one if none is small enough.
+fn choose(constraint: i32, layers: &[Layer]) -> Option<Target> {
+    if constraint == 0 {
+        return None;
+    }
+    let any_active = layers.iter().any(|l| l.active);
+    let usable = || {
+        layers
+            .iter()
+            .enumerate()
+            .filter(|(_, l)| l.active || !any_active)
+    };
+    let fits = |l: &Layer| constraint < 0 || i32::from(l.height) <= constraint;
+    // Nothing comes in yet: hope for the lowest, so that a first key frame of any layer is welcome.
+    let best = if any_active {
+        usable()
+            .filter(|(_, l)| fits(l))
+            .max_by_key(|(_, l)| l.height)
+    } else {
+        None
+    };
+    let (encoding, _) = best.or_else(|| usable().min_by_key(|(_, l)| l.height))?;
+    Some(Target {
+        encoding: encoding as u8,
+        temporal: ALL_TEMPORAL,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(s: &str) -> SourceName {
+        SourceName::new(s).unwrap()
+    }
+
+    fn layers(active: [bool; 3]) -> SmallVec<[Layer; 4]> {
+        [180u16, 360, 720]
+            .iter()
+            .zip(active)
+            .map(|(&height, active)| Layer { height, active })
+            .collect()
+    }
+
+    fn run(settings: &Settings, names: &[(&str, VideoType)]) -> Vec<(String, i32, Option<u8>)> {
+        let names: Vec<_> = names.iter().map(|(n, t)| (name(n), *t)).collect();
+        let candidates: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(index, (name, t))| Candidate {
+                index,
+                name,
+                video_type: *t,
+                layers: layers([true; 3]),
+            })
+            .collect();
+        let decisions = allocate(settings, &candidates, 50);
+        let encoding = |d: &Decision| d.target.map(|t| t.encoding);
+        decisions
+            .iter()
+            .map(|d| (names[d.source].0.to_string(), d.constraint, encoding(d)))
+            .collect()
+    }
+
+    const CAMERAS: [(&str, VideoType); 3] = [
+        ("a", VideoType::Camera),
+        ("b", VideoType::Camera),
+        ("c", VideoType::Camera),
+    ];
+
+    #[test]
+    fn nothing_before_the_first_message() {
+        let s = Settings::new(None);
+        assert!(run(&s, &CAMERAS).iter().all(|d| d.1 == 0 && d.2.is_none()));
+    }
+
+    #[test]
+    fn the_first_message_without_a_default_means_180() {
+        let mut s = Settings::new(None);
+        s.apply(ReceiverConstraints {
+            last_n: Some(-1),
+            ..Default::default()
+        });
+        assert!(
+            run(&s, &CAMERAS)
+                .iter()
+                .all(|d| d.1 == 180 && d.2 == Some(0))
+        );
+    }
+
+    #[test]
+    fn stage_comes_first_and_last_n_counts_sources() {
+        let mut s = Settings::new(None);
+        s.apply(ReceiverConstraints {
+            last_n: Some(2),
+            on_stage_sources: Some(vec![name("c")]),
+            selected_sources: Some(vec![name("c"), name("nobody")]),
+            default_constraint: Some(SourceConstraint::height(180)),
+            constraints: Some(vec![(name("c"), SourceConstraint::height(720))]),
+            ..Default::default()
+        });
+        let expected = [("c", 720, Some(2)), ("a", 180, Some(0)), ("b", 0, None)];
+        assert_eq!(
+            run(&s, &CAMERAS),
+            expected.map(|(n, h, e)| (n.to_string(), h, e))
+        );
+    }
+
+    #[test]
+    fn what_is_off_or_limited_to_zero_takes_no_place() {
+        let mut s = Settings::new(None);
+        s.apply(ReceiverConstraints {
+            last_n: Some(1),
+            default_constraint: Some(SourceConstraint::height(-1)),
+            constraints: Some(vec![(
+                name("b"),
+                SourceConstraint {
+                    max_height: 360,
+                    max_frame_rate: 0.0,
+                },
+            )]),
+            ..Default::default()
+        });
+        let sources = [
+            ("a", VideoType::Disabled),
+            ("b", VideoType::Camera),
+            ("c", VideoType::Camera),
+        ];
+        let expected = [("b", 0, None), ("c", -1, Some(2)), ("a", 0, None)];
+        assert_eq!(
+            run(&s, &sources),
+            expected.map(|(n, h, e)| (n.to_string(), h, e))
+        );
+    }
+
+    #[test]
+    fn only_layers_that_are_sent_are_chosen() {
+        let pick = |constraint, active| choose(constraint, &layers(active)).map(|t| t.encoding);
+        assert_eq!(pick(720, [true, true, false]), Some(1));
+        assert_eq!(pick(180, [false, true, true]), Some(1));
+        assert_eq!(pick(90, [true, true, true]), Some(0));
+        assert_eq!(pick(720, [false, false, false]), Some(0));
+        assert_eq!(pick(0, [true, true, true]), None);
+    }
+}

@@ -5,7 +5,6 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use link::{Credentials, LinkConfig, LinkEvent, LinkSender, Target};
@@ -232,17 +231,15 @@ impl Attachment {
         presence.child(Element::from(stats)).done()
     }
 
-    fn leave(&self) {
+    fn leave(&mut self) {
         if self.online {
+            // The last word on our state, should it not have been said yet.
+            self.publish();
             let presence = element("presence", ns::CLIENT)
                 .attr("to", self.occupant())
                 .attr("type", "unavailable")
                 .done();
             let _ = self.sender.send(presence);
         }
-        tracing::debug!(
-            drain = self.hub.drain.load(Ordering::SeqCst),
-            "left the brewery"
-        );
     }
 }

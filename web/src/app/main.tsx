@@ -93,11 +93,15 @@ function watch(meeting: Meeting): void {
   meeting.state.subscribe(() => {
     const { connection, media } = meeting.state.get();
     if (connection === "joined") timings.mark("joined");
+    if (media === "connecting") timings.mark("offered");
     if (media === "connected") timings.mark("mediaConnected");
   });
+  meeting.conference.stream.on("online", () => timings.mark("online"));
   window.addEventListener("online", () => meeting.conference.stream.retryNow());
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible") meeting.conference.stream.retryNow();
+    const visible = document.visibilityState === "visible";
+    meeting.setHidden(!visible);
+    if (visible) meeting.conference.stream.retryNow();
   });
   // Leave at once when the page goes away, rather than as a silent ghost.
   window.addEventListener("pagehide", () => void meeting.conference.leave());

@@ -64,6 +64,8 @@ export interface MeetingOptions {
 const NOTICE_TIME = 5_000;
 const CONSTRAINTS_DELAY = 100;
 const SPEAKERS_KEPT = 12;
+/** A page in the background this long gets no pictures. */
+const HIDDEN_GRACE = 15_000;
 
 export class Meeting {
   readonly state: Value<MeetingState>;
@@ -83,6 +85,8 @@ export class Meeting {
   private lastConstraints = "";
   private password: string | undefined;
   private refreshQueued = false;
+  private hiddenTimer: Timer | undefined;
+  private hidden = false;
   private audioBeforeTalk = false;
 
   constructor(options: MeetingOptions) {
@@ -467,11 +471,24 @@ export class Meeting {
         : [{ name, pixels, onStage: t.key === stage, screen: t.screen }];
     });
     const all = remote.every((t) => this.shownHeights.has(t.key));
-    const constraints = receiverConstraints(visible, all, this.options.config.lastN, maxHeight);
+    const lastN = this.hidden ? 0 : this.options.config.lastN;
+    const constraints = receiverConstraints(visible, all, lastN, maxHeight);
     const now = JSON.stringify(constraints);
     if (now === this.lastConstraints) return;
     this.lastConstraints = now;
     this.conference.setReceiverConstraints(constraints);
+  }
+
+  /** Nobody looks at a page in the background: it keeps the sound and saves the pictures. */
+  setHidden(hidden: boolean): void {
+    const { clock } = this.options;
+    clock.clearTimeout(this.hiddenTimer);
+    const apply = (): void => {
+      this.hidden = hidden;
+      this.scheduleConstraints();
+    };
+    if (hidden) this.hiddenTimer = clock.setTimeout(apply, HIDDEN_GRACE);
+    else apply();
   }
 
   setMaxHeight(maxHeight: number): void {

@@ -516,6 +516,7 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.sessions = undefined;
     if (sessions === undefined) return;
     sessions.close();
+    this.emit("peer", false);
     this.emit("media", "none");
     this.emit("tracks", undefined);
   }

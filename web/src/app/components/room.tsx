@@ -4,8 +4,8 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { commandFor } from "../../model/shortcuts";
-import { toggleFullscreen } from "../browser";
-import { useInterval, useValue } from "../hooks";
+import { keepAwake, toggleFullscreen } from "../browser";
+import { useInitialFocus, useInterval, useValue } from "../hooks";
 import { Icon } from "../icons";
 import { timings } from "../timings";
 import { Dialogs } from "./dialogs";
@@ -19,8 +19,10 @@ export function RoomPage({ meeting, state }: { meeting: Meeting; state: MeetingS
   const chat = useValue(meeting.chat.state);
   useKeyboard(meeting);
   usePeerSpeaker(meeting, state.peer);
+  useWakeLock();
+  const root = useInitialFocus<HTMLDivElement>();
   return (
-    <div class={`room${state.panel === "none" ? "" : " with-panel"}`}>
+    <div class="room" ref={root} tabIndex={-1}>
       <Header meeting={meeting} state={state} />
       <main class="room-main">
         <Stage meeting={meeting} state={state} />
@@ -32,6 +34,15 @@ export function RoomPage({ meeting, state }: { meeting: Meeting; state: MeetingS
       <Dialogs meeting={meeting} state={state} media={media} />
     </div>
   );
+}
+
+function useWakeLock(): void {
+  useEffect(() => {
+    const again = (): void => void keepAwake();
+    again();
+    document.addEventListener("visibilitychange", again);
+    return () => document.removeEventListener("visibilitychange", again);
+  }, []);
 }
 
 const CONNECTION_WORDS: Readonly<Record<string, string>> = {

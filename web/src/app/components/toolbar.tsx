@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { LocalMediaState } from "../../model/local-media";
 import type { Meeting, MeetingState } from "../../model/meeting";
-import { copyLink, toggleFullscreen } from "../browser";
+import { copyLink, moveAlong, toggleFullscreen } from "../browser";
 import { Icon, type IconName } from "../icons";
 
 interface ButtonProps {
@@ -50,7 +50,13 @@ export interface ToolbarProps {
 export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.Element {
   const canShare = typeof navigator.mediaDevices?.getDisplayMedia === "function";
   return (
-    <div class="toolbar" role="toolbar" aria-label="Meeting controls">
+    <div
+      class="toolbar"
+      role="toolbar"
+      aria-label="Meeting controls"
+      tabIndex={-1}
+      onKeyDown={(event) => moveAlong(event, event.currentTarget)}
+    >
       <ToolButton
         icon={media.audioOn ? "mic" : "micOff"}
         label={media.audioOn ? "Mute microphone" : "Unmute microphone"}

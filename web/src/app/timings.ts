@@ -4,6 +4,7 @@ export type Step =
   | "scriptStarted"
   | "online"
   | "joined"
+  | "offered"
   | "mediaConnected"
   | "firstRemoteTrack"
   | "firstRemoteFrame";

@@ -76,7 +76,7 @@ pub struct BridgeConfig {
 impl Default for BridgeConfig {
     fn default() -> Self {
         Self {
-            health_interval: Duration::from_secs(1),
+            health_interval: Duration::from_millis(500),
             health_timeout: Duration::from_millis(1500),
             reply_timeout: Duration::from_secs(2),
             failure_hold: Duration::from_secs(10),

@@ -4,10 +4,15 @@
 //! arrive and sends those it yields. Time is an argument and randomness grows from one seed, so that a run can be
 //! repeated exactly.
 
+mod bridges;
+mod conference;
 pub mod config;
 mod event;
+mod features;
 mod focus;
+mod io;
 pub mod offer;
+mod sources;
 
 pub use config::{BridgeConfig, FocusConfig};
 pub use event::{Event, FocusStats};
@@ -15,3 +20,6 @@ pub use focus::{Focus, RequestError, RequestId};
 pub use stanza::jitsi::conference::{
     ConferenceRequest, ConferenceRequestError, ConferenceResponse,
 };
+
+/// Nickname of the focus in every room. Clients and servers depend on this very word.
+pub(crate) const NICK: &str = "focus";

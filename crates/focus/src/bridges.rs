@@ -1,0 +1,448 @@
+//! The bridges of the brewery: what they report, how they are, and which one a conference gets.
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::{Element, FullJid};
+
+use crate::config::BridgeConfig;
+use crate::event::Event;
+use crate::io::Io;
+
+/// Promises remembered for one bridge.
+const MAX_PROMISES: usize = 10_000;
+
+/// One occupant of the brewery that is a bridge.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    pub(crate) version: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) relay_id: Option<String>,
+    stress: f64,
+    participant_stress: Option<f64>,
+    /// A bridge that does not say counts as draining.
+    draining: bool,
+    graceful_shutdown: bool,
+    shutting_down: bool,
+    /// Its own opinion.
+    healthy: bool,
+    /// Not chosen before this time.
+    failed_until: Option<Instant>,
+    /// When anything came from it.
+    heard: Instant,
+    /// Health checks since then.
+    unanswered: u32,
+    /// Declared lost because it was silent; wins trust again when it answers.
+    silent: bool,
+    /// When participants were promised to it that its report may not contain yet.
+    promises: VecDeque<Instant>,
+}
+
+/// Why conferences leave a bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Loss {
+    pub(crate) bridge: FullJid,
+    pub(crate) reason: String,
+    /// The bridge still works: sessions are replaced one by one before it is left.
+    pub(crate) planned: bool,
+}
+
+/// The bridge chosen for a conference.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) bridge: FullJid,
+    pub(crate) region: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) stress: f64,
+    pub(crate) promised: f64,
+    pub(crate) candidates: usize,
+}
+
+impl Bridge {
+    fn new(now: Instant) -> Self {
+        Self {
+            version: None,
+            region: None,
+            relay_id: None,
+            stress: 0.0,
+            participant_stress: None,
+            draining: true,
+            graceful_shutdown: false,
+            shutting_down: false,
+            healthy: true,
+            failed_until: None,
+            heard: now,
+            unanswered: 0,
+            silent: false,
+            promises: VecDeque::new(),
+        }
+    }
+
+    fn read(&mut self, stats: &BridgeStats) {
+        self.stress = stats
+            .number(stat::STRESS_LEVEL)
+            .map_or(self.stress, |s| s.max(0.0));
+        self.participant_stress = stats
+            .number(stat::AVERAGE_PARTICIPANT_STRESS)
+            .or(self.participant_stress);
+        self.draining = stats.flag(stat::DRAIN).unwrap_or(self.draining);
+        self.graceful_shutdown |= stats.flag(stat::GRACEFUL_SHUTDOWN) == Some(true);
+        self.shutting_down |= stats.flag(stat::SHUTTING_DOWN) == Some(true);
+        self.healthy = stats.flag(stat::HEALTHY).unwrap_or(true);
+        let text = |name: &str| {
+            stats
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        self.version = match (text(stat::VERSION), text(stat::RELEASE)) {
+            (Some(version), Some(release)) => Some(format!("{version}-{release}")),
+            (version, _) => version,
+        };
+        self.region = text(stat::REGION);
+        self.relay_id = text(stat::RELAY_ID);
+    }
+
+    /// Load of participants that the reported stress may not contain.
+    fn promised(&self, now: Instant, config: &BridgeConfig) -> f64 {
+        let recent = self
+            .promises
+            .iter()
+            .filter(|at| now.saturating_duration_since(**at) < config.rampup)
+            .count();
+        let each = self
+            .participant_stress
+            .unwrap_or(config.participant_stress)
+            .max(0.0);
+        // The count of promises is far below 2^52.
+        recent as f64 * each
+    }
+
+    fn load(&self, now: Instant, config: &BridgeConfig) -> f64 {
+        self.stress + self.promised(now, config)
+    }
+
+    fn is_usable(&self, now: Instant) -> bool {
+        !self.shutting_down
+            && self.healthy
+            && !self.silent
+            && self.failed_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// All bridges, by occupant address.
+#[derive(Debug, Default)]
+pub(crate) struct Bridges {
+    all: BTreeMap<FullJid, Bridge>,
+    losses: Vec<Loss>,
+    /// A bridge became usable: conferences without one may try again.
+    improved: bool,
+}
+
+impl Bridges {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn usable(&self, now: Instant) -> usize {
+        self.all.values().filter(|b| b.is_usable(now)).count()
+    }
+
+    pub(crate) fn contains(&self, jid: &FullJid) -> bool {
+        self.all.contains_key(jid)
+    }
+
+    /// Another bridge than `jid` could take its conferences.
+    pub(crate) fn has_alternative(&self, now: Instant, jid: &FullJid) -> bool {
+        self.all
+            .iter()
+            .any(|(other, bridge)| other != jid && bridge.is_usable(now))
+    }
+
+    pub(crate) fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    pub(crate) fn take_improved(&mut self) -> bool {
+        std::mem::take(&mut self.improved)
+    }
+
+    /// An available presence in the brewery.
+    pub(crate) fn on_presence(
+        &mut self,
+        io: &mut Io,
+        config: &BridgeConfig,
+        jid: &FullJid,
+        presence: &Element,
+    ) {
+        let Some(stats) = BridgeStats::of_presence(presence) else {
+            return;
+        };
+        let now = io.now;
+        let known = self.all.contains_key(jid);
+        if !known {
+            if self.all.len() >= config.max_bridges {
+                io.warn(format!(
+                    "more than {} bridges: {jid} is ignored",
+                    config.max_bridges
+                ));
+                return;
+            }
+            self.all.insert(jid.clone(), Bridge::new(now));
+        }
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        let (usable, was_leaving, was_healthy) = (
+            known && bridge.is_usable(now),
+            bridge.shutting_down,
+            bridge.healthy,
+        );
+        bridge.read(&stats);
+        bridge.heard = now;
+        bridge.unanswered = 0;
+        bridge.silent = false;
+        self.improved |= !usable && bridge.is_usable(now);
+        if bridge.shutting_down && !was_leaving {
+            self.lose(jid, "it is shutting down".to_owned(), true);
+        } else if !bridge.healthy && was_healthy {
+            self.lose(jid, "it reports that it is not healthy".to_owned(), true);
+        }
+        if !known && let Some(bridge) = self.all.get(jid) {
+            let (version, region) = (bridge.version.clone(), bridge.region.clone());
+            io.event(Event::BridgeUp {
+                bridge: jid.clone(),
+                version,
+                region,
+            });
+        }
+    }
+
+    /// Its occupant left the brewery: that is certain, whatever else is known.
+    pub(crate) fn on_gone(&mut self, jid: &FullJid) {
+        if self.all.remove(jid).is_some() {
+            self.lose(jid, "it left the brewery".to_owned(), false);
+        }
+    }
+
+    /// All bridges are forgotten, since the stream on which they were known is lost.
+    pub(crate) fn forget(&mut self) {
+        self.all.clear();
+        self.losses.clear();
+    }
+
+    fn lose(&mut self, jid: &FullJid, reason: String, planned: bool) {
+        self.losses.push(Loss {
+            bridge: jid.clone(),
+            reason,
+            planned,
+        });
+    }
+
+    /// Anything but presence came from the bridge: it lives.
+    pub(crate) fn on_heard(&mut self, now: Instant, jid: &FullJid) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        bridge.heard = now;
+        bridge.unanswered = 0;
+        if std::mem::take(&mut bridge.silent) {
+            self.improved = true;
+        }
+    }
+
+    /// The bridge answered that it is not well, or failed at a request.
+    pub(crate) fn fail(
+        &mut self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &FullJid,
+        reason: impl Into<String>,
+    ) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        bridge.failed_until = Some(now + config.failure_hold);
+        self.lose(jid, reason.into(), false);
+    }
+
+    /// The bridge answered a health check with a failure. Said once in a while, not with every check.
+    pub(crate) fn on_unwell(
+        &mut self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &FullJid,
+        reason: &str,
+    ) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        bridge.heard = now;
+        bridge.unanswered = 0;
+        let known = bridge.failed_until.is_some();
+        bridge.failed_until = Some(now + config.failure_hold);
+        if !known && self.has_alternative(now, jid) {
+            self.lose(jid, reason.to_owned(), true);
+        }
+    }
+
+    /// The bridge takes no new conferences.
+    pub(crate) fn set_graceful(&mut self, jid: &FullJid) {
+        if let Some(bridge) = self.all.get_mut(jid) {
+            bridge.graceful_shutdown = true;
+        }
+    }
+
+    /// Participants of the bridge complain. Together with its silence that is enough.
+    pub(crate) fn report(&mut self, now: Instant, config: &BridgeConfig, jid: &FullJid) {
+        let suspicious = self
+            .all
+            .get(jid)
+            .is_some_and(|b| b.unanswered > 0 || !b.is_usable(now));
+        if suspicious && self.has_alternative(now, jid) {
+            self.fail(
+                now,
+                config,
+                jid,
+                "participants report dead media and it does not answer",
+            );
+        }
+    }
+
+    /// A round of health checks: whom to ask, and who has been silent for too long.
+    pub(crate) fn check(&mut self, now: Instant, config: &BridgeConfig) -> Vec<FullJid> {
+        let mut silent = Vec::new();
+        for (jid, bridge) in &mut self.all {
+            let quiet = now.saturating_duration_since(bridge.heard);
+            if bridge.unanswered >= 2 && quiet >= config.health_timeout && !bridge.silent {
+                silent.push((jid.clone(), quiet));
+            }
+            bridge.unanswered = bridge.unanswered.saturating_add(1);
+            if bridge.failed_until.is_some_and(|until| until <= now) {
+                bridge.failed_until = None;
+                self.improved = true;
+            }
+        }
+        // When nobody answers, the way to them is in doubt, and there would be no place to move to.
+        let others_answer = self
+            .all
+            .values()
+            .any(|b| now.saturating_duration_since(b.heard) < config.health_timeout);
+        for (jid, quiet) in silent {
+            if let Some(bridge) = self.all.get_mut(&jid) {
+                bridge.silent = true;
+            }
+            if others_answer && self.has_alternative(now, &jid) {
+                self.lose(
+                    &jid,
+                    format!("it has been silent for {} ms", quiet.as_millis()),
+                    false,
+                );
+            }
+        }
+        self.all.keys().cloned().collect()
+    }
+
+    /// After a pause of our own stream: silence so far means nothing.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        for bridge in self.all.values_mut() {
+            bridge.heard = now;
+            bridge.unanswered = 0;
+        }
+    }
+
+    /// A participant is placed on the bridge, which counts at once.
+    pub(crate) fn promise(&mut self, now: Instant, rampup: Duration, jid: &FullJid) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        while bridge.promises.len() >= MAX_PROMISES
+            || bridge
+                .promises
+                .front()
+                .is_some_and(|at| now.saturating_duration_since(*at) >= rampup)
+        {
+            bridge.promises.pop_front();
+        }
+        bridge.promises.push_back(now);
+    }
+
+    /// Chooses a bridge for a conference whose first participant is in `region`.
+    pub(crate) fn choose(
+        &self,
+        now: Instant,
+        config: &BridgeConfig,
+        region: Option<&str>,
+        avoid: Option<&FullJid>,
+    ) -> Result<Choice, String> {
+        if self.all.is_empty() {
+            return Err("no bridge is in the brewery".to_owned());
+        }
+        let mut candidates: Vec<(&FullJid, &Bridge)> =
+            self.all.iter().filter(|(_, b)| b.is_usable(now)).collect();
+        if candidates.is_empty() {
+            // One that failed and still answers is better than none.
+            candidates = self
+                .all
+                .iter()
+                .filter(|(_, b)| !b.shutting_down && !b.silent && b.healthy)
+                .collect();
+        }
+        if candidates.is_empty() {
+            return Err(format!("none of {} bridges is usable", self.all.len()));
+        }
+        // Preferences narrow the list, but never empty it.
+        let mut prefer = |keep: &dyn Fn(&FullJid, &Bridge) -> bool| {
+            if candidates.iter().any(|(jid, b)| keep(jid, b)) {
+                candidates.retain(|(jid, b)| keep(jid, b));
+            }
+        };
+        prefer(&|jid, _| Some(jid) != avoid);
+        prefer(&|_, b| !b.draining);
+        prefer(&|_, b| !b.graceful_shutdown);
+        let region = region.or(config.local_region.as_deref());
+        let least = |pool: &[(&FullJid, &Bridge)]| -> Option<FullJid> {
+            let by_load = |a: &(&FullJid, &Bridge), b: &(&FullJid, &Bridge)| {
+                let loads = a.1.load(now, config).partial_cmp(&b.1.load(now, config));
+                loads.unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(b.0))
+            };
+            pool.iter()
+                .copied()
+                .min_by(by_load)
+                .map(|(jid, _)| jid.clone())
+        };
+        let light: Vec<_> = candidates
+            .iter()
+            .copied()
+            .filter(|(_, b)| b.load(now, config) < config.stress_threshold)
+            .collect();
+        let near: Vec<_> = light
+            .iter()
+            .copied()
+            .filter(|(_, b)| region.is_some() && b.region.as_deref() == region)
+            .collect();
+        let (jid, reason) = if let Some(jid) = least(&near) {
+            (jid, "least loaded in the region of the first participant")
+        } else if let Some(jid) = least(&light) {
+            (jid, "least loaded")
+        } else if let Some(jid) = least(&candidates) {
+            (jid, "least loaded, although all are overloaded")
+        } else {
+            return Err("no bridge is left".to_owned());
+        };
+        let bridge = self.all.get(&jid);
+        Ok(Choice {
+            region: bridge.and_then(|b| b.region.clone()),
+            reason: reason.to_owned(),
+            stress: bridge.map_or(0.0, |b| b.stress),
+            promised: bridge.map_or(0.0, |b| b.promised(now, config)),
+            candidates: candidates.len(),
+            bridge: jid,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "bridges_tests.rs"]
+mod tests;

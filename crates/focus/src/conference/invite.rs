@@ -1,0 +1,638 @@
+//! Giving each member a session: choosing a bridge, asking it for an endpoint, offering.
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use stanza::colibri2::{
+    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, Reason as BridgeReason,
+    Sctp, Transport, capability,
+};
+use stanza::jingle::{Action, BridgeSession, Jingle, Reason, StartMuted};
+use stanza::jitsi::compact::OwnerSources;
+use stanza::media::{IceTransport, MediaType};
+use stanza::{Element, FullJid};
+
+use super::member::{Invite, Session};
+use super::{Conference, Cx, Phase, Stay};
+use crate::bridges::Loss;
+use crate::event::Event;
+use crate::features::Features;
+use crate::io::{Purpose, Timer};
+use crate::offer;
+use crate::sources::{self, SourceSet};
+
+/// Pause before the next try when offers or allocations keep failing.
+const RETRY: Duration = Duration::from_secs(1);
+/// Allocations that may fail in a row before a pause is made.
+const QUICK_RETRIES: u32 = 3;
+/// Offers a client may refuse before it gets no more.
+const MAX_REFUSALS: u32 = 2;
+
+/// The owner under which clients know the bridge's own sources.
+const BRIDGE_OWNER: &str = "jvb";
+
+impl Conference {
+    /// Gives a session to every member that should have one.
+    pub(super) fn ensure_sessions(&mut self, cx: &mut Cx<'_>) {
+        if self.phase != Phase::Ready || self.members.len() < cx.config.min_participants {
+            return;
+        }
+        if let Some(timer) = self.single_timer.take() {
+            cx.io.cancel(timer);
+        }
+        if self.retry_timer.is_some() {
+            return;
+        }
+        let nicks: Vec<String> = self
+            .members
+            .keys()
+            .filter(|nick| self.wants_invite(nick))
+            .cloned()
+            .collect();
+        for nick in nicks {
+            if !self.invite(cx, &nick) {
+                return;
+            }
+        }
+    }
+
+    fn wants_invite(&self, nick: &str) -> bool {
+        let Some(member) = self.members.get(nick) else {
+            return false;
+        };
+        let media = member
+            .features
+            .is_some_and(|features| features.audio || features.video);
+        if !media || member.released || member.invite.is_some() {
+            return false;
+        }
+        let current = self.stay.as_ref().map(|stay| stay.id.as_str());
+        member
+            .session
+            .as_ref()
+            .is_none_or(|session| session.stale || Some(session.stay.as_str()) != current)
+    }
+
+    /// Asks a bridge for an endpoint of `nick`. False if there is no bridge.
+    fn invite(&mut self, cx: &mut Cx<'_>, nick: &str) -> bool {
+        let region = self.members.get(nick).and_then(|m| m.info.region.clone());
+        if self.stay.is_none() && !self.choose_bridge(cx, region.as_deref()) {
+            return false;
+        }
+        let start = self.force_mute_of(nick);
+        let sid = cx.io.sid();
+        let (Some(stay), Some(member)) = (self.stay.as_mut(), self.members.get_mut(nick)) else {
+            return false;
+        };
+        let features = member.features.unwrap_or(Features::ASSUMED);
+        member.force_mute = start;
+        member.invite = Some(Invite {
+            sid: sid.clone(),
+            stay: stay.id.clone(),
+        });
+        let endpoint = new_endpoint(cx, nick, features, start, member);
+        let create = !stay.created;
+        stay.created = true;
+        stay.endpoints.insert(nick.to_owned());
+        let modify = ConferenceModify {
+            meeting_id: self.meeting_id.clone(),
+            name: create.then(|| self.room.to_string()),
+            create,
+            rtcstats_enabled: self.rtcstats,
+            endpoints: vec![endpoint],
+            ..ConferenceModify::default()
+        };
+        let purpose = Purpose::Allocate {
+            room: self.room.clone(),
+            nick: nick.to_owned(),
+            sid,
+        };
+        cx.io.request(
+            "get",
+            &stay.bridge,
+            &modify,
+            purpose,
+            cx.config.bridges.reply_timeout,
+        );
+        cx.bridges
+            .promise(cx.io.now, cx.config.bridges.rampup, &stay.bridge);
+        true
+    }
+
+    fn choose_bridge(&mut self, cx: &mut Cx<'_>, region: Option<&str>) -> bool {
+        let choice = match cx
+            .bridges
+            .choose(cx.io.now, &cx.config.bridges, region, None)
+        {
+            Ok(choice) => choice,
+            Err(reason) => {
+                if !self.info.bridge_not_available {
+                    cx.io.event(Event::NoBridge {
+                        room: self.room.clone(),
+                        reason,
+                    });
+                }
+                self.set_bridge_available(cx, false);
+                self.schedule_retry(cx);
+                return false;
+            }
+        };
+        cx.io.event(Event::BridgeSelected {
+            room: self.room.clone(),
+            bridge: choice.bridge.clone(),
+            reason: choice.reason,
+            stress: choice.stress,
+            promised: choice.promised,
+            candidates: choice.candidates,
+        });
+        self.stay = Some(Stay {
+            id: cx.io.uuid(),
+            bridge: choice.bridge,
+            region: choice.region,
+            created: false,
+            endpoints: BTreeSet::new(),
+            feedback: None,
+            errors: 0,
+        });
+        self.set_bridge_available(cx, true);
+        self.set_property(cx, "bridge-count", Some("1".to_owned()));
+        true
+    }
+
+    fn schedule_retry(&mut self, cx: &mut Cx<'_>) {
+        if self.retry_timer.is_none() {
+            self.retry_timer = Some(cx.io.after(RETRY, Timer::Retry(self.room.clone())));
+        }
+    }
+
+    pub(crate) fn on_retry_timer(&mut self, cx: &mut Cx<'_>) {
+        self.retry_timer = None;
+        self.ensure_sessions(cx);
+    }
+
+    /// Another bridge can be used: no need to wait for the retry.
+    pub(crate) fn on_bridges_improved(&mut self, cx: &mut Cx<'_>) {
+        if self.info.bridge_not_available {
+            if let Some(timer) = self.retry_timer.take() {
+                cx.io.cancel(timer);
+            }
+            self.ensure_sessions(cx);
+        }
+    }
+
+    /// The bridge answered an allocation; `None`: it did not.
+    pub(crate) fn on_allocated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        sid: &str,
+        answer: Option<&Element>,
+    ) {
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
+        let Some(invite) = member.invite.take_if(|invite| invite.sid == sid) else {
+            return;
+        };
+        let Some(stay) = self.stay.as_mut().filter(|stay| stay.id == invite.stay) else {
+            return;
+        };
+        let bridge = stay.bridge.clone();
+        let Some(answer) = answer else {
+            return self.on_allocation_timeout(cx, nick, &bridge);
+        };
+        if let Some(error) = ErrorAnswer::of_iq(answer) {
+            return self.on_allocation_error(cx, nick, &bridge, &error);
+        }
+        let modified = answer
+            .children()
+            .find_map(|child| ConferenceModified::try_from(child).ok());
+        let Some(modified) = modified else {
+            return cx.bridges.fail(
+                cx.io.now,
+                &cx.config.bridges,
+                &bridge,
+                "its answer cannot be understood",
+            );
+        };
+        if let Some(feedback) = &modified.sources {
+            stay.feedback = Some(feedback_sources(feedback));
+        }
+        let transport = modified
+            .endpoints
+            .into_iter()
+            .find(|e| e.id == nick)
+            .and_then(|e| e.transport);
+        let sctp_port = transport
+            .as_ref()
+            .and_then(|t| t.sctp.as_ref())
+            .and_then(|sctp| sctp.port);
+        let wants_sctp = member.features.is_some_and(|features| features.sctp);
+        match transport.and_then(|t| t.ice) {
+            Some(ice) if sctp_port.is_some() || !wants_sctp => {
+                self.failures = 0;
+                self.offer(
+                    cx,
+                    nick,
+                    sid.to_owned(),
+                    &ice,
+                    sctp_port.filter(|_| wants_sctp),
+                );
+            }
+            _ => cx.bridges.fail(
+                cx.io.now,
+                &cx.config.bridges,
+                &bridge,
+                "its answer has no transport",
+            ),
+        }
+    }
+
+    fn on_allocation_timeout(&mut self, cx: &mut Cx<'_>, nick: &str, bridge: &FullJid) {
+        if cx.bridges.has_alternative(cx.io.now, bridge) {
+            return cx.bridges.fail(
+                cx.io.now,
+                &cx.config.bridges,
+                bridge,
+                "it did not answer an allocation",
+            );
+        }
+        // There is only this one: it may be busy, and other participants may do well.
+        self.expire_endpoint(cx, nick);
+        self.schedule_retry(cx);
+    }
+
+    fn on_allocation_error(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        bridge: &FullJid,
+        error: &ErrorAnswer,
+    ) {
+        let text = error.text.clone().unwrap_or_default();
+        let reason = format!("allocation of {nick}: {} {text}", error.condition);
+        cx.io.event(Event::BridgeError {
+            bridge: bridge.clone(),
+            room: self.room.clone(),
+            reason,
+        });
+        match (error.condition.as_str(), error.reason) {
+            ("bad-request", _) => {
+                // This participant's own data are at fault.
+                if let Some(member) = self.members.get_mut(nick) {
+                    member.released = true;
+                }
+                self.expire_endpoint(cx, nick);
+            }
+            ("item-not-found", Some(BridgeReason::ConferenceNotFound)) => {
+                self.leave_stay(cx, "it lost the conference")
+            }
+            ("conflict", _) => {
+                self.leave_stay(cx, "it has an older conference or endpoint of this name")
+            }
+            ("service-unavailable", Some(BridgeReason::GracefulShutdown)) => {
+                cx.bridges.set_graceful(bridge);
+                self.leave_stay(cx, "it takes no new conferences");
+            }
+            (condition, _) => {
+                let reason = format!("it answered an allocation with {condition}");
+                cx.bridges
+                    .fail(cx.io.now, &cx.config.bridges, bridge, reason);
+            }
+        }
+    }
+
+    /// Begins a new stay although the bridge as such is not at fault.
+    pub(super) fn leave_stay(&mut self, cx: &mut Cx<'_>, reason: &str) {
+        let Some(stay) = self.stay.as_ref() else {
+            return;
+        };
+        let loss = Loss {
+            bridge: stay.bridge.clone(),
+            reason: reason.to_owned(),
+            planned: false,
+        };
+        self.on_bridge_lost(cx, &loss);
+    }
+
+    /// The conference leaves a bridge. Clients keep what they have until a new offer is ready for them.
+    pub(crate) fn on_bridge_lost(&mut self, cx: &mut Cx<'_>, loss: &Loss) {
+        self.retiring
+            .retain(|stay| loss.planned || stay.bridge != loss.bridge);
+        let Some(stay) = self.stay.take_if(|stay| stay.bridge == loss.bridge) else {
+            return;
+        };
+        if loss.planned && !cx.bridges.has_alternative(cx.io.now, &loss.bridge) {
+            self.stay = Some(stay);
+            return;
+        }
+        let mut moved = 0;
+        for member in self.members.values_mut() {
+            moved += usize::from(member.session.is_some() || member.invite.is_some());
+            member.invite = None;
+        }
+        cx.io.event(Event::ConferenceMoved {
+            room: self.room.clone(),
+            from: loss.bridge.clone(),
+            reason: loss.reason.clone(),
+            participants: moved,
+        });
+        cx.io.totals.moves += moved as u64;
+        if loss.planned {
+            self.retiring.push(stay);
+        } else {
+            if cx.bridges.contains(&loss.bridge) {
+                self.expire_conference(cx, &stay.bridge);
+            }
+            self.failures += 1;
+            if self.failures > QUICK_RETRIES {
+                self.schedule_retry(cx);
+            }
+        }
+        self.ensure_sessions(cx);
+    }
+
+    /// Sends an offer, after ending the session it replaces. The client closes one and opens the other in one go.
+    fn offer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        sid: String,
+        ice: &IceTransport,
+        sctp_port: Option<u16>,
+    ) {
+        if let Some(old) = self.members.get_mut(nick).and_then(|m| m.session.take()) {
+            self.terminate(cx, nick, &old.sid, "success", "moving");
+            self.drop_sources(cx, nick);
+            self.leave_retiring(cx, nick, &old.stay);
+        }
+        let start_muted = self.start_muted_of(nick);
+        let to = self.occupant(nick);
+        let (Some(stay), Some(member)) = (self.stay.as_ref(), self.members.get_mut(nick)) else {
+            return;
+        };
+        let features = member.features.unwrap_or(Features::ASSUMED);
+        let contents = offer::contents(&cx.config.codecs, features, ice, sctp_port);
+        let mut jingle = Jingle::new(Action::SessionInitiate, &sid);
+        jingle.initiator = cx.io.jid.as_ref().map(ToString::to_string);
+        jingle.bundle = Some(
+            contents
+                .iter()
+                .map(|content| content.name.clone())
+                .collect(),
+        );
+        jingle.contents = contents;
+        let (id, region) = (stay.id.clone(), stay.region.clone());
+        jingle.bridge_session = Some(BridgeSession {
+            id,
+            region,
+            ..BridgeSession::default()
+        });
+        jingle.start_muted = Some(start_muted).filter(|muted| muted.audio || muted.video);
+        let mut signalled = BTreeMap::new();
+        if member.is_told_sources() {
+            for (owner, set) in self.sources.owners().filter(|(owner, _)| *owner != nick) {
+                let set = set.filtered(features.audio, features.video, cx.config.strip_simulcast);
+                if !set.is_empty() {
+                    signalled.insert(owner.clone(), set);
+                }
+            }
+        }
+        add_sources(&mut jingle, features, &signalled, stay.feedback.as_ref());
+        member.invited_before = true;
+        member.session = Some(Session {
+            sid: sid.clone(),
+            stay: stay.id.clone(),
+            active: false,
+            stale: false,
+            ice_generation: 0,
+            signalled,
+        });
+        let purpose = Purpose::Initiate {
+            room: self.room.clone(),
+            nick: nick.to_owned(),
+            sid,
+        };
+        cx.io
+            .request("set", to, &jingle, purpose, cx.config.reply_timeout);
+    }
+
+    /// The client acknowledged an offer, or refused it.
+    pub(crate) fn on_offer_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        sid: &str,
+        answer: Option<&Element>,
+    ) {
+        // Silence is no refusal: the acceptance itself is what counts.
+        if answer.is_none_or(|answer| answer.attr("type") != Some("error")) {
+            return;
+        }
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
+        if member
+            .session
+            .as_ref()
+            .is_none_or(|session| session.sid != sid)
+        {
+            return;
+        }
+        member.refusals += 1;
+        member.released = member.refusals > MAX_REFUSALS;
+        self.refused(cx, nick, "the client refused the offer");
+        self.terminate(cx, nick, sid, "general-error", "jingle session failed");
+        self.close_session(cx, nick);
+        self.schedule_retry(cx);
+    }
+
+    pub(super) fn terminate(
+        &self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        sid: &str,
+        condition: &str,
+        text: &str,
+    ) {
+        let mut jingle = Jingle::new(Action::SessionTerminate, sid);
+        jingle.reason = Some(Reason {
+            condition: condition.to_owned(),
+            text: Some(text.to_owned()),
+        });
+        cx.io.tell("set", self.occupant(nick), &jingle);
+    }
+
+    /// Forgets a session that ended: its sources and its endpoint go too.
+    pub(super) fn close_session(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
+        member.session = None;
+        member.invite = None;
+        self.drop_sources(cx, nick);
+        self.expire_endpoint(cx, nick);
+    }
+
+    /// Replaces a session, and its endpoint, by new ones. The client is told when the new offer is ready.
+    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        if let Some(member) = self.members.get_mut(nick) {
+            member.invite = None;
+            if let Some(session) = member.session.as_mut() {
+                session.stale = true;
+            }
+        }
+        self.expire_endpoint(cx, nick);
+        self.ensure_sessions(cx);
+    }
+
+    /// One participant has been alone for long.
+    pub(crate) fn on_single_timer(&mut self, cx: &mut Cx<'_>) {
+        self.single_timer = None;
+        if self.members.len() >= cx.config.min_participants {
+            return;
+        }
+        let with_session = self
+            .members
+            .iter()
+            .filter_map(|(nick, m)| Some((nick.clone(), m.session.as_ref()?.sid.clone())));
+        for (nick, sid) in with_session.collect::<Vec<_>>() {
+            self.terminate(cx, &nick, &sid, "expired", "Idle session timeout");
+            self.close_session(cx, &nick);
+        }
+        self.expire_all(cx);
+    }
+
+    pub(super) fn refused(&self, cx: &mut Cx<'_>, nick: &str, reason: impl Into<String>) {
+        cx.io.totals.refused += 1;
+        let (room, endpoint) = (self.room.clone(), nick.to_owned());
+        cx.io.event(Event::Refused {
+            room,
+            endpoint,
+            reason: reason.into(),
+        });
+    }
+
+    /// What a newcomer shall mute.
+    fn start_muted_of(&self, nick: &str) -> StartMuted {
+        let Some(member) = self.members.get(nick) else {
+            return StartMuted::default();
+        };
+        let many = |limit: Option<usize>| limit.is_some_and(|limit| self.members.len() > limit);
+        let first = !member.invited_before;
+        let forced = self.force_mute_of(nick);
+        StartMuted {
+            audio: forced.audio
+                || first && (self.start_audio_muted || many(self.start_audio_muted_after)),
+            video: forced.video
+                || first && (self.start_video_muted || many(self.start_video_muted_after)),
+        }
+    }
+
+    pub(crate) fn on_start_muted(&mut self, audio: bool, video: bool) {
+        self.start_audio_muted = audio;
+        self.start_video_muted = video;
+    }
+}
+
+fn new_endpoint(
+    cx: &Cx<'_>,
+    nick: &str,
+    features: Features,
+    mute: ForceMute,
+    member: &super::Member,
+) -> Endpoint {
+    let wanted = [
+        (true, capability::SOURCE_NAMES),
+        (features.ssrc_rewriting, capability::SSRC_REWRITING),
+        (
+            features.ssrc_rewriting && features.mid_demux && cx.config.codecs.mid,
+            capability::RTP_MID_DEMUX,
+        ),
+    ];
+    Endpoint {
+        id: nick.to_owned(),
+        create: true,
+        stats_id: member.info.stats_id.clone(),
+        muc_role: member.is_visitor().then(|| "visitor".to_owned()),
+        diarize: member.info.diarize,
+        media: offer::colibri_media(&cx.config.codecs, features),
+        transport: Some(Transport {
+            ice_controlling: true,
+            sctp: features.sctp.then(Sctp::default),
+            ..Transport::default()
+        }),
+        sources: Some(Vec::new()),
+        force_mute: (mute.audio || mute.video).then_some(mute),
+        capabilities: wanted
+            .iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, name)| (*name).to_owned())
+            .collect(),
+        ..Endpoint::default()
+    }
+}
+
+/// The bridge's own sources with the stream ids by which clients know to show nothing for them.
+fn feedback_sources(sources: &[stanza::colibri2::MediaSource]) -> OwnerSources {
+    use stanza::jitsi::compact::CompactSource;
+    let of = |media: MediaType, msid: &str| -> Vec<CompactSource> {
+        let all = sources
+            .iter()
+            .filter(|m| m.media == media)
+            .flat_map(|m| m.sources.iter().map(|s| (&m.id, s)));
+        all.take(1)
+            .map(|(id, s)| CompactSource {
+                ssrc: s.ssrc,
+                name: Some(s.name.clone().unwrap_or_else(|| id.clone())),
+                msid: Some(msid.to_owned()),
+                desktop: false,
+            })
+            .collect()
+    };
+    OwnerSources {
+        video: of(MediaType::Video, "mixedmslabel mixedlabelvideo0"),
+        audio: of(MediaType::Audio, "mixedmslabel mixedlabelaudio0"),
+        ..OwnerSources::default()
+    }
+}
+
+/// Puts sources into an offer, in the form the client knows.
+fn add_sources(
+    jingle: &mut Jingle,
+    features: Features,
+    signalled: &BTreeMap<String, SourceSet>,
+    feedback: Option<&OwnerSources>,
+) {
+    let mut all = sources::compact(signalled);
+    if let Some(feedback) = feedback {
+        let mut feedback = feedback.clone();
+        if !features.video {
+            feedback.video.clear();
+        }
+        if !features.audio {
+            feedback.audio.clear();
+        }
+        all.0.insert(BRIDGE_OWNER.to_owned(), feedback);
+    }
+    if features.json_sources {
+        jingle.sources = Some(all).filter(|all| !all.0.is_empty());
+        return;
+    }
+    let mut owners = signalled.clone();
+    if let Ok(feedback) = SourceSet::from_compact(BRIDGE_OWNER, &all) {
+        owners.insert(BRIDGE_OWNER.to_owned(), feedback);
+    }
+    for content in &mut jingle.contents {
+        let Some(media) = MediaType::from_name(&content.name) else {
+            continue;
+        };
+        let Some(description) = content.description.as_mut() else {
+            continue;
+        };
+        for (owner, set) in &owners {
+            let (sources, groups) = set.to_xml(media, owner);
+            description.sources.extend(sources);
+            description.groups.extend(groups);
+        }
+    }
+}

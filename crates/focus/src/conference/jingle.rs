@@ -1,0 +1,412 @@
+//! Jingle requests of participants.
+use stanza::colibri2::{Endpoint, Transport};
+use stanza::error::{Condition, StanzaError};
+use stanza::jingle::{Action, Jingle};
+use stanza::media::{IceTransport, MediaType};
+use stanza::{Element, iq};
+
+use super::{Conference, Cx};
+use crate::event::Event;
+use crate::sources::SourceSet;
+
+/// Why a request is refused: the condition, and words.
+type Refusal = (Condition, String);
+
+fn refuse<T>(condition: Condition, text: impl Into<String>) -> Result<T, Refusal> {
+    Err((condition, text.into()))
+}
+
+impl Conference {
+    /// A participant's Jingle request. Every one is answered.
+    pub(crate) fn on_jingle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        payload: &Element,
+    ) {
+        let outcome = match Jingle::try_from(payload) {
+            Ok(jingle) => self.handle_jingle(cx, nick, request, jingle),
+            Err(malformed) => refuse(Condition::BadRequest, malformed.to_string()),
+        };
+        if let Err((condition, text)) = outcome {
+            self.refused(cx, nick, format!("jingle: {text}"));
+            cx.io.answer(
+                StanzaError::new(condition)
+                    .with_text(text)
+                    .reply_to(request),
+            );
+        }
+    }
+
+    fn handle_jingle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: Jingle,
+    ) -> Result<(), Refusal> {
+        let Some(member) = self.members.get(nick) else {
+            return refuse(Condition::ItemNotFound, "not in the room");
+        };
+        let current = member
+            .session
+            .as_ref()
+            .is_some_and(|session| session.sid == jingle.sid);
+        if !current {
+            // The end of a session that was replaced at the same moment is no mistake.
+            if jingle.action == Action::SessionTerminate {
+                cx.io.answer(iq::result_to(request, None));
+                return Ok(());
+            }
+            return refuse(Condition::ItemNotFound, "jingle session no longer active");
+        }
+        match jingle.action {
+            Action::SessionAccept => self.on_accept(cx, nick, request, &jingle),
+            Action::SessionInfo => self.on_info(cx, nick, request, &jingle),
+            Action::SessionTerminate => self.on_terminate(cx, nick, request, &jingle),
+            Action::TransportInfo | Action::TransportAccept => {
+                self.on_transport(cx, nick, request, &jingle)
+            }
+            Action::TransportReject => {
+                cx.io.answer(iq::result_to(request, None));
+                Ok(())
+            }
+            Action::SourceAdd => self.on_source_add(cx, nick, request, &jingle),
+            Action::SourceRemove => self.on_source_remove(cx, nick, request, &jingle),
+            _ => refuse(
+                Condition::FeatureNotImplemented,
+                format!("action {}", jingle.action.name()),
+            ),
+        }
+    }
+
+    fn on_accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        let Some(session) = self.members.get(nick).and_then(|m| m.session.as_ref()) else {
+            return refuse(Condition::ItemNotFound, "jingle session no longer active");
+        };
+        if session.active {
+            return refuse(
+                Condition::UnexpectedRequest,
+                "the session is already accepted",
+            );
+        }
+        let Some(transport) = bundled_transport(jingle) else {
+            return refuse(Condition::BadRequest, "no content has a transport");
+        };
+        if let Err(refusal) = self.add_sources(cx, nick, jingle) {
+            // Without its sources the session is of no use.
+            if let Some(member) = self.members.get_mut(nick) {
+                member.released = true;
+            }
+            self.close_session(cx, nick);
+            return Err(refusal);
+        }
+        cx.io.answer(iq::result_to(request, None));
+        if let Some(member) = self.members.get_mut(nick) {
+            member.refusals = 0;
+            if let Some(session) = member.session.as_mut() {
+                session.active = true;
+            }
+        }
+        let last_n = jingle
+            .contents
+            .iter()
+            .find(|c| c.name == "video")
+            .and_then(|c| c.initial_last_n);
+        let endpoint = Endpoint {
+            transport: Some(Transport {
+                ice: Some(transport),
+                ..Transport::default()
+            }),
+            sources: Some(self.colibri_sources(nick)),
+            initial_last_n: last_n,
+            ..Endpoint::default()
+        };
+        self.update_endpoint(cx, nick, endpoint);
+        cx.io.event(Event::SessionActive {
+            room: self.room.clone(),
+            endpoint: nick.to_owned(),
+        });
+        self.tell_sources(cx, nick);
+        self.sync_receiver(cx, nick, None);
+        Ok(())
+    }
+
+    fn colibri_sources(&self, nick: &str) -> Vec<stanza::colibri2::MediaSource> {
+        self.sources
+            .of(nick)
+            .map(SourceSet::to_colibri)
+            .unwrap_or_default()
+    }
+
+    fn read_sources(nick: &str, jingle: &Jingle) -> Result<SourceSet, Refusal> {
+        let set = match &jingle.sources {
+            Some(compact) => SourceSet::from_compact(nick, compact),
+            None => SourceSet::from_contents(nick, &jingle.contents),
+        };
+        set.or_else(|error| refuse(Condition::BadRequest, error.to_string()))
+    }
+
+    fn add_sources(&mut self, cx: &Cx<'_>, nick: &str, jingle: &Jingle) -> Result<(), Refusal> {
+        let added = Self::read_sources(nick, jingle)?;
+        if added.is_empty() {
+            return Ok(());
+        }
+        if self
+            .members
+            .get(nick)
+            .is_some_and(super::Member::is_visitor)
+        {
+            return refuse(Condition::Forbidden, "visitors do not send");
+        }
+        let limit = cx.config.max_ssrcs_per_user;
+        self.sources
+            .add(nick, added, limit)
+            .or_else(|error| refuse(Condition::BadRequest, error.to_string()))
+    }
+
+    /// Sources may change only in an accepted session.
+    fn need_active(&self, nick: &str) -> Result<(), Refusal> {
+        let session = self.members.get(nick).and_then(|m| m.session.as_ref());
+        if session.is_some_and(|session| session.active) {
+            return Ok(());
+        }
+        refuse(
+            Condition::UnexpectedRequest,
+            "the session is not accepted yet",
+        )
+    }
+
+    fn on_source_add(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        self.need_active(nick)?;
+        let added = Self::read_sources(nick, jingle)?;
+        for (audio, media) in [(true, MediaType::Audio), (false, MediaType::Video)] {
+            if added.has(media) && self.is_full(cx, audio) {
+                return refuse(
+                    Condition::ResourceConstraint,
+                    format!("no further {} senders", media.name()),
+                );
+            }
+        }
+        self.add_sources(cx, nick, jingle)?;
+        cx.io.answer(iq::result_to(request, None));
+        self.sources_changed(cx, nick, &added);
+        Ok(())
+    }
+
+    fn on_source_remove(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        self.need_active(nick)?;
+        let removed = Self::read_sources(nick, jingle)?;
+        if let Err(error) = self.sources.remove(nick, &removed) {
+            return refuse(Condition::BadRequest, error.to_string());
+        }
+        cx.io.answer(iq::result_to(request, None));
+        self.sources_changed(cx, nick, &removed);
+        Ok(())
+    }
+
+    fn sources_changed(&mut self, cx: &mut Cx<'_>, nick: &str, change: &SourceSet) {
+        if change.is_empty() {
+            return;
+        }
+        let sources = Some(self.colibri_sources(nick));
+        self.update_endpoint(
+            cx,
+            nick,
+            Endpoint {
+                sources,
+                ..Endpoint::default()
+            },
+        );
+        self.tell_sources(cx, nick);
+    }
+
+    fn on_transport(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        let Some(transport) = bundled_transport(jingle) else {
+            return refuse(Condition::BadRequest, "no content has a transport");
+        };
+        cx.io.answer(iq::result_to(request, None));
+        let transport = Transport {
+            ice: Some(transport),
+            ..Transport::default()
+        };
+        self.update_endpoint(
+            cx,
+            nick,
+            Endpoint {
+                transport: Some(transport),
+                ..Endpoint::default()
+            },
+        );
+        Ok(())
+    }
+
+    /// The client must mean the stay it is in.
+    fn check_bridge_session(&self, nick: &str, jingle: &Jingle) -> Result<(), Refusal> {
+        let session = self.members.get(nick).and_then(|m| m.session.as_ref());
+        let asked = jingle
+            .bridge_session
+            .as_ref()
+            .map(|bridge| bridge.id.as_str());
+        if session.is_some_and(|session| Some(session.stay.as_str()) == asked) {
+            return Ok(());
+        }
+        refuse(
+            Condition::ItemNotFound,
+            "not the bridge session of this participant",
+        )
+    }
+
+    fn on_info(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        if jingle
+            .bridge_session
+            .as_ref()
+            .is_some_and(|bridge| bridge.ice_restart)
+        {
+            return self.on_ice_restart(cx, nick, request, jingle);
+        }
+        if jingle.ice_state.as_deref() == Some("failed") {
+            self.check_bridge_session(nick, jingle)?;
+            cx.io.answer(iq::result_to(request, None));
+            self.report_bridge(cx);
+            self.reinvite(cx, nick);
+            return Ok(());
+        }
+        cx.io.answer(iq::result_to(request, None));
+        Ok(())
+    }
+
+    fn report_bridge(&self, cx: &mut Cx<'_>) {
+        if let Some(stay) = &self.stay {
+            cx.bridges
+                .report(cx.io.now, &cx.config.bridges, &stay.bridge);
+        }
+    }
+
+    fn on_ice_restart(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        if !cx.config.ice_restart {
+            return refuse(Condition::FeatureNotImplemented, "ICE restart");
+        }
+        let now = cx.io.now;
+        if self
+            .members
+            .get_mut(nick)
+            .is_some_and(|member| !member.ice_restarts.allow(now))
+        {
+            return refuse(Condition::ResourceConstraint, "too many ICE restarts");
+        }
+        self.check_bridge_session(nick, jingle)?;
+        cx.io.answer(iq::result_to(request, None));
+        self.report_bridge(cx);
+        self.restart_ice(cx, nick, &jingle.sid);
+        Ok(())
+    }
+
+    fn on_terminate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        nick: &str,
+        request: &Element,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
+        let restart = jingle
+            .bridge_session
+            .as_ref()
+            .and_then(|bridge| bridge.restart)
+            == Some(true);
+        if !restart {
+            cx.io.answer(iq::result_to(request, None));
+            self.release(cx, nick);
+            return Ok(());
+        }
+        let now = cx.io.now;
+        let allowed = self
+            .members
+            .get_mut(nick)
+            .is_some_and(|member| member.restarts.allow(now));
+        let checked = self.check_bridge_session(nick, jingle);
+        if !allowed {
+            self.release(cx, nick);
+            return refuse(Condition::ResourceConstraint, "too many restarts");
+        }
+        // The client has closed the session whatever the answer is: leaving it without one helps nobody.
+        if let Err((condition, text)) = checked {
+            cx.io.answer(
+                StanzaError::new(condition)
+                    .with_text(text)
+                    .reply_to(request),
+            );
+        } else {
+            cx.io.answer(iq::result_to(request, None));
+        }
+        self.close_session(cx, nick);
+        self.report_bridge(cx);
+        self.ensure_sessions(cx);
+        Ok(())
+    }
+
+    /// The client wants no session.
+    fn release(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        if let Some(member) = self.members.get_mut(nick) {
+            member.released = true;
+        }
+        self.close_session(cx, nick);
+    }
+}
+
+/// The transport that all contents share: that of the first content that has one, with the candidates of the others.
+fn bundled_transport(jingle: &Jingle) -> Option<IceTransport> {
+    let mut transports = jingle
+        .contents
+        .iter()
+        .filter_map(|content| content.transport.as_ref());
+    let mut first = transports.next()?.clone();
+    first.rtcp_mux = true;
+    for other in transports
+        .filter(|other| other.ufrag.is_none() || other.ufrag.as_deref() == first.ufrag.as_deref())
+    {
+        for candidate in &other.candidates {
+            if !first.candidates.contains(candidate) {
+                first.candidates.push(candidate.clone());
+            }
+        }
+    }
+    Some(first)
+}

@@ -1,0 +1,161 @@
+//! One member of a room as the focus sees it.
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use stanza::Jid;
+use stanza::colibri2::ForceMute;
+use stanza::jitsi::presence::ParticipantInfo;
+use stanza::muc::{Affiliation, Item, Role};
+
+use crate::features::Features;
+use crate::sources::SourceSet;
+
+/// Restart requests of one participant: spacing, and how many in which time.
+const RESTART_SPACING: Duration = Duration::from_secs(5);
+const RESTARTS: usize = 5;
+const RESTART_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Real address.
+    pub(super) jid: Option<Jid>,
+    pub(super) affiliation: Affiliation,
+    pub(super) role: Role,
+    pub(super) info: ParticipantInfo,
+    /// A recorder: neither muted nor made owner.
+    pub(super) recorder: bool,
+    /// A telephone gateway or transcriber: not made owner.
+    pub(super) gateway: bool,
+    /// `None` until they are known.
+    pub(super) features: Option<Features>,
+    /// Order of joining.
+    pub(super) order: u64,
+    pub(super) session: Option<Session>,
+    /// An endpoint is being asked for.
+    pub(super) invite: Option<Invite>,
+    /// The client ended its session, or could not use one: no further offers.
+    pub(super) released: bool,
+    pub(super) invited_before: bool,
+    /// Offers refused one after another.
+    pub(super) refusals: u32,
+    /// What the bridge was told last.
+    pub(super) force_mute: ForceMute,
+    pub(super) restarts: RateLimit,
+    pub(super) ice_restarts: RateLimit,
+}
+
+/// A Jingle session that the client knows.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) sid: String,
+    /// The stay its endpoint belongs to.
+    pub(super) stay: String,
+    /// The client accepted.
+    pub(super) active: bool,
+    /// To be replaced by a new one.
+    pub(super) stale: bool,
+    /// Last ICE generation relayed.
+    pub(super) ice_generation: i32,
+    /// Sources the client was told of, by owner; unused with SSRC rewriting.
+    pub(super) signalled: BTreeMap<String, SourceSet>,
+}
+
+/// An endpoint asked for, of which an offer will be made.
+#[derive(Debug)]
+pub(crate) struct Invite {
+    pub(super) sid: String,
+    pub(super) stay: String,
+}
+
+/// Lets a few through, then no more for a while.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimit(VecDeque<Instant>);
+
+impl RateLimit {
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
+        while self
+            .0
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= RESTART_INTERVAL)
+        {
+            self.0.pop_front();
+        }
+        let spaced = self
+            .0
+            .back()
+            .is_none_or(|at| now.saturating_duration_since(*at) >= RESTART_SPACING);
+        if !spaced || self.0.len() >= RESTARTS {
+            return false;
+        }
+        self.0.push_back(now);
+        true
+    }
+}
+
+impl Member {
+    pub(super) fn new(item: &Item, info: ParticipantInfo, order: u64) -> Self {
+        Self {
+            jid: item.jid.clone(),
+            affiliation: item.affiliation.unwrap_or(Affiliation::None),
+            role: item.role.unwrap_or(Role::None),
+            info,
+            recorder: false,
+            gateway: false,
+            features: None,
+            order,
+            session: None,
+            invite: None,
+            released: false,
+            invited_before: false,
+            refusals: 0,
+            force_mute: ForceMute::default(),
+            restarts: RateLimit::default(),
+            ice_restarts: RateLimit::default(),
+        }
+    }
+
+    pub(super) fn is_owner(&self) -> bool {
+        self.affiliation == Affiliation::Owner
+    }
+
+    pub(super) fn is_moderator(&self) -> bool {
+        matches!(self.affiliation, Affiliation::Owner | Affiliation::Admin)
+            || self.role == Role::Moderator
+    }
+
+    /// Receives only.
+    pub(super) fn is_visitor(&self) -> bool {
+        !self.is_moderator() && self.role != Role::Participant
+    }
+
+    /// Learns its sources one by one from the focus, not from the bridge.
+    pub(super) fn is_told_sources(&self) -> bool {
+        self.features
+            .is_some_and(|features| !features.ssrc_rewriting)
+    }
+
+    /// Cannot be muted by others.
+    pub(super) fn is_exempt_from_mute(&self) -> bool {
+        let deaf_gateway =
+            self.gateway && !self.features.is_some_and(|features| features.audio_mute);
+        self.recorder || self.is_visitor() || deaf_gateway
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_are_spaced_and_counted() {
+        let start = Instant::now();
+        let mut limit = RateLimit::default();
+        let seconds = |s: u64| start + Duration::from_secs(s);
+        let asked = [0, 4, 5, 10, 15, 20, 25, 60, 61, 65];
+        let allowed: Vec<u64> = asked
+            .into_iter()
+            .filter(|s| limit.allow(seconds(*s)))
+            .collect();
+        assert_eq!(allowed, [0, 5, 10, 15, 20, 60, 65]);
+    }
+}

@@ -1,0 +1,161 @@
+//! One conference: its room, its members, its stay on a bridge.
+mod colibri;
+mod invite;
+mod jingle;
+mod member;
+mod mute;
+mod room;
+mod signal;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stanza::jitsi::compact::OwnerSources;
+use stanza::jitsi::presence::FocusInfo;
+use stanza::{BareJid, Element, FullJid};
+
+use crate::bridges::Bridges;
+use crate::config::FocusConfig;
+use crate::features::CapsCache;
+use crate::focus::RequestId;
+use crate::io::{Io, TimerKey};
+use crate::sources::SourceTable;
+
+pub(crate) use member::Member;
+use mute::Moderation;
+pub(crate) use room::is_served;
+
+/// Everything a conference shares with the others.
+pub(crate) struct Cx<'a> {
+    pub(crate) config: &'a FocusConfig,
+    pub(crate) io: &'a mut Io,
+    pub(crate) bridges: &'a mut Bridges,
+    pub(crate) caps: &'a mut CapsCache,
+}
+
+/// Who waits for the room to be ready.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// The sender of an IQ; only its addresses and id are kept.
+    Iq(Element),
+    /// A request over HTTP.
+    Http(RequestId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The room is being joined and configured.
+    Joining,
+    /// Clients may come.
+    Ready,
+    /// To be removed.
+    Over(&'static str),
+}
+
+/// The time a conference spends on one bridge.
+#[derive(Debug)]
+struct Stay {
+    /// What clients repeat in their requests (`bridge-session`).
+    id: String,
+    bridge: FullJid,
+    region: Option<String>,
+    /// The conference was asked for on the bridge.
+    created: bool,
+    endpoints: BTreeSet<String>,
+    /// Sources of the bridge's own reports.
+    feedback: Option<OwnerSources>,
+    /// Requests that went wrong one after another.
+    errors: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conference {
+    room: BareJid,
+    meeting_id: String,
+    phase: Phase,
+    /// The room counts the focus, or will when it has read what is on its way.
+    inside: bool,
+    waiters: Vec<Waiter>,
+    members: BTreeMap<String, Member>,
+    stay: Option<Stay>,
+    /// Bridges that members are just leaving.
+    retiring: Vec<Stay>,
+    sources: SourceTable,
+    moderation: Moderation,
+    /// Statistics of the meeting may be collected.
+    rtcstats: bool,
+    /// Newcomers after so many participants begin muted.
+    start_audio_muted_after: Option<usize>,
+    start_video_muted_after: Option<usize>,
+    /// The room's metadata says that newcomers begin muted.
+    start_audio_muted: bool,
+    start_video_muted: bool,
+    is_breakout: bool,
+    /// The member (by its order) whom the room was asked to make owner.
+    owner_asked: Option<u64>,
+    info: FocusInfo,
+    /// Allocations that failed one after another.
+    failures: u32,
+    join_timer: Option<TimerKey>,
+    initial_timer: Option<TimerKey>,
+    single_timer: Option<TimerKey>,
+    retry_timer: Option<TimerKey>,
+}
+
+impl Conference {
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn is_inside(&self) -> bool {
+        self.inside
+    }
+
+    pub(crate) fn room(&self) -> &BareJid {
+        &self.room
+    }
+
+    pub(crate) fn meeting_id(&self) -> &str {
+        &self.meeting_id
+    }
+
+    pub(crate) fn set_meeting_id(&mut self, id: String) {
+        self.meeting_id = id;
+    }
+
+    /// Members, the focus not counted.
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.members
+            .values()
+            .filter(|m| m.session.is_some())
+            .count()
+    }
+
+    /// Whether the conference is on `bridge` now.
+    pub(crate) fn is_on(&self, bridge: &FullJid) -> bool {
+        self.stay
+            .as_ref()
+            .is_some_and(|stay| stay.bridge == *bridge)
+            || self.retiring.iter().any(|stay| stay.bridge == *bridge)
+    }
+
+    fn occupant(&self, nick: &str) -> String {
+        format!("{}/{nick}", self.room)
+    }
+
+    fn stay_by_id(&self, id: &str) -> Option<&Stay> {
+        self.stay
+            .iter()
+            .chain(&self.retiring)
+            .find(|stay| stay.id == id)
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.phase = Phase::Over(reason);
+        }
+    }
+}

@@ -147,6 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "any instant will do")]
     fn restarts_are_spaced_and_counted() {
         let start = Instant::now();
         let mut limit = RateLimit::default();

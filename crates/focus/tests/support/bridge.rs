@@ -1,0 +1,268 @@
+//! A bridge that refuses what a real one refuses.
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use stanza::colibri2::{
+    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, MediaSource, Reason,
+    Sctp, SctpRole, Transport,
+};
+use stanza::error::{Condition, StanzaError};
+use stanza::media::{Candidate, Fingerprint, IceTransport, MediaType, Setup, Source};
+use stanza::{Element, iq, ns};
+
+use super::Health;
+
+#[derive(Debug, Default, Clone)]
+pub struct BridgeEndpoint {
+    pub sources: Vec<MediaSource>,
+    pub transport: Option<IceTransport>,
+    pub force_mute: ForceMute,
+    pub capabilities: BTreeSet<String>,
+    pub initial_last_n: Option<i32>,
+    pub restarts: i32,
+}
+
+pub struct FakeBridge {
+    pub name: String,
+    pub health: Health,
+    /// Requests about conferences are not answered, health checks are.
+    pub deaf: bool,
+    /// Errors to give instead of the next answers.
+    pub errors: VecDeque<ErrorAnswer>,
+    pub conferences: BTreeMap<String, BTreeMap<String, BridgeEndpoint>>,
+    pub requests: Vec<ConferenceModify>,
+    created: u32,
+}
+
+impl FakeBridge {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            health: Health::Well,
+            deaf: false,
+            errors: VecDeque::new(),
+            conferences: BTreeMap::new(),
+            requests: Vec::new(),
+            created: 0,
+        }
+    }
+
+    pub fn endpoint(&self, meeting: &str, id: &str) -> &BridgeEndpoint {
+        &self.conferences[meeting][id]
+    }
+
+    pub fn handle(&mut self, request: &Element) -> Option<Element> {
+        if self.health == Health::Frozen {
+            return None;
+        }
+        if request.has_child("healthcheck", ns::HEALTH) {
+            return Some(match self.health {
+                Health::Unwell => StanzaError::new(Condition::InternalServerError)
+                    .with_text("no socket")
+                    .reply_to(request),
+                _ => iq::result_to(request, None),
+            });
+        }
+        let modify = request
+            .get_child("conference-modify", ns::COLIBRI2)
+            .expect("only colibri2 goes to bridges");
+        let modify = ConferenceModify::try_from(modify).unwrap();
+        self.requests.push(modify.clone());
+        if self.deaf {
+            return None;
+        }
+        if let Some(error) = self.errors.pop_front() {
+            return Some(addressed(error.reply_to(request), request));
+        }
+        Some(match self.apply(&modify) {
+            Ok(modified) => iq::result_to(request, Some(Element::from(&modified))),
+            Err(error) => addressed(error.reply_to(request), request),
+        })
+    }
+
+    fn apply(&mut self, modify: &ConferenceModify) -> Result<ConferenceModified, ErrorAnswer> {
+        check_shape(modify)?;
+        let id = &modify.meeting_id;
+        let known = self.conferences.contains_key(id);
+        if modify.create && known {
+            return Err(ErrorAnswer::marked(
+                "conflict",
+                Reason::ConferenceAlreadyExists,
+                "exists",
+            ));
+        }
+        if !modify.create && !known {
+            return Err(ErrorAnswer::marked(
+                "item-not-found",
+                Reason::ConferenceNotFound,
+                "no such conference",
+            ));
+        }
+        if modify.create {
+            assert!(
+                modify.name.is_some(),
+                "a conference is created without its name"
+            );
+            self.conferences.insert(id.clone(), BTreeMap::new());
+        }
+        let mut modified = ConferenceModified::default();
+        for endpoint in &modify.endpoints {
+            modified.endpoints.push(self.apply_endpoint(id, endpoint)?);
+        }
+        if modify.create || modify.endpoints.iter().any(|e| e.create) {
+            modified.sources = Some(feedback());
+        }
+        let empty = self.conferences.get(id).is_some_and(BTreeMap::is_empty);
+        if modify.expire || !modify.create && empty {
+            self.conferences.remove(id);
+        }
+        Ok(modified)
+    }
+
+    fn apply_endpoint(
+        &mut self,
+        meeting: &str,
+        request: &Endpoint,
+    ) -> Result<Endpoint, ErrorAnswer> {
+        let conference = self.conferences.get_mut(meeting).unwrap();
+        let mut answer = Endpoint {
+            id: request.id.clone(),
+            ..Endpoint::default()
+        };
+        if request.expire {
+            conference.remove(&request.id);
+            answer.expire = true;
+            return Ok(answer);
+        }
+        if request.create {
+            if conference.contains_key(&request.id) {
+                return Err(ErrorAnswer::plain("conflict", "endpoint exists"));
+            }
+            let Some(transport) = &request.transport else {
+                return Err(ErrorAnswer::plain("bad-request", "no transport"));
+            };
+            if !request.capabilities.iter().any(|c| c == "source-names") {
+                return Err(ErrorAnswer::plain("bad-request", "no source names"));
+            }
+            assert!(transport.ice_controlling && transport.ice.is_none());
+            let capabilities = request.capabilities.iter().cloned().collect();
+            conference.insert(
+                request.id.clone(),
+                BridgeEndpoint {
+                    capabilities,
+                    ..BridgeEndpoint::default()
+                },
+            );
+            self.created += 1;
+            answer.transport = Some(Transport {
+                ice: Some(ice(&self.name, &request.id, self.created, None)),
+                sctp: transport.sctp.map(|_| Sctp {
+                    role: Some(SctpRole::Server),
+                    port: Some(5000),
+                }),
+                ..Transport::default()
+            });
+        }
+        let Some(endpoint) = conference.get_mut(&request.id) else {
+            let mut error = ErrorAnswer::marked(
+                "item-not-found",
+                Reason::UnknownEndpoint,
+                "no such endpoint",
+            );
+            error.endpoint = Some(request.id.clone());
+            return Err(error);
+        };
+        if let Some(sources) = &request.sources {
+            endpoint.sources = sources.clone();
+        }
+        endpoint.force_mute = request.force_mute.unwrap_or(endpoint.force_mute);
+        endpoint.initial_last_n = request.initial_last_n.or(endpoint.initial_last_n);
+        if let Some(transport) = request.transport.as_ref().filter(|_| !request.create) {
+            endpoint.transport = transport.ice.clone().or(endpoint.transport.take());
+            if transport.ice_restart {
+                endpoint.restarts += 1;
+                answer.transport = Some(Transport {
+                    ice: Some(ice(&self.name, &request.id, 100, Some(endpoint.restarts))),
+                    ..Transport::default()
+                });
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// Errors go back from the occupant that was asked.
+fn addressed(answer: Element, request: &Element) -> Element {
+    use stanza::ElementExt;
+    answer.with_opt("from", request.attr("to"))
+}
+
+/// The combinations a bridge does not take.
+fn check_shape(modify: &ConferenceModify) -> Result<(), ErrorAnswer> {
+    let refuse = |text: &str| {
+        Err(ErrorAnswer::marked(
+            "feature-not-implemented",
+            Reason::FeatureNotImplemented,
+            text,
+        ))
+    };
+    let full = |e: &Endpoint| {
+        e.create || !e.media.is_empty() || e.transport.is_some() || e.sources.is_some()
+    };
+    if modify.endpoints.len() > 1 && modify.endpoints.iter().any(full) {
+        return refuse("more than one endpoint");
+    }
+    if !modify.relays.is_empty() {
+        return refuse("relays");
+    }
+    Ok(())
+}
+
+pub fn ice(bridge: &str, endpoint: &str, number: u32, generation: Option<i32>) -> IceTransport {
+    let setup = if generation.is_some() {
+        Setup::Passive
+    } else {
+        Setup::Actpass
+    };
+    IceTransport {
+        ufrag: Some(format!("{bridge}{endpoint}{number}")),
+        pwd: Some("0wm3zu5q7t1xw8k2l4y6n8p0".into()),
+        ice_generation: generation,
+        rtcp_mux: true,
+        fingerprints: vec![Fingerprint {
+            hash: "sha-256".into(),
+            setup: Some(setup),
+            cryptex: false,
+            value: "56:8A".into(),
+        }],
+        candidates: vec![Candidate {
+            id: "c1".into(),
+            foundation: "1".into(),
+            component: 1,
+            protocol: "udp".into(),
+            priority: 2_130_706_431,
+            ip: "10.99.0.11".into(),
+            port: 10_000,
+            kind: "host".into(),
+            ..Candidate::default()
+        }],
+        web_sockets: Vec::new(),
+    }
+}
+
+fn feedback() -> Vec<MediaSource> {
+    let source = |media: MediaType, id: &str, ssrc: u32| MediaSource {
+        media,
+        id: id.to_owned(),
+        synthetic: false,
+        sources: vec![Source {
+            ssrc,
+            name: Some(id.to_owned()),
+            ..Source::default()
+        }],
+        groups: Vec::new(),
+    };
+    vec![
+        source(MediaType::Audio, "jvb-a0", 169_720_827),
+        source(MediaType::Video, "jvb-v0", 1_943_892_353),
+    ]
+}

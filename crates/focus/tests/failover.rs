@@ -1,4 +1,11 @@
 //! Bridges that fail, leave, hesitate or come back, and where conferences go.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,4 +1,11 @@
 //! Meetings from the first request to the last goodbye.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,4 +1,11 @@
 //! Muting, moderation, limits of senders, beginning muted.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
 mod support;
 
 use serde_json::json;

@@ -4,6 +4,12 @@
     unreachable_pub,
     reason = "each test file uses a part of this module"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 mod bridge;
 mod client;

@@ -301,6 +301,7 @@ impl Controller {
         let mut update = EndpointUpdate {
             force_mute_audio: request.force_mute.map(|m| m.audio),
             force_mute_video: request.force_mute.map(|m| m.video),
+            initial_last_n: request.initial_last_n,
             ..EndpointUpdate::default()
         };
         if !request.media.is_empty() && !request.create {

@@ -17,6 +17,8 @@ use stream::{Framing, Server};
 use telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+pub mod client;
+
 pub const BREWERY: &str = "jvbbrewery@internal.auth.meet.test";
 pub const FOCUS: &str = "jvbbrewery@internal.auth.meet.test/focus";
 

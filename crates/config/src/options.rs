@@ -1,0 +1,414 @@
+//! The list of all settings.
+
+use crate::kind::Kind;
+
+/// What a setting is when nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// A value, written as in the configuration file.
+    Toml(&'static str),
+    /// Found out at start; the text says how.
+    Computed(&'static str),
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// Dotted key.
+    pub key: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is when not written.
+    pub default: DefaultValue,
+    /// What it does, one or more sentences.
+    pub help: &'static str,
+    /// Why the default is what it is.
+    pub why: &'static str,
+    /// Whether the value must never be shown.
+    pub secret: bool,
+}
+
+/// A group of settings; the text before the first dot of their keys, or nothing for those without a dot.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionSpec {
+    /// The table's name in the file.
+    pub name: &'static str,
+    /// Heading sentence.
+    pub help: &'static str,
+}
+
+/// The sections in the order of the reference.
+pub const SECTIONS: &[SectionSpec] = &[
+    SectionSpec {
+        name: "",
+        help: "What every part needs.",
+    },
+    SectionSpec {
+        name: "log",
+        help: "What is written to standard error.",
+    },
+    SectionSpec {
+        name: "front",
+        help: "The web server: `pontoon up` and `pontoon meet`.",
+    },
+    SectionSpec {
+        name: "client",
+        help: "What `config.js` tells the clients.",
+    },
+    SectionSpec {
+        name: "signalling",
+        help: "The XMPP server: `pontoon up` and `pontoon meet`.",
+    },
+    SectionSpec {
+        name: "bridge",
+        help: "The media node: `pontoon up` and `pontoon bridge`.",
+    },
+];
+
+const fn option(
+    key: &'static str,
+    kind: Kind,
+    default: DefaultValue,
+    help: &'static str,
+    why: &'static str,
+) -> OptionSpec {
+    OptionSpec {
+        key,
+        kind,
+        default,
+        help,
+        why,
+        secret: false,
+    }
+}
+
+const fn secret(option: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        secret: true,
+        ..option
+    }
+}
+
+/// Every setting, in the order of the reference.
+pub const OPTIONS: &[OptionSpec] = &[
+    option(
+        "domain",
+        Kind::Domain,
+        DefaultValue::Toml("\"meet.internal\""),
+        "The XMPP domain. Clients learn it from `config.js`, so it need not be the name people type; with clients or components of other origin, set it to the public host name.",
+        "Nothing resolves it, so one name serves machines that are reached by any address.",
+    ),
+    option(
+        "state_dir",
+        Kind::Path,
+        DefaultValue::Computed(
+            "`/var/lib/pontoon` as root, else `$XDG_STATE_HOME/pontoon` or `~/.local/state/pontoon`",
+        ),
+        "Where the self-made certificates and the cluster secret are kept. Created when missing, readable by its owner only.",
+        "The places the file hierarchy and the XDG base directories name for state.",
+    ),
+    secret(option(
+        "cluster_secret",
+        Kind::Text,
+        DefaultValue::Computed("made once and kept in `state_dir/cluster-secret`"),
+        "The secret from which the passwords of the service accounts are derived. Treat it as a password.",
+        "A secret nobody chose is one nobody reused.",
+    )),
+    option(
+        "log.filter",
+        Kind::Text,
+        DefaultValue::Toml("\"info\""),
+        "A level (`error`, `warn`, `info`, `debug`, `trace`), or levels by part: `info,focus=debug`.",
+        "A line per meeting, not per packet.",
+    ),
+    option(
+        "log.format",
+        Kind::Choice(&["human", "json"]),
+        DefaultValue::Toml("\"human\""),
+        "Lines for people, or a JSON object a line.",
+        "The first reader is a person at a terminal.",
+    ),
+    option(
+        "front.https",
+        Kind::Listen,
+        DefaultValue::Computed("443 as root, else 8443"),
+        "Where HTTPS is served. Port 0 takes any free port.",
+        "The port browsers use, where the process may open it.",
+    ),
+    option(
+        "front.http",
+        Kind::Listen,
+        DefaultValue::Computed("80 as root, else 8080"),
+        "Where plain HTTP is answered with a redirect to HTTPS.",
+        "People type addresses without a scheme.",
+    ),
+    option(
+        "front.public_url",
+        Kind::Text,
+        DefaultValue::Computed("from the request"),
+        "The address people use, `https://meet.example.com`, when the requests' `Host` does not tell it (behind a proxy that changes it).",
+        "The browser knows best how it got here.",
+    ),
+    option(
+        "front.certificate",
+        Kind::Path,
+        DefaultValue::Computed("a self-signed one, made once and kept in `state_dir`"),
+        "PEM file with the certificate chain, leaf first. Needs `front.key`.",
+        "A meeting must work before the paperwork is done.",
+    ),
+    option(
+        "front.key",
+        Kind::Path,
+        DefaultValue::Computed("that of the self-signed certificate"),
+        "PEM file with the private key of `front.certificate`.",
+        "Belongs to the certificate.",
+    ),
+    option(
+        "front.web_root",
+        Kind::Path,
+        DefaultValue::Computed("the web client in the binary"),
+        "Directory with an unpacked jitsi-meet web tree to serve instead of the built-in client. Server-side includes are resolved; `config.js` is ours.",
+        "The binary has a client.",
+    ),
+    option(
+        "front.hsts",
+        Kind::Bool,
+        DefaultValue::Toml("false"),
+        "Send `Strict-Transport-Security` for two years.",
+        "With a self-signed certificate it would lock people out.",
+    ),
+    option(
+        "front.shard",
+        Kind::Text,
+        DefaultValue::Computed("none"),
+        "Name of this deployment shard, sent as `X-Jitsi-Shard` and in `config.js`.",
+        "One node has no need of it.",
+    ),
+    option(
+        "front.metrics_allow",
+        Kind::Networks,
+        DefaultValue::Toml("[\"127.0.0.0/8\", \"::1\"]"),
+        "Who may read `/metrics`.",
+        "Figures of a service are not for its guests.",
+    ),
+    option(
+        "front.colibri_ws",
+        Kind::Map,
+        DefaultValue::Toml("{}"),
+        "Bridges whose WebSockets are passed on: `jvb1 = \"http://10.0.0.5:8080\"` serves `/colibri-ws/jvb1/`.",
+        "Clients use the data channel instead.",
+    ),
+    option(
+        "client.p2p",
+        Kind::Bool,
+        DefaultValue::Toml("true"),
+        "Two people send media directly to each other where their networks allow.",
+        "Saves the bridge's bandwidth and the way there.",
+    ),
+    option(
+        "client.stun_servers",
+        Kind::List,
+        DefaultValue::Toml("[]"),
+        "STUN servers for direct media, `stun:stun.example.com:3478`.",
+        "No third party hears of a meeting unless the operator chose it.",
+    ),
+    option(
+        "client.codecs",
+        Kind::List,
+        DefaultValue::Toml("[\"VP8\", \"VP9\", \"AV1\", \"H264\"]"),
+        "Video codecs towards the bridge, most wanted first.",
+        "VP8 is cheap to encode on every device and has simulcast.",
+    ),
+    option(
+        "client.p2p_codecs",
+        Kind::List,
+        DefaultValue::Toml("[\"VP9\", \"VP8\", \"H264\", \"AV1\"]"),
+        "Video codecs of direct media, most wanted first.",
+        "One encoding for one viewer can be a better one.",
+    ),
+    option(
+        "client.prejoin",
+        Kind::Bool,
+        DefaultValue::Toml("true"),
+        "Ask for name, camera and microphone before entering.",
+        "Nobody likes to be seen by surprise.",
+    ),
+    option(
+        "client.resolution",
+        Kind::Integer { min: 90, max: 2160 },
+        DefaultValue::Toml("720"),
+        "Height of the camera picture to ask for, in pixels.",
+        "What most cameras deliver well.",
+    ),
+    option(
+        "client.last_n",
+        Kind::Integer { min: -1, max: 1000 },
+        DefaultValue::Toml("-1"),
+        "Most videos a client asks for; -1 is no limit.",
+        "The layout already asks for what it shows.",
+    ),
+    option(
+        "client.start_audio_muted",
+        Kind::Integer {
+            min: 0,
+            max: 10_000,
+        },
+        DefaultValue::Toml("25"),
+        "From this participant on people join with the microphone off.",
+        "A large meeting is an audience.",
+    ),
+    option(
+        "client.start_video_muted",
+        Kind::Integer {
+            min: 0,
+            max: 10_000,
+        },
+        DefaultValue::Toml("25"),
+        "From this participant on people join with the camera off.",
+        "A large meeting is an audience.",
+    ),
+    option(
+        "client.extra",
+        Kind::Path,
+        DefaultValue::Computed("none"),
+        "File of JavaScript appended to `config.js`; it may change the object `config`. Read at start. It must not use `window` or `document` (mobile apps have neither).",
+        "The keys above suffice for most.",
+    ),
+    option(
+        "signalling.listen",
+        Kind::Listen,
+        DefaultValue::Toml("5222"),
+        "Where XMPP over TCP is served to bridges and other services.",
+        "The port XMPP has; a firewall opens it to the bridges only.",
+    ),
+    option(
+        "signalling.advertise",
+        Kind::Text,
+        DefaultValue::Computed("the machine's first address"),
+        "Host name or address at which bridges reach this node; stands in the join token.",
+        "Right on a plain network; set it behind NAT.",
+    ),
+    option(
+        "signalling.max_occupants",
+        Kind::Integer {
+            min: 0,
+            max: 100_000,
+        },
+        DefaultValue::Toml("0"),
+        "Most people in one meeting; 0 is no limit.",
+        "Bridges protect themselves.",
+    ),
+    option(
+        "signalling.region",
+        Kind::Text,
+        DefaultValue::Computed("none"),
+        "Region of this node; bridges of the same region are preferred.",
+        "One place has no regions.",
+    ),
+    option(
+        "bridge.udp",
+        Kind::Listen,
+        DefaultValue::Toml("10000"),
+        "Where media is received and sent.",
+        "The port firewalls of Jitsi deployments have open.",
+    ),
+    option(
+        "bridge.advertise",
+        Kind::Addresses,
+        DefaultValue::Computed("the machine's own addresses"),
+        "Addresses at which clients reach the media port, when they differ from the machine's own (NAT, cloud).",
+        "Right on a plain network.",
+    ),
+    option(
+        "bridge.id",
+        Kind::Domain,
+        DefaultValue::Computed("made once and kept in `state_dir`"),
+        "Name of this bridge among the others; letters, digits, `-` and `.`.",
+        "Two bridges must never share one.",
+    ),
+    option(
+        "bridge.region",
+        Kind::Text,
+        DefaultValue::Computed("`signalling.region`"),
+        "Region of this bridge.",
+        "In one process they are in one place.",
+    ),
+    option(
+        "bridge.threads",
+        Kind::Integer { min: 0, max: 1024 },
+        DefaultValue::Toml("0"),
+        "Media threads; 0 is one for each core.",
+        "Conferences are spread over the threads.",
+    ),
+    secret(option(
+        "bridge.join",
+        Kind::List,
+        DefaultValue::Toml("[]"),
+        "Join tokens of meet nodes, as printed by `pontoon meet`.",
+        "`pontoon up` joins itself.",
+    )),
+    option(
+        "bridge.http",
+        Kind::Listen,
+        DefaultValue::Toml("\"off\""),
+        "Where a bridge of its own serves `/colibri-ws`, `/health` and `/metrics` as plain HTTP, for the front and for monitoring.",
+        "The data channel carries the bridge's messages; no port need be open.",
+    ),
+    option(
+        "bridge.colibri_ws",
+        Kind::Bool,
+        DefaultValue::Toml("true"),
+        "Offer clients the WebSocket form of the bridge channel where a front passes it on.",
+        "Old clients know no other.",
+    ),
+];
+
+/// The option with this key.
+pub fn find(key: &str) -> Option<&'static OptionSpec> {
+    OPTIONS.iter().find(|option| option.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use toml::de::DeValue;
+
+    use super::{DefaultValue, OPTIONS, SECTIONS};
+
+    #[test]
+    fn keys_are_unique_and_belong_to_a_section() {
+        let mut seen = BTreeSet::new();
+        for option in OPTIONS {
+            assert!(seen.insert(option.key), "{} twice", option.key);
+            let section = option
+                .key
+                .split_once('.')
+                .map_or("", |(section, _)| section);
+            assert!(
+                SECTIONS.iter().any(|known| known.name == section),
+                "{}",
+                option.key
+            );
+            assert!(
+                option.help.ends_with('.') && option.why.ends_with('.'),
+                "{}",
+                option.key
+            );
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for option in OPTIONS {
+            if let DefaultValue::Toml(text) = option.default {
+                let value = DeValue::parse(text).unwrap();
+                assert!(
+                    option.kind.from_toml(value.get_ref()).is_ok(),
+                    "{}",
+                    option.key
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! What the written settings mean, with all defaults in place.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use telemetry::{LogConfig, LogFormat, Redacted};
+use toml::de::DeValue;
+
+use crate::error::{ConfigError, Origin};
+use crate::join::JoinToken;
+use crate::kind::{Cidr, Listen, Value};
+use crate::layers::Layers;
+use crate::options::{DefaultValue, find};
+
+/// What defaults depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Whether the process may open ports below 1024.
+    pub privileged: bool,
+    /// `$XDG_STATE_HOME`, when set and absolute.
+    pub xdg_state_home: Option<PathBuf>,
+    /// The user's home directory.
+    pub home: Option<PathBuf>,
+}
+
+/// Everything the command needs to build its parts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The XMPP domain.
+    pub domain: String,
+    /// Where certificates and secrets are kept.
+    pub state_dir: PathBuf,
+    /// The cluster secret, when written.
+    pub cluster_secret: Option<Redacted<String>>,
+    /// Logging.
+    pub log: LogConfig,
+    /// The web server.
+    pub front: FrontSettings,
+    /// What clients are told.
+    pub client: ClientSettings,
+    /// The XMPP server.
+    pub meet: MeetSettings,
+    /// The media node.
+    pub bridge: BridgeSettings,
+}
+
+/// Section `front`.
+#[derive(Clone, Debug)]
+pub struct FrontSettings {
+    /// HTTPS listener.
+    pub https: Listen,
+    /// Redirecting HTTP listener.
+    pub http: Listen,
+    /// Origin people use, `https://host[:port]`, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Certificate chain and key, PEM files.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Foreign web tree.
+    pub web_root: Option<PathBuf>,
+    /// Whether to send HSTS.
+    pub hsts: bool,
+    /// Shard name.
+    pub shard: Option<String>,
+    /// Readers of `/metrics`.
+    pub metrics_allow: Vec<Cidr>,
+    /// Bridges behind this front: id and base URL.
+    pub colibri_ws: BTreeMap<String, String>,
+}
+
+/// Section `client`.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Direct media between two.
+    pub p2p: bool,
+    /// STUN URLs.
+    pub stun_servers: Vec<String>,
+    /// Codec order towards the bridge.
+    pub codecs: Vec<String>,
+    /// Codec order of direct media.
+    pub p2p_codecs: Vec<String>,
+    /// Whether there is a page before the room.
+    pub prejoin: bool,
+    /// Camera height in pixels.
+    pub resolution: i64,
+    /// Most videos; -1 is no limit.
+    pub last_n: i64,
+    /// Participant from which microphones start off.
+    pub start_audio_muted: i64,
+    /// Participant from which cameras start off.
+    pub start_video_muted: i64,
+    /// JavaScript to append.
+    pub extra: Option<PathBuf>,
+}
+
+/// Section `signalling`.
+#[derive(Clone, Debug)]
+pub struct MeetSettings {
+    /// XMPP over TCP.
+    pub listen: Listen,
+    /// Host in the join token.
+    pub advertise: Option<String>,
+    /// Most people in a meeting.
+    pub max_occupants: Option<usize>,
+    /// Region of the node.
+    pub region: Option<String>,
+}
+
+/// Section `bridge`.
+#[derive(Clone, Debug)]
+pub struct BridgeSettings {
+    /// Media port.
+    pub udp: Listen,
+    /// Addresses told to clients; empty means the machine's own.
+    pub advertise: Vec<IpAddr>,
+    /// Name, when written.
+    pub id: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Media threads; 0 is one for each core.
+    pub threads: usize,
+    /// Meet nodes to join.
+    pub join: Vec<JoinToken>,
+    /// Plain HTTP of a bridge of its own.
+    pub http: Listen,
+    /// Whether the WebSocket form of the bridge channel is offered.
+    pub colibri_ws: bool,
+}
+
+impl Settings {
+    /// Interprets what was written.
+    ///
+    /// # Errors
+    /// Every mistake that needs more than one value, or more than a kind, to see.
+    pub fn check(layers: &Layers, machine: &Machine) -> Result<Self, Vec<ConfigError>> {
+        let mut reader = Reader {
+            layers,
+            errors: Vec::new(),
+        };
+        let settings = reader.settings(machine);
+        if reader.errors.is_empty() {
+            Ok(settings)
+        } else {
+            Err(reader.errors)
+        }
+    }
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, machine: &Machine) -> Settings {
+        let region = self.optional("signalling.region");
+        Settings {
+            domain: self.text("domain").to_ascii_lowercase(),
+            state_dir: self.state_dir(machine),
+            cluster_secret: self.cluster_secret(),
+            log: self.log(),
+            front: self.front(machine.privileged),
+            client: self.client(),
+            meet: MeetSettings {
+                listen: self.listen("signalling.listen", 0),
+                advertise: self.optional("signalling.advertise"),
+                max_occupants: usize::try_from(self.integer("signalling.max_occupants"))
+                    .ok()
+                    .filter(|&most| most > 0),
+                region: region.clone(),
+            },
+            bridge: self.bridge(region),
+        }
+    }
+
+    fn log(&mut self) -> LogConfig {
+        let filter = self.text("log.filter");
+        if let Err(error) = telemetry::check_filter(&filter) {
+            self.fail(
+                "log.filter",
+                error.to_string(),
+                "write a level like \"info\", or \"info,focus=debug\"",
+            );
+        }
+        let format = if self.text("log.format") == "json" {
+            LogFormat::Json
+        } else {
+            LogFormat::Human
+        };
+        LogConfig { filter, format }
+    }
+
+    fn front(&mut self, privileged: bool) -> FrontSettings {
+        let (https, http) = if privileged { (443, 80) } else { (8443, 8080) };
+        let https = self.listen("front.https", https);
+        if https == Listen::Off {
+            self.fail(
+                "front.https",
+                "cannot be off: browsers give camera and microphone to HTTPS pages only".to_owned(),
+                "write a port",
+            );
+        }
+        FrontSettings {
+            https,
+            http: self.listen("front.http", http),
+            public_url: self.public_url(),
+            certificate: self.certificate(),
+            web_root: self.path("front.web_root"),
+            hsts: self.bool("front.hsts"),
+            shard: self.header_text("front.shard"),
+            metrics_allow: self
+                .list("front.metrics_allow")
+                .iter()
+                .filter_map(|network| network.parse().ok())
+                .collect(),
+            colibri_ws: self.colibri_ws(),
+        }
+    }
+
+    fn client(&mut self) -> ClientSettings {
+        ClientSettings {
+            p2p: self.bool("client.p2p"),
+            stun_servers: self.list("client.stun_servers"),
+            codecs: self.codecs("client.codecs"),
+            p2p_codecs: self.codecs("client.p2p_codecs"),
+            prejoin: self.bool("client.prejoin"),
+            resolution: self.integer("client.resolution"),
+            last_n: self.integer("client.last_n"),
+            start_audio_muted: self.integer("client.start_audio_muted"),
+            start_video_muted: self.integer("client.start_video_muted"),
+            extra: self.path("client.extra"),
+        }
+    }
+
+    fn bridge(&mut self, region: Option<String>) -> BridgeSettings {
+        let udp = self.listen("bridge.udp", 0);
+        if udp == Listen::Off {
+            self.fail(
+                "bridge.udp",
+                "cannot be off".to_owned(),
+                "write a port, or run \"pontoon meet\"",
+            );
+        }
+        BridgeSettings {
+            udp,
+            advertise: self
+                .list("bridge.advertise")
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect(),
+            id: self.optional("bridge.id"),
+            region: self.optional("bridge.region").or(region),
+            threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
+            join: self.join(),
+            http: self.listen("bridge.http", 0),
+            colibri_ws: self.bool("bridge.colibri_ws"),
+        }
+    }
+
+    fn state_dir(&mut self, machine: &Machine) -> PathBuf {
+        if let Some(path) = self.path("state_dir") {
+            return path;
+        }
+        if machine.privileged {
+            return PathBuf::from("/var/lib/pontoon");
+        }
+        if let Some(base) = &machine.xdg_state_home {
+            return base.join("pontoon");
+        }
+        match &machine.home {
+            Some(home) => home.join(".local/state/pontoon"),
+            None => {
+                self.fail(
+                    "state_dir",
+                    "has no default, since there is no home directory".to_owned(),
+                    "set it",
+                );
+                PathBuf::new()
+            }
+        }
+    }
+
+    fn cluster_secret(&mut self) -> Option<Redacted<String>> {
+        let secret = self.optional("cluster_secret")?;
+        if secret.len() < 16 {
+            self.fail(
+                "cluster_secret",
+                "is too short".to_owned(),
+                "write at least 16 random characters",
+            );
+        }
+        Some(Redacted::new(secret))
+    }
+
+    fn certificate(&mut self) -> Option<(PathBuf, PathBuf)> {
+        match (self.path("front.certificate"), self.path("front.key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.fail(
+                    "front.certificate",
+                    "has no private key".to_owned(),
+                    "set front.key too",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                self.fail(
+                    "front.key",
+                    "has no certificate".to_owned(),
+                    "set front.certificate too",
+                );
+                None
+            }
+        }
+    }
+
+    fn public_url(&mut self) -> Option<String> {
+        let url = self.optional("front.public_url")?;
+        let origin = url.strip_suffix('/').unwrap_or(&url);
+        let host = origin.strip_prefix("https://").unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        if host.is_empty() || !host.bytes().all(plain) {
+            self.fail(
+                "front.public_url",
+                "is not an https address without a path".to_owned(),
+                "write it like \"https://meet.example.com\"",
+            );
+        }
+        Some(origin.to_owned())
+    }
+
+    fn header_text(&mut self, key: &'static str) -> Option<String> {
+        let text = self.optional(key)?;
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.fail(
+                key,
+                "has characters that cannot stand in a header".to_owned(),
+                "use ASCII without spaces",
+            );
+        }
+        Some(text)
+    }
+
+    fn codecs(&mut self, key: &'static str) -> Vec<String> {
+        let codecs: Vec<String> = self
+            .list(key)
+            .iter()
+            .map(|codec| codec.to_ascii_uppercase())
+            .collect();
+        if let Some(codec) = codecs
+            .iter()
+            .find(|codec| !["AV1", "VP9", "VP8", "H264"].contains(&codec.as_str()))
+        {
+            self.fail(
+                key,
+                format!("\"{codec}\" is not a codec"),
+                "write AV1, VP9, VP8 or H264",
+            );
+        }
+        codecs
+    }
+
+    fn colibri_ws(&mut self) -> BTreeMap<String, String> {
+        let Value::Map(map) = self
+            .value("front.colibri_ws")
+            .unwrap_or(Value::Map(BTreeMap::new()))
+        else {
+            return BTreeMap::new();
+        };
+        for (id, url) in &map {
+            if !url.starts_with("http://") {
+                self.fail(
+                    "front.colibri_ws",
+                    format!("the address of \"{id}\" is not plain HTTP"),
+                    "write it like \"http://10.0.0.5:8080\"",
+                );
+            }
+        }
+        map
+    }
+
+    fn join(&mut self) -> Vec<JoinToken> {
+        let mut tokens = Vec::new();
+        for text in self.list("bridge.join") {
+            match text.parse::<JoinToken>() {
+                Ok(token) => tokens.push(token),
+                Err(error) => self.fail(
+                    "bridge.join",
+                    error.to_string(),
+                    "copy the line that \"pontoon meet\" prints",
+                ),
+            }
+        }
+        tokens
+    }
+
+    /// What was written, else the default, else nothing for a computed default.
+    fn value(&self, key: &'static str) -> Option<Value> {
+        if let Some((value, _origin)) = self.layers.get(key) {
+            return Some(value.clone());
+        }
+        let option = find(key)?;
+        let DefaultValue::Toml(text) = option.default else {
+            return None;
+        };
+        option
+            .kind
+            .from_toml(DeValue::parse(text).ok()?.get_ref())
+            .ok()
+    }
+
+    fn optional(&self, key: &'static str) -> Option<String> {
+        match self.value(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn text(&self, key: &'static str) -> String {
+        self.optional(key).unwrap_or_default()
+    }
+
+    fn bool(&self, key: &'static str) -> bool {
+        matches!(self.value(key), Some(Value::Bool(true)))
+    }
+
+    fn integer(&self, key: &'static str) -> i64 {
+        match self.value(key) {
+            Some(Value::Integer(number)) => number,
+            _ => 0,
+        }
+    }
+
+    fn list(&self, key: &'static str) -> Vec<String> {
+        match self.value(key) {
+            Some(Value::List(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    fn path(&self, key: &'static str) -> Option<PathBuf> {
+        self.optional(key).map(|path| self.layers.resolve(&path))
+    }
+
+    fn listen(&self, key: &'static str, default: u16) -> Listen {
+        self.optional(key)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(Listen::Port(default))
+    }
+
+    fn fail(&mut self, key: &'static str, problem: String, fix: &str) {
+        let origin = self
+            .layers
+            .get(key)
+            .map_or(Origin::Default, |(_value, origin)| origin.clone());
+        self.errors.push(ConfigError {
+            origin,
+            key: Some(key.to_owned()),
+            problem,
+            fix: fix.to_owned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Machine, Settings};
+    use crate::kind::Listen;
+    use crate::layers::Layers;
+
+    fn machine(privileged: bool) -> Machine {
+        Machine {
+            privileged,
+            xdg_state_home: None,
+            home: Some(PathBuf::from("/home/ada")),
+        }
+    }
+
+    fn check(text: &str) -> Result<Settings, Vec<String>> {
+        let mut layers = Layers::new();
+        layers
+            .add_file(Path::new("/etc/pontoon/p.toml"), text)
+            .expect("kinds are right");
+        Settings::check(&layers, &machine(false))
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nothing_written_works() {
+        let settings = Settings::check(&Layers::new(), &machine(false)).unwrap();
+        assert_eq!(settings.domain, "meet.internal");
+        assert_eq!(settings.front.https, Listen::Port(8443));
+        assert_eq!(settings.front.http, Listen::Port(8080));
+        assert_eq!(settings.bridge.udp, Listen::Port(10_000));
+        assert_eq!(settings.meet.listen, Listen::Port(5222));
+        assert_eq!(settings.meet.max_occupants, None);
+        assert_eq!(
+            settings.state_dir,
+            Path::new("/home/ada/.local/state/pontoon")
+        );
+        assert_eq!(settings.front.metrics_allow.len(), 2);
+        let root = Settings::check(&Layers::new(), &machine(true)).unwrap();
+        assert_eq!(
+            (root.front.https, root.front.http),
+            (Listen::Port(443), Listen::Port(80))
+        );
+        assert_eq!(root.state_dir, Path::new("/var/lib/pontoon"));
+    }
+
+    #[test]
+    fn paths_count_from_the_file() {
+        let settings = check("[front]\nweb_root = \"web\"").unwrap();
+        assert_eq!(
+            settings.front.web_root.as_deref(),
+            Some(Path::new("/etc/pontoon/web"))
+        );
+    }
+
+    #[test]
+    fn regions_are_inherited() {
+        let settings = check("[signalling]\nregion = \"eu\"").unwrap();
+        assert_eq!(settings.bridge.region.as_deref(), Some("eu"));
+    }
+
+    #[test]
+    fn mistakes_of_meaning() {
+        let rows = [
+            (
+                "[front]\ncertificate = \"c\"",
+                "p.toml:2: front.certificate: has no private key; set front.key too",
+            ),
+            (
+                "[front]\nhttps = \"off\"",
+                "p.toml:2: front.https: cannot be off",
+            ),
+            (
+                "[front]\npublic_url = \"https://a/b\"",
+                "p.toml:2: front.public_url: is not an https address",
+            ),
+            (
+                "[front.colibri_ws]\na = \"b\"",
+                "front.colibri_ws: the address of \"a\"",
+            ),
+            (
+                "[client]\ncodecs = [\"VP7\"]",
+                "p.toml:2: client.codecs: \"VP7\" is not a codec",
+            ),
+            (
+                "[bridge]\njoin = [\"x\"]",
+                "p.toml:2: bridge.join: the join token does not have",
+            ),
+            (
+                "cluster_secret = \"short\"",
+                "p.toml:1: cluster_secret: is too short",
+            ),
+            ("[log]\nfilter = \"focus=loud\"", "p.toml:2: log.filter: "),
+        ];
+        for (text, expected) in rows {
+            let errors = check(text).unwrap_err();
+            assert!(
+                errors.len() == 1 && errors[0].contains(expected),
+                "{text}: {errors:?}"
+            );
+            assert!(!errors[0].contains("short\""), "secrets are not shown");
+        }
+    }
+}

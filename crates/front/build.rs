@@ -21,7 +21,9 @@ fn main() -> io::Result<()> {
         let dist = dist.canonicalize()?;
         collect(&dist, &dist, &mut files)?;
     } else {
-        println!("cargo::warning=web/dist is missing, so the binary has no web client; run `make build`");
+        println!(
+            "cargo::warning=web/dist is missing, so the binary has no web client; run `make build`"
+        );
         let page = out.join("index.html");
         fs::write(&page, PLACEHOLDER)?;
         files.push(("index.html".to_owned(), page));

@@ -45,7 +45,11 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     /// `acme/` below a tenant, else nothing; percent-encoded for use in addresses.
     pub(crate) fn subdir(&self) -> String {
-        if self.tenant.is_empty() { String::new() } else { format!("{}/", encode_segment(self.tenant)) }
+        if self.tenant.is_empty() {
+            String::new()
+        } else {
+            format!("{}/", encode_segment(self.tenant))
+        }
     }
 
     /// `acme.` below a tenant, else nothing: the label before the domain of its rooms.
@@ -63,7 +67,9 @@ impl ClientConfig {
     /// inside a `<script>` element.
     pub(crate) fn script(&self, place: Place<'_>) -> String {
         // JSON is JavaScript; a "<" in a string must not end the script element around it.
-        let object = Value::Object(self.object(place)).to_string().replace('<', "\\u003c");
+        let object = Value::Object(self.object(place))
+            .to_string()
+            .replace('<', "\\u003c");
         format!("var config = {object};\n{}", self.extra)
     }
 
@@ -83,11 +89,17 @@ impl ClientConfig {
         put("focusUserJid", json!(format!("focus@auth.{domain}")));
         put("websocket", json!(format!("wss://{base}xmpp-websocket")));
         put("bosh", json!(format!("https://{base}http-bind")));
-        put("websocketKeepAliveUrl", json!(format!("https://{base}_unlock")));
+        put(
+            "websocketKeepAliveUrl",
+            json!(format!("https://{base}_unlock")),
+        );
         put("bridgeChannel", json!({ "preferSctp": true }));
         put("flags", json!({ "ssrcRewritingEnabled": true }));
         put("p2p", self.p2p());
-        put("videoQuality", json!({ "codecPreferenceOrder": self.codecs }));
+        put(
+            "videoQuality",
+            json!({ "codecPreferenceOrder": self.codecs }),
+        );
         put("prejoinConfig", json!({ "enabled": self.prejoin }));
         put("enableWelcomePage", json!(true));
         put("disableThirdPartyRequests", json!(true));
@@ -115,7 +127,11 @@ impl ClientConfig {
     }
 
     fn p2p(&self) -> Value {
-        let servers: Vec<Value> = self.stun_servers.iter().map(|url| json!({ "urls": url })).collect();
+        let servers: Vec<Value> = self
+            .stun_servers
+            .iter()
+            .map(|url| json!({ "urls": url }))
+            .collect();
         // An empty list is said: a client without one asks a third party's server.
         json!({
             "enabled": self.p2p,
@@ -126,7 +142,7 @@ impl ClientConfig {
 }
 
 /// Percent-encodes what may not stand in a path segment.
-fn encode_segment(segment: &str) -> String {
+pub(crate) fn encode_segment(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
     for byte in segment.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~!$&()*+,;=@".contains(&byte) {
@@ -163,42 +179,71 @@ pub(crate) mod tests {
     }
 
     fn parse(script: &str) -> Value {
-        let object = script.strip_prefix("var config = ").and_then(|rest| rest.strip_suffix(";\n"));
+        let object = script
+            .strip_prefix("var config = ")
+            .and_then(|rest| rest.strip_suffix(";\n"));
         serde_json::from_str(object.expect("one assignment")).expect("JSON")
     }
 
     #[test]
     fn addresses_follow_the_page() {
-        let config = parse(&example().script(Place { host: "10.0.0.5:8443", tenant: "" }));
+        let config = parse(&example().script(Place {
+            host: "10.0.0.5:8443",
+            tenant: "",
+        }));
         assert_eq!(config["hosts"]["domain"], "meet.example.com");
         assert_eq!(config["hosts"]["muc"], "conference.meet.example.com");
         assert_eq!(config["websocket"], "wss://10.0.0.5:8443/xmpp-websocket");
         assert_eq!(config["bosh"], "https://10.0.0.5:8443/http-bind");
-        assert_eq!(config["p2p"]["stunServers"][0]["urls"], "stun:stun.example.com");
+        assert_eq!(
+            config["p2p"]["stunServers"][0]["urls"],
+            "stun:stun.example.com"
+        );
         assert_eq!(config["prejoinConfig"]["enabled"], false);
         assert_eq!(config.get("deploymentInfo"), None);
     }
 
     #[test]
     fn tenants_have_their_own_rooms_and_paths() {
-        let config = parse(&example().script(Place { host: "h", tenant: "Acme.Inc" }));
-        assert_eq!(config["hosts"]["muc"], "conference.acme_inc.meet.example.com");
+        let config = parse(&example().script(Place {
+            host: "h",
+            tenant: "Acme.Inc",
+        }));
+        assert_eq!(
+            config["hosts"]["muc"],
+            "conference.acme_inc.meet.example.com"
+        );
         assert_eq!(config["websocket"], "wss://h/Acme.Inc/xmpp-websocket");
-        let config = parse(&example().script(Place { host: "h", tenant: "a b" }));
+        let config = parse(&example().script(Place {
+            host: "h",
+            tenant: "a b",
+        }));
         assert_eq!(config["bosh"], "https://h/a%20b/http-bind");
     }
 
     #[test]
     fn no_value_ends_the_script_element() {
-        let script = example().script(Place { host: "h", tenant: "</script><script>alert(1)" });
+        let script = example().script(Place {
+            host: "h",
+            tenant: "</script><script>alert(1)",
+        });
         assert!(!script.contains('<'), "{script}");
         parse(&script);
     }
 
     #[test]
     fn shard_and_region_are_told() {
-        let config = ClientConfig { shard: Some("s1".to_owned()), ..example() };
-        let config = parse(&config.script(Place { host: "h", tenant: "" }));
-        assert_eq!(config["deploymentInfo"], serde_json::json!({ "shard": "s1" }));
+        let config = ClientConfig {
+            shard: Some("s1".to_owned()),
+            ..example()
+        };
+        let config = parse(&config.script(Place {
+            host: "h",
+            tenant: "",
+        }));
+        assert_eq!(
+            config["deploymentInfo"],
+            serde_json::json!({ "shard": "s1" })
+        );
     }
 }

@@ -34,7 +34,10 @@ impl File {
         let matches = request
             .get(header::IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.tag));
+            .is_some_and(|tags| {
+                tags.split(',')
+                    .any(|tag| tag.trim().trim_start_matches("W/") == self.tag)
+            });
         if matches {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
@@ -66,7 +69,9 @@ impl File {
 pub(crate) fn content_type(name: &str) -> HeaderValue {
     let guess = mime_guess::from_path(name).first_or_octet_stream();
     let text = match (guess.type_().as_str(), guess.subtype().as_str()) {
-        ("text", _) | (_, "javascript" | "json") => format!("{}; charset=utf-8", guess.essence_str()),
+        ("text", _) | (_, "javascript" | "json") => {
+            format!("{}; charset=utf-8", guess.essence_str())
+        }
         _ => guess.essence_str().to_owned(),
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
@@ -74,13 +79,19 @@ pub(crate) fn content_type(name: &str) -> HeaderValue {
 
 /// Whether `Accept-Encoding` has this coding with a weight above 0.
 fn accepts(request: &HeaderMap, coding: &str) -> bool {
-    request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case(coding))
-                && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    request
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value.split(',').any(|item| {
+                let mut parts = item.split(';').map(str::trim);
+                parts
+                    .next()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(coding))
+                    && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+            })
         })
-    })
 }
 
 #[cfg(test)]
@@ -121,17 +132,31 @@ mod tests {
             ("W/\"1a2b\", \"x\"", StatusCode::NOT_MODIFIED),
             ("\"ffff\"", StatusCode::OK),
         ] {
-            assert_eq!(FILE.respond(&request(header::IF_NONE_MATCH, tag)).status(), status, "{tag}");
+            assert_eq!(
+                FILE.respond(&request(header::IF_NONE_MATCH, tag)).status(),
+                status,
+                "{tag}"
+            );
         }
     }
 
     #[test]
     fn hashed_files_are_kept_and_pages_are_not() {
         let cached = FILE.respond(&HeaderMap::new());
-        assert!(cached.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
-        let page = find("index.html").expect("there is always a page").respond(&HeaderMap::new());
+        assert!(
+            cached.headers()[header::CACHE_CONTROL]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
+        let page = find("index.html")
+            .expect("there is always a page")
+            .respond(&HeaderMap::new());
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-cache");
-        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(
+            page.headers()[header::CONTENT_TYPE],
+            "text/html; charset=utf-8"
+        );
     }
 
     #[test]

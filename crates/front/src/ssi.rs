@@ -47,7 +47,9 @@ fn expand(
             Some(Directive::Include(path)) if depth < MAX_DEPTH => {
                 if let Some(path) = join(directory, path) {
                     if let Some(included) = source.include(&path) {
-                        let inner = path.rsplit_once('/').map_or("", |(directory, _name)| directory);
+                        let inner = path
+                            .rsplit_once('/')
+                            .map_or("", |(directory, _name)| directory);
                         expand(&included, inner, variables, source, depth + 1, page);
                     }
                 }
@@ -75,7 +77,9 @@ enum Directive<'a> {
 fn parse(directive: &str) -> Option<Directive<'_>> {
     let directive = directive.trim_start();
     if let Some(attributes) = directive.strip_prefix("include") {
-        attribute(attributes, "virtual").or_else(|| attribute(attributes, "file")).map(Directive::Include)
+        attribute(attributes, "virtual")
+            .or_else(|| attribute(attributes, "file"))
+            .map(Directive::Include)
     } else if let Some(attributes) = directive.strip_prefix("echo") {
         let default = attribute(attributes, "default").unwrap_or("");
         attribute(attributes, "var").map(|name| Directive::Echo { name, default })
@@ -92,8 +96,14 @@ fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
 /// Joins and normalises; `None` when the path leads above the root.
 fn join(directory: &str, path: &str) -> Option<String> {
     let from_root = path.starts_with('/');
-    let mut segments: Vec<&str> =
-        if from_root { Vec::new() } else { directory.split('/').filter(|part| !part.is_empty()).collect() };
+    let mut segments: Vec<&str> = if from_root {
+        Vec::new()
+    } else {
+        directory
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect()
+    };
     for segment in path.split('/') {
         match segment {
             "" | "." => {}
@@ -116,13 +126,19 @@ mod tests {
 
     impl Source for Files {
         fn include(&self, path: &str) -> Option<String> {
-            self.0.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+            self.0
+                .iter()
+                .find(|(name, _)| *name == path)
+                .map(|(_, text)| (*text).to_owned())
         }
     }
 
     const FILES: Files = Files(&[
         ("head.html", "<head>"),
-        ("config.js", "var subdir='<!--# echo var=\"subdir\" default=\"\" -->';"),
+        (
+            "config.js",
+            "var subdir='<!--# echo var=\"subdir\" default=\"\" -->';",
+        ),
         ("static/a.html", "[<!--#include virtual=\"b.html\" -->]"),
         ("static/b.html", "b"),
         ("loop.html", "x<!--#include virtual=\"/loop.html\" -->"),
@@ -137,13 +153,19 @@ mod tests {
     fn directives() {
         check("plain <!-- comment -->", "plain <!-- comment -->");
         check("<!--#include virtual=\"head.html\" -->!", "<head>!");
-        check("<!--#include virtual=\"/config.js\" -->", "var subdir='acme/';");
+        check(
+            "<!--#include virtual=\"/config.js\" -->",
+            "var subdir='acme/';",
+        );
         check("a<!--#include virtual=\"missing.html\" -->b", "ab");
         check("<!--#include virtual=\"static/a.html\"-->", "[b]");
         check("<!--#include virtual=\"../../etc/passwd\" -->", "");
         check("<!--#echo var=\"other\" default=\"d\" -->", "d");
         check("<!--#set var=\"x\" value=\"y\" -->z", "z");
-        check("open <!--#include virtual=\"head.html\"", "open <!--#include virtual=\"head.html\"");
+        check(
+            "open <!--#include virtual=\"head.html\"",
+            "open <!--#include virtual=\"head.html\"",
+        );
         check("<!--#include virtual=\"loop.html\" -->", "xxxxxxxx");
     }
 

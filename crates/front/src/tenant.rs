@@ -13,9 +13,12 @@ pub(crate) fn rewrite(uri: Uri) -> Uri {
     let split = ENDPOINTS.iter().find_map(|&endpoint| {
         let before = path.strip_suffix(endpoint)?;
         let tenant = before.strip_suffix('/').unwrap_or(before);
-        (before.is_empty() || (before.len() > tenant.len() && is_tenant(tenant))).then_some((endpoint, tenant))
+        (before.is_empty() || (before.len() > tenant.len() && is_tenant(tenant)))
+            .then_some((endpoint, tenant))
     });
-    let Some((endpoint, tenant)) = split else { return uri };
+    let Some((endpoint, tenant)) = split else {
+        return uri;
+    };
     let mut target = format!("/{endpoint}?prefix={tenant}");
     for pair in uri.query().unwrap_or_default().split('&') {
         if !pair.is_empty() && pair != "prefix" && !pair.starts_with("prefix=") {
@@ -23,7 +26,9 @@ pub(crate) fn rewrite(uri: Uri) -> Uri {
             target.push_str(pair);
         }
     }
-    let Ok(target) = PathAndQuery::try_from(target) else { return uri };
+    let Ok(target) = PathAndQuery::try_from(target) else {
+        return uri;
+    };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(target);
     Uri::from_parts(parts).unwrap_or(uri)
@@ -45,16 +50,28 @@ mod tests {
         for (from, to) in [
             ("/xmpp-websocket", "/xmpp-websocket?prefix="),
             ("/xmpp-websocket?room=a", "/xmpp-websocket?prefix=&room=a"),
-            ("/acme/xmpp-websocket?room=a", "/xmpp-websocket?prefix=acme&room=a"),
+            (
+                "/acme/xmpp-websocket?room=a",
+                "/xmpp-websocket?prefix=acme&room=a",
+            ),
             ("/a%20b/http-bind", "/http-bind?prefix=a%20b"),
-            ("/acme/conference-request/v1?x", "/conference-request/v1?prefix=acme&x"),
+            (
+                "/acme/conference-request/v1?x",
+                "/conference-request/v1?prefix=acme&x",
+            ),
             ("/http-bind?prefix=evil&room=b", "/http-bind?prefix=&room=b"),
-            ("/acme/http-bind?room=b&prefix=evil", "/http-bind?prefix=acme&room=b"),
+            (
+                "/acme/http-bind?room=b&prefix=evil",
+                "/http-bind?prefix=acme&room=b",
+            ),
             ("/a/b/http-bind", "/a/b/http-bind"),
             ("/a:b/http-bind", "/a:b/http-bind"),
             ("/myhttp-bind", "/myhttp-bind"),
             ("/room", "/room"),
-            ("https://h/acme/http-bind?a=b", "https://h/http-bind?prefix=acme&a=b"),
+            (
+                "https://h/acme/http-bind?a=b",
+                "https://h/http-bind?prefix=acme&a=b",
+            ),
         ] {
             assert_eq!(rewrite(from.parse().unwrap()).to_string(), to, "{from}");
         }

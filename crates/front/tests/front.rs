@@ -1,0 +1,302 @@
+//! The front over real sockets: TLS, redirects, endpoints of others, upgrades, shutdown.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, RawQuery};
+use axum::routing::any;
+use front::{Certificate, CertificateSource, ClientConfig, Front, FrontConfig};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+struct Running {
+    https: u16,
+    http: u16,
+    tls: TlsConnector,
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<()>,
+    _state: tempfile::TempDir,
+}
+
+fn certificate(directory: &Path) -> CertificateSource {
+    CertificateSource::SelfSigned {
+        directory: directory.to_owned(),
+        name: "web",
+        hosts: vec!["localhost".to_owned()],
+        renew: true,
+    }
+}
+
+fn client() -> ClientConfig {
+    ClientConfig {
+        domain: "meet.internal".to_owned(),
+        p2p: true,
+        stun_servers: Vec::new(),
+        codecs: Vec::new(),
+        p2p_codecs: Vec::new(),
+        prejoin: true,
+        resolution: 720,
+        last_n: -1,
+        start_audio_muted: 25,
+        start_video_muted: 25,
+        shard: Some("s1".to_owned()),
+        region: None,
+        extra: String::new(),
+    }
+}
+
+fn start(colibri_ws: BTreeMap<String, hyper::Uri>, routers: Vec<Router>) -> Running {
+    let state = tempfile::tempdir().unwrap();
+    let any_port: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let config = FrontConfig {
+        https: any_port,
+        http: Some(any_port),
+        certificate: certificate(state.path()),
+        web_root: None,
+        client: client(),
+        public_host: None,
+        hsts: true,
+        metrics_allow: Arc::new(|ip| ip.is_loopback()),
+        metrics: telemetry::Metrics::new(),
+        health: Arc::new(|| Ok(())),
+        colibri_ws,
+    };
+    let front = Front::bind(config).unwrap();
+    let (https, http) = (front.https_port(), front.http_port().unwrap());
+    let mut roots = rustls::RootCertStore::empty();
+    let own = Certificate::load(&certificate(state.path())).unwrap();
+    roots.add(own.chain()[0].clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (stop, stopped) = oneshot::channel();
+    let done = tokio::spawn(front.run(routers, async {
+        let _ = stopped.await;
+    }));
+    Running {
+        https,
+        http,
+        tls: TlsConnector::from(Arc::new(tls)),
+        stop,
+        done,
+        _state: state,
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.https)).await.unwrap();
+        self.tls
+            .connect(ServerName::try_from("localhost").unwrap(), stream)
+            .await
+            .unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, hyper::HeaderMap, String) {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        read(
+            sender
+                .send_request(request("localhost:1234", path))
+                .await
+                .unwrap(),
+        )
+        .await
+    }
+}
+
+fn request(host: &str, path: &str) -> Request<Empty<Bytes>> {
+    Request::get(path)
+        .header("host", host)
+        .body(Empty::new())
+        .unwrap()
+}
+
+async fn read(response: Response<hyper::body::Incoming>) -> (StatusCode, hyper::HeaderMap, String) {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        parts.status,
+        parts.headers,
+        String::from_utf8_lossy(&body).into_owned(),
+    )
+}
+
+#[tokio::test]
+async fn pages_endpoints_health_and_metrics() {
+    let endpoint = Router::new().route(
+        "/http-bind",
+        any(
+            |RawQuery(query), ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+                format!("{} {}", query.unwrap_or_default(), peer.ip())
+            },
+        ),
+    );
+    let front = start(BTreeMap::new(), vec![endpoint]);
+    let (status, headers, page) = front.get("/Room").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        page.to_ascii_lowercase().contains("<!doctype html>"),
+        "{page}"
+    );
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["strict-transport-security"], "max-age=63072000");
+    assert_eq!(headers["x-jitsi-shard"], "s1");
+    let (_, _, script) = front.get("/acme/config.js").await;
+    assert!(
+        script.contains("wss://localhost:1234/acme/xmpp-websocket"),
+        "{script}"
+    );
+    let (_, _, echo) = front.get("/acme/http-bind?prefix=x&room=r").await;
+    assert_eq!(echo, "prefix=acme&room=r 127.0.0.1");
+    assert_eq!(front.get("/health").await.2, "OK\n");
+    assert!(front.get("/metrics").await.2.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn http2_is_spoken_when_asked_for() {
+    let front = start(BTreeMap::new(), Vec::new());
+    let mut config = front.tls.config().as_ref().clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(("127.0.0.1", front.https))
+        .await
+        .unwrap();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("https://10.0.0.5/config.js")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let (status, _, script) = read(sender.send_request(request).await.unwrap()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(script.contains("wss://10.0.0.5/xmpp-websocket"), "{script}");
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https_on_either_port() {
+    let front = start(BTreeMap::new(), Vec::new());
+    for port in [front.http, front.https] {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let host = format!("localhost:{port}");
+        let response = sender
+            .send_request(request(&host, "/Room?a=b"))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(
+            response.headers()["location"],
+            format!("https://localhost:{}/Room?a=b", front.https)
+        );
+    }
+}
+
+fn echo() -> Router {
+    Router::new().route(
+        "/colibri-ws/{bridge}/{conference}/{endpoint}",
+        any(|upgrade: WebSocketUpgrade| async {
+            upgrade.on_upgrade(|mut socket| async move {
+                while let Some(Ok(Message::Text(text))) = socket.next().await {
+                    socket.send(Message::Text(text)).await.unwrap();
+                }
+            })
+        }),
+    )
+}
+
+async fn say_hello(front: &Running, path: &str) -> String {
+    let url = format!("wss://localhost:{}{path}", front.https);
+    let (mut socket, _) = tokio_tungstenite::client_async(url, front.connect().await)
+        .await
+        .expect("an upgrade");
+    socket.send("hello".into()).await.unwrap();
+    socket
+        .next()
+        .await
+        .unwrap()
+        .unwrap()
+        .into_text()
+        .unwrap()
+        .to_string()
+}
+
+#[tokio::test]
+async fn websockets_of_bridges_here_and_elsewhere() {
+    let bridge = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", bridge.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async { axum::serve(bridge, echo()).await });
+    let front = start(BTreeMap::from([("away".to_owned(), base)]), vec![echo()]);
+    assert_eq!(
+        say_hello(&front, "/colibri-ws/here/c/e?pwd=x").await,
+        "hello"
+    );
+    assert_eq!(
+        say_hello(&front, "/colibri-ws/away/c/e?pwd=x").await,
+        "hello"
+    );
+}
+
+#[tokio::test]
+async fn a_bridge_that_is_gone_is_a_bad_gateway() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base: hyper::Uri = format!("http://{}", free.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    drop(free);
+    let front = start(BTreeMap::from([("away".to_owned(), base)]), Vec::new());
+    assert_eq!(
+        front.get("/colibri-ws/away/c/e").await.0,
+        StatusCode::BAD_GATEWAY
+    );
+}
+
+#[tokio::test]
+async fn shutdown_ends_idle_connections() {
+    let front = start(BTreeMap::new(), Vec::new());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(front.connect().await))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    read(
+        sender
+            .send_request(request("localhost", "/health"))
+            .await
+            .unwrap(),
+    )
+    .await;
+    front.stop.send(()).unwrap();
+    front.done.await.unwrap();
+    let _ = connection.await.unwrap();
+}

@@ -107,11 +107,10 @@ impl Front {
     /// # Errors
     /// Whatever the operator has to put right.
     pub fn bind(config: FrontConfig) -> Result<Self, FrontError> {
-        if let Some(root) = &config.web_root {
-            if !root.join("index.html").is_file() {
+        if let Some(root) = &config.web_root
+            && !root.join("index.html").is_file() {
                 return Err(FrontError::WebRoot { path: root.clone() });
             }
-        }
         let certificate = Certificate::load(&config.certificate)?;
         let tls = certificate
             .server_config(&[b"h2", b"http/1.1"])

@@ -337,7 +337,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "bridge.threads",
         Kind::Integer { min: 0, max: 1024 },
         DefaultValue::Toml("0"),
-        "Media threads; 0 is one for each core.",
+        "Media threads; 0 is one less than there are cores, at least one.",
         "Conferences are spread over the threads.",
     ),
     secret(option(
@@ -356,10 +356,10 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     option(
         "bridge.colibri_ws",
-        Kind::Bool,
-        DefaultValue::Toml("true"),
-        "Offer clients the WebSocket form of the bridge channel where a front passes it on.",
-        "Old clients know no other.",
+        Kind::List,
+        DefaultValue::Computed("with `pontoon up` and `front.public_url`, that front's; else none"),
+        "Where fronts pass this bridge's WebSockets on, `wss://meet.example.com/colibri-ws/jvb1`; clients that want no data channel use them.",
+        "The addresses must be those people's browsers use, which only the operator knows.",
     ),
 ];
 

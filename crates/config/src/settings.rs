@@ -117,14 +117,14 @@ pub struct BridgeSettings {
     pub id: Option<String>,
     /// Region.
     pub region: Option<String>,
-    /// Media threads; 0 is one for each core.
+    /// Media threads; 0 leaves it to the bridge.
     pub threads: usize,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
     /// Plain HTTP of a bridge of its own.
     pub http: Listen,
-    /// Whether the WebSocket form of the bridge channel is offered.
-    pub colibri_ws: bool,
+    /// Bases of the WebSocket form of the bridge channel; `None` when not written.
+    pub colibri_ws: Option<Vec<String>>,
 }
 
 impl Settings {
@@ -253,7 +253,7 @@ impl Reader<'_> {
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
             join: self.join(),
             http: self.listen("bridge.http", 0),
-            colibri_ws: self.bool("bridge.colibri_ws"),
+            colibri_ws: self.web_socket_bases(),
         }
     }
 
@@ -378,6 +378,20 @@ impl Reader<'_> {
             }
         }
         map
+    }
+
+    fn web_socket_bases(&mut self) -> Option<Vec<String>> {
+        let Some(Value::List(bases)) = self.value("bridge.colibri_ws") else {
+            return None;
+        };
+        if let Some(base) = bases.iter().find(|base| !base.starts_with("wss://")) {
+            self.fail(
+                "bridge.colibri_ws",
+                format!("\"{base}\" is not a WebSocket address"),
+                "write it like \"wss://meet.example.com/colibri-ws/jvb1\"",
+            );
+        }
+        Some(bases)
     }
 
     fn join(&mut self) -> Vec<JoinToken> {

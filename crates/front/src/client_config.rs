@@ -93,6 +93,10 @@ impl ClientConfig {
             "websocketKeepAliveUrl",
             json!(format!("https://{base}_unlock")),
         );
+        put(
+            "conferenceRequestUrl",
+            json!(format!("https://{base}conference-request/v1")),
+        );
         put("bridgeChannel", json!({ "preferSctp": true }));
         put("flags", json!({ "ssrcRewritingEnabled": true }));
         put("p2p", self.p2p());

@@ -20,4 +20,4 @@ pub use certificate::{Certificate, CertificateSource, write_private};
 pub use client_config::ClientConfig;
 pub use error::FrontError;
 pub use listen::bind_tcp;
-pub use server::{Front, FrontConfig, HealthCheck};
+pub use server::{Front, FrontConfig, HealthCheck, check_web_root};

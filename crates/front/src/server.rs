@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,10 +107,9 @@ impl Front {
     /// # Errors
     /// Whatever the operator has to put right.
     pub fn bind(config: FrontConfig) -> Result<Self, FrontError> {
-        if let Some(root) = &config.web_root
-            && !root.join("index.html").is_file() {
-                return Err(FrontError::WebRoot { path: root.clone() });
-            }
+        if let Some(root) = &config.web_root {
+            check_web_root(root)?;
+        }
         let certificate = Certificate::load(&config.certificate)?;
         let tls = certificate
             .server_config(&[b"h2", b"http/1.1"])
@@ -191,6 +190,20 @@ impl Front {
         }
         // What is not done by then is cut.
         let _ = timeout(DRAIN, graceful.shutdown()).await;
+    }
+}
+
+/// Whether a directory is a web tree that can be served.
+///
+/// # Errors
+/// [`FrontError::WebRoot`].
+pub fn check_web_root(root: &Path) -> Result<(), FrontError> {
+    if root.join("index.html").is_file() {
+        Ok(())
+    } else {
+        Err(FrontError::WebRoot {
+            path: root.to_owned(),
+        })
     }
 }
 

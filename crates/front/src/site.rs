@@ -187,12 +187,13 @@ impl Site {
             };
         };
         if path.ends_with(".html")
-            && let Ok(page) = tokio::fs::read_to_string(root.join(path)).await {
-                let directory = path
-                    .rsplit_once('/')
-                    .map_or("", |(directory, _name)| directory);
-                return html(self.include(&page, directory, host, ""));
-            }
+            && let Ok(page) = tokio::fs::read_to_string(root.join(path)).await
+        {
+            let directory = path
+                .rsplit_once('/')
+                .map_or("", |(directory, _name)| directory);
+            return html(self.include(&page, directory, host, ""));
+        }
         serve_from(root, path, request).await
     }
 

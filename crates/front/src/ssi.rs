@@ -46,12 +46,13 @@ fn expand(
         match parse(directive) {
             Some(Directive::Include(path)) if depth < MAX_DEPTH => {
                 if let Some(path) = join(directory, path)
-                    && let Some(included) = source.include(&path) {
-                        let inner = path
-                            .rsplit_once('/')
-                            .map_or("", |(directory, _name)| directory);
-                        expand(&included, inner, variables, source, depth + 1, page);
-                    }
+                    && let Some(included) = source.include(&path)
+                {
+                    let inner = path
+                        .rsplit_once('/')
+                        .map_or("", |(directory, _name)| directory);
+                    expand(&included, inner, variables, source, depth + 1, page);
+                }
             }
             Some(Directive::Echo { name, default }) => {
                 push(page, variables.get(name).map_or(default, String::as_str));

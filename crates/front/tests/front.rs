@@ -1,5 +1,9 @@
 //! The front over real sockets: TLS, redirects, endpoints of others, upgrades, shutdown.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its set-up fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where its set-up fails"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

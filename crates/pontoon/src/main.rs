@@ -1,3 +1,59 @@
-//! The pontoon command.
+//! The pontoon command: reads the configuration, opens the ports, builds the parts, runs them, ends them in order.
+#![allow(clippy::disallowed_methods, reason = "the command reads the clock")]
 
-fn main() {}
+mod args;
+mod bridge_cmd;
+mod check;
+mod failure;
+mod load;
+mod meet;
+mod parts;
+mod reference;
+mod signals;
+mod state;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+/// Many small, short-lived buffers on several threads are what the system's allocator is worst at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let started = std::time::Instant::now();
+    let args = Args::parse();
+    match run(args, started) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(args: Args, started: std::time::Instant) -> Result<(), Failure> {
+    match args.command {
+        Command::Reference { form } => reference::print(form),
+        Command::Check => check::run(&args.settings),
+        Command::Up => on_runtime(up::run(load::settings(&args.settings)?, started)),
+        Command::Meet => on_runtime(meet::run(load::settings(&args.settings)?, started)),
+        Command::Bridge => on_runtime(bridge_cmd::run(load::settings(&args.settings)?, started)),
+    }
+}
+
+fn on_runtime(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("host")
+        .build()
+        .map_err(|error| Failure::start(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(future);
+    // Whatever still runs has had its time.
+    runtime.shutdown_background();
+    result
+}

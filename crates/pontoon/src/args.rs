@@ -1,0 +1,144 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Video meetings that speak Jitsi's protocols, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "pontoon", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: web, signalling, focus and bridge.
+    Up,
+    /// Run web, signalling and focus; bridges join from other machines.
+    Meet,
+    /// Run a bridge that joins meet nodes.
+    Bridge,
+    /// Read the configuration, say what is wrong, and start nothing.
+    Check,
+    /// Print the reference of all settings.
+    Reference {
+        /// In which form.
+        #[arg(long, value_enum, default_value_t = Form::Markdown)]
+        form: Form,
+    },
+}
+
+/// Forms of the reference.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Form {
+    /// A page to read.
+    Markdown,
+    /// A configuration file with every key commented out.
+    Toml,
+    /// A JSON schema of the file.
+    Schema,
+}
+
+/// Settings given on the command line; they win over environment and file.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct SettingArgs {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "PONTOON_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set any key: --set front.hsts=true.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The XMPP domain.
+    #[arg(long, global = true, value_name = "NAME")]
+    domain: Option<String>,
+    /// Where certificates and secrets are kept.
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// What is logged: a level, or levels by part (info,focus=debug).
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// Port (or address:port) of HTTPS.
+    #[arg(long, global = true, value_name = "PORT")]
+    https: Option<String>,
+    /// Port of plain HTTP, which redirects to HTTPS; "off" for none.
+    #[arg(long, global = true, value_name = "PORT")]
+    http: Option<String>,
+    /// Port of XMPP for bridges; "off" for none.
+    #[arg(long, global = true, value_name = "PORT")]
+    xmpp: Option<String>,
+    /// Port of media.
+    #[arg(long, global = true, value_name = "PORT")]
+    udp: Option<String>,
+    /// Certificate chain, PEM.
+    #[arg(long, global = true, value_name = "FILE")]
+    certificate: Option<String>,
+    /// Private key of the certificate, PEM.
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<String>,
+    /// An unpacked jitsi-meet web tree to serve instead of the built-in client.
+    #[arg(long, global = true, value_name = "DIR")]
+    web_root: Option<String>,
+    /// Addresses at which clients reach the media port, separated by commas.
+    #[arg(long, global = true, value_name = "ADDRESSES")]
+    advertise: Option<String>,
+    /// Join token of a meet node, as it prints it.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    join: Option<String>,
+}
+
+impl SettingArgs {
+    /// The short options that were given: as typed, the key they stand for, the value.
+    pub(crate) fn short(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        [
+            ("--domain", "domain", &self.domain),
+            ("--state-dir", "state_dir", &self.state_dir),
+            ("--log", "log.filter", &self.log),
+            ("--https", "front.https", &self.https),
+            ("--http", "front.http", &self.http),
+            ("--xmpp", "signalling.listen", &self.xmpp),
+            ("--udp", "bridge.udp", &self.udp),
+            ("--certificate", "front.certificate", &self.certificate),
+            ("--key", "front.key", &self.key),
+            ("--web-root", "front.web_root", &self.web_root),
+            ("--advertise", "bridge.advertise", &self.advertise),
+            ("--join", "bridge.join", &self.join),
+        ]
+        .into_iter()
+        .filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Args;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn short_options_stand_for_keys_that_exist() {
+        use clap::Parser as _;
+        let args = Args::parse_from(["pontoon", "up", "--https", "1", "--join", "t", "--udp", "2"]);
+        let short: Vec<_> = args.settings.short().collect();
+        assert_eq!(
+            short,
+            [
+                ("--https", "front.https", "1"),
+                ("--udp", "bridge.udp", "2"),
+                ("--join", "bridge.join", "t")
+            ]
+        );
+        for (_flag, key, _value) in short {
+            assert!(config::find(key).is_some(), "{key}");
+        }
+    }
+}

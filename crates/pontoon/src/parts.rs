@@ -1,0 +1,244 @@
+//! From settings to the parts' own configurations.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use bridge::{BridgeConfig, Mapping};
+use config::{JoinToken, Listen, Settings};
+use front::{Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck};
+use signalling::{SignallingConfig, TcpConfig};
+use telemetry::{Metrics, Redacted};
+
+use crate::failure::Failure;
+use crate::state;
+
+/// Account of the bridges on the service domain.
+pub(crate) const BRIDGE_ACCOUNT: &str = "jvb";
+
+/// The address to bind for a listener; `[::]` stands for all.
+pub(crate) fn address(listen: Listen) -> Option<SocketAddr> {
+    match listen {
+        Listen::Off => None,
+        Listen::Port(port) => Some(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
+        Listen::Address(address) => Some(address),
+    }
+}
+
+/// The machine's addresses, those for other machines first.
+pub(crate) fn addresses() -> Vec<IpAddr> {
+    let mut addresses = net::local_addresses();
+    addresses.sort_by_key(|address| (address.is_loopback(), address.is_ipv6()));
+    addresses
+}
+
+/// The JavaScript of `client.extra`.
+pub(crate) fn extra_script(settings: &Settings) -> Result<String, Failure> {
+    let Some(path) = &settings.client.extra else {
+        return Ok(String::new());
+    };
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::start(format!(
+            "client.extra: {} cannot be read: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// The front.
+pub(crate) fn front(
+    settings: &Settings,
+    metrics: Metrics,
+    health: HealthCheck,
+) -> Result<FrontConfig, Failure> {
+    let front = &settings.front;
+    let https = address(front.https)
+        .ok_or_else(|| Failure::start("front.https is off, but pages need HTTPS; set a port"))?;
+    let allow = front.metrics_allow.clone();
+    Ok(FrontConfig {
+        https,
+        http: address(front.http),
+        certificate: web_certificate(settings),
+        web_root: front.web_root.clone(),
+        client: client(settings)?,
+        public_host: public_host(settings).map(str::to_owned),
+        hsts: front.hsts,
+        metrics_allow: Arc::new(move |peer| allow.iter().any(|network| network.contains(peer))),
+        metrics,
+        health,
+        colibri_ws: colibri_ws(settings)?,
+    })
+}
+
+fn colibri_ws(settings: &Settings) -> Result<BTreeMap<String, hyper::Uri>, Failure> {
+    settings
+        .front
+        .colibri_ws
+        .iter()
+        .map(|(id, url)| match url.parse() {
+            Ok(uri) => Ok((id.clone(), uri)),
+            Err(error) => Err(Failure::start(format!(
+                "front.colibri_ws: the address of {id} is wrong: {error}"
+            ))),
+        })
+        .collect()
+}
+
+/// Host and port of `front.public_url`.
+pub(crate) fn public_host(settings: &Settings) -> Option<&str> {
+    settings
+        .front
+        .public_url
+        .as_deref()?
+        .strip_prefix("https://")
+}
+
+fn web_certificate(settings: &Settings) -> CertificateSource {
+    if let Some((chain, key)) = &settings.front.certificate {
+        return CertificateSource::Files {
+            chain: chain.clone(),
+            key: key.clone(),
+        };
+    }
+    let mut hosts = vec!["localhost".to_owned(), settings.domain.clone()];
+    if let Some(host) = public_host(settings) {
+        hosts.push(
+            host.rsplit_once(':')
+                .map_or(host, |(name, _port)| name)
+                .to_owned(),
+        );
+    }
+    hosts.extend(addresses().iter().map(ToString::to_string));
+    hosts.extend([
+        Ipv4Addr::LOCALHOST.to_string(),
+        Ipv6Addr::LOCALHOST.to_string(),
+    ]);
+    hosts.sort();
+    hosts.dedup();
+    CertificateSource::SelfSigned {
+        directory: settings.state_dir.clone(),
+        name: "web",
+        hosts,
+        renew: true,
+    }
+}
+
+fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
+    let client = &settings.client;
+    Ok(ClientConfig {
+        domain: settings.domain.clone(),
+        p2p: client.p2p,
+        stun_servers: client.stun_servers.clone(),
+        codecs: client.codecs.clone(),
+        p2p_codecs: client.p2p_codecs.clone(),
+        prejoin: client.prejoin,
+        resolution: client.resolution,
+        last_n: client.last_n,
+        start_audio_muted: client.start_audio_muted,
+        start_video_muted: client.start_video_muted,
+        shard: settings.front.shard.clone(),
+        region: settings.meet.region.clone(),
+        extra: extra_script(settings)?,
+    })
+}
+
+/// The signalling node, and the fingerprint of its certificate when it listens for bridges.
+pub(crate) fn signalling(
+    settings: &Settings,
+    secret: &Redacted<String>,
+    metrics: Metrics,
+) -> Result<(SignallingConfig, Option<[u8; 32]>), Failure> {
+    let mut node = SignallingConfig::new(&settings.domain, secret.expose().as_bytes(), metrics)
+        .map_err(Failure::start)?;
+    node.xmpp.max_occupants = settings.meet.max_occupants;
+    node.xmpp.deployment.shard = settings.front.shard.clone();
+    node.xmpp.deployment.region = settings.meet.region.clone();
+    let Some(listen) = address(settings.meet.listen) else {
+        return Ok((node, None));
+    };
+    let certificate = Certificate::load(&CertificateSource::SelfSigned {
+        directory: settings.state_dir.clone(),
+        name: "xmpp",
+        hosts: vec![settings.domain.clone(), format!("auth.{}", settings.domain)],
+        // Bridges have its fingerprint in their tokens.
+        renew: false,
+    })
+    .map_err(Failure::start)?;
+    let tls = certificate.server_config(&[]).map_err(Failure::start)?;
+    node.tcp = Some(TcpConfig {
+        listen: vec![listen],
+        tls,
+    });
+    Ok((node, Some(certificate.fingerprint())))
+}
+
+/// The password of the bridges.
+pub(crate) fn bridge_password(secret: &Redacted<String>) -> String {
+    xmpp::auth::derive_password(secret.expose().as_bytes(), BRIDGE_ACCOUNT)
+}
+
+/// The bridge, without the nodes it joins.
+pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConfig, Failure> {
+    let bridge = &settings.bridge;
+    let mut config = BridgeConfig::new(state::bridge_id(settings)?, metrics);
+    config.region.clone_from(&bridge.region);
+    config.shards = bridge.threads;
+    config.listen = match bridge.udp {
+        Listen::Off => Vec::new(),
+        Listen::Port(port) => media_addresses(port),
+        Listen::Address(address) => vec![address],
+    };
+    config.mappings = bridge
+        .advertise
+        .iter()
+        .map(|&public| Mapping {
+            public: SocketAddr::new(public, 0),
+            local: None,
+        })
+        .collect();
+    if let Some(bases) = &bridge.colibri_ws {
+        config.web_socket_bases.clone_from(bases);
+    }
+    Ok(config)
+}
+
+/// Every address of the machine, by family: media sockets are for one family each.
+fn media_addresses(port: u16) -> Vec<SocketAddr> {
+    let ipv6 = net::local_addresses()
+        .iter()
+        .any(|address| is_global_ipv6(*address));
+    let mut listen = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))];
+    if ipv6 && port != 0 {
+        listen.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    }
+    listen
+}
+
+/// An IPv6 address others can reach without naming an interface.
+fn is_global_ipv6(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+        IpAddr::V4(_) => false,
+    }
+}
+
+/// The token for further bridges.
+pub(crate) fn join_token(
+    settings: &Settings,
+    secret: &Redacted<String>,
+    port: u16,
+    fingerprint: [u8; 32],
+) -> JoinToken {
+    let host = settings.meet.advertise.clone().unwrap_or_else(|| {
+        addresses()
+            .first()
+            .map_or_else(|| Ipv4Addr::LOCALHOST.to_string(), ToString::to_string)
+    });
+    JoinToken {
+        host,
+        port,
+        domain: settings.domain.clone(),
+        password: Redacted::new(bridge_password(secret)),
+        fingerprint,
+    }
+}

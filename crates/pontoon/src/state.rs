@@ -1,0 +1,74 @@
+//! What is made once and kept in the state directory: the cluster secret and the bridge's name.
+
+use std::io;
+use std::path::Path;
+
+use config::Settings;
+use telemetry::Redacted;
+
+use crate::failure::Failure;
+
+/// The secret from which service passwords are derived.
+pub(crate) fn cluster_secret(settings: &Settings) -> Result<Redacted<String>, Failure> {
+    match &settings.cluster_secret {
+        Some(secret) => Ok(secret.clone()),
+        None => kept(&settings.state_dir, "cluster-secret", || random_hex(32)).map(Redacted::new),
+    }
+}
+
+/// The bridge's name.
+pub(crate) fn bridge_id(settings: &Settings) -> Result<String, Failure> {
+    match &settings.bridge.id {
+        Some(id) => Ok(id.clone()),
+        None => kept(&settings.state_dir, "bridge-id", || {
+            format!("bridge-{}", random_hex(4))
+        }),
+    }
+}
+
+/// The content of a file, which is made when missing.
+fn kept(directory: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
+    let path = directory.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::start(format!(
+            "{} cannot be read: {error}",
+            path.display()
+        ))),
+        _ => {
+            let text = make();
+            front::write_private(&path, format!("{text}\n").as_bytes()).map_err(Failure::start)?;
+            Ok(text)
+        }
+    }
+}
+
+/// `bytes` random bytes as hexadecimal digits.
+fn random_hex(bytes: usize) -> String {
+    (0..bytes)
+        .map(|_| format!("{:02x}", rand::random::<u8>()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kept, random_hex};
+
+    #[test]
+    fn what_is_made_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let first = kept(&state, "secret", || random_hex(32)).unwrap();
+        assert_eq!(first.len(), 64);
+        assert_eq!(kept(&state, "secret", || random_hex(32)).unwrap(), first);
+        assert_ne!(kept(&state, "other", || random_hex(32)).unwrap(), first);
+    }
+
+    #[test]
+    fn an_unreadable_file_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("secret")).unwrap();
+        let failure = kept(directory.path(), "secret", || random_hex(32)).unwrap_err();
+        assert!(failure.to_string().contains("cannot be read"), "{failure}");
+    }
+}

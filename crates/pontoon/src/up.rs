@@ -1,0 +1,45 @@
+//! `pontoon up`: a meet node and a bridge in one process, joined by an in-memory stream.
+
+use std::time::{Duration, Instant};
+
+use bridge::{Bridge, NodeConfig, NodeTarget};
+use config::Settings;
+use telemetry::Metrics;
+
+use crate::failure::Failure;
+use crate::meet::Opened;
+use crate::parts;
+use crate::signals::Ending;
+
+/// Runs until told to end.
+pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
+    let mut ending = Ending::new()?;
+    let metrics = Metrics::new();
+    let opened = Opened::open(&settings, metrics.clone()).await?;
+
+    let mut config = parts::bridge(&settings, metrics)?;
+    // There is nowhere to move conferences to.
+    config.shutdown_grace = Duration::ZERO;
+    if let (None, Some(host)) = (&settings.bridge.colibri_ws, parts::public_host(&settings)) {
+        config.web_socket_bases = vec![format!("wss://{host}/colibri-ws/{}", config.server_id)];
+    }
+    config.nodes = vec![NodeConfig::new(
+        NodeTarget::Memory(opened.node.memory_connector()),
+        &settings.domain,
+        parts::bridge_password(&opened.secret),
+    )];
+    let bridge = Bridge::start(config).map_err(Failure::start)?;
+
+    let invitation = opened.invitation();
+    let meet = opened.serve(vec![bridge.router()]);
+    invitation.print(&settings, started);
+    ending.wait().await;
+    tracing::info!("ending");
+    ending
+        .or_again(async {
+            bridge.shutdown().await;
+            meet.end().await;
+        })
+        .await;
+    Ok(())
+}

@@ -250,22 +250,23 @@ impl Focus {
         if room == self.config.brewery {
             return self.on_brewery_presence(&from, stanza);
         }
-        if stanza.attr("type") == Some("unavailable") && nick == NICK && self.confirms_leave(&room)
-        {
+        if nick == NICK && self.is_of_former_stay(&room, stanza) {
             return;
         }
         with_conference!(self, &room, |conference, cx| conference
             .on_presence(cx, nick, stanza));
     }
 
-    /// The server confirms that the focus left, while it may already be joining again.
-    fn confirms_leave(&mut self, room: &BareJid) -> bool {
+    /// The room still speaks of the time before the focus left it, while the focus may already be joining again.
+    fn is_of_former_stay(&mut self, room: &BareJid, presence: &Element) -> bool {
         let Some(count) = self.leaving.get_mut(room) else {
             return false;
         };
-        *count -= 1;
-        if *count == 0 {
-            self.leaving.remove(room);
+        if presence.attr("type") == Some("unavailable") {
+            *count -= 1;
+            if *count == 0 {
+                self.leaving.remove(room);
+            }
         }
         true
     }
@@ -529,6 +530,8 @@ impl Focus {
                 if let Some(conference) = self.conferences.get_mut(&room) {
                     conference.on_join_timer();
                 }
+                // A room that never confirmed a leave does not stand in the way for ever.
+                self.leaving.remove(&room);
             }
             Timer::Initial(room) => {
                 if let Some(conference) = self.conferences.get_mut(&room) {

@@ -595,6 +595,35 @@ fn the_focus_is_thrown_out() {
 }
 
 #[test]
+fn a_room_is_joined_again_while_the_server_still_confirms_the_leave() {
+    let mut world = World::ready(&["jvb1"]);
+    world.join(FakeClient::new("aa"));
+    let goodbye = world.clients["aa"]
+        .presence()
+        .with_attr("type", "unavailable");
+    world.clients.clear();
+    // The last member leaves and somebody asks for the room before the server answers anything.
+    world.focus.handle_stanza(world.now, &goodbye);
+    let request = focus::ConferenceRequest::new(stanza::BareJid::new(ROOM).unwrap());
+    let id = world.focus.conference_request(world.now, request);
+    world.run();
+    assert_eq!(world.left, [ROOM]);
+    assert!(world.replies[&id].clone().unwrap().ready);
+    assert_eq!(world.focus.stats().conferences, 1);
+}
+
+#[test]
+fn one_that_refuses_does_not_hold_up_the_others() {
+    let mut world = World::ready(&["jvb1"]);
+    world.join(FakeClient::new("aa"));
+    let mut bb = FakeClient::new("bb");
+    bb.refuses = true;
+    world.join(bb);
+    world.join(FakeClient::new("cc"));
+    assert!(world.clients["cc"].session.is_some());
+}
+
+#[test]
 fn every_iq_is_answered() {
     let mut world = World::ready(&["jvb1"]);
     world.join(FakeClient::new("aa"));

@@ -1,6 +1,6 @@
 //! Giving each member a session: choosing a bridge, asking it for an endpoint, offering.
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stanza::colibri2::{
     ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, Reason as BridgeReason,
@@ -39,13 +39,14 @@ impl Conference {
         if let Some(timer) = self.single_timer.take() {
             cx.io.cancel(timer);
         }
-        if self.retry_timer.is_some() {
+        if self.paused {
             return;
         }
+        let now = cx.io.now;
         let nicks: Vec<String> = self
             .members
             .keys()
-            .filter(|nick| self.wants_invite(nick))
+            .filter(|nick| self.wants_invite(now, nick))
             .cloned()
             .collect();
         for nick in nicks {
@@ -55,14 +56,15 @@ impl Conference {
         }
     }
 
-    fn wants_invite(&self, nick: &str) -> bool {
+    fn wants_invite(&self, now: Instant, nick: &str) -> bool {
         let Some(member) = self.members.get(nick) else {
             return false;
         };
         let media = member
             .features
             .is_some_and(|features| features.audio || features.video);
-        if !media || member.released || member.invite.is_some() {
+        let held = member.hold_until.is_some_and(|until| until > now);
+        if !media || held || member.released || member.invite.is_some() {
             return false;
         }
         let current = self.stay.as_ref().map(|stay| stay.id.as_str());
@@ -132,7 +134,7 @@ impl Conference {
                     });
                 }
                 self.set_bridge_available(cx, false);
-                self.schedule_retry(cx);
+                self.pause(cx);
                 return false;
             }
         };
@@ -164,17 +166,30 @@ impl Conference {
         }
     }
 
+    /// Makes no allocations until the retry.
+    fn pause(&mut self, cx: &mut Cx<'_>) {
+        self.paused = true;
+        self.schedule_retry(cx);
+    }
+
     pub(crate) fn on_retry_timer(&mut self, cx: &mut Cx<'_>) {
         self.retry_timer = None;
+        self.paused = false;
         self.ensure_sessions(cx);
+        let now = cx.io.now;
+        if self
+            .members
+            .values()
+            .any(|m| m.hold_until.is_some_and(|until| until > now))
+        {
+            self.schedule_retry(cx);
+        }
     }
 
     /// Another bridge can be used: no need to wait for the retry.
     pub(crate) fn on_bridges_improved(&mut self, cx: &mut Cx<'_>) {
         if self.info.bridge_not_available {
-            if let Some(timer) = self.retry_timer.take() {
-                cx.io.cancel(timer);
-            }
+            self.paused = false;
             self.ensure_sessions(cx);
         }
     }
@@ -258,7 +273,7 @@ impl Conference {
         }
         // There is only this one: it may be busy, and other participants may do well.
         self.expire_endpoint(cx, nick);
-        self.schedule_retry(cx);
+        self.hold(cx, nick);
     }
 
     fn on_allocation_error(
@@ -345,7 +360,7 @@ impl Conference {
             }
             self.failures += 1;
             if self.failures > QUICK_RETRIES {
-                self.schedule_retry(cx);
+                self.pause(cx);
             }
         }
         self.ensure_sessions(cx);
@@ -443,6 +458,15 @@ impl Conference {
         self.refused(cx, nick, "the client refused the offer");
         self.terminate(cx, nick, sid, "general-error", "jingle session failed");
         self.close_session(cx, nick);
+        self.hold(cx, nick);
+    }
+
+    /// Leaves one member alone for a moment.
+    fn hold(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        if let Some(member) = self.members.get_mut(nick) {
+            member.hold_until = Some(cx.io.now + RETRY);
+        }
+        // One timer serves all who wait; who is held a little longer waits for the next round.
         self.schedule_retry(cx);
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Member {
     /// The client ended its session, or could not use one: no further offers.
     pub(super) released: bool,
     pub(super) invited_before: bool,
+    /// No offer before this time.
+    pub(super) hold_until: Option<Instant>,
     /// Offers refused one after another.
     pub(super) refusals: u32,
     /// What the bridge was told last.
@@ -107,6 +109,7 @@ impl Member {
             invite: None,
             released: false,
             invited_before: false,
+            hold_until: None,
             refusals: 0,
             force_mute: ForceMute::default(),
             restarts: RateLimit::default(),

@@ -95,6 +95,8 @@ pub(crate) struct Conference {
     info: FocusInfo,
     /// Allocations that failed one after another.
     failures: u32,
+    /// No more allocations before the retry timer.
+    paused: bool,
     join_timer: Option<TimerKey>,
     initial_timer: Option<TimerKey>,
     single_timer: Option<TimerKey>,

@@ -65,6 +65,7 @@ impl Conference {
                 bridge_not_available: false,
             },
             failures: 0,
+            paused: false,
             join_timer: None,
             initial_timer: None,
             single_timer: None,

@@ -166,7 +166,7 @@ impl ConferenceResponse {
         }
     }
 
-    /// The body of the HTTP answer; fields without a value are left out.
+    /// The body of the HTTP answer; fields without a value are left out, but clients need `properties` even if it is empty.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut object = Map::new();
@@ -183,14 +183,12 @@ impl ConferenceResponse {
                 object.insert(key.into(), value.into());
             }
         }
-        if !self.properties.is_empty() {
-            let properties: Map<String, Value> = self
-                .properties
-                .iter()
-                .map(|(k, v)| (k.clone(), v.clone().into()))
-                .collect();
-            object.insert("properties".into(), properties.into());
-        }
+        let properties: Map<String, Value> = self
+            .properties
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone().into()))
+            .collect();
+        object.insert("properties".into(), properties.into());
         Value::Object(object).to_string()
     }
 }
@@ -227,4 +225,93 @@ fn append_properties(parent: Build, properties: BTreeMap<String, String>) -> Ele
                 .attr("value", value)
         }))
         .done()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_web_client_over_http() {
+        let body = br#"{"machineUid":"0c2f","sessionId":null,"properties":{"startAudioMuted":10,"rtcstatsEnabled":false,"visitors-version":"1","odd":[]},"room":"standup@conference.meet.test","more":1}"#;
+        let request = ConferenceRequest::from_json(body).unwrap();
+        assert_eq!(request.room.to_string(), "standup@conference.meet.test");
+        assert_eq!(
+            (request.machine_uid.as_deref(), request.session_id),
+            (Some("0c2f"), None)
+        );
+        let properties: Vec<_> = request
+            .properties
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            properties,
+            [
+                ("rtcstatsEnabled", "false"),
+                ("startAudioMuted", "10"),
+                ("visitors-version", "1")
+            ]
+        );
+    }
+
+    #[test]
+    fn requests_that_cannot_be_understood() {
+        for (body, error) in [
+            ("[]", ConferenceRequestError::Json("not an object".into())),
+            ("{}", ConferenceRequestError::NoRoom),
+            (r#"{"room":""}"#, ConferenceRequestError::NoRoom),
+            (
+                r#"{"room":"conference.meet.test"}"#,
+                ConferenceRequestError::BadRoom,
+            ),
+            (r#"{"room":"a@b/c"}"#, ConferenceRequestError::BadRoom),
+        ] {
+            assert_eq!(
+                ConferenceRequest::from_json(body.as_bytes()),
+                Err(error),
+                "{body}"
+            );
+        }
+        assert!(matches!(
+            ConferenceRequest::from_json(b"{"),
+            Err(ConferenceRequestError::Json(_))
+        ));
+    }
+
+    #[test]
+    fn answers_name_what_there_is() {
+        let mut response = ConferenceResponse::new(BareJid::new("r@c.test").unwrap(), true);
+        assert_eq!(
+            response.to_json(),
+            r#"{"properties":{},"ready":true,"room":"r@c.test"}"#
+        );
+        response.focus_jid = BareJid::new("focus@auth.test").ok();
+        let element = Element::from(response);
+        assert_eq!(
+            (element.attr("ready"), element.attr("focusjid")),
+            (Some("true"), Some("focus@auth.test"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_two_forms_carry_the_same(
+            uid in proptest::option::of("[a-z0-9]{1,12}"),
+            properties in proptest::collection::btree_map("[a-zA-Z-]{1,12}", "\\PC{0,12}", 0..5),
+        ) {
+            let mut request = ConferenceRequest::new(BareJid::new("r@c.test").unwrap());
+            request.machine_uid = uid;
+            request.properties = properties;
+            let element = Element::from(request.clone());
+            prop_assert_eq!(ConferenceRequest::try_from(&element), Ok(request));
+        }
+
+        #[test]
+        fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = ConferenceRequest::from_json(&body);
+        }
+    }
 }

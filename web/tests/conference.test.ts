@@ -318,3 +318,64 @@ describe("losing the connection", () => {
     expect(world.conference.state).toBe("joined");
   });
 });
+
+describe("the waiting room", () => {
+  const LOBBY = "standup@lobby.meet.example.com";
+
+  async function refused(): Promise<World> {
+    const world = new World();
+    world.conference.join({ name: "Ann" });
+    await world.online();
+    await world.answerRequest();
+    world.socket.receive(
+      `<presence xmlns="jabber:client" type="error" from="${ROOM}/a1b2c3d4"><error type="auth"><registration-required xmlns="${NS.stanzas}"/><lobbyroom xmlns="${NS.jitmeet}">${LOBBY}</lobbyroom></error></presence>`,
+    );
+    return world;
+  }
+
+  it("is entered to knock, and an invitation leads into the room with its password", async () => {
+    const world = await refused();
+    expect(world.events).toMatchObject([["joinFailed", { code: "members-only", lobbyRoom: LOBBY }]]);
+    world.conference.knock("Ann");
+    expect(world.socket.last().attrs["to"]).toBe(`${LOBBY}/a1b2c3d4`);
+    world.socket.receive(
+      `<message xmlns="jabber:client" from="${ROOM}"><x xmlns="${USER}"><invite from="${ROOM}/0f9e8d7c"/><password>s3cret</password></x></message>`,
+    );
+    await world.answerRequest();
+    expect(serialize(world.socket.last())).toContain("<password>s3cret</password>");
+    world.presence("a1b2c3d4", ME, "", "participant", '<status code="110"/>');
+    const left = world.sent("presence", (e) => e.attrs["type"] === "unavailable").at(-1);
+    expect(left?.attrs["to"]).toBe(`${LOBBY}/a1b2c3d4`);
+  });
+
+  it("opens when it is closed in favour of the room", async () => {
+    const world = await refused();
+    world.conference.knock("Ann");
+    world.socket.receive(
+      `<presence xmlns="jabber:client" type="unavailable" from="${LOBBY}/a1b2c3d4"><x xmlns="${USER}"><destroy jid="${ROOM}"/></x></presence>`,
+    );
+    await world.answerRequest();
+    expect(world.socket.last().attrs["to"]).toBe(`${ROOM}/a1b2c3d4`);
+  });
+
+  it("shows a moderator who knocks, and lets them in through the room", async () => {
+    const world = new World();
+    const knockers: unknown[] = [];
+    world.conference.on("knockers", (list) => knockers.push(list.map((k) => [k.id, k.name])));
+    await world.join();
+    world.presence("a1b2c3d4", ME, "", "moderator", '<status code="110"/>');
+    const disco = world.sent("iq", (e) => child(e, "query", NS.discoInfo) !== undefined).at(-1);
+    world.socket.receive(
+      `<iq xmlns="jabber:client" type="result" id="${disco?.attrs["id"]}" from="${ROOM}"><query xmlns="${NS.discoInfo}"><feature var="muc_membersonly"/><x xmlns="jabber:x:data" type="result"><field var="muc#roominfo_lobbyroom"><value>${LOBBY}</value></field></x></query></iq>`,
+    );
+    await world.clock.advance(0);
+    expect(world.socket.last().attrs["to"]).toBe(`${LOBBY}/a1b2c3d4`);
+    world.socket.receive(
+      `<presence xmlns="jabber:client" from="${LOBBY}/77778888"><nick xmlns="${NS.nick}">Carol</nick><x xmlns="${USER}"><item affiliation="none" role="participant" jid="c@meet.example.com/1"/></x></presence>`,
+    );
+    expect(knockers).toEqual([[["77778888", "Carol"]]]);
+    world.conference.admit("77778888");
+    expect(serialize(world.socket.last())).toContain('<invite to="c@meet.example.com/1"/>');
+    expect(world.socket.last().attrs["to"]).toBe(ROOM);
+  });
+});

@@ -36,7 +36,7 @@ export function explain(error: ProtocolError): Explanation {
     case "members-only":
       return {
         title: "The host lets people in one by one.",
-        hint: "This client cannot knock yet. Ask the host to open the meeting.",
+        hint: "Ask the host to let you in.",
       };
     case "waiting-for-host":
       return { title: "The host has not arrived yet.", hint: "Try again in a moment." };

@@ -1,9 +1,10 @@
 // The meeting as the interface sees it: which page, who is there, what is on stage, what went wrong.
 
 import type { Clock, Timer } from "../protocol/clock";
-import type { Conference, ConferenceState } from "../protocol/conference";
+import type { Conference, ConferenceEvents, ConferenceState } from "../protocol/conference";
 import type { MeetingConfig } from "../protocol/config";
 import type { ProtocolError } from "../protocol/errors";
+import type { Knocker } from "../protocol/lobby";
 import type { MediaState } from "../protocol/sessions";
 import { Chat, entryFrom, MAX_MESSAGE } from "./chat";
 import { type Explanation, explain } from "./explain";
@@ -16,7 +17,7 @@ import type { Action } from "./shortcuts";
 
 export type Page = "prejoin" | "room" | "left";
 export type Panel = "none" | "chat" | "people";
-export type Dialog = "none" | "help" | "settings" | "password" | "lock" | "quality";
+export type Dialog = "none" | "help" | "settings" | "password" | "lock" | "quality" | "knock";
 
 export interface Notice {
   readonly id: number;
@@ -35,6 +36,9 @@ export interface MeetingState {
   readonly speaker: string;
   readonly moderator: boolean;
   readonly locked: boolean;
+  readonly lobby: boolean;
+  readonly knockers: readonly Knocker[];
+  readonly knocking: "no" | "waiting" | "denied";
   readonly noBridge: boolean;
   readonly startedAt: number | undefined;
   readonly subject: string;
@@ -103,6 +107,9 @@ export class Meeting {
       speaker: "",
       moderator: false,
       locked: false,
+      lobby: false,
+      knockers: [],
+      knocking: "no",
       noBridge: false,
       startedAt: undefined,
       subject: "",
@@ -177,89 +184,41 @@ export class Meeting {
 
   private makeConference(): Conference {
     const conference = this.options.newConference();
-    const current =
-      <T>(run: (value: T) => void) =>
-      (value: T): void => {
+    const on = <K extends keyof ConferenceEvents>(
+      event: K,
+      run: (value: ConferenceEvents[K]) => void,
+    ): void => {
+      conference.on(event, (value) => {
         if (conference === this.conference) run(value);
-      };
-    conference.on(
-      "state",
-      current((connection) => this.onState(connection)),
-    );
-    conference.on(
-      "roster",
-      current(() => this.refresh()),
-    );
-    conference.on(
-      "tracks",
-      current(() => this.refresh()),
-    );
-    conference.on(
-      "personJoined",
-      current((o) => !o.hidden && this.notify(`${displayName(o.name)} joined`)),
-    );
-    conference.on(
-      "personLeft",
-      current(({ occupant, kicked }) => {
-        if (!occupant.hidden) this.notify(`${displayName(occupant.name)} ${kicked ? "was removed" : "left"}`);
-      }),
-    );
-    conference.on(
-      "message",
-      current((m) => this.onMessage(entryFrom(m, conference.endpointId, this.nameOf, this.now()))),
-    );
-    conference.on(
-      "chatError",
-      current((detail) => this.chat.fail(detail)),
-    );
-    conference.on(
-      "subject",
-      current((subject) => this.change({ subject })),
-    );
-    conference.on(
-      "locked",
-      current((locked) => this.change({ locked })),
-    );
-    conference.on(
-      "startedAt",
-      current((startedAt) => this.change({ startedAt })),
-    );
-    conference.on(
-      "noBridge",
-      current((noBridge) => this.change({ noBridge })),
-    );
-    conference.on(
-      "joinFailed",
-      current((error) => this.onJoinFailed(error)),
-    );
-    conference.on(
-      "removed",
-      current((removed) => this.onRemoved(removed)),
-    );
-    conference.on(
-      "media",
-      current((media) => this.change({ media })),
-    );
-    conference.on(
-      "peer",
-      current((peer) => this.change({ peer })),
-    );
-    conference.on(
-      "speaker",
-      current(({ endpoint, silence }) => this.onSpeaker(silence ? "" : endpoint)),
-    );
-    conference.on(
-      "connectivity",
-      current(({ endpoint, active }) => {
-        if (active) this.lost.delete(endpoint);
-        else this.lost.add(endpoint);
-        this.refresh();
-      }),
-    );
-    conference.on(
-      "mutedByModerator",
-      current(({ media, actor }) => this.onMuted(media, actor)),
-    );
+      });
+    };
+    on("state", (connection) => this.onState(connection));
+    on("roster", () => this.refresh());
+    on("tracks", () => this.refresh());
+    on("personJoined", (o) => !o.hidden && this.notify(`${displayName(o.name)} joined`));
+    on("personLeft", ({ occupant, kicked }) => {
+      if (!occupant.hidden) this.notify(`${displayName(occupant.name)} ${kicked ? "was removed" : "left"}`);
+    });
+    on("message", (m) => this.onMessage(entryFrom(m, conference.endpointId, this.nameOf, this.now())));
+    on("chatError", (detail) => this.chat.fail(detail));
+    on("subject", (subject) => this.change({ subject }));
+    on("locked", (locked) => this.change({ locked }));
+    on("lobby", (lobby) => this.change({ lobby }));
+    on("knockers", (knockers) => this.onKnockers(knockers));
+    on("knockDenied", () => this.change({ knocking: "denied" }));
+    on("startedAt", (startedAt) => this.change({ startedAt }));
+    on("noBridge", (noBridge) => this.change({ noBridge }));
+    on("joinFailed", (error) => this.onJoinFailed(error));
+    on("removed", (removed) => this.onRemoved(removed));
+    on("media", (media) => this.change({ media }));
+    on("peer", (peer) => this.change({ peer, ...(!peer && { speaker: "" }) }));
+    on("speaker", ({ endpoint, silence }) => this.onSpeaker(silence ? "" : endpoint));
+    on("connectivity", ({ endpoint, active }) => {
+      if (active) this.lost.delete(endpoint);
+      else this.lost.add(endpoint);
+      this.refresh();
+    });
+    on("mutedByModerator", ({ media, actor }) => this.onMuted(media, actor));
     return conference;
   }
 
@@ -269,7 +228,12 @@ export class Meeting {
 
   private onState(connection: ConferenceState): void {
     const before = this.state.get().connection;
-    this.change({ connection, ...(connection === "joined" && { waiting: undefined, passwordWrong: false }) });
+    this.change({ connection });
+    if (connection === "joined") {
+      const { dialog } = this.state.get();
+      const open = dialog === "knock" || dialog === "password" ? "none" : dialog;
+      this.change({ waiting: undefined, passwordWrong: false, knocking: "no", dialog: open });
+    }
     if (connection === "reconnecting") this.notify("The connection was lost. Reconnecting…", true);
     else if (connection === "joined" && before === "reconnecting") this.notify("You are back.");
     if (connection === "joined" && before !== "reconnecting") this.startMutedInCrowd();
@@ -294,6 +258,8 @@ export class Meeting {
     if (error.code === "password-required") {
       this.change({ page: "room", dialog: "password", passwordWrong: this.password !== undefined });
       this.password = undefined;
+    } else if (error.code === "members-only" && error.lobbyRoom !== "") {
+      this.change({ page: "room", dialog: "knock", knocking: "no" });
     } else if (error.code === "authentication-required" || error.code === "not-live") {
       this.change({ waiting: explain(error) });
     } else if (error.code === "name-required") {
@@ -666,6 +632,34 @@ export class Meeting {
       this.notify(`The server did not let you ${what}.`, true);
       return false;
     }
+  }
+
+  // --- waiting room -------------------------------------------------------------------------
+
+  knock(name: string): void {
+    this.options.settings.change({ name: name.trim() });
+    this.change({ knocking: "waiting" });
+    this.conference.knock(name.trim());
+  }
+
+  private onKnockers(knockers: readonly Knocker[]): void {
+    const known = new Set(this.state.get().knockers.map((k) => k.id));
+    const fresh = knockers.filter((k) => !known.has(k.id));
+    this.change({ knockers });
+    for (const knocker of fresh) this.notify(`${displayName(knocker.name)} asks to join`, true);
+  }
+
+  admit(id: string): void {
+    this.conference.admit(id);
+  }
+
+  reject(id: string): void {
+    void this.moderate(this.conference.reject(id), "turn this person away");
+  }
+
+  setLobbyEnabled(enabled: boolean): void {
+    const work = this.conference.room?.setLobbyEnabled(enabled);
+    void this.moderate(work, enabled ? "turn the waiting room on" : "turn the waiting room off");
   }
 
   // --- notices ------------------------------------------------------------------------------

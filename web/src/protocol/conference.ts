@@ -7,9 +7,17 @@ import type { MeetingConfig } from "./config";
 import { Emitter } from "./emitter";
 import { ProtocolError } from "./errors";
 import { bareJid, endpointIdFor, randomHex } from "./ids";
+import { invitation, type Knocker, Lobby } from "./lobby";
 import { NS } from "./ns";
 import type { LocalTracks, RemoteTrack } from "./peer-media";
-import { type ChatMessage, type Occupant, type OwnPresence, Room, type SourceState } from "./room";
+import {
+  type ChatMessage,
+  type Occupant,
+  type OwnPresence,
+  Room,
+  type RoomEvents,
+  type SourceState,
+} from "./room";
 import {
   answerRequest,
   type ConferenceReply,
@@ -36,6 +44,12 @@ export interface ConferenceEvents {
   chatError: string;
   subject: string;
   locked: boolean;
+  /** Whether newcomers have to knock. */
+  lobby: boolean;
+  /** Who is knocking, for moderators. */
+  knockers: readonly Knocker[];
+  /** We knocked and were turned away. */
+  knockDenied: undefined;
   startedAt: number;
   noBridge: boolean;
   /** The join was refused; with `password-required` another `join` may follow. */
@@ -100,6 +114,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   private sharedBefore = false;
   private readonly forceMuted = new Set<"audio" | "video" | "desktop">();
   private rejoins = 0;
+  private lobby: Lobby | undefined;
+  private lobbyRoom = "";
 
   constructor(options: ConferenceOptions) {
     super();
@@ -152,6 +168,7 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.attempt += 1;
     this.options.clock.clearTimeout(this.retryTimer);
     this.closeMedia();
+    this.closeLobby();
     const room = this.room;
     this.room = undefined;
     this.setState("ended");
@@ -186,6 +203,7 @@ export class Conference extends Emitter<ConferenceEvents> {
     });
     // The server has forgotten us: everything that depended on the old session starts anew.
     const again = this.room !== undefined;
+    this.lobby = undefined;
     this.closeMedia();
     this.room = undefined;
     if (again) this.emit("roster", undefined);
@@ -311,82 +329,103 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   private watchRoom(room: Room): void {
-    const current =
-      <T>(run: (value: T) => void) =>
-      (value: T): void => {
+    const on = <K extends keyof RoomEvents>(event: K, run: (value: RoomEvents[K]) => void): void => {
+      room.on(event, (value) => {
         if (room === this.room) run(value);
-      };
+      });
+    };
     const roster = (): void => {
       this.sessions?.onRoster();
       this.emit("roster", undefined);
     };
-    room.on(
-      "joined",
-      current(() => this.onJoined()),
-    );
-    room.on(
-      "joinFailed",
-      current((error) => this.onJoinFailed(error)),
-    );
-    room.on(
-      "occupantJoined",
-      current((occupant) => {
-        roster();
-        if (room.joined) this.emit("personJoined", occupant);
-      }),
-    );
-    room.on(
-      "occupantChanged",
-      current(() => this.emit("roster", undefined)),
-    );
-    room.on(
-      "occupantLeft",
-      current((left) => {
-        roster();
-        this.emit("personLeft", left);
-      }),
-    );
-    room.on(
-      "selfChanged",
-      current(() => this.emit("roster", undefined)),
-    );
-    room.on(
-      "message",
-      current((message) => this.emit("message", message)),
-    );
-    room.on(
-      "chatError",
-      current((detail) => this.emit("chatError", detail)),
-    );
-    room.on(
-      "subject",
-      current((subject) => this.emit("subject", subject)),
-    );
-    room.on(
-      "locked",
-      current((locked) => this.emit("locked", locked)),
-    );
-    room.on(
-      "startedAt",
-      current((at) => this.emit("startedAt", at)),
-    );
-    room.on(
-      "noBridge",
-      current((missing) => this.emit("noBridge", missing)),
-    );
-    room.on(
-      "focusLeft",
-      current(() => this.onFocusLeft()),
-    );
-    room.on(
-      "removed",
-      current((removed) => this.onRemoved(removed)),
-    );
+    on("joined", () => this.onJoined());
+    on("joinFailed", (error) => this.onJoinFailed(error));
+    on("occupantJoined", (occupant) => {
+      roster();
+      if (room.joined) this.emit("personJoined", occupant);
+    });
+    on("occupantChanged", () => this.emit("roster", undefined));
+    on("occupantLeft", (left) => {
+      roster();
+      this.emit("personLeft", left);
+    });
+    on("selfChanged", () => {
+      this.watchLobby(room);
+      this.emit("roster", undefined);
+    });
+    on("message", (message) => this.emit("message", message));
+    on("chatError", (detail) => this.emit("chatError", detail));
+    on("subject", (subject) => this.emit("subject", subject));
+    on("locked", (locked) => this.emit("locked", locked));
+    on("lobby", () => this.watchLobby(room));
+    on("startedAt", (at) => this.emit("startedAt", at));
+    on("noBridge", (missing) => this.emit("noBridge", missing));
+    on("focusLeft", () => this.onFocusLeft());
+    on("removed", (removed) => this.onRemoved(removed));
+  }
+
+  // --- waiting room -------------------------------------------------------------------------
+
+  /** Moderators stand in the waiting room too, to see who knocks. */
+  private watchLobby(room: Room): void {
+    this.emit("lobby", room.lobbyJid !== undefined);
+    const wanted = room.moderator ? room.lobbyJid : undefined;
+    if (this.lobby?.jid === wanted) return;
+    this.closeLobby();
+    if (wanted === undefined) return;
+    this.openLobby(wanted).enter(this.name);
+  }
+
+  private openLobby(jid: string): Lobby {
+    this.closeLobby();
+    const lobby = new Lobby({
+      stream: this.stream,
+      jid,
+      mainRoom: this.roomJid,
+      endpointId: this.endpointId,
+    });
+    this.lobby = lobby;
+    lobby.on("knockers", () => this.emit("knockers", [...lobby.knockers.values()]));
+    lobby.on("denied", () => lobby === this.lobby && this.emit("knockDenied", undefined));
+    lobby.on("closed", ({ open }) => {
+      if (lobby !== this.lobby) return;
+      this.lobby = undefined;
+      this.emit("knockers", []);
+      if (this.room === undefined) this.afterKnock(open);
+    });
+    return lobby;
+  }
+
+  private closeLobby(): void {
+    if (this.lobby === undefined) return;
+    this.lobby.leave();
+    this.lobby = undefined;
+    this.emit("knockers", []);
+  }
+
+  /** Asks to be let in, after the join was refused with `members-only`. */
+  knock(name: string): void {
+    this.name = name;
+    if (this.lobbyRoom !== "") this.openLobby(this.lobbyRoom).enter(name);
+  }
+
+  admit(id: string): void {
+    this.lobby?.admit(id);
+  }
+
+  async reject(id: string): Promise<void> {
+    await this.lobby?.reject(id);
+  }
+
+  private afterKnock(open: boolean, password?: string): void {
+    if (open) this.join({ name: this.name, ...(password !== undefined && { password }) });
+    else this.emit("removed", { kind: "ended", by: "", reason: "" });
   }
 
   private onJoined(): void {
     this.requestWait = 0;
     this.roomRetries = 0;
+    if (this.lobby !== undefined && this.lobby.jid !== this.room?.lobbyJid) this.closeLobby();
     this.setState("joined");
     this.sessions?.onRoster();
     this.emit("roster", undefined);
@@ -395,6 +434,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   private onJoinFailed(error: ProtocolError): void {
     this.closeMedia();
     this.room = undefined;
+    this.lobbyRoom = error.lobbyRoom;
     if (error.condition === "room-does-not-exist" && this.roomRetries < ROOM_RETRIES) {
       this.roomRetries += 1;
       this.retryLater(300 + 700 * this.options.random());
@@ -596,8 +636,13 @@ export class Conference extends Emitter<ConferenceEvents> {
   // --- stanzas ------------------------------------------------------------------------------
 
   private onStanza(stanza: XmlElement): void {
-    if (stanza.name === "iq") this.onRequest(stanza);
-    else this.room?.handle(stanza);
+    if (stanza.name === "iq") {
+      this.onRequest(stanza);
+      return;
+    }
+    const invited = this.room === undefined ? invitation(stanza, this.roomJid) : undefined;
+    if (invited !== undefined && this.lobby !== undefined) this.afterKnock(true, invited.password);
+    else if (this.lobby?.handle(stanza) !== true) this.room?.handle(stanza);
   }
 
   private onRequest(iq: XmlElement): void {

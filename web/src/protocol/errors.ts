@@ -31,6 +31,8 @@ export class ProtocolError extends Error {
     readonly detail = "",
     /** The stanza error condition, for `stanza` and join errors. */
     readonly condition = "",
+    /** Address of the waiting room, for `members-only`. */
+    readonly lobbyRoom = "",
   ) {
     super(detail === "" ? code : `${code}: ${detail}`);
   }

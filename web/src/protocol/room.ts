@@ -55,6 +55,8 @@ export interface RoomEvents {
   focusLeft: undefined;
   noBridge: boolean;
   locked: boolean;
+  /** Address of the waiting room while newcomers have to knock, else undefined. */
+  lobby: string | undefined;
   /** Start of the meeting, milliseconds since the epoch. */
   startedAt: number;
   json: { readonly from: string; readonly value: Readonly<Record<string, unknown>> };
@@ -89,6 +91,7 @@ export class Room extends Emitter<RoomEvents> {
   joined = false;
   moderator = false;
   locked = false;
+  lobbyJid: string | undefined;
 
   private readonly options: RoomOptions;
   private own: OwnPresence;
@@ -356,19 +359,41 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Sets the password of the room; an empty one unlocks it. */
   async setPassword(password: string): Promise<void> {
-    const field = (name: string, value: string): XmlElement =>
-      el("field", NS.dataForm, { var: name }, el("value", NS.dataForm, {}, value));
+    await this.configure([
+      ["muc#roomconfig_roomsecret", password],
+      ["muc#roomconfig_passwordprotectedroom", password === "" ? "0" : "1"],
+      ["muc#roomconfig_whois", "anyone"],
+      ...(this.lobbyJid === undefined ? [] : ([["muc#roomconfig_membersonly", "true"]] as const)),
+    ]);
+    this.setLocked(password !== "");
+  }
+
+  /** Makes newcomers knock, or lets them in freely again. Who is here already stays. */
+  async setLobbyEnabled(enabled: boolean): Promise<void> {
+    if (enabled && this.occupants.size > 0) {
+      const items = [...this.occupants.values()].map((o) =>
+        el("item", NS.mucAdmin, { affiliation: o.moderator ? "owner" : "member", jid: bareJid(o.realJid) }),
+      );
+      await this.options.stream.iq("set", this.jid, el("query", NS.mucAdmin, {}, items));
+    }
+    await this.configure([
+      ["muc#roomconfig_membersonly", String(enabled)],
+      ...(this.locked ? ([["muc#roomconfig_passwordprotectedroom", "1"]] as const) : []),
+    ]);
+    this.refreshConfig();
+  }
+
+  private async configure(fields: readonly (readonly [string, string])[]): Promise<void> {
+    const all = [["FORM_TYPE", NS.roomConfig] as const, ...fields];
     const form = el(
       "x",
       NS.dataForm,
       { type: "submit" },
-      field("FORM_TYPE", NS.roomConfig),
-      field("muc#roomconfig_roomsecret", password),
-      field("muc#roomconfig_passwordprotectedroom", password === "" ? "0" : "1"),
-      field("muc#roomconfig_whois", "anyone"),
+      all.map(([name, value]) =>
+        el("field", NS.dataForm, { var: name }, el("value", NS.dataForm, {}, value)),
+      ),
     );
     await this.options.stream.iq("set", this.jid, el("query", NS.mucOwner, {}, form));
-    this.setLocked(password !== "");
   }
 
   private refreshConfig(): void {
@@ -383,10 +408,20 @@ export class Room extends Emitter<RoomEvents> {
     if (query === undefined) return;
     this.setLocked(children(query, "feature").some((f) => f.attrs["var"] === "muc_passwordprotected"));
     const form = child(query, "x", NS.dataForm);
-    const created =
-      form && children(form, "field").find((f) => f.attrs["var"] === "muc#roominfo_created_timestamp");
-    const value = Number(text(created && child(created, "value")));
-    if (value > 0) this.emit("startedAt", value);
+    const field = (name: string): string => {
+      const found = form && children(form, "field").find((f) => f.attrs["var"] === name);
+      return text(found && child(found, "value"));
+    };
+    const created = Number(field("muc#roominfo_created_timestamp"));
+    if (created > 0) this.emit("startedAt", created);
+    const membersOnly = children(query, "feature").some((f) => f.attrs["var"] === "muc_membersonly");
+    this.setLobby(membersOnly ? field("muc#roominfo_lobbyroom") || undefined : undefined);
+  }
+
+  private setLobby(jid: string | undefined): void {
+    if (this.lobbyJid === jid) return;
+    this.lobbyJid = jid;
+    this.emit("lobby", jid);
   }
 
   private setLocked(locked: boolean): void {

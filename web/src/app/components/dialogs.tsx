@@ -68,6 +68,8 @@ export function Dialogs({ meeting, state, media }: DialogsProps): JSX.Element | 
       return <LockDialog meeting={meeting} state={state} onClose={close} />;
     case "password":
       return <PasswordDialog meeting={meeting} wrong={state.passwordWrong} />;
+    case "knock":
+      return <KnockDialog meeting={meeting} state={state} />;
     case "none":
       return null;
   }
@@ -253,6 +255,53 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
             disabled={password === ""}
           >
             Join
+          </button>
+        </div>
+      </form>
+    </Frame>
+  );
+}
+
+function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
+  const [name, setName] = useState(meeting.options.settings.get().name);
+  const leave = (): void => void meeting.leave();
+  const waiting = state.knocking === "waiting";
+  return (
+    <Frame title="The host lets people in one by one" testid="knock-dialog" onClose={leave}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          meeting.knock(name);
+        }}
+      >
+        <p role="status">
+          {waiting && "You asked to join. Please wait until somebody lets you in."}
+          {state.knocking === "denied" && "You were not let in."}
+          {state.knocking === "no" && "Say who you are and ask to join."}
+        </p>
+        <label class="field">
+          <span>Your name</span>
+          <input
+            data-autofocus
+            data-testid="knock-name"
+            value={name}
+            maxLength={80}
+            disabled={waiting}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <div class="row">
+          <button type="button" class="button" onClick={leave}>
+            Leave
+          </button>
+          <button
+            type="submit"
+            class="button primary"
+            data-testid="knock"
+            disabled={waiting || name.trim() === ""}
+          >
+            {state.knocking === "denied" ? "Ask again" : "Ask to join"}
           </button>
         </div>
       </form>

@@ -1,6 +1,6 @@
 // The side panels: chat and the list of people.
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type ChatEntry, linkify, MAX_MESSAGE } from "../../model/chat";
 import type { Meeting, MeetingState } from "../../model/meeting";
@@ -12,7 +12,7 @@ interface PanelProps {
   readonly title: string;
   readonly testid: string;
   readonly onClose: () => void;
-  readonly children: JSX.Element | readonly (JSX.Element | false)[];
+  readonly children: ComponentChildren;
 }
 
 function PanelFrame({ title, testid, onClose, children }: PanelProps): JSX.Element {
@@ -265,6 +265,29 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
       testid="people-panel"
       onClose={() => meeting.togglePanel("people")}
     >
+      {state.knockers.length > 0 && (
+        <ul class="knockers" aria-label="Asking to join">
+          {state.knockers.map((k) => (
+            <li class="person" key={k.id} data-testid="knocker">
+              <span class="person-name">
+                <span>{k.name === "" ? "Somebody" : k.name}</span>
+                <small>asks to join</small>
+              </span>
+              <button type="button" class="button" data-testid="reject" onClick={() => meeting.reject(k.id)}>
+                Refuse
+              </button>
+              <button
+                type="button"
+                class="button primary"
+                data-testid="admit"
+                onClick={() => meeting.admit(k.id)}
+              >
+                Let in
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
       <ul class="people" aria-label="People">
         {state.people.map((person) => (
           <PersonRow key={person.id} meeting={meeting} person={person} moderator={state.moderator} />

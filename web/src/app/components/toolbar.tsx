@@ -180,7 +180,13 @@ function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
   ];
   if (state.moderator) {
     const label = state.locked ? "Change or remove the password" : "Set a password";
-    entries.splice(1, 0, { icon: "lock", label, testid: "lock", run: () => meeting.openDialog("lock") });
+    const door = state.lobby ? "Let people in freely" : "Let people in one by one";
+    entries.splice(
+      1,
+      0,
+      { icon: "lock", label, testid: "lock", run: () => meeting.openDialog("lock") },
+      { icon: "people", label: door, testid: "lobby", run: () => meeting.setLobbyEnabled(!state.lobby) },
+    );
   }
   return entries;
 }

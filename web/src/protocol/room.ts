@@ -478,6 +478,7 @@ function joinError(stanza: XmlElement): ProtocolError {
         has("waiting-for-host") ? "waiting-for-host" : "members-only",
         detail,
         condition,
+        text(error && child(error, "lobbyroom")),
       );
     default:
       if (has("displayname-required")) return new ProtocolError("name-required", detail, condition);

@@ -13,6 +13,8 @@ pub mod rewrite;
 pub mod rtcp;
 pub mod rtx;
 pub mod seq;
+#[cfg(test)]
+mod tests;
 pub mod vp8;
 pub mod vp9;
 

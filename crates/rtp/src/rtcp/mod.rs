@@ -2,6 +2,8 @@
 
 mod feedback;
 mod report;
+#[cfg(test)]
+mod tests;
 pub mod twcc;
 mod write;
 

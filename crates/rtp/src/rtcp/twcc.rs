@@ -143,55 +143,42 @@ impl Chunk {
 }
 
 /// Records when packets arrived and writes feedback about them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recorder {
     unwrapper: Unwrapper,
-    /// First sequence number of the next feedback.
-    base: u64,
-    /// Arrival in units of 250 µs plus one, from `base` on; 0 is "not received".
+    /// Sequence number of the first arrival kept.
+    start: u64,
+    /// Arrivals in units of 250 µs plus one; 0 is "not received". The last one did arrive.
     arrivals: Vec<u64>,
+    /// How many of them are history: reported already, and kept for packets that come late.
+    reported: usize,
     feedback_count: u8,
-}
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Recorder {
     /// An empty recorder.
     pub fn new() -> Self {
-        Self {
-            unwrapper: Unwrapper::default(),
-            base: 0,
-            arrivals: Vec::new(),
-            feedback_count: 0,
-        }
+        Self::default()
     }
 
-    /// Notes the arrival of a packet at a time in microseconds of any epoch. A packet from before the last feedback
-    /// moves the next one back to itself if it is at most 500 numbers late, so that reordering is not seen as loss.
+    /// Notes the arrival of a packet at a time in microseconds of any epoch. One that comes after its place was
+    /// reported as a loss, but at most 500 numbers late, makes the next feedback begin there, so that reordering is
+    /// not taken for loss.
     pub fn record(&mut self, seq: u16, micros: u64) {
-        const MAX_LATE: u64 = 500;
         let seq = self.unwrapper.unwrap(seq);
-        if self.arrivals.is_empty() && (self.base == 0 || seq > self.base + MAX_STATUSES as u64) {
-            self.base = seq;
+        if self.arrivals.is_empty() {
+            self.start = seq;
         }
-        if seq < self.base {
-            let late = self.base - seq;
-            if late > MAX_LATE || self.arrivals.len() + late as usize > MAX_STATUSES {
-                return;
-            }
-            self.arrivals
-                .splice(0..0, std::iter::repeat_n(0, late as usize));
-            self.base = seq;
-        }
-        let at = (seq - self.base) as usize;
-        if at >= MAX_STATUSES {
+        let Some(at) = seq
+            .checked_sub(self.start)
+            .and_then(|d| usize::try_from(d).ok())
+        else {
+            return; // too late
+        };
+        if at >= self.reported + MAX_STATUSES {
             // A jump: what was recorded before it is given up.
             self.arrivals.clear();
-            self.base = seq;
+            (self.start, self.reported) = (seq, 0);
             return self.arrivals.push(to_units(micros));
         }
         if at >= self.arrivals.len() {
@@ -199,54 +186,63 @@ impl Recorder {
         }
         if self.arrivals[at] == 0 {
             self.arrivals[at] = to_units(micros);
+            self.reported = self.reported.min(at);
         }
     }
 
-    /// Whether there is something to report.
+    /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
-        self.arrivals.is_empty()
+        self.reported >= self.arrivals.len()
     }
 
-    /// Writes a feedback message about the first recorded packets that fit `out`, and forgets them. Returns its
-    /// length, 0 when there is nothing; call until then.
+    /// Writes a feedback message about the first packets not reported yet, as many as fit `out`. Returns its length,
+    /// 0 when there is nothing; call until then.
     ///
     /// # Errors
-    /// [`WriteError::NoRoom`] where not even one packet fits (24 bytes).
+    /// [`WriteError::NoRoom`] where not even one packet fits (28 bytes always suffice).
     pub fn write(
         &mut self,
         sender: Ssrc,
         media: Ssrc,
         out: &mut [u8],
     ) -> Result<usize, WriteError> {
-        // Leading losses are described by whoever comes after them, as long as something did arrive.
-        let Some(first) = self.arrivals.iter().copied().find(|a| *a != 0) else {
-            self.arrivals.clear();
+        let fresh = self.arrivals.get(self.reported..).unwrap_or_default();
+        let Some(first) = fresh.iter().copied().find(|a| *a != 0) else {
             return Ok(0);
         };
-        let reference = (first - 1) / (REFERENCE_UNIT / DELTA_UNIT) as u64;
-        let mut encoder = Encoder::new(out, reference * (REFERENCE_UNIT / DELTA_UNIT) as u64)?;
-        let mut count = 0;
-        for arrival in &self.arrivals {
-            if !encoder.push(*arrival) {
-                break;
-            }
-            count += 1;
-        }
+        let units_per_reference = (REFERENCE_UNIT / DELTA_UNIT) as u64;
+        let reference = (first - 1) / units_per_reference;
+        let mut encoder = Encoder::new(out, reference * units_per_reference)?;
+        let count = fresh
+            .iter()
+            .take_while(|arrival| encoder.push(**arrival))
+            .count();
         if count == 0 {
             return Err(WriteError::NoRoom);
         }
         let len = encoder.finish(&Head {
             sender,
             media,
-            base: self.base as u16,
+            base: (self.start + self.reported as u64) as u16,
             count: count as u16,
             reference: reference as u32,
             feedback_count: self.feedback_count,
         });
         self.feedback_count = self.feedback_count.wrapping_add(1);
-        self.base += count as u64;
-        self.arrivals.drain(..count);
+        self.reported += count;
+        self.trim();
         Ok(len)
+    }
+
+    /// Forgets old history, now and then.
+    fn trim(&mut self) {
+        const HISTORY: usize = 500;
+        if self.reported > 2 * HISTORY {
+            let excess = self.reported - HISTORY;
+            self.arrivals.drain(..excess);
+            self.start += excess as u64;
+            self.reported = HISTORY;
+        }
     }
 }
 

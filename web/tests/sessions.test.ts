@@ -1,0 +1,377 @@
+// Media sessions: answering the focus, following the source maps, mending a lost path, and going direct.
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { VirtualClock } from "../src/protocol/clock";
+import { readConfig } from "../src/protocol/config";
+import { type Jingle, parseJingle } from "../src/protocol/jingle";
+import { NS } from "../src/protocol/ns";
+import type { LocalTracks } from "../src/protocol/peer-media";
+import { Room } from "../src/protocol/room";
+import { readSdp } from "../src/protocol/sdp";
+import { Sessions } from "../src/protocol/sessions";
+import { child, parse, serialize, type XmlElement } from "../src/protocol/xml";
+import { FakePeerConnection } from "./fake-media";
+import { FakeServer, fixture } from "./support";
+
+const ROOM = "standup@conference.meet.example.com";
+const PAGE = {
+  protocol: "https:",
+  host: "meet.example.com",
+  hostname: "meet.example.com",
+  hash: "",
+  search: "",
+};
+
+beforeAll(() => {
+  vi.stubGlobal("RTCRtpReceiver", { getCapabilities: () => ({ codecs: [] }) });
+});
+
+function track(height = 720): MediaStreamTrack {
+  return { getSettings: () => ({ height }) } as unknown as MediaStreamTrack;
+}
+
+const TRACKS: LocalTracks = { audio: track(), video: track(), desktop: null };
+
+class World {
+  readonly clock = new VirtualClock();
+  readonly server = new FakeServer(this.clock);
+  readonly pcs: FakePeerConnection[] = [];
+  readonly room: Room;
+  readonly sessions: Sessions;
+  readonly broken: string[] = [];
+
+  constructor(config: Record<string, unknown> = {}, endpointId = "a1b2c3d4") {
+    this.server.stream.connect();
+    this.server.login();
+    this.server.bind(`${endpointId}-77aa-4f10-9c55-0e6a2a3b9d01@meet.example.com/Qw3rTy`);
+    const own = {
+      name: "",
+      sources: {},
+      raisedHand: 0,
+      codecs: [],
+      capsVersion: "",
+      statsId: "",
+      region: undefined,
+    };
+    const { stream } = this.server;
+    this.room = new Room(
+      { stream, clock: this.clock, roomJid: ROOM, endpointId, hiddenDomain: undefined },
+      own,
+    );
+    this.room.focusJid = "focus@auth.meet.example.com";
+    this.sessions = new Sessions({
+      stream,
+      clock: this.clock,
+      config: readConfig(config, PAGE),
+      room: this.room,
+      endpointId,
+      newPeerConnection: () => {
+        const pc = new FakePeerConnection();
+        this.pcs.push(pc);
+        return pc.asReal();
+      },
+      iceServers: () => [],
+    });
+    this.sessions.on("broken", (e) => this.broken.push(e.condition));
+    this.occupant("focus", "focus@auth.meet.example.com/focus");
+    this.occupant(endpointId, stream.jid);
+    void this.sessions.setTracks(TRACKS);
+  }
+
+  occupant(nick: string, jid = `${nick}-1@meet.example.com/r`): void {
+    this.room.handle(
+      parse(
+        `<presence xmlns="jabber:client" from="${ROOM}/${nick}"><x xmlns="${NS.mucUser}"><item role="participant" jid="${jid}"/></x></presence>`,
+      ),
+    );
+    this.sessions.onRoster();
+  }
+
+  gone(nick: string): void {
+    this.room.handle(parse(`<presence xmlns="jabber:client" type="unavailable" from="${ROOM}/${nick}"/>`));
+    this.sessions.onRoster();
+  }
+
+  async handle(xml: string): Promise<XmlElement | undefined> {
+    const reply = this.sessions.handleIq(parse(xml.trim()));
+    await this.clock.advance(1);
+    return reply;
+  }
+
+  jingles(action?: string): { to: string; jingle: Jingle; xml: string; id: string }[] {
+    return this.server.socket.sent.flatMap((e) => {
+      const element = child(e, "jingle", NS.jingle);
+      if (element === undefined) return [];
+      const jingle = parseJingle(element);
+      if (action !== undefined && jingle.action !== action) return [];
+      return [{ to: e.attrs["to"] ?? "", jingle, xml: serialize(element), id: e.attrs["id"] ?? "" }];
+    });
+  }
+
+  async reply(id: string, error = ""): Promise<void> {
+    const inner = error === "" ? "" : `<error type="cancel"><${error} xmlns="${NS.stanzas}"/></error>`;
+    const type = error === "" ? "result" : "error";
+    this.server.socket.receive(`<iq xmlns="jabber:client" type="${type}" id="${id}">${inner}</iq>`);
+    await this.clock.advance(1);
+  }
+
+  /** Takes the recorded offer and lets the focus accept the answer. */
+  async bridge(): Promise<FakePeerConnection> {
+    await this.handle(fixture("bridge-offer.xml"));
+    const accept = this.jingles("session-accept").at(-1);
+    if (accept === undefined) throw new Error("no accept");
+    await this.reply(accept.id);
+    const pc = this.pcs.at(-1);
+    if (pc === undefined) throw new Error("no peer connection");
+    return pc;
+  }
+
+  names(): string[] {
+    return this.sessions.remoteTracks().map((t) => t.source.name);
+  }
+}
+
+describe("the bridge session", () => {
+  it("accepts an offer with named sources in three layers", async () => {
+    const world = new World();
+    const reply = await world.handle(fixture("bridge-offer.xml"));
+    expect(reply?.attrs).toMatchObject({ type: "result", id: "j1", to: `${ROOM}/focus` });
+    const [accept] = world.jingles("session-accept");
+    expect(accept?.to).toBe(`${ROOM}/focus`);
+    expect(accept?.jingle).toMatchObject({ sid: "sid1", initiator: `${ROOM}/focus` });
+    const [audio, video, data] = accept?.jingle.contents ?? [];
+    expect([audio?.name, video?.name, data?.name]).toEqual(["audio", "video", "data"]);
+    expect(audio?.sources.map((s) => s.name)).toEqual(["a1b2c3d4-a0"]);
+    expect(new Set(video?.sources.map((s) => `${s.name} ${s.videoType}`))).toEqual(
+      new Set(["a1b2c3d4-v0 camera"]),
+    );
+    expect(new Set(video?.sources.map((s) => s.msid)).size).toBe(1);
+    expect(video?.groups.map((g) => g.semantics)).toEqual(["SIM", "FID", "FID", "FID"]);
+    expect(data?.transport?.sctpPort).toBe(5000);
+    expect(audio?.transport?.fingerprints[0]?.setup).toBe("active");
+  });
+
+  it("adds an m-line for a mapped SSRC, and only relabels when the SSRC is known", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.channels[0]?.open();
+    const map = (source: string, ssrc: number) => ({
+      colibriClass: "VideoSourcesMap",
+      mappedSources: [{ source, owner: source.slice(0, 8), ssrc, rtx: ssrc + 1, videoType: "CAMERA" }],
+    });
+    pc.channels[0]?.receive(map("0f9e8d7c-v0", 100));
+    await world.clock.advance(1);
+    expect(world.names()).toEqual(["0f9e8d7c-v0"]);
+    expect(readSdp(pc.remotes.at(-1) ?? "")[3]?.groups).toEqual([{ semantics: "FID", ssrcs: [100, 101] }]);
+    const before = pc.remotes.length;
+    pc.channels[0]?.receive(map("5e6f7a8b-v0", 100));
+    await world.clock.advance(1);
+    expect(world.names()).toEqual(["5e6f7a8b-v0"]);
+    expect(pc.remotes).toHaveLength(before);
+    pc.channels[0]?.receive(map("a1b2c3d4-v0", 300));
+    await world.clock.advance(1);
+    expect(world.names()).toEqual(["5e6f7a8b-v0"]);
+  });
+
+  it("repeats what it wants on every opening of the channel", async () => {
+    const world = new World();
+    world.sessions.setReceiverConstraints({
+      lastN: -1,
+      onStageSources: [],
+      selectedSources: [],
+      defaultConstraints: { maxHeight: 180 },
+      constraints: {},
+    });
+    const pc = await world.bridge();
+    expect(pc.channels[0]?.sent).toEqual([]);
+    pc.channels[0]?.open();
+    expect(pc.channels[0]?.sent).toEqual([
+      { colibriClass: "SourceVideoTypeMessage", sourceName: "a1b2c3d4-v0", videoType: "camera" },
+      {
+        colibriClass: "ReceiverVideoConstraints",
+        lastN: -1,
+        onStageSources: [],
+        selectedSources: [],
+        defaultConstraints: { maxHeight: 180 },
+        constraints: {},
+      },
+    ]);
+  });
+
+  it("stops layers that nobody wants", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.channels[0]?.open();
+    const active = () => pc.transceivers[1]?.sender.parameters.encodings.map((e) => e["active"]);
+    await world.clock.advance(1);
+    expect(active()).toEqual([true, true, true]);
+    pc.channels[0]?.receive({
+      colibriClass: "SenderSourceConstraints",
+      sourceName: "a1b2c3d4-v0",
+      maxHeight: 180,
+    });
+    await world.clock.advance(1);
+    expect(active()).toEqual([true, false, false]);
+    pc.channels[0]?.receive({
+      colibriClass: "SenderSourceConstraints",
+      sourceName: "a1b2c3d4-v0",
+      maxHeight: "720",
+    });
+    await world.clock.advance(1);
+    expect(active()).toEqual([true, false, false]);
+  });
+
+  it("asks for an ICE restart in place, and for a new session if that is refused", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    expect(world.sessions.media).toBe("connected");
+    pc.ice("failed");
+    expect(world.sessions.media).toBe("interrupted");
+    const [info] = world.jingles("session-info");
+    expect(info?.xml).toContain('ice-restart="true"');
+    await world.reply(info?.id ?? "", "feature-not-implemented");
+    const [terminate] = world.jingles("session-terminate");
+    expect(terminate?.xml).toContain('restart="true"');
+    expect(pc.signalingState).toBe("closed");
+    await world.reply(terminate?.id ?? "");
+    expect(world.broken).toEqual([]);
+    await world.bridge();
+    expect(world.pcs).toHaveLength(2);
+  });
+
+  it("gives up on the room only when the focus refuses another session", async () => {
+    const world = new World({ enableIceRestart: false });
+    const pc = await world.bridge();
+    pc.ice("failed");
+    const [terminate] = world.jingles("session-terminate");
+    await world.reply(terminate?.id ?? "", "resource-constraint");
+    expect(world.broken).toEqual(["resource-constraint"]);
+  });
+
+  it("waits a moment before it mends a short interruption", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    pc.ice("disconnected");
+    await world.clock.advance(1_000);
+    pc.ice("connected");
+    await world.clock.advance(10_000);
+    expect(world.jingles("session-info")).toEqual([]);
+  });
+
+  it("applies new credentials once and answers with its own", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    const info = `<iq xmlns="jabber:client" type="set" id="t1" from="${ROOM}/focus"><jingle xmlns="${NS.jingle}" action="transport-info" sid="sid1"><content name="audio" creator="initiator"><transport xmlns="${NS.iceUdp}" ice-generation="1" ufrag="newufrag" pwd="newpassword"/></content></jingle></iq>`;
+    await world.handle(info);
+    expect(pc.remotes.at(-1)).toContain("a=ice-ufrag:newufrag");
+    expect(world.jingles("transport-info")[0]?.jingle.contents[0]?.transport?.iceGeneration).toBe(1);
+    const count = pc.remotes.length;
+    await world.handle(info.replace("t1", "t2"));
+    expect(pc.remotes).toHaveLength(count);
+  });
+
+  it("closes when the focus ends it, and takes a new offer", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    await world.handle(
+      `<iq xmlns="jabber:client" type="set" id="e1" from="${ROOM}/focus"><jingle xmlns="${NS.jingle}" action="session-terminate" sid="sid1"/></iq>`,
+    );
+    expect(pc.signalingState).toBe("closed");
+    expect(world.sessions.media).toBe("none");
+  });
+
+  it("signals a shared screen once, with an m-line of its own", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    const shared = world.sessions.setTracks({ ...TRACKS, desktop: track(1080) });
+    await world.clock.advance(1);
+    const add = world.jingles("source-add");
+    // The recorded description has no fourth m-line, so there is nothing to name; the m-line itself counts.
+    expect(readSdp(pc.remotes.at(-1) ?? "")[3]).toMatchObject({ media: "video", direction: "recvonly" });
+    for (const { id } of add) await world.reply(id);
+    await shared;
+    expect(pc.transceivers[2]?.direction).toBe("sendonly");
+    const count = pc.remotes.length;
+    await world.sessions.setTracks(TRACKS);
+    await world.sessions.setTracks({ ...TRACKS, desktop: track(1080) });
+    expect(pc.remotes).toHaveLength(count);
+  });
+});
+
+describe("going direct", () => {
+  const OTHER = "0f9e8d7c";
+
+  it("is started by the smaller endpoint id", async () => {
+    const larger = new World();
+    larger.occupant(OTHER);
+    await larger.clock.advance(10);
+    expect(larger.jingles("session-initiate")).toEqual([]);
+    const smaller = new World({}, "00000001");
+    smaller.occupant(OTHER);
+    await smaller.clock.advance(10);
+    const [initiate] = smaller.jingles("session-initiate");
+    expect(initiate?.to).toBe(`${ROOM}/${OTHER}`);
+    expect(initiate?.jingle.contents.map((c) => c.name)).toEqual(["0", "1"]);
+    expect(initiate?.jingle.contents[1]?.sources[0]?.name).toBe("00000001-v0");
+    expect(initiate?.xml).not.toContain("sdes:mid");
+  });
+
+  it("accepts a recorded offer, and shows the peer once connected", async () => {
+    const world = new World();
+    world.occupant(OTHER);
+    await world.handle(fixture("peer-offer.xml"));
+    const [accept] = world.jingles("session-accept");
+    expect(accept?.jingle).toMatchObject({ sid: "c0ffee123456", initiator: `${ROOM}/${OTHER}` });
+    expect(accept?.jingle.contents.map((c) => c.name)).toEqual(["audio", "video"]);
+    await world.reply(accept?.id ?? "");
+    expect(world.names()).toEqual([]);
+    world.pcs[0]?.ice("connected");
+    expect(world.names()).toEqual([`${OTHER}-a0`, `${OTHER}-v0`]);
+    expect(world.sessions.usesPeer).toBe(true);
+  });
+
+  it("stops sending to the bridge meanwhile, and sends again when a third comes", async () => {
+    const world = new World();
+    world.occupant(OTHER);
+    const bridge = await world.bridge();
+    bridge.ice("connected");
+    await world.handle(fixture("peer-offer.xml"));
+    world.pcs[1]?.ice("connected");
+    await world.clock.advance(1);
+    expect(bridge.transceivers[1]?.sender.track).toBe(null);
+    world.occupant("5e6f7a8b");
+    await world.clock.advance(1);
+    expect(bridge.transceivers[1]?.sender.track).toBe(TRACKS.video);
+    expect(world.jingles("session-terminate").at(-1)?.xml).toContain("<success/>");
+    expect(world.sessions.usesPeer).toBe(false);
+    expect(world.sessions.media).toBe("connected");
+  });
+
+  it("declines when there are three, or when it is off", async () => {
+    const three = new World();
+    three.occupant(OTHER);
+    three.occupant("5e6f7a8b");
+    await three.handle(fixture("peer-offer.xml"));
+    expect(three.jingles("session-terminate")[0]?.xml).toContain("<decline/>");
+    const off = new World({ p2p: { enabled: false } });
+    off.occupant(OTHER);
+    await off.handle(fixture("peer-offer.xml"));
+    expect(off.jingles("session-terminate")[0]?.xml).toContain("<decline/>");
+  });
+
+  it("waits before it goes back after the third left, and does not retry with a peer it failed with", async () => {
+    const world = new World({}, "00000001");
+    world.occupant(OTHER);
+    world.occupant("5e6f7a8b");
+    world.gone("5e6f7a8b");
+    await world.clock.advance(4_000);
+    expect(world.jingles("session-initiate")).toEqual([]);
+    await world.clock.advance(1_500);
+    expect(world.jingles("session-initiate")).toHaveLength(1);
+    world.pcs[0]?.ice("failed");
+    world.sessions.onRoster();
+    await world.clock.advance(20_000);
+    expect(world.jingles("session-initiate")).toHaveLength(1);
+  });
+});

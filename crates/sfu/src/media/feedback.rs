@@ -22,7 +22,10 @@ const FEEDBACK_INTERVAL: u64 = 50 * MS;
 const REPORT_INTERVAL: u64 = 500 * MS;
 /// Sender reports to receivers.
 const SENDER_REPORT_INTERVAL: u64 = 1_000 * MS;
-/// A receiver without a picture is seen to this often; later, if nothing helps, more seldom.
+/// A key frame was sent and nothing is heard of it: longer than between receiver reports, since whoever gets packets
+/// but no picture says so.
+pub(crate) const BLIND_INTERVAL: u64 = 1_600 * MS;
+/// A sender that was asked for a key frame is asked again this often; later, if nothing helps, more seldom.
 const PICTURE_INTERVAL: u64 = 300 * MS;
 const PATIENT_INTERVAL: u64 = 2_000 * MS;
 const EAGER_TRIES: u32 = 40;
@@ -209,7 +212,13 @@ impl Conference {
         if let Some((sent, _)) = slot.picture.key_sent
             && ctx.us < sent + rtt + CROSSING
         {
-            slot.picture.next_try = sent + rtt + 3 * CROSSING;
+            // A stream that never had a picture should not wait for the next indication.
+            let patience = if slot.picture.shown {
+                BLIND_INTERVAL
+            } else {
+                rtt + 3 * CROSSING
+            };
+            slot.picture.next_try = sent + patience;
             return;
         }
         self.see_to_picture(ctx, index, at);
@@ -236,12 +245,6 @@ impl Conference {
         };
         let eager = slot.picture.tries < EAGER_TRIES;
         slot.picture.tries = slot.picture.tries.saturating_add(1);
-        slot.picture.next_try = ctx.us
-            + if eager {
-                PICTURE_INTERVAL
-            } else {
-                PATIENT_INTERVAL
-            };
         let has_picture = slot.encoding().is_some() && slot.picture.confirmed;
         let max_age = if has_picture {
             REPLAY_AGE_SWITCH
@@ -269,6 +272,14 @@ impl Conference {
                     break;
                 }
             }
+        }
+        if let Some(slot) = endpoint.video.get_mut(at) {
+            let interval = if eager {
+                PICTURE_INTERVAL
+            } else {
+                PATIENT_INTERVAL
+            };
+            slot.picture.next_try = ctx.us + interval;
         }
         video.keyframe.wanted = true;
         self.ask_for_keyframes(ctx);

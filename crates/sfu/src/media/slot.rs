@@ -1,5 +1,6 @@
 //! A video slot: one outgoing video stream of one receiver, whatever source and encoding feed it.
 
+use super::feedback::BLIND_INTERVAL;
 use super::offsets::Offsets;
 use super::receive::ClockPoint;
 use super::store::{Codec, PacketId, Record, Store};
@@ -79,6 +80,8 @@ pub(crate) struct Picture {
     pub(crate) key_sent: Option<(u64, u16)>,
     /// The receiver's reports show that it has it.
     pub(crate) confirmed: bool,
+    /// It had one on this source before.
+    pub(crate) shown: bool,
     /// When to see to it again.
     pub(crate) next_try: u64,
     /// How often that was done since the receiver last had a picture.
@@ -221,6 +224,7 @@ impl VideoSlot {
         });
         self.picture.key_sent = Some((now, next_seq as u16));
         self.picture.confirmed = false;
+        self.picture.next_try = now + BLIND_INTERVAL;
         let mut timestamp = end.wrapping_sub(span);
         let mut frame = first_in;
         for packet in list {
@@ -266,6 +270,7 @@ impl VideoSlot {
         let forward = self.project(now, packet, record, None)?;
         if key && !self.picture.confirmed {
             self.picture.key_sent = Some((now, forward.seq));
+            self.picture.next_try = now + BLIND_INTERVAL;
         }
         Some(forward)
     }
@@ -375,6 +380,7 @@ impl VideoSlot {
             && rtp::seq::diff(highest, first) >= 0
         {
             self.picture.confirmed = true;
+            self.picture.shown = true;
             self.picture.tries = 0;
         }
     }

@@ -1,0 +1,310 @@
+//! Whole meetings through a shard: real transports, a lossy network, virtual time.
+
+mod support;
+
+use sfu::*;
+use sim::{LinkSpec, Loss};
+use std::time::Duration;
+use support::camera::Camera;
+use support::{CONFERENCE, World, endpoint_id, source_name};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn good() -> LinkSpec {
+    LinkSpec {
+        delay: Duration::from_millis(10),
+        ..LinkSpec::default()
+    }
+}
+
+fn bad() -> LinkSpec {
+    LinkSpec {
+        jitter: Duration::from_millis(4),
+        loss: Loss::Random(0.01),
+        reorder: 0.02,
+        reorder_by: Duration::from_millis(8),
+        ..good()
+    }
+}
+
+/// `count` people with cameras, all connected and asking for `height`.
+fn meeting(link: LinkSpec, seed: u64, count: u32, temporal: bool, height: i32) -> World {
+    let mut w = World::new(link, seed);
+    for n in 0..count {
+        let name = format!("p{n}");
+        let camera = Camera::new(n + 1, 3, temporal, 4);
+        let at = w.join(&name, Some(camera), Some(60), true);
+        w.clients[at].receiver.delay = Duration::from_millis(100 + 150 * u64::from(n));
+    }
+    w.connect_all();
+    for n in 0..count as usize {
+        w.want(n, height);
+    }
+    w
+}
+
+fn no_problems(w: &World) {
+    for client in &w.clients {
+        let problems = client.receiver.problems();
+        assert!(problems.is_empty(), "{}: {problems:#?}", client.id);
+        assert_eq!(
+            client.receiver.unknown, 0,
+            "{}: packets without a map",
+            client.id
+        );
+    }
+}
+
+#[test]
+fn three_people_see_and_hear_each_other_through_loss() {
+    for seed in 1..=4 {
+        let mut w = meeting(bad(), seed, 3, true, 720);
+        w.run(SECOND);
+        for client in &w.clients {
+            assert_eq!(client.receiver.streams.len(), 2);
+            for stream in client.receiver.streams.values() {
+                assert!(stream.first_frame.is_some(), "no picture within a second");
+            }
+        }
+        w.run(9 * SECOND);
+        no_problems(&w);
+        for client in &w.clients {
+            for stream in client.receiver.streams.values() {
+                // All frames from the first one on arrive: none is missing in between.
+                let frames = &stream.frames;
+                let first_top = stream.encodings.iter().position(|e| *e == 2).unwrap();
+                let top = &frames[first_top..];
+                assert!(stream.encodings[first_top..].iter().all(|e| *e == 2));
+                let mut all = top.to_vec();
+                all.sort_unstable();
+                all.dedup();
+                assert!(
+                    all.windows(2).all(|f| f[1] == f[0] + 1),
+                    "seed {seed}: {top:?}"
+                );
+                // A replay that crossed a picture may repeat a few.
+                assert!(top.len() - all.len() < 20, "seed {seed}: {top:?}");
+                assert!(top.len() > 200, "{}", top.len());
+                assert_eq!(stream.max_temporal_seen, 2);
+            }
+            assert_eq!(client.heard.len(), 2);
+            assert!(client.heard.values().all(|(count, _)| *count > 400));
+        }
+        let stats = w.shard.stats();
+        assert!(stats.retransmitted > 0 && stats.nacked > 0);
+        assert_eq!(stats.dropped(DropReason::Protect), 0);
+        // A burst is one send: far fewer runs than packets.
+        assert!(
+            w.runs * 2 < w.datagrams,
+            "{} runs of {}",
+            w.runs,
+            w.datagrams
+        );
+    }
+}
+
+#[test]
+fn a_late_receiver_gets_its_first_picture_at_once() {
+    // The browser makes its receiver long after packets began to flow, at every possible moment.
+    for delay in [0, 50, 100, 200, 333, 500, 700, 900] {
+        let mut w = meeting(good(), 9, 2, false, 720);
+        w.run(5 * SECOND);
+        let late = w.join("late", None, None, true);
+        w.clients[late].receiver.delay = Duration::from_millis(delay);
+        w.run_until(5 * SECOND, "connected", |w| w.clients[late].connected);
+        w.want(late, 720);
+        let keys: Vec<u32> = w
+            .clients
+            .iter()
+            .filter_map(|c| c.camera.as_ref())
+            .map(|c| c.key_frames)
+            .collect();
+        let limit = Duration::from_millis(delay + 120);
+        w.run_until(limit, "both pictures", |w| {
+            let streams = &w.clients[late].receiver.streams;
+            streams.len() == 2 && streams.values().all(|s| s.first_frame.is_some())
+        });
+        w.run(3 * SECOND);
+        no_problems(&w);
+        for (camera, before) in w.clients.iter().filter_map(|c| c.camera.as_ref()).zip(keys) {
+            let asked = camera.key_frames - before;
+            assert!(
+                asked <= 2 + delay as u32 / 300,
+                "{asked} key frames with a delay of {delay}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_video_before_the_first_constraints() {
+    let mut w = World::new(good(), 3);
+    w.join("a", Some(Camera::new(1, 3, false, 2)), None, true);
+    let b = w.join("b", Some(Camera::new(2, 3, false, 2)), None, true);
+    w.connect_all();
+    w.run(2 * SECOND);
+    assert!(w.clients[b].receiver.streams.is_empty());
+    assert_eq!(w.shard.stats().packets_forwarded, 0);
+    let told = |w: &World, c: usize| {
+        let mut heights = w.clients[c].notices.iter().filter_map(|(_, n)| match n {
+            ChannelNotice::SenderSourceConstraints { max_height, .. } => Some(*max_height),
+            _ => None,
+        });
+        heights.next_back()
+    };
+    w.want(b, 180);
+    w.run(2 * SECOND);
+    assert_eq!(told(&w, 0), Some(180), "the sender is told what is wanted");
+    assert_eq!(told(&w, 1), Some(0), "nobody watches b");
+    let stream = w.clients[b].receiver.of("a-v0").unwrap();
+    assert!(stream.encodings.iter().all(|e| *e == 0) && stream.decoded > 30);
+}
+
+#[test]
+fn layers_follow_constraints_without_a_break() {
+    let mut w = meeting(bad(), 5, 2, true, 180);
+    w.run(3 * SECOND);
+    for height in [720, 180, 360, 0, 720, 360] {
+        w.want(0, height);
+        w.run(3 * SECOND);
+        let stream = w.clients[0].receiver.of("p1-v0").unwrap();
+        let last = stream.encodings.last().copied();
+        let expected = [(180, 0), (360, 1), (720, 2)]
+            .iter()
+            .find(|(h, _)| *h == height)
+            .map(|(_, e)| *e);
+        if height == 0 {
+            let idle = w.now - stream.last_frame.unwrap();
+            assert!(idle > 2 * SECOND, "still sent after {idle:?}");
+        } else {
+            assert_eq!(last, expected, "at {height}");
+            assert!(w.now - stream.last_frame.unwrap() < Duration::from_millis(200));
+        }
+    }
+    no_problems(&w);
+}
+
+#[test]
+fn sender_reports_keep_the_clock_across_switches() {
+    let mut w = meeting(good(), 6, 2, false, 180);
+    w.run(4 * SECOND);
+    w.want(0, 720);
+    w.run(4 * SECOND);
+    let stream = w.clients[0].receiver.of("p1-v0").unwrap();
+    assert!(stream.reports.len() >= 5);
+    // The newest report maps the newest frame to when it was captured, not to some shifted time.
+    let (at, _, rtp) = *stream.reports.last().unwrap();
+    let age = rtp::seq::diff32(stream.last_timestamp.unwrap(), rtp) / 90;
+    let frame_at = stream.last_frame.unwrap();
+    let expected = if frame_at > at {
+        (frame_at - at).as_millis() as i32
+    } else {
+        0
+    };
+    assert!((age - expected).abs() < 80, "{age} ms, {expected} ms");
+}
+
+#[test]
+fn last_n_limits_sources_and_prefers_who_speaks() {
+    let mut w = meeting(good(), 7, 4, false, 180);
+    w.run(SECOND);
+    w.clients[2].audio_level = Some(10);
+    let quiet = |n: u64| if n % 40 < 36 { 10 } else { 100 };
+    for n in 0..200u64 {
+        w.clients[2].audio_level = Some(quiet(n));
+        w.run(Duration::from_millis(20));
+    }
+    let id = w.clients[0].id.clone();
+    let constraints = ReceiverConstraints {
+        last_n: Some(1),
+        ..ReceiverConstraints::default()
+    };
+    w.shard
+        .set_receiver_constraints(w.now, CONFERENCE, &id, constraints);
+    w.run(SECOND);
+    let forwarded = w.clients[0]
+        .notices
+        .iter()
+        .rev()
+        .find_map(|(_, n)| match n {
+            ChannelNotice::ForwardedSources(names) => Some(names.clone()),
+            _ => None,
+        });
+    assert_eq!(forwarded, Some(vec![source_name("p2-v0")]));
+    let spoke = w.clients[0]
+        .notices
+        .iter()
+        .rev()
+        .find_map(|(_, n)| match n {
+            ChannelNotice::DominantSpeaker { speaker, .. } => Some(speaker.clone()),
+            _ => None,
+        });
+    assert_eq!(spoke, Some(endpoint_id("p2")));
+}
+
+#[test]
+fn silence_and_force_mute_leave_no_gap() {
+    let mut w = meeting(good(), 8, 2, false, 0);
+    w.run(SECOND);
+    let heard = |w: &World| w.clients[1].heard.values().map(|h| h.0).sum::<u64>();
+    w.clients[0].audio_level = Some(127);
+    w.run(SECOND);
+    let before = heard(&w);
+    w.run(SECOND);
+    assert_eq!(heard(&w), before, "silence is not forwarded");
+    w.clients[0].audio_level = Some(40);
+    w.run(SECOND);
+    assert!(heard(&w) > before + 40);
+    let mute = |mute| EndpointUpdate {
+        force_mute_audio: Some(mute),
+        ..EndpointUpdate::default()
+    };
+    w.shard
+        .update_endpoint(w.now, CONFERENCE, &endpoint_id("p0"), mute(true))
+        .unwrap();
+    w.run(SECOND / 10);
+    let before = heard(&w);
+    w.run(SECOND);
+    assert_eq!(heard(&w), before, "muted by the focus");
+    w.shard
+        .update_endpoint(w.now, CONFERENCE, &endpoint_id("p0"), mute(false))
+        .unwrap();
+    w.run(SECOND);
+    assert!(heard(&w) > before + 40);
+    assert_eq!(w.clients[1].audio_gaps, 0);
+}
+
+#[test]
+fn who_leaves_is_gone_and_who_falls_silent_is_reported() {
+    let mut w = meeting(good(), 10, 3, false, 180);
+    w.run(2 * SECOND);
+    let address = w.clients[1].address;
+    w.net.cut(address.ip());
+    w.run(10 * SECOND);
+    let told = |w: &World, wanted: bool| {
+        w.clients[0].notices.iter().any(|(_, n)| {
+            matches!(n, ChannelNotice::Connectivity { endpoint, active } if endpoint.as_str() == "p1" && *active == wanted)
+        })
+    };
+    assert!(told(&w, false));
+    w.net.join(address.ip());
+    w.run(3 * SECOND);
+    assert!(told(&w, true));
+    w.shard
+        .expire_endpoint(w.now, CONFERENCE, &endpoint_id("p1"))
+        .unwrap();
+    w.run(SECOND);
+    let stats = w.shard.conference_stats(CONFERENCE).unwrap();
+    assert_eq!(
+        (stats.endpoints, stats.sending_video, stats.sending_audio),
+        (2, 2, 2)
+    );
+    assert!(
+        w.shard.stats().dropped(DropReason::UnknownAddress) > 0,
+        "its packets find nobody"
+    );
+    no_problems(&w);
+    // The others go on.
+    let stream = w.clients[0].receiver.of("p2-v0").unwrap();
+    assert!(w.now - stream.last_frame.unwrap() < Duration::from_millis(200));
+}

@@ -1,0 +1,496 @@
+//! A shard, real transports as clients, and a network between them, on virtual time.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared by test files, each of which uses a part"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop here")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a virtual clock needs some first instant"
+)]
+
+pub mod camera;
+pub mod receiver;
+
+use camera::Camera;
+use receiver::Receiver;
+use rtc::{Candidate, RemoteParameters, Setup, Transport, TransportConfig};
+use rtp::rtcp::{Rtcp, Writer};
+use sfu::*;
+use sim::{Datagram, LinkSpec, Net};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub const VP8: u8 = 100;
+pub const RTX: u8 = 96;
+pub const OPUS: u8 = 111;
+pub const CONFERENCE: ConferenceId = ConferenceId(7);
+
+pub fn endpoint_id(name: &str) -> EndpointId {
+    EndpointId::new(name).unwrap()
+}
+
+pub fn source_name(name: &str) -> SourceName {
+    SourceName::new(name).unwrap()
+}
+
+/// One client.
+pub struct Client {
+    pub id: EndpointId,
+    pub address: SocketAddr,
+    transport: Transport,
+    srtp: Option<(rtc::srtp::Inbound, rtc::srtp::Outbound)>,
+    pub connected: bool,
+    pub camera: Option<Camera>,
+    pub receiver: Receiver,
+    /// Audio level to send every 20 ms, -dBov.
+    pub audio_level: Option<u8>,
+    audio_seq: u16,
+    pub audio_ssrc: u32,
+    next_audio: Instant,
+    /// Audio packets received, by SSRC, and their newest number.
+    pub heard: HashMap<u32, (u64, u16)>,
+    pub audio_gaps: u64,
+    pub notices: Vec<(Instant, ChannelNotice)>,
+    next_feedback: Instant,
+}
+
+pub struct World {
+    pub start: Instant,
+    pub now: Instant,
+    pub shard: Shard,
+    pub net: Net,
+    pub clients: Vec<Client>,
+    pub bridge: SocketAddr,
+    pub events: Vec<Event>,
+    pub runs: u64,
+    pub datagrams: u64,
+    egress: Egress,
+    certificate: Arc<rtc::Certificate>,
+    rng: rand_chacha::ChaCha12Rng,
+}
+
+fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
+    let feedback = [("nack", ""), ("nack", "pli"), ("transport-cc", "")];
+    let feedback = feedback.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
+    let parameters = match name {
+        "rtx" => vec![("apt".to_owned(), VP8.to_string())],
+        _ => Vec::new(),
+    };
+    let clock_rate = if kind == MediaKind::Audio {
+        48_000
+    } else {
+        90_000
+    };
+    PayloadType {
+        id,
+        kind,
+        name: name.to_owned(),
+        clock_rate,
+        parameters,
+        feedback,
+    }
+}
+
+impl World {
+    pub fn new(link: LinkSpec, seed: u64) -> Self {
+        use rand::SeedableRng;
+        let start = Instant::now();
+        let bridge: SocketAddr = "10.0.0.1:10000".parse().unwrap();
+        let certificate = Arc::new(rtc::Certificate::generate(SystemTime::now()).unwrap());
+        let config = ShardConfig::new(certificate.clone(), vec![bridge]);
+        let mut shard = Shard::new(config, [seed as u8; 32]);
+        let spec = ConferenceSpec {
+            id: CONFERENCE,
+            meeting_id: "m".into(),
+            name: None,
+        };
+        shard.create_conference(start, spec).unwrap();
+        Self {
+            start,
+            now: start,
+            shard,
+            net: Net::new(link, seed),
+            clients: Vec::new(),
+            bridge,
+            events: Vec::new(),
+            runs: 0,
+            datagrams: 0,
+            egress: Egress::new(512 * 1024),
+            certificate,
+            rng: rand_chacha::ChaCha12Rng::seed_from_u64(seed),
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// Adds a client that sends camera (and, with a level, audio) and begins to connect. Returns its index.
+    pub fn join(
+        &mut self,
+        name: &str,
+        camera: Option<Camera>,
+        level: Option<u8>,
+        rewriting: bool,
+    ) -> usize {
+        let index = self.clients.len();
+        let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
+        let audio_ssrc = 1_000_000 * (index as u32 + 1);
+        let mut spec = EndpointSpec::new(endpoint_id(name));
+        spec.ssrc_rewriting = rewriting;
+        spec.sctp = false;
+        spec.payload_types = vec![
+            payload(VP8, MediaKind::Video, "VP8"),
+            payload(RTX, MediaKind::Video, "rtx"),
+            payload(OPUS, MediaKind::Audio, "opus"),
+        ];
+        let extensions = [
+            (1, "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
+            (
+                5,
+                "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+            ),
+        ];
+        spec.header_extensions = extensions
+            .map(|(id, uri)| HeaderExtension {
+                id,
+                uri: uri.into(),
+            })
+            .to_vec();
+        spec.sources.push(
+            Source::from_groups(
+                source_name(&format!("{name}-a0")),
+                MediaKind::Audio,
+                VideoType::Camera,
+                &[audio_ssrc],
+                &[],
+            )
+            .unwrap(),
+        );
+        if let Some(camera) = &camera {
+            spec.sources.push(camera.source(&format!("{name}-v0")));
+        }
+        let local = self
+            .shard
+            .create_endpoint(self.now, CONFERENCE, spec)
+            .unwrap();
+        let mut config =
+            TransportConfig::new(vec![Candidate::host(address, 1)], self.certificate.clone());
+        config.controlling = false;
+        let mut transport = Transport::new(self.now, config, &mut self.rng);
+        let remote = |l: rtc::LocalParameters, setup| RemoteParameters {
+            credentials: Some((l.ufrag, l.pwd)),
+            candidates: l.candidates,
+            fingerprints: vec![l.fingerprint],
+            setup: Some(setup),
+            ..RemoteParameters::default()
+        };
+        let own = transport.local();
+        transport.set_remote(self.now, remote(local, Setup::Passive));
+        let update = EndpointUpdate {
+            remote: Some(remote(own, Setup::Active)),
+            ..EndpointUpdate::default()
+        };
+        self.shard
+            .update_endpoint(self.now, CONFERENCE, &endpoint_id(name), update)
+            .unwrap();
+        self.clients.push(Client {
+            id: endpoint_id(name),
+            address,
+            transport,
+            srtp: None,
+            connected: false,
+            camera,
+            receiver: Receiver::default(),
+            audio_level: level,
+            audio_seq: 65_000,
+            audio_ssrc,
+            next_audio: self.now,
+            heard: HashMap::new(),
+            audio_gaps: 0,
+            notices: Vec::new(),
+            next_feedback: self.now,
+        });
+        index
+    }
+
+    /// The client opens its channel and asks for a height of everything.
+    pub fn want(&mut self, client: usize, height: i32) {
+        let id = self.clients[client].id.clone();
+        self.shard
+            .channel_opened(self.now, CONFERENCE, &id, ChannelPath::WebSocket);
+        let constraints = ReceiverConstraints {
+            last_n: Some(-1),
+            default_constraint: Some(SourceConstraint::height(height)),
+            ..ReceiverConstraints::default()
+        };
+        self.shard
+            .set_receiver_constraints(self.now, CONFERENCE, &id, constraints);
+    }
+
+    /// Runs for a time in steps of one millisecond.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+            self.now += Duration::from_millis(1);
+        }
+    }
+
+    /// Runs until `done`; panics after `limit`.
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        done: impl Fn(&World) -> bool,
+    ) -> Duration {
+        let begin = self.now;
+        while !done(self) {
+            assert!(
+                self.now - begin < limit,
+                "not within {limit:?}: {what}; {:?}",
+                self.shard.stats()
+            );
+            self.run(Duration::from_millis(1));
+        }
+        self.now - begin
+    }
+
+    pub fn connect_all(&mut self) {
+        self.run_until(Duration::from_secs(5), "everybody connected", |w| {
+            w.clients.iter().all(|c| c.connected)
+        });
+    }
+
+    fn step(&mut self) {
+        while let Some(mut d) = self.net.receive(self.now) {
+            if d.to == self.bridge {
+                self.shard
+                    .handle_datagram(self.now, d.from, d.to, &mut d.bytes);
+            } else if let Some(client) = self.clients.iter_mut().find(|c| c.address == d.to) {
+                client.receive(self.now, d);
+            }
+        }
+        if self.shard.poll_timeout().is_some_and(|t| t <= self.now) {
+            self.shard.handle_timeout(self.now);
+        }
+        self.drain_shard();
+        for client in &mut self.clients {
+            client.step(self.now, self.bridge, &mut self.net);
+        }
+    }
+
+    fn drain_shard(&mut self) {
+        while let Some(event) = self.shard.poll_event() {
+            if let Event::Notice {
+                endpoint, notice, ..
+            } = event
+            {
+                let client = self.clients.iter_mut().find(|c| c.id == endpoint);
+                if let Some(client) = client {
+                    client.notice(self.now, notice);
+                }
+            } else {
+                self.events.push(event);
+            }
+        }
+        loop {
+            let more = self.shard.poll_transmit(self.now, true, &mut self.egress);
+            for run in self.egress.runs() {
+                self.runs += 1;
+                for segment in self.egress.segments(run) {
+                    self.datagrams += 1;
+                    let datagram = Datagram {
+                        from: run.from,
+                        to: run.to,
+                        bytes: segment.to_vec(),
+                    };
+                    self.net.send(self.now, datagram);
+                }
+            }
+            self.egress.clear();
+            if !more {
+                break;
+            }
+        }
+    }
+}
+
+impl Client {
+    fn notice(&mut self, now: Instant, notice: ChannelNotice) {
+        match &notice {
+            ChannelNotice::VideoSourcesMap(entries) => self.receiver.map(now, entries),
+            ChannelNotice::SenderSourceConstraints { max_height, .. } => {
+                if let Some(camera) = &mut self.camera {
+                    camera.limit(*max_height);
+                }
+            }
+            _ => {}
+        }
+        self.notices.push((now, notice));
+    }
+
+    fn receive(&mut self, now: Instant, mut d: Datagram) {
+        match rtc::demux(&d.bytes) {
+            Some(rtc::PacketKind::Rtp) => {
+                let Some((inbound, _)) = &mut self.srtp else {
+                    return;
+                };
+                if let Ok(len) = inbound.unprotect_rtp(&mut d.bytes) {
+                    self.rtp(now, &d.bytes[..len]);
+                }
+            }
+            Some(rtc::PacketKind::Rtcp) => {
+                let Some((inbound, _)) = &mut self.srtp else {
+                    return;
+                };
+                if let Ok(len) = inbound.unprotect_rtcp(&mut d.bytes) {
+                    self.rtcp(now, &d.bytes[..len]);
+                }
+            }
+            _ => {
+                self.transport.handle_control(now, d.from, d.to, &d.bytes);
+            }
+        }
+    }
+
+    fn rtp(&mut self, now: Instant, packet: &[u8]) {
+        let view = rtp::RtpView::parse(packet).unwrap();
+        if view.payload_type == OPUS {
+            let entry = self
+                .heard
+                .entry(view.ssrc.0)
+                .or_insert((0, view.sequence_number.wrapping_sub(1)));
+            if view.sequence_number != entry.1.wrapping_add(1) {
+                self.audio_gaps += 1;
+            }
+            *entry = (entry.0 + 1, view.sequence_number);
+        } else {
+            self.receiver.receive(now, &view);
+        }
+    }
+
+    fn rtcp(&mut self, now: Instant, compound: &[u8]) {
+        for packet in rtp::rtcp::packets(compound) {
+            match packet.unwrap() {
+                Rtcp::Nack(nack) => {
+                    if let Some(camera) = &mut self.camera {
+                        camera.nack(nack.media.0, nack.sequence_numbers());
+                    }
+                }
+                Rtcp::Pli { .. } => {
+                    if let Some(camera) = &mut self.camera {
+                        camera.want_key();
+                    }
+                }
+                Rtcp::SenderReport(report) => self.receiver.sender_report(now, &report),
+                _ => {}
+            }
+        }
+    }
+
+    fn step(&mut self, now: Instant, bridge: SocketAddr, net: &mut Net) {
+        if self.transport.poll_timeout().is_some_and(|t| t <= now) {
+            self.transport.handle_timeout(now);
+        }
+        while let Some(event) = self.transport.poll_event() {
+            if let rtc::Event::Connected { .. } = event {
+                self.srtp = self.transport.take_srtp();
+                self.connected = true;
+                self.next_audio = now;
+            }
+        }
+        let mut buf = [0; 1500];
+        while let Some(t) = self.transport.poll_transmit(&mut buf) {
+            let bytes = buf[..t.len].to_vec();
+            net.send(
+                now,
+                Datagram {
+                    from: t.from,
+                    to: t.to,
+                    bytes,
+                },
+            );
+        }
+        if self.connected {
+            self.send_media(now, bridge, net);
+        }
+    }
+
+    fn send_media(&mut self, now: Instant, bridge: SocketAddr, net: &mut Net) {
+        let mut packets = Vec::new();
+        if now >= self.next_audio
+            && let Some(level) = self.audio_level
+        {
+            self.next_audio += Duration::from_millis(20);
+            let timestamp = u32::from(self.audio_seq).wrapping_mul(960);
+            packets.push(audio_packet(
+                self.audio_ssrc,
+                self.audio_seq,
+                timestamp,
+                level,
+            ));
+            self.audio_seq = self.audio_seq.wrapping_add(1);
+        }
+        let mut rtcp = Vec::new();
+        if let Some(camera) = &mut self.camera {
+            packets.extend(camera.packets(now));
+            rtcp.extend(camera.report(now));
+        }
+        if now >= self.next_feedback {
+            self.next_feedback = now + Duration::from_millis(10);
+            let mut out = vec![0; 1400];
+            let mut writer = Writer::new(&mut out);
+            self.receiver.feedback(now, &mut writer);
+            let len = writer.len();
+            out.truncate(len);
+            if len > 0 {
+                rtcp.push(out);
+            }
+            rtcp.extend(self.receiver.transport_feedback());
+        }
+        let Some((_, outbound)) = &mut self.srtp else {
+            return;
+        };
+        let mut send = |bytes: Vec<u8>| {
+            net.send(
+                now,
+                Datagram {
+                    from: self.address,
+                    to: bridge,
+                    bytes,
+                },
+            );
+        };
+        for packet in packets {
+            let len = packet.len();
+            let mut buf = packet;
+            buf.resize(len + rtc::srtp::MAX_OVERHEAD, 0);
+            let len = outbound.protect_rtp(&mut buf, len).unwrap();
+            buf.truncate(len);
+            send(buf);
+        }
+        for mut packet in rtcp {
+            let len = packet.len();
+            packet.resize(len + rtc::srtp::MAX_OVERHEAD, 0);
+            let len = outbound.protect_rtcp(&mut packet, len).unwrap();
+            packet.truncate(len);
+            send(packet);
+        }
+    }
+}
+
+fn audio_packet(ssrc: u32, seq: u16, timestamp: u32, level: u8) -> Vec<u8> {
+    let mut p = vec![0x90, OPUS];
+    p.extend(seq.to_be_bytes());
+    p.extend(timestamp.to_be_bytes());
+    p.extend(ssrc.to_be_bytes());
+    p.extend([0xBE, 0xDE, 0, 1, 0x10, level, 0, 0]);
+    p.extend([0x78; 60]);
+    p
+}

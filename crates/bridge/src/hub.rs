@@ -70,6 +70,9 @@ pub(crate) enum Command {
         shard: usize,
     },
     Stop,
+    /// Stands for a defect anywhere below.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The state of a shard, published by its thread.
@@ -268,6 +271,19 @@ impl Hub {
     /// A shard lost all its meetings.
     pub(crate) fn shard_lost(&self, shard: usize) {
         lock(&self.meetings).retain(|_, place| place.shard != shard || place.pending > 0);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn place_for_test(&self, meeting: &str, shard: usize) {
+        lock(&self.meetings)
+            .entry(meeting.to_owned())
+            .or_insert(Place { shard, pending: 0 })
+            .pending += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn known(&self, meeting: &str) -> Option<usize> {
+        lock(&self.meetings).get(meeting).map(|p| p.shard)
     }
 
     /// The shard of a conference, by the low byte of its id.

@@ -17,3 +17,6 @@ mod web_socket;
 
 pub use config::{BridgeConfig, Mapping, NodeConfig, NodeTarget};
 pub use start::{Bridge, StartError};
+
+#[cfg(test)]
+mod tests;

@@ -195,6 +195,10 @@ impl Worker {
                 state.dirty |= request.create
                     || request.expire
                     || request.endpoints.iter().any(|e| e.create || e.expire);
+                // Whoever has the answer finds the load that goes with it.
+                if state.dirty {
+                    self.publish(state, now);
+                }
                 reply(answer);
             }
             Command::OpenWebSocket {
@@ -235,6 +239,8 @@ impl Worker {
                 state.controller.shutdown(now);
                 state.stop = true;
             }
+            #[cfg(test)]
+            Command::Panic => panic!("a defect"),
         }
     }
 

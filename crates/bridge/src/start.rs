@@ -57,7 +57,7 @@ pub enum StartError {
 
 /// A running bridge. Dropping it stops it at once; [`Bridge::shutdown`] does it in order.
 pub struct Bridge {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     metrics: Metrics,
     media: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
@@ -144,6 +144,11 @@ impl Bridge {
     /// Routes for operators: health, statistics, metrics, drain, shutdown. Not for the public.
     pub fn private_router(&self) -> Router {
         rest::router(self.hub.clone(), self.metrics.clone())
+    }
+
+    /// What `/metrics` shows.
+    pub fn metrics_page(&self) -> String {
+        self.metrics.encode()
     }
 
     /// Addresses advertised for media.

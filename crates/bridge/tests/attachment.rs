@@ -1,4 +1,9 @@
 //! A bridge in the brewery: presence, requests, drain, shutdown.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops where it fails"
+)]
 
 mod common;
 

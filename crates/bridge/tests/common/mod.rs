@@ -1,6 +1,13 @@
 //! A signalling node as a bridge sees it: login, bind, and a brewery with a focus in it.
 #![allow(dead_code, reason = "each test uses a part")]
-#![allow(clippy::disallowed_methods, reason = "tests read the clock")]
+#![allow(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops where it fails, and reads the clock"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
 use link::{MemoryConnector, MemoryListener};
+use stanza::colibri2::ConferenceModified;
 use stanza::error::Condition;
+use stanza::media::IceTransport;
 use stanza::xml::{Limits, to_string};
 use stanza::{Element, FullJid};
 use stream::sasl::Credentials;
@@ -20,6 +29,38 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 pub mod client;
 
 pub const BREWERY: &str = "jvbbrewery@internal.auth.meet.test";
+/// A request that creates an endpoint, and the conference with the first.
+pub fn create(meeting: &str, id: &str, conference: bool) -> String {
+    let flags = if conference {
+        "create='true' name='r@conference.meet.test'"
+    } else {
+        ""
+    };
+    format!(
+        "<conference-modify xmlns='jitsi:colibri2' meeting-id='{meeting}' {flags}><endpoint id='{id}' create='true'>\
+         <media type='audio'><payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='111' name='opus' clockrate='48000' channels='2'/>\
+         <rtp-hdrext xmlns='urn:xmpp:jingle:apps:rtp:rtp-hdrext:0' id='1' uri='urn:ietf:params:rtp-hdrext:ssrc-audio-level'/></media>\
+         <media type='video'><payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='100' name='VP8' clockrate='90000'>\
+         <rtcp-fb xmlns='urn:xmpp:jingle:apps:rtp:rtcp-fb:0' type='nack'/>\
+         <rtcp-fb xmlns='urn:xmpp:jingle:apps:rtp:rtcp-fb:0' type='nack' subtype='pli'/></payload-type>\
+         <payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='96' name='rtx' clockrate='90000'>\
+         <parameter name='apt' value='100'/></payload-type></media>\
+         <transport ice-controlling='true'><sctp/></transport><sources/>\
+         <capability name='source-names'/><capability name='ssrc-rewriting'/></endpoint></conference-modify>"
+    )
+}
+
+/// The transport of the first endpoint in an answer.
+pub fn transport(answer: &Element) -> IceTransport {
+    let payload = answer.children().next().expect("a payload");
+    let modified = ConferenceModified::try_from(payload).expect("a conference-modified");
+    modified.endpoints[0]
+        .transport
+        .as_ref()
+        .and_then(|t| t.ice.clone())
+        .expect("a transport")
+}
+
 pub const FOCUS: &str = "jvbbrewery@internal.auth.meet.test/focus";
 
 /// One bridge and the node it is attached to.

@@ -38,7 +38,7 @@ type TransactionId = [u8; 12];
 
 /// HMAC-SHA1 by the one crypto provider.
 #[derive(Debug)]
-struct Hmac;
+pub(super) struct Hmac;
 
 impl Sha1HmacProvider for Hmac {
     fn sha1_hmac(&self, key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
@@ -130,6 +130,15 @@ impl Agent {
             paths,
             rtt: None,
         }
+    }
+
+    /// How many remote and local candidates there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (
+            self.agent.remote_candidates().count(),
+            self.agent.local_candidates().count(),
+        )
     }
 
     pub(super) fn controlling(&self) -> bool {

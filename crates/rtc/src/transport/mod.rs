@@ -6,6 +6,8 @@
 mod api;
 mod channel;
 mod dtls;
+#[cfg(test)]
+mod hostile_tests;
 mod ice;
 mod paths;
 #[cfg(test)]

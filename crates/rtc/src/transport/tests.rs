@@ -41,11 +41,11 @@ struct World {
     clippy::disallowed_methods,
     reason = "an arbitrary moment to count from"
 )]
-fn origin() -> Instant {
+pub(super) fn origin() -> Instant {
     Instant::now()
 }
 
-fn certificate() -> Arc<Certificate> {
+pub(super) fn certificate() -> Arc<Certificate> {
     seeded(1, 1200)
 }
 
@@ -61,7 +61,7 @@ fn seeded(seed: u64, mtu: usize) -> Arc<Certificate> {
     )
 }
 
-fn addr(host: u8, port: u16) -> SocketAddr {
+pub(super) fn addr(host: u8, port: u16) -> SocketAddr {
     ([10, 0, 0, host], port).into()
 }
 

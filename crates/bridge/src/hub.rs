@@ -78,6 +78,8 @@ pub(crate) enum Command {
 /// The state of a shard, published by its thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
+    /// When the thread last told of itself.
+    pub(crate) at: Option<Instant>,
     pub(crate) stats: Stats,
     pub(crate) control: ControlStats,
     pub(crate) conferences: Vec<(String, ConferenceId, ConferenceStats)>,

@@ -1,14 +1,16 @@
 //! IQ requests to a bridge, from occupants of the brewery only.
 
+#![allow(clippy::disallowed_methods, reason = "health is a question of time")]
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use stanza::build::element;
 use stanza::colibri2::{ConferenceModify, ErrorAnswer, NS_COLIBRI2};
 use stanza::disco::Info;
 use stanza::{Element, iq, ns};
 
-use crate::hub::Hub;
+use crate::hub::{Hub, lock};
 
 const NS_HEALTH: &str = "http://jitsi.org/protocol/healthcheck";
 
@@ -81,13 +83,21 @@ fn version(hub: &Hub) -> Element {
         .done()
 }
 
-/// Whether the bridge can serve: every shard's thread has told of itself lately enough to be alive.
+/// A thread publishes every second; one that did not for this long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether the bridge can serve: every shard's thread is alive. A bridge that shuts down or drains is healthy.
 pub(crate) fn health(hub: &Hub) -> Result<(), &'static str> {
-    if hub.shards.is_empty() {
-        return Err("no shard");
-    }
-    if hub.shutting_down.load(Ordering::SeqCst) {
-        return Err("shutting down");
+    health_at(hub, Instant::now())
+}
+
+fn health_at(hub: &Hub, now: Instant) -> Result<(), &'static str> {
+    let stuck = hub.shards.iter().any(|shard| {
+        let last = lock(&shard.snapshot).at.unwrap_or(hub.started);
+        now.saturating_duration_since(last) > STUCK_AFTER
+    });
+    if stuck {
+        return Err("a media thread is stuck");
     }
     Ok(())
 }
@@ -129,4 +139,39 @@ fn modify(
             });
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{ShardHandle, Snapshot};
+
+    #[test]
+    fn a_silent_thread_makes_the_bridge_ill() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let handle = || ShardHandle {
+            commands: std::sync::mpsc::sync_channel(1).0,
+            waker: net::Poller::new().unwrap().1,
+            snapshot: Default::default(),
+        };
+        let hub = Hub::new(
+            "b".into(),
+            None,
+            "v".into(),
+            vec![handle(), handle()],
+            start,
+        );
+        assert_eq!(health_at(&hub, at(5)), Ok(()), "not started yet");
+        assert!(health_at(&hub, at(6)).is_err());
+        let told = |seconds| Snapshot {
+            at: Some(at(seconds)),
+            ..Snapshot::default()
+        };
+        *lock(&hub.shards[0].snapshot) = told(6);
+        assert!(health_at(&hub, at(6)).is_err(), "the other one");
+        *lock(&hub.shards[1].snapshot) = told(5);
+        assert_eq!(health_at(&hub, at(10)), Ok(()));
+        assert!(health_at(&hub, at(11)).is_err());
+    }
 }

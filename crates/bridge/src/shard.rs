@@ -401,6 +401,7 @@ impl Worker {
             snapshot.busy
         };
         *snapshot = Snapshot {
+            at: Some(now),
             stats: shard.stats().clone(),
             control: state.controller.stats(),
             conferences,

@@ -145,7 +145,7 @@ pub struct StanzaError {
     /// Words for a person, in English.
     pub text: Option<String>,
     /// An application-specific condition: an element in a namespace of its own.
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
 }
 
 impl StanzaError {
@@ -185,7 +185,7 @@ impl StanzaError {
     /// The same error with an application-specific condition.
     #[must_use]
     pub fn with_application(mut self, child: impl Into<Element>) -> Self {
-        self.application = Some(child.into());
+        self.application = Some(Box::new(child.into()));
         self
     }
 
@@ -214,7 +214,7 @@ impl StanzaError {
             } else if child.has_ns(ns::STANZA_ERRORS) {
                 out.condition = child.name().parse().unwrap_or(out.condition);
             } else if out.application.is_none() {
-                out.application = Some(child.clone());
+                out.application = Some(Box::new(child.clone()));
             }
         }
         out.text = text;
@@ -243,7 +243,7 @@ impl From<&StanzaError> for Element {
             out.append_child(el("text", ns::STANZA_ERRORS).with_text(text));
         }
         if let Some(child) = &error.application {
-            out.append_child(child.clone());
+            out.append_child(Element::clone(child));
         }
         out
     }

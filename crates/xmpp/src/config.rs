@@ -24,6 +24,8 @@ pub struct Config {
     pub max_occupants: Option<usize>,
     /// Name of the deployment shard, its region and release, when there are any.
     pub deployment: Deployment,
+    /// Whether clients are told at bind what they would ask next (saves two round trips).
+    pub connection_push: bool,
     /// Text of the software version answer (XEP-0092).
     pub version: String,
     /// Bounds on everything that grows.
@@ -44,6 +46,7 @@ impl Config {
             external_services: Vec::new(),
             max_occupants: None,
             deployment: Deployment::default(),
+            connection_push: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: Limits::default(),
         }
@@ -194,6 +197,10 @@ pub struct Limits {
     /// How long the focus and other service accounts keep theirs. Bridges (`jvb`) keep none: a closed bridge
     /// stream counts at once.
     pub hibernation_services: Duration,
+    /// Silence of a connection after which its peer is asked for a sign of life.
+    pub probe_after: Duration,
+    /// How long it may take to give one before the connection counts as lost.
+    pub probe_timeout: Duration,
     /// Joins waiting for the focus in one room.
     pub joins_waiting: usize,
     /// How long such a join waits before it is refused.
@@ -233,6 +240,8 @@ impl Default for Limits {
             ack_request_every: 5,
             hibernation_clients: Duration::from_secs(60),
             hibernation_services: Duration::from_secs(15),
+            probe_after: Duration::from_secs(30),
+            probe_timeout: Duration::from_secs(15),
             joins_waiting: 500,
             join_wait: Duration::from_secs(20),
             presence_bytes: 64 << 10,

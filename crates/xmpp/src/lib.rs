@@ -11,9 +11,22 @@
 //!    [`Server::handle_timeout`].
 
 pub mod auth;
+mod clock;
 mod config;
+mod core;
+mod domain;
+mod hosts;
+mod ids;
+mod muc;
 mod outgoing;
+mod pace;
+mod proxy;
+mod router;
 mod server;
+mod services;
+mod session;
+
+pub use clock::WallClock;
 
 pub use config::{
     Account, Config, Deployment, ExternalService, Limits, Rates, ServiceCredentials, ServiceKind,
@@ -21,6 +34,6 @@ pub use config::{
 };
 pub use outgoing::{CloseReason, Outgoing, Output};
 pub use server::{
-    AuthError, BindError, Bound, ConnectionId, Enabled, Login, Pace, ResumeError, Resumed, Server,
-    SessionId, Stats, UnknownSession, WebQuery,
+    AuthError, BadName, BindError, Bound, ConnectionId, Enabled, Login, Pace, ResumeError, Resumed,
+    Server, SessionId, Stats, UnknownSession, WebQuery,
 };

@@ -117,6 +117,8 @@ pub enum CloseReason {
     AckTooHigh,
     /// The peer broke a rule of the server: stream error `policy-violation`.
     PolicyViolation,
+    /// The peer gave no sign of life: stream error `connection-timeout`.
+    ConnectionTimeout,
     /// The server stops: stream error `system-shutdown`.
     SystemShutdown,
 }
@@ -130,6 +132,7 @@ impl CloseReason {
             Self::ResourceConstraint => "resource-constraint",
             Self::AckTooHigh => "undefined-condition",
             Self::PolicyViolation => "policy-violation",
+            Self::ConnectionTimeout => "connection-timeout",
             Self::SystemShutdown => "system-shutdown",
         }
     }

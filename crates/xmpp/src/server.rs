@@ -1,12 +1,26 @@
 //! The server as its host sees it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use stanza::{BareJid, Element, FullJid};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
+use stanza::error::Condition;
+use stanza::{BareJid, Element, ElementExt as _, FullJid, el, ns, xml};
 use thiserror::Error;
 
-use crate::auth::Credentials;
-use crate::{Config, Output};
+use crate::auth::{Credentials, derive_password};
+use crate::clock::WallClock;
+use crate::core::{Account, Core, Timer};
+use crate::hosts::Host;
+use crate::muc::Room;
+use crate::pace::StanzaKind;
+use crate::proxy::Held;
+use crate::session::{AckOutcome, Rights, Session};
+use crate::{CloseReason, Config, Outgoing, Output, ids};
+
+/// Sessions one guest account may have at once.
+const SESSIONS_PER_GUEST: usize = 8;
 
 /// A connection of the host, named by the host. Never reused while the server knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +63,8 @@ pub struct Bound {
     pub session: SessionId,
     /// Its address, for the bind result.
     pub jid: FullJid,
+    /// Tells a client what it would ask next. To be written before the bind result, or not at all.
+    pub greeting: Option<Outgoing>,
 }
 
 /// Result of [`Server::enable_sm`], for `<enabled/>`.
@@ -145,49 +161,218 @@ pub struct Stats {
 /// One signalling node's XMPP server.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
+    pub(crate) core: Core,
+    pub(crate) rooms: HashMap<BareJid, Room>,
+    /// Account behind the address of the focus.
+    pub(crate) focus_account: BareJid,
+    pub(crate) held: Vec<Held>,
+    next_session: u64,
 }
 
+/// A name in the configuration is no valid address.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is not a valid XMPP address")]
+pub struct BadName(pub String);
+
 impl Server {
-    /// A server with no sessions. `seed` feeds all its random ids; it must be secret and fresh.
-    #[must_use]
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let _ = seed;
-        Self { config }
+    /// A server with no sessions. `clock` is the calendar, `seed` feeds all random ids and must be secret and fresh.
+    pub fn new(config: Config, clock: WallClock, seed: [u8; 32]) -> Result<Self, BadName> {
+        let mut core = Core::new(config, clock.at(), clock, ChaCha20Rng::from_seed(seed));
+        let name = |text: String| BareJid::new(&text).map_err(|_| BadName(text));
+        name(core.hosts.main.clone())?;
+        let focus_account = name(format!("focus@{}", core.hosts.auth))?;
+        let bridge_account = name(format!("jvb@{}", core.hosts.auth))?;
+        let admin = Rights {
+            admin: true,
+            service: true,
+            bridge: false,
+        };
+        let bridge = Rights {
+            admin: false,
+            service: true,
+            bridge: true,
+        };
+        let secret = core.config.cluster_secret.clone();
+        let mut accounts = vec![
+            (
+                focus_account.clone(),
+                derive_password(&secret, "focus"),
+                admin,
+            ),
+            (bridge_account, derive_password(&secret, "jvb"), bridge),
+        ];
+        for account in std::mem::take(&mut core.config.accounts) {
+            let jid = name(account.jid)?;
+            let service = account.admin || jid.domain().as_str() == core.hosts.auth;
+            let rights = Rights {
+                admin: account.admin,
+                service,
+                bridge: false,
+            };
+            accounts.push((jid, account.password, rights));
+        }
+        for (jid, password, rights) in accounts {
+            let salt: [u8; 16] = core.rng.random();
+            let credentials = Credentials::new(&password, &salt);
+            core.accounts.insert(
+                jid,
+                Account {
+                    credentials,
+                    rights,
+                },
+            );
+        }
+        Ok(Self {
+            core,
+            rooms: HashMap::new(),
+            focus_account,
+            held: Vec::new(),
+            next_session: 0,
+        })
     }
 
-    /// Its settings.
+    /// Its settings; passwords of accounts are not among them any more.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.core.config
+    }
+
+    /// Corrects the calendar, for example after the system clock was set.
+    pub fn set_clock(&mut self, clock: WallClock) {
+        self.core.clock = clock;
     }
 
     /// Whether clients may open a stream to `host`, and whether it offers ANONYMOUS (`Some(true)`) or passwords
     /// (`Some(false)`).
     #[must_use]
     pub fn login_host(&self, host: &str) -> Option<bool> {
-        let _ = host;
-        None
+        match self.core.hosts.classify(&host.to_lowercase())? {
+            Host::Main => Some(self.core.config.anonymous),
+            Host::Auth => Some(false),
+            _ => None,
+        }
     }
 
     /// Keys of a password account, for SCRAM and PLAIN.
     #[must_use]
     pub fn credentials(&self, user: &BareJid) -> Option<&Credentials> {
-        let _ = user;
-        None
+        self.core
+            .accounts
+            .get(user)
+            .map(|account| &account.credentials)
+    }
+
+    /// Whether `user` is a service account (the focus, a bridge, ...), which may send larger stanzas.
+    #[must_use]
+    pub fn is_service(&self, user: &BareJid) -> bool {
+        self.core
+            .accounts
+            .get(user)
+            .is_some_and(|account| account.rights.service)
     }
 
     /// Name for a client that logs in with SASL ANONYMOUS on `host`: a fresh one, or that of the session it is about to
     /// resume, when it names one in `previd`.
     pub fn anonymous_user(&mut self, host: &str, query: &WebQuery) -> Result<BareJid, AuthError> {
-        let _ = (host, query);
-        Err(AuthError::NotAllowed)
+        if self.login_host(host) != Some(true) {
+            return Err(AuthError::NotAllowed);
+        }
+        let core = &mut self.core;
+        let previous = query
+            .previd
+            .as_ref()
+            .and_then(|id| core.by_resume_id.get(id));
+        if let Some(session) = previous.and_then(|id| core.sessions.get(id))
+            && !core.accounts.contains_key(&session.bare)
+        {
+            return Ok(session.bare.clone());
+        }
+        loop {
+            let node = ids::uuid(&mut core.rng);
+            if core.prefixes.contains(node.get(..8).unwrap_or_default()) {
+                continue;
+            }
+            return BareJid::new(&format!("{node}@{}", core.hosts.main))
+                .map_err(|_| AuthError::NotAllowed);
+        }
     }
 
     /// Binds a resource (RFC 6120 §7). A session of the same account that holds the resource ends with `conflict`.
     pub fn bind(&mut self, now: Instant, login: Login) -> Result<Bound, BindError> {
-        let _ = (now, login);
-        Err(BindError::TooManySessions)
+        self.core.now = now;
+        let rights = self
+            .core
+            .accounts
+            .get(&login.user)
+            .map(|account| account.rights)
+            .unwrap_or_default();
+        let others = self
+            .core
+            .by_bare
+            .get(&login.user)
+            .map_or(0, |sessions| sessions.len());
+        let full = self.core.sessions.len() >= self.core.config.limits.sessions;
+        if !rights.service && (full || others >= SESSIONS_PER_GUEST) {
+            return Err(BindError::TooManySessions);
+        }
+        let jid = self.free_address(&login)?;
+        if let Some(&old) = self.core.by_jid.get(&jid) {
+            self.core.doomed.push((old, CloseReason::Conflict));
+            self.end_doomed();
+        }
+        self.next_session += 1;
+        let id = SessionId(self.next_session);
+        let session = Session::new(now, id, jid.clone(), rights, login.query, login.connection);
+        let core = &mut self.core;
+        core.by_jid.insert(jid.clone(), id);
+        core.by_bare
+            .entry(login.user.clone())
+            .or_default()
+            .insert(id);
+        if let (false, Some(node)) = (core.accounts.contains_key(&login.user), login.user.node()) {
+            core.prefixes
+                .insert(node.as_str().chars().take(8).collect());
+        }
+        core.sessions.insert(id, session);
+        core.wake(now + core.config.limits.probe_after, Timer::Session(id));
+        Ok(Bound {
+            session: id,
+            jid,
+            greeting: self.greeting_for(now, id, rights),
+        })
+    }
+
+    fn greeting_for(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        rights: Rights,
+    ) -> Option<Outgoing> {
+        if rights.service || !self.core.config.connection_push {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        xml::write(&self.greeting(now, session)?, &mut bytes);
+        Some(Outgoing::whole(bytes.into()))
+    }
+
+    fn free_address(&mut self, login: &Login) -> Result<FullJid, BindError> {
+        if let Some(resource) = &login.resource {
+            return login
+                .user
+                .with_resource_str(resource)
+                .map_err(|_| BindError::BadResource);
+        }
+        loop {
+            let resource = ids::resource(&mut self.core.rng);
+            let jid = login
+                .user
+                .with_resource_str(&resource)
+                .map_err(|_| BindError::BadResource)?;
+            if !self.core.by_jid.contains_key(&jid) {
+                return Ok(jid);
+            }
+        }
     }
 
     /// Handles one stanza of a session, in the namespace `jabber:client`. Every IQ get or set is answered sooner or later.
@@ -195,10 +380,33 @@ impl Server {
         &mut self,
         now: Instant,
         session: SessionId,
-        stanza: Element,
+        mut stanza: Element,
     ) -> Result<Pace, UnknownSession> {
-        let _ = (now, session, stanza);
-        Err(UnknownSession)
+        self.core.now = now;
+        self.heard(now, session);
+        let kind = match stanza.name() {
+            "iq" => StanzaKind::Iq,
+            "message" => StanzaKind::Message,
+            "presence" => StanzaKind::Presence,
+            _ => return Ok(Pace::Now),
+        };
+        let sender = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
+        sender.count_handled();
+        let pace = match sender.rights.service {
+            true => Pace::Now,
+            false => sender.pacer.count(now, kind, &self.core.config.limits.rate),
+        };
+        // Whatever the client wrote, it is who it is.
+        stanza.put("from", sender.jid.as_str());
+        let first = !std::mem::replace(&mut sender.spoke, true);
+        let is_focus = first && sender.bare == self.focus_account;
+        self.core.stats.received += 1;
+        self.route(now, session, stanza);
+        if is_focus {
+            self.focus_arrived();
+        }
+        self.end_doomed();
+        Ok(pace)
     }
 
     /// Turns stream management on (XEP-0198 §3); counting starts now.
@@ -208,8 +416,20 @@ impl Server {
         session: SessionId,
         resume: bool,
     ) -> Result<Enabled, UnknownSession> {
-        let _ = (now, session, resume);
-        Err(UnknownSession)
+        self.core.now = now;
+        self.heard(now, session);
+        let core = &mut self.core;
+        let max = core.hibernation(session);
+        let enabling = core.sessions.get_mut(&session).ok_or(UnknownSession)?;
+        if let Some(old) = enabling.resume_id() {
+            core.by_resume_id.remove(old);
+        }
+        let id = (resume && !max.is_zero()).then(|| ids::secret(&mut core.rng));
+        enabling.enable(id.clone());
+        if let Some(id) = &id {
+            core.by_resume_id.insert(id.clone(), session);
+        }
+        Ok(Enabled { id, max })
     }
 
     /// Attaches the session named by `previd` to another connection (XEP-0198 §5). `user` is who authenticated there,
@@ -222,14 +442,54 @@ impl Server {
         previd: &str,
         h: u32,
     ) -> Result<Resumed, ResumeError> {
-        let _ = (now, user, connection, previd, h);
-        Err(ResumeError::ItemNotFound)
+        self.core.now = now;
+        let core = &mut self.core;
+        let id = core
+            .by_resume_id
+            .get(previd)
+            .copied()
+            .ok_or(ResumeError::ItemNotFound)?;
+        let session = core
+            .sessions
+            .get_mut(&id)
+            .ok_or(ResumeError::ItemNotFound)?;
+        if session.bare != *user {
+            return Err(ResumeError::ItemNotFound);
+        }
+        if let Some(old) = session.connection.take()
+            && old != connection
+        {
+            core.outputs.push_back(Output::Close {
+                connection: old,
+                reason: CloseReason::Conflict,
+            });
+        }
+        if session.acknowledge(h) == AckOutcome::TooHigh {
+            core.doomed.push((id, CloseReason::AckTooHigh));
+            self.end_doomed();
+            return Err(ResumeError::AckTooHigh);
+        }
+        core.stats.resumed += 1;
+        core.stats.sent += session.replay(now, connection, &mut core.outputs);
+        let resumed = Resumed {
+            session: id,
+            jid: session.jid.clone(),
+            h: session.handled().unwrap_or_default(),
+        };
+        core.wake(now + core.config.limits.probe_after, Timer::Session(id));
+        Ok(resumed)
     }
 
     /// The peer received `h` stanzas (`<a/>`). Too high a value ends the session with [`Output::Close`].
     pub fn ack(&mut self, now: Instant, session: SessionId, h: u32) -> Result<(), UnknownSession> {
-        let _ = (now, session, h);
-        Err(UnknownSession)
+        self.core.now = now;
+        self.heard(now, session);
+        let acking = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
+        if acking.acknowledge(h) == AckOutcome::TooHigh {
+            self.core.doomed.push((session, CloseReason::AckTooHigh));
+            self.end_doomed();
+        }
+        Ok(())
     }
 
     /// The peer asks what was handled (`<r/>`): answered with [`Output::Ack`], in order with the stanzas.
@@ -238,53 +498,210 @@ impl Server {
         now: Instant,
         session: SessionId,
     ) -> Result<(), UnknownSession> {
-        let _ = (now, session);
-        Err(UnknownSession)
+        self.core.now = now;
+        self.heard(now, session);
+        let asking = self.core.sessions.get(&session).ok_or(UnknownSession)?;
+        if let (Some(connection), Some(h)) = (asking.connection, asking.handled()) {
+            self.core.outputs.push_back(Output::Ack { connection, h });
+        }
+        Ok(())
     }
 
     /// Bytes came from the session's connection that are no stanza (white space, BOSH polls): it is alive.
     pub fn heard(&mut self, now: Instant, session: SessionId) {
-        let _ = (now, session);
+        if let Some(session) = self.core.sessions.get_mut(&session) {
+            session.last_heard = now;
+            session.probed = None;
+        }
     }
 
     /// The connection is lost. The session hibernates if it may, else ends. Does nothing when the session has moved to
     /// another connection meanwhile.
     pub fn detach(&mut self, now: Instant, session: SessionId, connection: ConnectionId) {
-        let _ = (now, session, connection);
+        self.core.now = now;
+        let core = &mut self.core;
+        let max = core.hibernation(session);
+        let Some(lost) = core
+            .sessions
+            .get_mut(&session)
+            .filter(|lost| lost.connection == Some(connection))
+        else {
+            return;
+        };
+        lost.connection = None;
+        lost.probed = None;
+        if lost.resume_id().is_some() && !max.is_zero() {
+            lost.expires = Some(now + max);
+            core.wake(now + max, Timer::Session(session));
+        } else {
+            self.end(session);
+            self.end_doomed();
+        }
     }
 
     /// The peer ended its stream in order: the session ends at once. Does nothing when the session has moved to another
     /// connection meanwhile.
     pub fn close(&mut self, now: Instant, session: SessionId, connection: ConnectionId) {
-        let _ = (now, session, connection);
+        self.core.now = now;
+        if self
+            .core
+            .sessions
+            .get(&session)
+            .is_some_and(|closing| closing.connection == Some(connection))
+        {
+            self.end(session);
+            self.end_doomed();
+        }
     }
 
     /// Address of a live session.
     #[must_use]
     pub fn jid(&self, session: SessionId) -> Option<&FullJid> {
-        let _ = session;
-        None
+        self.core.sessions.get(&session).map(|session| &session.jid)
     }
 
     /// What to do next, in order; `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.core.outputs.pop_front()
     }
 
     /// When [`Server::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.core.timers.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.core.now = now;
+        while let Some(timer) = self.core.due(now) {
+            match timer {
+                Timer::Session(session) => self.session_timeout(now, session),
+                Timer::Room(jid) => self.muc_timeout(now, &jid),
+                Timer::Requests => self.requests_timeout(now),
+            }
+            self.end_doomed();
+        }
+    }
+
+    fn session_timeout(&mut self, now: Instant, id: SessionId) {
+        let core = &mut self.core;
+        let limits = &core.config.limits;
+        let (after, patience) = (limits.probe_after, limits.probe_timeout);
+        let Some(session) = core.sessions.get_mut(&id) else {
+            return;
+        };
+        let Some(connection) = session.connection else {
+            if session.expires.is_some_and(|expires| expires <= now) {
+                self.end(id);
+            }
+            return;
+        };
+        match session.probed {
+            Some(probed) if probed + patience <= now => {
+                core.outputs.push_back(Output::Close {
+                    connection,
+                    reason: CloseReason::ConnectionTimeout,
+                });
+                self.detach(now, id, connection)
+            }
+            Some(probed) => core.wake(probed + patience, Timer::Session(id)),
+            None if session.last_heard + after <= now => {
+                session.probed = Some(now);
+                if !session.request_ack(&mut core.outputs) {
+                    session.pings += 1;
+                    let ping = el("iq", ns::CLIENT)
+                        .with_attr("type", "get")
+                        .with_attr("from", core.hosts.main.as_str())
+                        .with_attr("id", format!("ping-{}", session.pings))
+                        .with_child(el("ping", ns::PING));
+                    core.send_element(id, ping);
+                }
+                core.wake(now + patience, Timer::Session(id));
+            }
+            None => {
+                let at = session.last_heard + after;
+                core.wake(at, Timer::Session(id));
+            }
+        }
+    }
+
+    /// Ends the sessions that broke a rule or a limit during this call.
+    fn end_doomed(&mut self) {
+        while let Some((id, reason)) = self.core.doomed.pop() {
+            let Some(session) = self.core.sessions.get(&id) else {
+                continue;
+            };
+            if let Some(connection) = session.connection {
+                self.core
+                    .outputs
+                    .push_back(Output::Close { connection, reason });
+            }
+            self.end(id);
+        }
+    }
+
+    /// Ends a session: it leaves its rooms, and what it had to answer is refused in its name.
+    fn end(&mut self, id: SessionId) {
+        let Some(session) = self.core.forget(id) else {
+            return;
+        };
+        self.held.retain(|held| held.session != id);
+        self.leave_rooms(id, session.rooms);
+        for ((requester, request_id), relayed) in session.relayed {
+            match relayed.again {
+                // Another focus, or this one when it is back, answers it.
+                Some(request) => self.route(self.core.now, requester, request),
+                None => {
+                    let error = stanza::error::StanzaError::new(Condition::ServiceUnavailable);
+                    let answer = el("iq", ns::CLIENT)
+                        .with_attr("type", "error")
+                        .with_attr("from", relayed.from)
+                        .with_attr("id", request_id)
+                        .with_child(Element::from(error));
+                    self.core.send_element(requester, answer);
+                }
+            }
+        }
+    }
+
+    /// Ends all sessions because the server stops.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.core.now = now;
+        let all: Vec<SessionId> = self.core.sessions.keys().copied().collect();
+        // No farewells: every peer learns it from its own stream.
+        for id in all {
+            if let Some(connection) = self.core.forget(id).and_then(|session| session.connection) {
+                self.core.outputs.push_back(Output::Close {
+                    connection,
+                    reason: CloseReason::SystemShutdown,
+                });
+            }
+        }
+        self.rooms.clear();
+        self.held.clear();
     }
 
     /// Counters and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let meetings = || {
+            self.rooms
+                .values()
+                .filter(|room| room.kind == crate::muc::RoomKind::Meeting)
+        };
+        let people = |room: &Room| room.people(&self.core) as u64;
+        Stats {
+            sessions: self.core.sessions.len() as u64,
+            hibernating: self
+                .core
+                .sessions
+                .values()
+                .filter(|session| session.connection.is_none())
+                .count() as u64,
+            rooms: meetings().count() as u64,
+            occupants: meetings().map(people).sum(),
+            ..self.core.stats.clone()
+        }
     }
 }

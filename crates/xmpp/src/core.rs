@@ -1,0 +1,280 @@
+//! What every part of the server works with: sessions, accounts, output, timers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use stanza::error::{Condition, StanzaError};
+use stanza::{BareJid, Element, ElementExt as _, FullJid, xml};
+
+use crate::auth::Credentials;
+use crate::clock::WallClock;
+use crate::hosts::Hosts;
+use crate::proxy::is_conference_request;
+use crate::session::{Relayed, Rights, Session};
+use crate::{Config, Outgoing, Output, SessionId, Stats};
+
+/// A password account.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) credentials: Credentials,
+    pub(crate) rights: Rights,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Liveness or the end of hibernation of a session.
+    Session(SessionId),
+    /// Joins of a room that wait for the focus.
+    Room(BareJid),
+    /// Conference requests that wait for the focus.
+    Requests,
+}
+
+/// A serialised stanza without an address, shared by all its recipients.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    bytes: Arc<[u8]>,
+    gap: usize,
+}
+
+/// State shared by all parts of the server.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) hosts: Hosts,
+    pub(crate) clock: WallClock,
+    /// Time of the current call.
+    pub(crate) now: Instant,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) accounts: HashMap<BareJid, Account>,
+    pub(crate) sessions: HashMap<SessionId, Session>,
+    pub(crate) by_jid: HashMap<FullJid, SessionId>,
+    /// Sessions of each account, oldest first.
+    pub(crate) by_bare: HashMap<BareJid, BTreeSet<SessionId>>,
+    pub(crate) by_resume_id: HashMap<String, SessionId>,
+    /// First eight digits of the names of anonymous users: clients make endpoint ids of them.
+    pub(crate) prefixes: HashSet<String>,
+    pub(crate) outputs: VecDeque<Output>,
+    /// Sessions that must end before the current call returns, with the reason for their connection.
+    pub(crate) doomed: Vec<(SessionId, crate::CloseReason)>,
+    pub(crate) timers: BTreeMap<(Instant, u64), Timer>,
+    pub(crate) stats: Stats,
+    timer_serial: u64,
+}
+
+impl Body {
+    /// Bytes without the address.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, now: Instant, clock: WallClock, rng: ChaCha20Rng) -> Self {
+        Self {
+            hosts: Hosts::new(&config),
+            config,
+            clock,
+            now,
+            rng,
+            accounts: HashMap::new(),
+            sessions: HashMap::new(),
+            by_jid: HashMap::new(),
+            by_bare: HashMap::new(),
+            by_resume_id: HashMap::new(),
+            prefixes: HashSet::new(),
+            outputs: VecDeque::new(),
+            doomed: Vec::new(),
+            timers: BTreeMap::new(),
+            stats: Stats::default(),
+            timer_serial: 0,
+        }
+    }
+
+    /// Asks to be woken at `at` for `timer`. Timers are not cancelled: whoever is woken checks what is due.
+    pub(crate) fn wake(&mut self, at: Instant, timer: Timer) {
+        self.timer_serial += 1;
+        self.timers.insert((at, self.timer_serial), timer);
+    }
+
+    /// The next timer that is due.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Timer> {
+        let entry = self.timers.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Serialises a stanza that has no `to`, for any number of recipients.
+    pub(crate) fn body(&mut self, stanza: &Element) -> Body {
+        self.stats.serialised += 1;
+        let mut bytes = Vec::with_capacity(512);
+        xml::write(stanza, &mut bytes);
+        Body {
+            bytes: bytes.into(),
+            gap: 1 + stanza.name().len(),
+        }
+    }
+
+    /// Sends a copy of `body` to a session.
+    pub(crate) fn send_body(&mut self, to: SessionId, body: &Body) {
+        let Some(session) = self.sessions.get(&to) else {
+            return;
+        };
+        let stanza = Outgoing::addressed(body.bytes.clone(), body.gap, session.to.clone());
+        self.send(to, stanza);
+    }
+
+    /// Sends one stanza to a session; its `to` becomes the session's address.
+    pub(crate) fn send_element(&mut self, to: SessionId, mut stanza: Element) {
+        let Some(session) = self.sessions.get(&to) else {
+            return;
+        };
+        stanza.put("to", session.jid.as_str());
+        self.stats.serialised += 1;
+        let mut bytes = Vec::with_capacity(512);
+        xml::write(&stanza, &mut bytes);
+        self.send(to, Outgoing::whole(bytes.into()));
+    }
+
+    fn send(&mut self, to: SessionId, stanza: Outgoing) {
+        let Some(session) = self.sessions.get_mut(&to) else {
+            return;
+        };
+        self.stats.sent += 1;
+        if !session.send(stanza, &self.config.limits, &mut self.outputs) {
+            self.doomed
+                .push((to, crate::CloseReason::ResourceConstraint));
+        }
+    }
+
+    /// Refuses a stanza of `from`. Errors and results are never answered.
+    pub(crate) fn refuse(
+        &mut self,
+        from: SessionId,
+        stanza: &Element,
+        error: impl Into<StanzaError>,
+    ) {
+        self.stats.refused += 1;
+        if !matches!(stanza.attr("type"), Some("error" | "result")) {
+            self.send_element(from, error.into().reply_to(stanza));
+        }
+    }
+
+    /// Answers an IQ of `from`.
+    pub(crate) fn reply(&mut self, from: SessionId, request: &Element, payload: Option<Element>) {
+        self.send_element(from, stanza::iq::result_to(request, payload));
+    }
+
+    pub(crate) fn rights(&self, session: SessionId) -> Rights {
+        self.sessions
+            .get(&session)
+            .map(|session| session.rights)
+            .unwrap_or_default()
+    }
+
+    /// Whether `bare` is an account that owns every room.
+    pub(crate) fn is_admin(&self, bare: &BareJid) -> bool {
+        self.accounts
+            .get(bare)
+            .is_some_and(|account| account.rights.admin)
+    }
+
+    /// How long a session survives its connection.
+    pub(crate) fn hibernation(&self, session: SessionId) -> Duration {
+        let limits = &self.config.limits;
+        match self.rights(session) {
+            Rights { bridge: true, .. } => Duration::ZERO,
+            Rights { service: true, .. } => limits.hibernation_services,
+            _ => limits.hibernation_clients,
+        }
+    }
+
+    /// Takes a session out of all tables.
+    pub(crate) fn forget(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.by_jid.remove(&session.jid);
+        if let Some(resume_id) = session.resume_id() {
+            self.by_resume_id.remove(resume_id);
+        }
+        if let Some(siblings) = self.by_bare.get_mut(&session.bare) {
+            siblings.remove(&id);
+            if siblings.is_empty() {
+                self.by_bare.remove(&session.bare);
+                if let Some(node) = session.bare.node() {
+                    self.prefixes
+                        .remove(node.as_str().get(..8).unwrap_or_default());
+                }
+            }
+        }
+        for (target, request) in &session.asked {
+            if let Some(target) = self.sessions.get_mut(target) {
+                target.relayed.remove(&(id, request.clone()));
+            }
+        }
+        Some(session)
+    }
+
+    /// Hands a request of `requester` to `target`, who sees it come from `from`. The answer reaches the requester as
+    /// coming from `asked`.
+    pub(crate) fn relay_request(
+        &mut self,
+        requester: SessionId,
+        target: SessionId,
+        from: &str,
+        asked: &str,
+        request: Element,
+    ) {
+        let id = request.attr("id").unwrap_or_default().to_owned();
+        let Some(session) = self.sessions.get_mut(&target) else {
+            return self.refuse(requester, &request, Condition::ServiceUnavailable);
+        };
+        let most = if session.rights.service {
+            65_536
+        } else {
+            1_024
+        };
+        if session.relayed.len() >= most {
+            return self.refuse(requester, &request, Condition::ResourceConstraint);
+        }
+        let again = is_conference_request(&request).then(|| request.clone());
+        session.relayed.insert(
+            (requester, id.clone()),
+            Relayed {
+                from: asked.to_owned(),
+                again,
+            },
+        );
+        if let Some(requester) = self.sessions.get_mut(&requester) {
+            requester.asked.insert((target, id));
+        }
+        let mut copy = request;
+        copy.put("from", from);
+        self.send_element(target, copy);
+    }
+
+    /// Brings the answer of `target` back to `requester`. Answers nobody asked for are dropped.
+    pub(crate) fn relay_answer(
+        &mut self,
+        target: SessionId,
+        requester: SessionId,
+        answer: Element,
+    ) {
+        let id = answer.attr("id").unwrap_or_default().to_owned();
+        if let Some(requester) = self.sessions.get_mut(&requester) {
+            requester.asked.remove(&(target, id.clone()));
+        }
+        let relayed = self
+            .sessions
+            .get_mut(&target)
+            .and_then(|session| session.relayed.remove(&(requester, id)));
+        let Some(relayed) = relayed else {
+            self.stats.refused += 1;
+            return;
+        };
+        let mut copy = answer;
+        copy.put("from", relayed.from);
+        self.send_element(requester, copy);
+    }
+}

@@ -1,0 +1,149 @@
+//! The people of one room, in the order they came.
+
+use std::collections::{BTreeMap, HashMap};
+
+use stanza::muc::{Affiliation, Item, Role, User};
+use stanza::{BareJid, Element, ElementExt as _, FullJid, el, ns};
+
+use crate::SessionId;
+use crate::core::Body;
+
+/// One occupant.
+#[derive(Debug)]
+pub(crate) struct Occupant {
+    pub(crate) nick: String,
+    pub(crate) session: SessionId,
+    pub(crate) jid: FullJid,
+    pub(crate) bare: BareJid,
+    pub(crate) role: Role,
+    pub(crate) affiliation: Affiliation,
+    /// Its last presence: attributes except addresses, children except what the room writes itself.
+    pub(crate) presence: Element,
+    /// That presence as others see it, ready to be sent.
+    pub(crate) body: Option<Body>,
+}
+
+/// What the room adds to one presence besides the item.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) status: Vec<u16>,
+    pub(crate) actor: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) destroy: Option<stanza::muc::Destroy>,
+}
+
+impl Occupant {
+    /// Its presence as the room sends it, without `to`. `gone` makes it an unavailable one with the children of `gone`.
+    pub(crate) fn render(&self, room: &BareJid, marks: Marks, gone: Option<&Element>) -> Element {
+        let mut out = match gone {
+            None => self.presence.clone(),
+            Some(last) => {
+                let children = last.children().filter(|child| !is_room_payload(child));
+                el("presence", ns::CLIENT)
+                    .with_attr("type", "unavailable")
+                    .with_children(children.cloned())
+            }
+        };
+        out.put("from", format!("{room}/{}", self.nick));
+        let user = User {
+            status: marks.status,
+            item: Some(Item {
+                affiliation: Some(self.affiliation),
+                role: Some(if gone.is_some() {
+                    Role::None
+                } else {
+                    self.role
+                }),
+                jid: Some(self.jid.clone().into()),
+                nick: None,
+                actor: marks.actor,
+                reason: marks.reason,
+            }),
+            destroy: marks.destroy,
+            ..User::default()
+        };
+        out.append_child(Element::from(user));
+        out
+    }
+}
+
+/// Children of a client's presence that only a room may write, or that are spent at the join.
+pub(crate) fn is_room_payload(child: &Element) -> bool {
+    child.has_ns(ns::MUC)
+        || child.has_ns(ns::MUC_USER)
+        || child.is("permissions", ns::JITMEET)
+        || child.is("identity", ns::CLIENT)
+        || child.is("flip_device", ns::CLIENT)
+        || child.is("occupant-id", ns::OCCUPANT_ID)
+}
+
+/// All occupants, found by nickname and by session.
+#[derive(Debug, Default)]
+pub(crate) struct Occupants {
+    all: BTreeMap<u64, Occupant>,
+    by_nick: HashMap<String, u64>,
+    by_session: HashMap<SessionId, u64>,
+    next: u64,
+}
+
+impl Occupants {
+    pub(crate) fn insert(&mut self, occupant: Occupant) {
+        self.next += 1;
+        self.by_nick.insert(occupant.nick.clone(), self.next);
+        self.by_session.insert(occupant.session, self.next);
+        self.all.insert(self.next, occupant);
+    }
+
+    /// Takes out whoever came first.
+    pub(crate) fn pop_first(&mut self) -> Option<Occupant> {
+        let session = self.all.values().next()?.session;
+        self.remove(session)
+    }
+
+    pub(crate) fn remove(&mut self, session: SessionId) -> Option<Occupant> {
+        let key = self.by_session.remove(&session)?;
+        let occupant = self.all.remove(&key)?;
+        self.by_nick.remove(&occupant.nick);
+        Some(occupant)
+    }
+
+    /// Gives the place of `old` to `new`, another session of the same account.
+    pub(crate) fn rebind(&mut self, old: SessionId, new: SessionId, jid: FullJid) {
+        let Some(key) = self.by_session.remove(&old) else {
+            return;
+        };
+        self.by_session.insert(new, key);
+        if let Some(occupant) = self.all.get_mut(&key) {
+            occupant.session = new;
+            occupant.jid = jid;
+        }
+    }
+
+    pub(crate) fn by_nick(&self, nick: &str) -> Option<&Occupant> {
+        self.all.get(self.by_nick.get(nick)?)
+    }
+
+    pub(crate) fn by_session(&self, session: SessionId) -> Option<&Occupant> {
+        self.all.get(self.by_session.get(&session)?)
+    }
+
+    pub(crate) fn by_session_mut(&mut self, session: SessionId) -> Option<&mut Occupant> {
+        self.all.get_mut(self.by_session.get(&session)?)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Occupant> {
+        self.all.values()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Occupant> {
+        self.all.values_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}

@@ -1,0 +1,251 @@
+//! One room: who is in it, what it remembers, and how its presence goes out.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use stanza::muc::{Affiliation, Destroy, Role, status};
+use stanza::{BareJid, Element, ElementExt as _, el, ns};
+
+use super::message::{Past, Subject};
+use super::occupants::{Marks, Occupant, Occupants};
+use crate::SessionId;
+use crate::core::{Body, Core};
+use crate::services::Services;
+
+/// What a room is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomKind {
+    /// A meeting.
+    Meeting,
+    /// A room in which the focus tests itself.
+    HealthCheck,
+    /// A room of service accounts: only administrators see others there.
+    Internal,
+}
+
+/// A join that waits for the focus.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) session: SessionId,
+    pub(crate) presence: Element,
+    pub(crate) until: Instant,
+}
+
+/// One room.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) jid: BareJid,
+    pub(crate) kind: RoomKind,
+    pub(crate) occupants: Occupants,
+    pub(crate) affiliations: HashMap<BareJid, Affiliation>,
+    pub(crate) password: Option<String>,
+    pub(crate) members_only: bool,
+    pub(crate) meeting_id: String,
+    /// When a second occupant came, in milliseconds since 1970: the meeting's clock.
+    pub(crate) created_ms: Option<u128>,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) past: VecDeque<Past>,
+    pub(crate) past_bytes: usize,
+    pub(crate) waiting: VecDeque<Waiting>,
+    pub(crate) services: Services,
+}
+
+impl Room {
+    pub(crate) fn new(jid: BareJid, kind: RoomKind, meeting_id: String) -> Self {
+        Self {
+            jid,
+            kind,
+            occupants: Occupants::default(),
+            affiliations: HashMap::new(),
+            password: None,
+            members_only: false,
+            meeting_id,
+            created_ms: None,
+            subject: None,
+            past: VecDeque::new(),
+            past_bytes: 0,
+            waiting: VecDeque::new(),
+            services: Services::default(),
+        }
+    }
+
+    pub(crate) fn affiliation(&self, core: &Core, bare: &BareJid) -> Affiliation {
+        if core.is_admin(bare) {
+            return Affiliation::Owner;
+        }
+        self.affiliations
+            .get(bare)
+            .copied()
+            .unwrap_or(Affiliation::None)
+    }
+
+    pub(crate) fn role_for(affiliation: Affiliation) -> Role {
+        match affiliation {
+            Affiliation::Owner | Affiliation::Admin => Role::Moderator,
+            Affiliation::Member | Affiliation::None => Role::Participant,
+            Affiliation::Outcast => Role::None,
+        }
+    }
+
+    /// The occupant that is the focus.
+    pub(crate) fn focus(&self, core: &Core) -> Option<&Occupant> {
+        self.occupants
+            .iter()
+            .find(|occupant| core.rights(occupant.session).admin)
+    }
+
+    /// Whether `viewer` gets the presence of `subject`. Workers in an internal room do not see each other.
+    pub(crate) fn sees(&self, core: &Core, viewer: SessionId, subject: SessionId) -> bool {
+        self.kind != RoomKind::Internal || viewer == subject || core.rights(viewer).admin
+    }
+
+    /// Renders the presence of an occupant anew and returns it.
+    fn refresh(&mut self, core: &mut Core, session: SessionId, marks: Marks) -> Option<Body> {
+        let room = self.jid.clone();
+        let occupant = self.occupants.by_session_mut(session)?;
+        let plain = marks.actor.is_none() && marks.reason.is_none();
+        let body = core.body(&occupant.render(&room, marks, None));
+        // What joiners get later must not carry who caused the last change.
+        occupant.body = plain.then(|| body.clone());
+        Some(body)
+    }
+
+    /// The presence of an occupant as a joiner gets it.
+    pub(crate) fn present(&mut self, core: &mut Core, session: SessionId) -> Option<Body> {
+        match self.occupants.by_session(session)?.body.clone() {
+            Some(body) => Some(body),
+            None => self.refresh(core, session, Marks::default()),
+        }
+    }
+
+    /// Tells everybody, the occupant last, about its presence. `actor` and `reason` say who changed its role and why.
+    pub(crate) fn announce(
+        &mut self,
+        core: &mut Core,
+        session: SessionId,
+        actor: Option<String>,
+        reason: Option<String>,
+    ) {
+        let marks = Marks {
+            actor,
+            reason,
+            ..Marks::default()
+        };
+        let Some(body) = self.refresh(core, session, marks.clone()) else {
+            return;
+        };
+        self.tell_others(core, session, &body);
+        self.tell_self(
+            core,
+            session,
+            Marks {
+                status: vec![status::SELF],
+                ..marks
+            },
+        );
+    }
+
+    /// Sends `body` to everybody who may see `subject`, except itself.
+    pub(crate) fn tell_others(&self, core: &mut Core, subject: SessionId, body: &Body) {
+        for occupant in self.occupants.iter() {
+            if occupant.session != subject && self.sees(core, occupant.session, subject) {
+                core.send_body(occupant.session, body);
+            }
+        }
+    }
+
+    /// Sends an occupant its own presence.
+    pub(crate) fn tell_self(&mut self, core: &mut Core, session: SessionId, marks: Marks) {
+        let Some(occupant) = self.occupants.by_session(session) else {
+            return;
+        };
+        let mut own = occupant.render(&self.jid, marks, None);
+        if self.kind == RoomKind::Meeting
+            && occupant.role == Role::Moderator
+            && !core.rights(session).admin
+        {
+            own.append_child(permissions());
+        }
+        core.send_element(session, own);
+    }
+
+    /// Takes an occupant out and tells everybody, the occupant last. `last` is its last presence, if it sent one.
+    pub(crate) fn depart(
+        &mut self,
+        core: &mut Core,
+        session: SessionId,
+        marks: Marks,
+        last: Option<&Element>,
+    ) -> Option<Occupant> {
+        let occupant = self.occupants.remove(session)?;
+        if let Some(session) = core.sessions.get_mut(&session) {
+            session.rooms.remove(&self.jid);
+        }
+        let nothing = el("presence", ns::CLIENT);
+        let last = last.unwrap_or(&nothing);
+        let body = core.body(&occupant.render(&self.jid, marks.clone(), Some(last)));
+        self.tell_others(core, session, &body);
+        let mut status = marks.status.clone();
+        status.push(status::SELF);
+        core.send_element(
+            session,
+            occupant.render(&self.jid, Marks { status, ..marks }, Some(last)),
+        );
+        self.services_departed(core, &occupant);
+        Some(occupant)
+    }
+
+    /// Ends the room: everybody is told and out. Waiting joins are refused.
+    pub(crate) fn destroy(&mut self, core: &mut Core, destroy: &Destroy) {
+        self.close_lobby(core, destroy);
+        while let Some(mut occupant) = self.occupants.pop_first() {
+            let session = occupant.session;
+            if let Some(session) = core.sessions.get_mut(&session) {
+                session.rooms.remove(&self.jid);
+            }
+            // Each learns of its own end only: the room is gone for all of them at once.
+            occupant.affiliation = Affiliation::None;
+            let marks = Marks {
+                status: vec![status::SELF],
+                destroy: Some(destroy.clone()),
+                ..Marks::default()
+            };
+            let gone = el("presence", ns::CLIENT);
+            core.send_element(session, occupant.render(&self.jid, marks, Some(&gone)));
+        }
+        self.refuse_waiting(core, |_| true);
+    }
+
+    /// Sends a message from the room itself to all its occupants.
+    pub(crate) fn notify(&self, core: &mut Core, mut message: Element) {
+        message.put("from", self.jid.as_str());
+        let body = core.body(&message);
+        for occupant in self.occupants.iter() {
+            core.send_body(occupant.session, &body);
+        }
+    }
+
+    /// Whether nothing keeps the room alive any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.occupants.is_empty() && self.waiting.is_empty()
+    }
+}
+
+/// What a moderator may ask of the services around the meeting; buttons appear in clients by it.
+fn permissions() -> Element {
+    const NAMES: [&str; 7] = [
+        "livestreaming",
+        "recording",
+        "transcription",
+        "outbound-call",
+        "create-polls",
+        "send-groupchat",
+        "flip",
+    ];
+    let all = NAMES.map(|name| {
+        el("p", ns::JITMEET)
+            .with_attr("name", name)
+            .with_attr("val", "true")
+    });
+    el("permissions", ns::JITMEET).with_children(all)
+}

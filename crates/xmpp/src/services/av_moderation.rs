@@ -1,0 +1,224 @@
+//! Moderation of microphones, cameras and screens: who may unmute. The focus enforces it; clients show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use stanza::muc::Role;
+use stanza::{Element, Jid};
+
+use super::json_message;
+use crate::SessionId;
+use crate::core::Core;
+use crate::muc::Room;
+
+/// Kinds of media that can be moderated.
+const MEDIA: [&str; 3] = ["audio", "video", "desktop"];
+
+/// One kind of media under moderation.
+#[derive(Debug)]
+struct Moderated {
+    /// Occupant who turned it on.
+    actor: String,
+    /// Nicknames of those who may unmute.
+    allowed: BTreeSet<String>,
+    /// Whether joiners started muted before.
+    start_muted: Option<bool>,
+}
+
+/// What is moderated in one meeting.
+#[derive(Debug, Default)]
+pub(super) struct Moderation {
+    media: BTreeMap<&'static str, Moderated>,
+}
+
+impl Room {
+    fn occupant_jid(&self, nick: &str) -> String {
+        format!("{}/{nick}", self.jid)
+    }
+
+    fn moderators(&self, core: &Core) -> Vec<SessionId> {
+        let moderators = self
+            .occupants
+            .iter()
+            .filter(|occupant| occupant.role == Role::Moderator);
+        moderators
+            .map(|occupant| occupant.session)
+            .filter(|&session| !core.rights(session).admin)
+            .collect()
+    }
+
+    /// A moderator's request.
+    pub(super) fn moderate(
+        &mut self,
+        core: &mut Core,
+        from: SessionId,
+        payload: &Element,
+    ) -> Option<()> {
+        if payload.name() != "av_moderation" {
+            return None;
+        }
+        let media = *MEDIA
+            .iter()
+            .find(|&&media| Some(media) == payload.attr("mediaType"))?;
+        let actor = self.occupant_jid(&self.occupants.by_session(from)?.nick);
+        if let Some(enable) = payload.attr("enable") {
+            self.set_moderation(core, media, enable == "true", actor);
+            return Some(());
+        }
+        let (person, allow) = match (
+            payload.attr("jidToWhitelist"),
+            payload.attr("jidToBlacklist"),
+        ) {
+            (Some(person), None) => (person, true),
+            (None, Some(person)) => (person, false),
+            _ => return None,
+        };
+        let person = Jid::new(person).ok()?;
+        if core.hosts.canonical_room(&person.to_bare()) != self.jid {
+            return None;
+        }
+        let nick = person.resource()?.as_str().to_owned();
+        self.set_allowed(core, media, &nick, allow, &actor)
+    }
+
+    fn set_moderation(&mut self, core: &mut Core, media: &'static str, on: bool, actor: String) {
+        if self.services.moderation.media.contains_key(media) == on {
+            return;
+        }
+        if on {
+            let allowed = self.occupants.iter().filter(|occupant| {
+                occupant.role == Role::Moderator && !core.rights(occupant.session).admin
+            });
+            let allowed = allowed.map(|occupant| occupant.nick.clone()).collect();
+            let start_muted = self.start_muted_quietly(media, Some(true));
+            let moderated = Moderated {
+                actor: actor.clone(),
+                allowed,
+                start_muted,
+            };
+            self.services.moderation.media.insert(media, moderated);
+        } else if let Some(moderated) = self.services.moderation.media.remove(media) {
+            self.start_muted_quietly(media, moderated.start_muted);
+        }
+        let json = self.enabled_json(media, on, &actor);
+        let message = json_message(&core.hosts.av_moderation, None, &json);
+        self.push_all(core, &message);
+        if on {
+            self.tell_lists(core, media, false);
+        }
+    }
+
+    fn enabled_json(&self, media: &str, on: bool, actor: &str) -> Value {
+        json!({ "type": "av_moderation", "room": self.jid.as_str(), "enabled": on, "mediaType": media, "actor": actor })
+    }
+
+    fn set_allowed(
+        &mut self,
+        core: &mut Core,
+        media: &'static str,
+        nick: &str,
+        allow: bool,
+        actor: &str,
+    ) -> Option<()> {
+        let person = self.occupants.by_nick(nick)?.session;
+        let mut json =
+            json!({ "type": "av_moderation", "room": self.jid.as_str(), "mediaType": media });
+        match self.services.moderation.media.get_mut(media) {
+            Some(moderated) => {
+                if allow {
+                    moderated.allowed.insert(nick.to_owned());
+                } else {
+                    moderated.allowed.remove(nick);
+                }
+                self.tell_lists(core, media, !allow);
+            }
+            // "Please unmute", while nothing forbids it.
+            None if allow => put(&mut json, "from", json!(actor)),
+            None => return Some(()),
+        }
+        put(
+            &mut json,
+            if allow { "approved" } else { "removed" },
+            json!(true),
+        );
+        let from = core.hosts.av_moderation.clone();
+        self.push(core, person, &from, &json);
+        Some(())
+    }
+
+    /// Tells the moderators who may unmute.
+    fn tell_lists(&self, core: &mut Core, media: &str, removed: bool) {
+        let lists: serde_json::Map<String, Value> = self
+            .services
+            .moderation
+            .media
+            .iter()
+            .filter(|(_, moderated)| !moderated.allowed.is_empty())
+            .map(|(media, moderated)| {
+                let people = moderated
+                    .allowed
+                    .iter()
+                    .map(|nick| json!(self.occupant_jid(nick)));
+                ((*media).to_owned(), Value::Array(people.collect()))
+            })
+            .collect();
+        let mut json = json!({
+            "type": "av_moderation", "room": self.jid.as_str(), "mediaType": media, "whitelists": lists,
+        });
+        if removed {
+            put(&mut json, "removed", json!(true));
+        }
+        let body = core.body(&json_message(&core.hosts.av_moderation, None, &json));
+        for moderator in self.moderators(core) {
+            core.send_body(moderator, &body);
+        }
+    }
+
+    /// Tells a joiner what is moderated.
+    pub(super) fn tell_moderation(&mut self, core: &mut Core, session: SessionId) {
+        let active: Vec<(&str, String)> = self
+            .services
+            .moderation
+            .media
+            .iter()
+            .map(|(media, moderated)| (*media, moderated.actor.clone()))
+            .collect();
+        let from = core.hosts.av_moderation.clone();
+        for (media, actor) in active {
+            let json = self.enabled_json(media, true, &actor);
+            self.push(core, session, &from, &json);
+        }
+        self.moderation_role_changed(core, session);
+    }
+
+    /// A moderator may always unmute and sees the lists.
+    pub(super) fn moderation_role_changed(&mut self, core: &mut Core, session: SessionId) {
+        let Some(occupant) = self.occupants.by_session(session) else {
+            return;
+        };
+        if occupant.role != Role::Moderator || core.rights(session).admin {
+            return;
+        }
+        let nick = occupant.nick.clone();
+        let mut active = Vec::new();
+        for (media, moderated) in &mut self.services.moderation.media {
+            moderated.allowed.insert(nick.clone());
+            active.push(*media);
+        }
+        for media in active {
+            self.tell_lists(core, media, false);
+        }
+    }
+
+    pub(super) fn moderation_left(&mut self, nick: &str) {
+        for moderated in self.services.moderation.media.values_mut() {
+            moderated.allowed.remove(nick);
+        }
+    }
+}
+
+fn put(json: &mut Value, key: &str, value: Value) {
+    if let Value::Object(object) = json {
+        object.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,121 @@
+//! Speaking times: each client says when it becomes the dominant speaker; joiners get the totals.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use stanza::{Element, ElementExt as _, ns};
+
+use super::json_message;
+use crate::SessionId;
+use crate::core::Core;
+use crate::muc::{Occupant, Room};
+
+/// People remembered after they left.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Default)]
+struct Speaker {
+    total: Duration,
+    since: Option<Instant>,
+    /// Set when the person has left: the others can no longer look the name up.
+    name: Option<String>,
+    left: bool,
+}
+
+/// Speaking times of one meeting, by endpoint id.
+#[derive(Debug, Default)]
+pub(super) struct SpeakerStats {
+    speakers: BTreeMap<String, Speaker>,
+    dominant: Option<String>,
+}
+
+impl SpeakerStats {
+    fn pause(&mut self, now: Instant) {
+        let Some(speaker) = self
+            .dominant
+            .as_ref()
+            .and_then(|nick| self.speakers.get_mut(nick))
+        else {
+            return;
+        };
+        if let Some(since) = speaker.since.take() {
+            speaker.total += now.saturating_duration_since(since);
+        }
+    }
+
+    fn dominant(&mut self, now: Instant, nick: &str, silence: bool) {
+        self.pause(now);
+        if self.speakers.len() >= MOST && !self.speakers.contains_key(nick) {
+            self.speakers.retain(|_, speaker| !speaker.left);
+            if self.speakers.len() >= MOST {
+                return;
+            }
+        }
+        self.dominant = Some(nick.to_owned());
+        let speaker = self.speakers.entry(nick.to_owned()).or_default();
+        speaker.left = false;
+        speaker.since = (!silence).then_some(now);
+    }
+
+    fn totals(&self, now: Instant) -> Map<String, Value> {
+        let entry = |(nick, speaker): (&String, &Speaker)| {
+            let running = speaker
+                .since
+                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            let millis = u64::try_from((speaker.total + running).as_millis()).unwrap_or(u64::MAX);
+            let mut value = json!({ "totalDominantSpeakerTime": millis, "faceLandmarks": [] });
+            if let (Some(name), Value::Object(object)) = (&speaker.name, &mut value) {
+                object.insert("displayName".to_owned(), json!(name));
+            }
+            (nick.clone(), value)
+        };
+        self.speakers.iter().map(entry).collect()
+    }
+}
+
+impl Room {
+    /// A client reports about itself.
+    pub(super) fn speaker_event(
+        &mut self,
+        now: Instant,
+        from: SessionId,
+        payload: &Element,
+    ) -> Option<()> {
+        if payload.is("faceLandmarks", ns::JITMEET) {
+            return Some(());
+        }
+        if !payload.is("speakerstats", ns::JITMEET) {
+            return None;
+        }
+        let nick = self.occupants.by_session(from)?.nick.clone();
+        self.services
+            .speakers
+            .dominant(now, &nick, payload.attr("silence") == Some("true"));
+        Some(())
+    }
+
+    /// Tells a joiner the totals, if there are any.
+    pub(super) fn tell_speaker_stats(&self, core: &mut Core, now: Instant, session: SessionId) {
+        let users = self.services.speakers.totals(now);
+        if users.is_empty() || core.rights(session).service {
+            return;
+        }
+        let json = json!({ "type": "speakerstats", "users": users });
+        let message = json_message(&core.hosts.speaker_stats, None, &json);
+        core.send_element(session, message);
+    }
+
+    pub(super) fn speaker_left(&mut self, now: Instant, occupant: &Occupant) {
+        let stats = &mut self.services.speakers;
+        if stats.dominant.as_deref() == Some(occupant.nick.as_str()) {
+            stats.pause(now);
+            stats.dominant = None;
+        }
+        if let Some(speaker) = stats.speakers.get_mut(&occupant.nick) {
+            speaker.left = true;
+            speaker.since = None;
+            speaker.name = occupant.presence.child_text("nick", ns::NICK);
+        }
+    }
+}

@@ -2,71 +2,39 @@
 //!
 //! [`Node::start`] brings everything up; [`Node::router`] is what the front serves to browsers; in-process parts connect
 //! through [`Node::memory_connector`].
+//!
+//! One task owns the XMPP server ([`hub`]); each connection is a task of its own that parses, logs in and writes. The focus
+//! is a client of the node like any other, over an in-memory stream.
 
+mod bytes;
+mod conference_request;
 mod config;
+mod focus_task;
+mod gate;
+mod http_bind;
+mod hub;
+mod metrics;
+mod node;
+mod peer;
+mod web;
+mod websocket;
 
 pub use config::{SignallingConfig, TcpConfig};
+pub use node::{Node, StartError};
 
-use std::net::SocketAddr;
+use std::time::Instant;
 
-use axum::Router;
-use link::MemoryConnector;
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A port for XMPP over TCP could not be had.
-    #[error("cannot listen for XMPP on {address}: {source}")]
-    Bind {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A configured name is no host name.
-    #[error("{0:?} is not a valid XMPP host name")]
-    Domain(String),
+/// The time. Cores get it from here only.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
-/// A running signalling node. Dropping it stops it at once; [`Node::shutdown`] does it in order.
-pub struct Node {
-    connector: MemoryConnector,
-    tcp: Vec<SocketAddr>,
+/// 128 random bits, for names that must not be guessed.
+pub(crate) fn random_token() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
-impl Node {
-    /// Binds the TCP ports and starts the tasks on the current runtime.
-    ///
-    /// # Errors
-    /// When a port cannot be bound or a name is invalid.
-    pub async fn start(config: SignallingConfig) -> Result<Self, StartError> {
-        let _ = config;
-        let (connector, _listener) = link::memory();
-        Ok(Self {
-            connector,
-            tcp: Vec::new(),
-        })
-    }
-
-    /// The routes for browsers: `/xmpp-websocket`, `/http-bind`, `/conference-request/v1`.
-    #[must_use]
-    pub fn router(&self) -> Router {
-        Router::new()
-    }
-
-    /// Opens XMPP streams to this node from inside the process.
-    #[must_use]
-    pub fn memory_connector(&self) -> MemoryConnector {
-        self.connector.clone()
-    }
-
-    /// The TCP addresses the node listens on, with the ports the system gave where 0 was asked for.
-    #[must_use]
-    pub fn tcp_addresses(&self) -> &[SocketAddr] {
-        &self.tcp
-    }
-
-    /// Ends conferences and streams in order and waits for them, a few seconds at most.
-    pub async fn shutdown(self) {}
+/// Returns when the node stops.
+pub(crate) async fn stopped(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }

@@ -1,0 +1,272 @@
+//! `/http-bind`: streams over HTTP requests (XEP-0124).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use stanza::xml::Limits;
+use stanza::{Element, ns, xml};
+use stream::bosh::{BoshConfig, RequestToken, Session, Terminal, terminate_body};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use xmpp::WebQuery;
+
+use crate::gate::Place;
+use crate::hub::Inbox;
+use crate::peer::{Context, Next, Peer};
+use crate::{now, random_token, web};
+
+/// Requests of one session that may wait for its task.
+const QUEUE: usize = 8;
+
+struct Request {
+    body: Element,
+    bytes: usize,
+    answer: oneshot::Sender<Vec<u8>>,
+}
+
+/// The sessions of a node, by their id.
+#[derive(Clone, Default)]
+pub(crate) struct Sessions(Arc<Mutex<HashMap<String, mpsc::Sender<Request>>>>);
+
+impl Sessions {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, mpsc::Sender<Request>>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the route needs.
+#[derive(Clone)]
+pub(crate) struct Bosh {
+    pub(crate) context: Context,
+    pub(crate) sessions: Sessions,
+}
+
+/// Answers a request of a session, or opens one.
+pub(crate) async fn handle(
+    State(bosh): State<Bosh>,
+    Query(parameters): Query<HashMap<String, String>>,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let mut response = match method {
+        Method::POST => post(bosh, &parameters, &headers, body).await,
+        Method::OPTIONS => StatusCode::OK.into_response(),
+        _ => "BOSH (XEP-0124) is here: POST to it.\n".into_response(),
+    };
+    web::cross_origin(response.headers_mut());
+    response
+}
+
+async fn post(
+    bosh: Bosh,
+    parameters: &HashMap<String, String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
+    let limits = Limits::CLIENT;
+    let Ok(bytes) = axum::body::to_bytes(body, limits.bytes).await else {
+        bosh.context.metrics.refused("bosh-request-too-large");
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let parsed = xml::parse(&bytes, &limits)
+        .ok()
+        .filter(|body| body.is("body", ns::HTTP_BIND));
+    let Some(body) = parsed else {
+        bosh.context.metrics.refused("bosh-bad-request");
+        return xml_response(terminate_body(Terminal::BadRequest));
+    };
+    let (answer, answered) = oneshot::channel();
+    let request = Request {
+        body,
+        bytes: bytes.len(),
+        answer,
+    };
+    let taken = match request.body.attr("sid") {
+        Some(sid) => {
+            let session = bosh.sessions.with(|sessions| sessions.get(sid).cloned());
+            match session {
+                Some(session) => session.send(request).await.is_ok(),
+                None => false,
+            }
+        }
+        None => open(&bosh, web::query(parameters, headers), request),
+    };
+    if !taken {
+        return xml_response(terminate_body(Terminal::ItemNotFound));
+    }
+    match answered.await {
+        Ok(body) => xml_response(body),
+        Err(_) => xml_response(terminate_body(Terminal::ItemNotFound)),
+    }
+}
+
+fn xml_response(body: Vec<u8>) -> Response {
+    let mut response = body.into_response();
+    let xml = HeaderValue::from_static("text/xml; charset=utf-8");
+    response.headers_mut().insert("content-type", xml);
+    response
+}
+
+/// Opens a session; false when there is no place for one.
+fn open(bosh: &Bosh, query: WebQuery, first: Request) -> bool {
+    let Some(place) = bosh.context.gate.enter() else {
+        bosh.context.metrics.refused("too-many-connections");
+        return false;
+    };
+    let sid = random_token();
+    let (sender, requests) = mpsc::channel(QUEUE);
+    bosh.sessions
+        .with(|sessions| sessions.insert(sid.clone(), sender));
+    tokio::spawn(run(bosh.clone(), sid, query, place, first, requests));
+    true
+}
+
+async fn run(
+    bosh: Bosh,
+    sid: String,
+    query: WebQuery,
+    place: Place,
+    first: Request,
+    requests: mpsc::Receiver<Request>,
+) {
+    let _open = bosh.context.metrics.connection("bosh");
+    let Place {
+        connection,
+        stranger,
+    } = place;
+    let token = RequestToken(0);
+    let streams = &bosh.context.streams;
+    let config = BoshConfig::default();
+    let made = Session::create(
+        streams,
+        config,
+        now(),
+        rand::random(),
+        &sid,
+        token,
+        &first.body,
+        first.bytes,
+    );
+    match made {
+        Ok(session) => {
+            let (peer, inbox) = Peer::new(&bosh.context, query, stranger).await;
+            let mut task = Task {
+                session,
+                peer,
+                inbox,
+                requests,
+                answers: HashMap::from([(token, first.answer)]),
+                next_token: 1,
+                _place: connection,
+            };
+            task.drive().await;
+            task.peer.finish().await;
+        }
+        Err(reason) => {
+            let _ = first.answer.send(terminate_body(reason));
+        }
+    }
+    bosh.sessions.with(|sessions| sessions.remove(&sid));
+}
+
+struct Task {
+    session: Session,
+    peer: Peer,
+    inbox: Inbox,
+    requests: mpsc::Receiver<Request>,
+    answers: HashMap<RequestToken, oneshot::Sender<Vec<u8>>>,
+    next_token: u64,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Task {
+    async fn drive(&mut self) {
+        let overflow = self.inbox.overflow();
+        tokio::pin!(overflow);
+        loop {
+            let next = self.settle().await;
+            if next != Next::Continue || self.session.is_finished() {
+                return;
+            }
+            let pause = self.peer.paused_until();
+            let due = [self.session.poll_timeout(), pause]
+                .into_iter()
+                .flatten()
+                .min();
+            let next = tokio::select! {
+                request = self.requests.recv(), if pause.is_none() => {
+                    if let Some(request) = request {
+                        self.on_request(request).await;
+                    }
+                    Next::Continue
+                }
+                reply = self.inbox.recv() => match reply {
+                    Some(reply) => self.on_replies(reply),
+                    None => Next::Drop,
+                },
+                () = &mut overflow => Next::Drop,
+                () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {
+                    self.on_timeout(now());
+                    Next::Continue
+                }
+            };
+            if next != Next::Continue {
+                return;
+            }
+        }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        if self.session.poll_timeout().is_some_and(|due| due <= now) {
+            self.session.handle_timeout(now);
+        }
+    }
+
+    async fn on_request(&mut self, request: Request) {
+        let token = RequestToken(self.next_token);
+        self.next_token += 1;
+        self.answers.insert(token, request.answer);
+        self.peer.heard().await;
+        self.session
+            .handle_request(now(), token, &request.body, request.bytes);
+    }
+
+    fn on_replies(&mut self, first: crate::hub::Reply) -> Next {
+        let mut reply = Some(first);
+        while let Some(taken) = reply {
+            match self.peer.on_reply(self.session.server(), taken) {
+                Next::Continue => {}
+                next => return next,
+            }
+            reply = self.inbox.try_recv();
+        }
+        Next::Continue
+    }
+
+    /// Passes events on and answers requests until nothing is left to do.
+    async fn settle(&mut self) -> Next {
+        let mut last = Next::Continue;
+        loop {
+            self.session.flush(now());
+            let Some(event) = self.session.poll_event() else {
+                break;
+            };
+            match self.peer.on_event(event).await {
+                Next::Continue => {}
+                next => last = next,
+            }
+        }
+        while let Some((token, body)) = self.session.poll_response() {
+            if let Some(answer) = self.answers.remove(&token) {
+                let _ = answer.send(body);
+            }
+        }
+        last
+    }
+}

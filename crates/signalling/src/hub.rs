@@ -1,0 +1,481 @@
+//! The one task that owns the XMPP server: connections talk to it over queues, in order.
+//!
+//! The queue towards the hub is bounded: connections wait, and so stop reading their peers. Queues towards connections
+//! are bounded in bytes: a connection that exceeds its share is dropped, as its peer does not read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use stanza::error::Condition;
+use stanza::{BareJid, Element, FullJid};
+use stream::sasl::{Credentials, ScramKeys};
+use stream::{SaslCondition, StreamCondition};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::sleep_until;
+use xmpp::{CloseReason, ConnectionId, Login, Outgoing, Output, Pace, SessionId, WebQuery};
+
+use crate::metrics::Metrics;
+use crate::now;
+
+/// Requests that may wait for the hub before connections wait.
+const QUEUE: usize = 4096;
+/// Requests handled before outputs are carried out.
+const BATCH: usize = 64;
+/// Bytes that may wait for one participant, shared bodies counted in full.
+const CLIENT_SHARE: usize = 16 * 1024 * 1024;
+/// Bytes that may wait for one service account.
+const SERVICE_SHARE: usize = 128 * 1024 * 1024;
+/// What one entry of a queue counts beyond its stanza.
+const ENTRY: usize = 64;
+/// How often sizes are counted for metrics.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// From a connection to the hub.
+pub(crate) enum Request {
+    Connect(Outbox),
+    Anonymous {
+        host: String,
+        query: WebQuery,
+    },
+    Lookup(BareJid),
+    Bind {
+        user: BareJid,
+        resource: Option<String>,
+        query: WebQuery,
+    },
+    Resume {
+        user: BareJid,
+        previd: String,
+        h: u32,
+    },
+    EnableSm {
+        resume: bool,
+    },
+    Ack(u32),
+    AskAck,
+    Stanza(Element),
+    Heard,
+    Disconnect {
+        in_order: bool,
+    },
+}
+
+/// From the hub to a connection.
+pub(crate) enum Reply {
+    Anonymous(Result<BareJid, SaslCondition>),
+    Credentials(Option<Box<Credentials>>),
+    Bound(Result<FullJid, Condition>),
+    Resumed(Result<(String, u32), Condition>),
+    SmEnabled {
+        id: Option<String>,
+        max: u64,
+    },
+    SmFailed,
+    Send(Outgoing),
+    RequestAck,
+    Ack(u32),
+    /// Read no further before this time.
+    Pause(Instant),
+    /// End the stream with an error.
+    Close(StreamCondition),
+    /// Drop the connection without a word, so that its peer resumes elsewhere or later.
+    Drop,
+}
+
+impl Reply {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Send(stanza) => stanza.len() + ENTRY,
+            _ => ENTRY,
+        }
+    }
+}
+
+struct Shared {
+    waiting: AtomicUsize,
+    share: AtomicUsize,
+    overflow: Notify,
+}
+
+/// The hub's end of the queue to a connection.
+pub(crate) struct Outbox {
+    replies: mpsc::UnboundedSender<Reply>,
+    shared: Arc<Shared>,
+}
+
+impl Outbox {
+    /// Returns false when the connection has more waiting than its share.
+    fn push(&self, reply: Reply) -> bool {
+        let weight = reply.weight();
+        let before = self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
+        let fits = before + weight <= self.shared.share.load(Ordering::Relaxed);
+        if fits {
+            let _ = self.replies.send(reply);
+        } else {
+            self.shared.overflow.notify_one();
+        }
+        fits
+    }
+}
+
+/// The connection's end of its queue from the hub.
+pub(crate) struct Inbox {
+    replies: mpsc::UnboundedReceiver<Reply>,
+    shared: Arc<Shared>,
+}
+
+impl Inbox {
+    fn counted(&self, reply: Reply) -> Reply {
+        self.shared
+            .waiting
+            .fetch_sub(reply.weight(), Ordering::Relaxed);
+        reply
+    }
+
+    /// The next reply; `None` when the hub has forgotten the connection.
+    pub(crate) async fn recv(&mut self) -> Option<Reply> {
+        let reply = self.replies.recv().await?;
+        Some(self.counted(reply))
+    }
+
+    pub(crate) fn try_recv(&mut self) -> Option<Reply> {
+        let reply = self.replies.try_recv().ok()?;
+        Some(self.counted(reply))
+    }
+
+    /// Returns when more was waiting than the connection's share.
+    pub(crate) fn overflow(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.overflow.notified().await }
+    }
+}
+
+/// The way to the hub.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    requests: mpsc::Sender<(ConnectionId, Request)>,
+    next: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// One connection's way to the hub. Dropping it without [`HubConnection::disconnect`] counts as a lost connection.
+pub(crate) struct HubConnection {
+    id: ConnectionId,
+    requests: mpsc::Sender<(ConnectionId, Request)>,
+    gone: bool,
+}
+
+impl Hub {
+    /// Makes a connection known to the hub.
+    pub(crate) async fn connect(&self) -> (HubConnection, Inbox) {
+        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let shared = Arc::new(Shared {
+            waiting: AtomicUsize::new(0),
+            share: AtomicUsize::new(CLIENT_SHARE),
+            overflow: Notify::new(),
+        });
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let outbox = Outbox {
+            replies: sender,
+            shared: Arc::clone(&shared),
+        };
+        let connection = HubConnection {
+            id,
+            requests: self.requests.clone(),
+            gone: false,
+        };
+        connection.send(Request::Connect(outbox)).await;
+        let inbox = Inbox {
+            replies: receiver,
+            shared,
+        };
+        (connection, inbox)
+    }
+}
+
+impl HubConnection {
+    pub(crate) async fn send(&self, request: Request) {
+        let _ = self.requests.send((self.id, request)).await;
+    }
+
+    pub(crate) async fn disconnect(mut self, in_order: bool) {
+        self.gone = true;
+        self.send(Request::Disconnect { in_order }).await;
+    }
+}
+
+impl Drop for HubConnection {
+    fn drop(&mut self) {
+        if self.gone {
+            return;
+        }
+        let (id, requests) = (self.id, self.requests.clone());
+        let request = Request::Disconnect { in_order: false };
+        if let Err(mpsc::error::TrySendError::Full(message)) = requests.try_send((id, request))
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { requests.send(message).await });
+        }
+    }
+}
+
+struct Connection {
+    outbox: Outbox,
+    session: Option<SessionId>,
+}
+
+/// The task's state.
+pub(crate) struct HubTask {
+    server: xmpp::Server,
+    requests: mpsc::Receiver<(ConnectionId, Request)>,
+    connections: HashMap<ConnectionId, Connection>,
+    metrics: Metrics,
+    stats_due: Instant,
+}
+
+/// A hub and the task to spawn for it.
+pub(crate) fn new(server: xmpp::Server, metrics: Metrics) -> (Hub, HubTask) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let hub = Hub {
+        requests: sender,
+        next: Arc::default(),
+    };
+    let task = HubTask {
+        server,
+        requests: receiver,
+        connections: HashMap::new(),
+        metrics,
+        stats_due: now(),
+    };
+    (hub, task)
+}
+
+impl HubTask {
+    /// Runs until the node stops; connections are told then.
+    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            let due = self.server.poll_timeout();
+            let wake = due.map_or(self.stats_due, |due| due.min(self.stats_due));
+            tokio::select! {
+                request = self.requests.recv() => {
+                    let Some((id, request)) = request else { return };
+                    self.handle(id, request);
+                    for _ in 1..BATCH {
+                        let Ok((id, request)) = self.requests.try_recv() else { break };
+                        self.handle(id, request);
+                    }
+                }
+                () = sleep_until(wake.into()) => {}
+                () = crate::stopped(&mut stopping) => {
+                    self.server.shutdown(now());
+                    self.carry_out();
+                    return;
+                }
+            }
+            let now = now();
+            if self.server.poll_timeout().is_some_and(|due| due <= now) {
+                self.server.handle_timeout(now);
+            }
+            self.carry_out();
+            if self.stats_due <= now {
+                self.stats_due = now + STATS_INTERVAL;
+                self.metrics
+                    .update(&self.server.stats(), self.connections.len());
+            }
+        }
+    }
+
+    fn handle(&mut self, id: ConnectionId, request: Request) {
+        if let Request::Connect(outbox) = request {
+            self.connections.insert(
+                id,
+                Connection {
+                    outbox,
+                    session: None,
+                },
+            );
+            return;
+        }
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let now = now();
+        match (request, connection.session) {
+            (Request::Disconnect { in_order }, session) => {
+                self.connections.remove(&id);
+                match session {
+                    Some(session) if in_order => self.server.close(now, session, id),
+                    Some(session) => self.server.detach(now, session, id),
+                    None => {}
+                }
+            }
+            (request, Some(session)) => self.handle_bound(now, id, session, request),
+            (request, None) => self.handle_login(now, id, request),
+        }
+    }
+
+    fn handle_login(&mut self, now: Instant, id: ConnectionId, request: Request) {
+        let reply = match request {
+            Request::Anonymous { host, query } => Reply::Anonymous(
+                self.server
+                    .anonymous_user(&host, &query)
+                    .map_err(|_| SaslCondition::NotAuthorized),
+            ),
+            Request::Lookup(user) => {
+                Reply::Credentials(self.server.credentials(&user).map(credentials))
+            }
+            Request::Bind {
+                user,
+                resource,
+                query,
+            } => {
+                let service = self.server.is_service(&user);
+                let login = Login {
+                    user,
+                    resource,
+                    connection: id,
+                    query,
+                };
+                Reply::Bound(match self.server.bind(now, login) {
+                    Ok(bound) => {
+                        self.attach(id, bound.session, service);
+                        Ok(bound.jid)
+                    }
+                    Err(xmpp::BindError::BadResource) => Err(Condition::BadRequest),
+                    Err(_) => Err(Condition::ResourceConstraint),
+                })
+            }
+            Request::Resume { user, previd, h } => {
+                let service = self.server.is_service(&user);
+                Reply::Resumed(match self.server.resume(now, &user, id, &previd, h) {
+                    Ok(resumed) => {
+                        self.attach(id, resumed.session, service);
+                        Ok((previd, resumed.h))
+                    }
+                    Err(xmpp::ResumeError::AckTooHigh) => Err(Condition::UnexpectedRequest),
+                    Err(_) => Err(Condition::ItemNotFound),
+                })
+            }
+            // A stanza of a session that has ended meanwhile: its connection has its order to close already.
+            _ => return,
+        };
+        self.push(id, reply);
+    }
+
+    fn handle_bound(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        session: SessionId,
+        request: Request,
+    ) {
+        let known = match request {
+            Request::Stanza(stanza) => match self.server.handle_stanza(now, session, stanza) {
+                Ok(Pace::Now) => Ok(()),
+                Ok(Pace::NotBefore(at)) => {
+                    self.push(id, Reply::Pause(at));
+                    Ok(())
+                }
+                Err(gone) => Err(gone),
+            },
+            Request::EnableSm { resume } => match self.server.enable_sm(now, session, resume) {
+                Ok(enabled) => {
+                    let max = enabled.max.as_secs();
+                    self.push(
+                        id,
+                        Reply::SmEnabled {
+                            id: enabled.id,
+                            max,
+                        },
+                    );
+                    Ok(())
+                }
+                Err(gone) => {
+                    self.push(id, Reply::SmFailed);
+                    Err(gone)
+                }
+            },
+            Request::Ack(h) => self.server.ack(now, session, h),
+            Request::AskAck => self.server.ack_requested(now, session),
+            Request::Heard => {
+                self.server.heard(now, session);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if known.is_err() {
+            tracing::debug!(connection = id.0, "stanza for a session that has ended");
+        }
+        self.carry_out();
+    }
+
+    fn attach(&mut self, id: ConnectionId, session: SessionId, service: bool) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.session = Some(session);
+            let share = if service { SERVICE_SHARE } else { CLIENT_SHARE };
+            connection
+                .outbox
+                .shared
+                .share
+                .store(share, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands a reply to a connection. One that does not take its replies is forgotten, its session lost.
+    fn push(&mut self, id: ConnectionId, reply: Reply) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        if connection.outbox.push(reply) {
+            return;
+        }
+        self.metrics.refused("slow-consumer");
+        tracing::info!(
+            connection = id.0,
+            "dropped a connection whose peer does not read"
+        );
+        if let Some(session) = self.connections.remove(&id).and_then(|c| c.session) {
+            self.server.detach(now(), session, id);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Send {
+                    connection, stanza, ..
+                } => self.push(connection, Reply::Send(stanza)),
+                Output::RequestAck { connection } => self.push(connection, Reply::RequestAck),
+                Output::Ack { connection, h } => self.push(connection, Reply::Ack(h)),
+                Output::Close { connection, reason } => self.close(connection, reason),
+            }
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        let reply = match reason.condition().parse() {
+            // A browser that is told of an error reloads its page; one that finds the socket gone resumes its session.
+            _ if reason == CloseReason::ConnectionTimeout => Reply::Drop,
+            Ok(condition) => Reply::Close(condition),
+            Err(()) => Reply::Close(StreamCondition::UndefinedCondition),
+        };
+        connection.outbox.push(reply);
+    }
+}
+
+fn credentials(stored: &xmpp::auth::Credentials) -> Box<Credentials> {
+    let keys = |keys: &xmpp::auth::ScramKeys| ScramKeys {
+        salt: keys.salt.clone(),
+        iterations: keys.iterations,
+        stored_key: keys.stored_key.clone(),
+        server_key: keys.server_key.clone(),
+    };
+    Box::new(Credentials {
+        sha1: keys(&stored.sha1),
+        sha256: keys(&stored.sha256),
+    })
+}

@@ -1,0 +1,161 @@
+//! Counters of the signalling node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use stream::StreamCondition;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Transport {
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Condition {
+    condition: &'static str,
+}
+
+type Count = Counter<u64, AtomicU64>;
+type Level = Gauge<i64, AtomicI64>;
+
+/// The node's metrics; clones count together.
+#[derive(Clone, Default)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    accepted: Family<Transport, Count>,
+    open: Family<Transport, Level>,
+    refused: Family<Reason, Count>,
+    stream_errors: Family<Condition, Count>,
+    connections: Level,
+    sessions: Level,
+    hibernating: Level,
+    rooms: Level,
+    occupants: Level,
+    received: Count,
+    sent: Count,
+    serialised: Count,
+    resumed: Count,
+    stanzas_refused: Count,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &telemetry::Metrics) -> Self {
+        let metrics = Self::default();
+        let m = &metrics.0;
+        registry.register(|r| {
+            r.register("xmpp_accepted", "Connections accepted", m.accepted.clone());
+            r.register("xmpp_open", "Connections open", m.open.clone());
+            r.register(
+                "xmpp_refused",
+                "Connections, logins and requests refused",
+                m.refused.clone(),
+            );
+            r.register(
+                "xmpp_stream_errors",
+                "Streams ended with an error, by condition",
+                m.stream_errors.clone(),
+            );
+            r.register(
+                "xmpp_connections",
+                "Connections known to the server",
+                m.connections.clone(),
+            );
+            r.register(
+                "xmpp_sessions",
+                "Sessions, hibernating ones included",
+                m.sessions.clone(),
+            );
+            r.register(
+                "xmpp_hibernating",
+                "Sessions without a connection",
+                m.hibernating.clone(),
+            );
+            r.register("xmpp_rooms", "Meetings", m.rooms.clone());
+            r.register("xmpp_occupants", "People in meetings", m.occupants.clone());
+            r.register(
+                "xmpp_stanzas_received",
+                "Stanzas received",
+                m.received.clone(),
+            );
+            r.register("xmpp_stanzas_sent", "Stanzas sent", m.sent.clone());
+            r.register(
+                "xmpp_stanzas_serialised",
+                "Stanzas serialised; copies share one",
+                m.serialised.clone(),
+            );
+            r.register("xmpp_resumed", "Sessions resumed", m.resumed.clone());
+            r.register(
+                "xmpp_stanzas_refused",
+                "Stanzas answered with an error or dropped",
+                m.stanzas_refused.clone(),
+            );
+        });
+        metrics
+    }
+
+    /// Counts a connection; it is open until the result is dropped.
+    pub(crate) fn connection(&self, transport: &'static str) -> OpenConnection {
+        let label = Transport { transport };
+        self.0.accepted.get_or_create(&label).inc();
+        self.0.open.get_or_create(&label).inc();
+        OpenConnection {
+            metrics: self.clone(),
+            label,
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.0.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(crate) fn stream_error(&self, condition: StreamCondition) {
+        let condition = condition.as_str();
+        self.0
+            .stream_errors
+            .get_or_create(&Condition { condition })
+            .inc();
+    }
+
+    pub(crate) fn update(&self, stats: &xmpp::Stats, connections: usize) {
+        let level = |gauge: &Level, value: u64| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let count = |counter: &Count, value: u64| {
+            counter.inc_by(value.saturating_sub(counter.get()));
+        };
+        let m = &self.0;
+        level(&m.connections, connections as u64);
+        level(&m.sessions, stats.sessions);
+        level(&m.hibernating, stats.hibernating);
+        level(&m.rooms, stats.rooms);
+        level(&m.occupants, stats.occupants);
+        count(&m.received, stats.received);
+        count(&m.sent, stats.sent);
+        count(&m.serialised, stats.serialised);
+        count(&m.resumed, stats.resumed);
+        count(&m.stanzas_refused, stats.refused);
+    }
+}
+
+/// A connection that is counted as open.
+pub(crate) struct OpenConnection {
+    metrics: Metrics,
+    label: Transport,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.metrics.0.open.get_or_create(&self.label).dec();
+    }
+}

@@ -1,0 +1,228 @@
+//! The node as a whole: start, routes, shutdown.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::routing::any;
+use focus::Focus;
+use link::{Credentials, LinkConfig, MemoryConnector, Target};
+use stanza::xml::Limits;
+use stream::server::{HostPolicy, ServerConfig};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::focus_task::{self, FocusHandle};
+use crate::gate::Gate;
+use crate::http_bind::{self, Bosh, Sessions};
+use crate::metrics::Metrics;
+use crate::peer::Context;
+use crate::{SignallingConfig, TcpConfig, bytes, conference_request, hub, now, websocket};
+
+/// Connections the system may hold before they are accepted.
+const BACKLOG: u32 = 1024;
+/// How long the focus, and then the connections, may take to end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A port for XMPP over TCP could not be had.
+    #[error("cannot listen for XMPP on {address}: {source}")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configured name is no host name.
+    #[error("{0:?} is not a valid XMPP host name")]
+    Domain(String),
+}
+
+/// A running signalling node. Dropping it stops it at once; [`Node::shutdown`] does it in order.
+pub struct Node {
+    context: Context,
+    focus: Option<FocusHandle>,
+    connector: MemoryConnector,
+    tcp: Vec<SocketAddr>,
+    sessions: Sessions,
+    /// Stops the focus; the hub and the connections go on until it has left.
+    stopping_focus: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
+    focus_tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Node {
+    /// Binds the TCP ports and starts the tasks on the current runtime.
+    ///
+    /// # Errors
+    /// When a port cannot be bound or a name is invalid.
+    pub async fn start(config: SignallingConfig) -> Result<Self, StartError> {
+        let listeners = bind(config.tcp.as_ref())?;
+        let metrics = Metrics::register(&config.metrics);
+        let domain = config.xmpp.domain.clone();
+        let secret = config.xmpp.cluster_secret.clone();
+        let server = xmpp::Server::new(config.xmpp, wall_clock(), rand::random())
+            .map_err(|error| StartError::Domain(error.0))?;
+        let streams = Arc::new(stream_config(&server, &domain));
+        let (hub, hub_task) = hub::new(server, metrics.clone());
+        let (stopping, stopped) = watch::channel(false);
+        let (stopping_focus, focus_stopped) = watch::channel(false);
+        let context = Context {
+            hub,
+            streams,
+            gate: Gate::new(config.max_connections),
+            metrics,
+            stopping: stopped.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(hub_task.run(stopped));
+        let (connector, memory) = link::memory();
+        tasks.spawn(bytes::serve_memory(memory, context.clone()));
+        let tcp = listeners
+            .iter()
+            .filter_map(|l| l.local_addr().ok())
+            .collect();
+        if let Some(tcp) = config.tcp {
+            for listener in listeners {
+                tasks.spawn(bytes::serve_tcp(
+                    listener,
+                    Arc::clone(&tcp.tls),
+                    context.clone(),
+                ));
+            }
+        }
+        let mut focus_tasks = JoinSet::new();
+        let focus = config.focus.map(|focus| {
+            let credentials = Credentials::Password {
+                user: "focus".to_owned(),
+                password: xmpp::auth::derive_password(&secret, "focus"),
+            };
+            let target = Target::Memory(connector.clone());
+            let link = LinkConfig::new(target, &format!("auth.{domain}"), credentials)
+                .with_resource("focus");
+            let (sender, events) = link::spawn(link);
+            let (handle, task) = focus_task::new(Focus::new(focus, rand::random()), sender, events);
+            focus_tasks.spawn(task.run(focus_stopped));
+            handle
+        });
+        Ok(Self {
+            context,
+            focus,
+            connector,
+            tcp,
+            sessions: Sessions::default(),
+            stopping_focus,
+            stopping,
+            focus_tasks,
+            tasks,
+        })
+    }
+
+    /// The routes for browsers: `/xmpp-websocket`, `/http-bind`, and `/conference-request/v1` where the focus is in this
+    /// process.
+    pub fn router(&self) -> Router {
+        let bosh = Bosh {
+            context: self.context.clone(),
+            sessions: self.sessions.clone(),
+        };
+        let mut router = Router::new()
+            .route(
+                "/xmpp-websocket",
+                any(websocket::open).with_state(self.context.clone()),
+            )
+            .route("/http-bind", any(http_bind::handle).with_state(bosh));
+        if let Some(focus) = &self.focus {
+            let route = any(conference_request::handle).with_state(focus.clone());
+            router = router.route("/conference-request/v1", route);
+        }
+        router
+    }
+
+    /// Opens XMPP streams to this node from inside the process.
+    #[must_use]
+    pub fn memory_connector(&self) -> MemoryConnector {
+        self.connector.clone()
+    }
+
+    /// The TCP addresses the node listens on, with the ports the system gave where 0 was asked for.
+    #[must_use]
+    pub fn tcp_addresses(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
+    /// Ends conferences and streams in order and waits for them, a few seconds at most.
+    pub async fn shutdown(mut self) {
+        self.stopping_focus.send_replace(true);
+        let _ = timeout(PATIENCE, async {
+            while self.focus_tasks.join_next().await.is_some() {}
+        })
+        .await;
+        self.stopping.send_replace(true);
+        let _ = timeout(PATIENCE, async {
+            while self.tasks.join_next().await.is_some() {}
+            self.context.gate.emptied().await;
+        })
+        .await;
+    }
+}
+
+fn bind(config: Option<&TcpConfig>) -> Result<Vec<TcpListener>, StartError> {
+    let addresses = config.map(|tcp| tcp.listen.as_slice()).unwrap_or_default();
+    addresses
+        .iter()
+        .map(|&address| listen(address).map_err(|source| StartError::Bind { address, source }))
+        .collect()
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn stream_config(server: &xmpp::Server, domain: &str) -> ServerConfig {
+    let mut hosts = BTreeMap::new();
+    for host in [
+        domain.to_ascii_lowercase(),
+        format!("auth.{}", domain.to_ascii_lowercase()),
+    ] {
+        if let Some(anonymous) = server.login_host(&host) {
+            let limits = if anonymous {
+                Limits::CLIENT
+            } else {
+                Limits::SERVICE
+            };
+            let policy = HostPolicy {
+                anonymous,
+                password: !anonymous,
+                limits,
+            };
+            hosts.insert(host, policy);
+        }
+    }
+    ServerConfig::new(hosts, rand::random())
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the node reads the calendar once, for time stamps in stanzas"
+)]
+fn wall_clock() -> xmpp::WallClock {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    xmpp::WallClock::new(now(), unix)
+}

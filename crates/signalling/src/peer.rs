@@ -1,0 +1,158 @@
+//! What all connections have in common: events of the stream go to the hub, its replies to the stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use stanza::error::Condition;
+use stream::server::{CloseReason, Event, Server};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use xmpp::WebQuery;
+
+use crate::gate::Gate;
+use crate::hub::{Hub, HubConnection, Inbox, Reply, Request};
+use crate::now;
+
+/// What every connection gets from its node.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) hub: Hub,
+    pub(crate) streams: Arc<stream::server::ServerConfig>,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: crate::metrics::Metrics,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// What a connection does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Go on.
+    Continue,
+    /// TLS, then go on.
+    StartTls,
+    /// Send what is left and end.
+    Finish,
+    /// End without sending anything.
+    Drop,
+}
+
+/// One connection's part of the conversation with the hub.
+pub(crate) struct Peer {
+    hub: HubConnection,
+    query: WebQuery,
+    metrics: crate::metrics::Metrics,
+    /// Held until the peer has logged in; few may be in that state at one time.
+    stranger: Option<OwnedSemaphorePermit>,
+    paused: Option<Instant>,
+    in_order: bool,
+}
+
+impl Peer {
+    pub(crate) async fn new(
+        context: &Context,
+        query: WebQuery,
+        stranger: OwnedSemaphorePermit,
+    ) -> (Self, Inbox) {
+        let (hub, inbox) = context.hub.connect().await;
+        let peer = Self {
+            hub,
+            query,
+            metrics: context.metrics.clone(),
+            stranger: Some(stranger),
+            paused: None,
+            in_order: false,
+        };
+        (peer, inbox)
+    }
+
+    /// When the connection may be read again; `None` when it may be read now.
+    pub(crate) fn paused_until(&mut self) -> Option<Instant> {
+        if self.paused.is_some_and(|at| at <= now()) {
+            self.paused = None;
+        }
+        self.paused
+    }
+
+    /// Passes an event of the stream on.
+    pub(crate) async fn on_event(&mut self, event: Event) -> Next {
+        let request = match event {
+            Event::StartTls => return Next::StartTls,
+            Event::Closed(reason) => return self.on_closed(reason),
+            Event::Anonymous { host } => Request::Anonymous {
+                host,
+                query: self.query.clone(),
+            },
+            Event::Lookup { user } => Request::Lookup(user),
+            Event::Bind { user, resource } => Request::Bind {
+                user,
+                resource,
+                query: self.query.clone(),
+            },
+            Event::Resume { user, previd, h } => Request::Resume { user, previd, h },
+            Event::EnableSm { resume } => Request::EnableSm { resume },
+            Event::Ack(h) => Request::Ack(h),
+            Event::AckRequest => Request::AskAck,
+            Event::Stanza(stanza) => Request::Stanza(stanza),
+        };
+        self.hub.send(request).await;
+        Next::Continue
+    }
+
+    /// Tells the hub that the peer is alive although it said nothing.
+    pub(crate) async fn heard(&self) {
+        self.hub.send(Request::Heard).await;
+    }
+
+    fn on_closed(&mut self, reason: CloseReason) -> Next {
+        if let CloseReason::Error(condition) = reason {
+            self.metrics.stream_error(condition);
+        }
+        // A peer that broke the rules does not come back for its session; a lost one may.
+        self.in_order = reason != CloseReason::Error(stream::StreamCondition::ConnectionTimeout);
+        Next::Finish
+    }
+
+    /// Passes a reply of the hub to the stream.
+    pub(crate) fn on_reply(&mut self, server: &mut Server, reply: Reply) -> Next {
+        let now = now();
+        match reply {
+            Reply::Anonymous(Ok(user)) => {
+                self.stranger = None;
+                server.accept_anonymous(now, user);
+            }
+            Reply::Anonymous(Err(condition)) => {
+                self.metrics.refused("login");
+                server.refuse(now, condition);
+            }
+            Reply::Credentials(credentials) => {
+                server.credentials(now, credentials.map(|boxed| *boxed))
+            }
+            Reply::Bound(Ok(jid)) => {
+                self.stranger = None;
+                server.bound(now, &jid);
+            }
+            Reply::Bound(Err(condition)) => {
+                self.metrics.refused("bind");
+                server.bind_failed(now, condition);
+            }
+            Reply::Resumed(Ok((previd, h))) => {
+                self.stranger = None;
+                server.resumed(now, &previd, h);
+            }
+            Reply::Resumed(Err(condition)) => server.resume_failed(now, condition),
+            Reply::SmEnabled { id, max } => server.sm_enabled(id.as_deref(), Some(max)),
+            Reply::SmFailed => server.sm_failed(Condition::UnexpectedRequest),
+            Reply::Send(stanza) => server.send(stanza.to_vec()),
+            Reply::RequestAck => server.request_ack(),
+            Reply::Ack(h) => server.ack(h),
+            Reply::Pause(until) => self.paused = Some(until),
+            Reply::Close(condition) => server.close(now, Some(condition)),
+            Reply::Drop => return Next::Drop,
+        }
+        Next::Continue
+    }
+
+    /// The connection is over.
+    pub(crate) async fn finish(self) {
+        self.hub.disconnect(self.in_order).await;
+    }
+}

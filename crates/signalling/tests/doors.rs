@@ -1,0 +1,420 @@
+//! The doors of a node as peers on real sockets find them.
+
+mod common;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use common::{Browser, DOMAIN, TestNode, must, next_stanza};
+use link::{LinkEvent, TlsVerify};
+use stanza::xml::{self, Limits};
+use stanza::{Element, ElementExt, el, iq, ns};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+#[tokio::test]
+async fn a_service_logs_in_over_starttls() {
+    let node = TestNode::start().await;
+    let (sender, mut events) =
+        link::spawn(node.link("jvb", node.pinned()).with_resource("bridge-1"));
+    let Some(LinkEvent::Online { jid, resumed }) = must(events.recv()).await else {
+        panic!("not online")
+    };
+    assert_eq!(jid.to_string(), format!("jvb@auth.{DOMAIN}/bridge-1"));
+    assert!(!resumed);
+    let ping = iq::get(&format!("auth.{DOMAIN}"), "p1", el("ping", ns::PING));
+    sender.send(ping).expect("taken");
+    let answer = next_stanza(&mut events).await;
+    assert_eq!(
+        (answer.attr("type"), answer.attr("id")),
+        (Some("result"), Some("p1"))
+    );
+    sender.close().await;
+    assert_eq!(must(events.recv()).await, None);
+}
+
+#[tokio::test]
+async fn a_link_believes_the_pinned_certificate_only() {
+    let node = TestNode::start().await;
+    let mut config = node.link("jvb", TlsVerify::Fingerprint([0; 32]));
+    config.connect_timeout = std::time::Duration::from_secs(1);
+    let (wrong, mut events) = link::spawn(config);
+    let (_right, mut others) = link::spawn(node.link("jvb", node.pinned()));
+    assert!(matches!(
+        must(others.recv()).await,
+        Some(LinkEvent::Online { .. })
+    ));
+    wrong.close().await;
+    assert_eq!(
+        must(events.recv()).await,
+        None,
+        "never online, so there is nothing to tell"
+    );
+}
+
+#[tokio::test]
+async fn a_service_resumes_when_its_connection_breaks() {
+    let node = TestNode::start().await;
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("port");
+    let mut config = node.link("focus", node.pinned());
+    if let link::Target::Tcp { port, .. } = &mut config.target {
+        *port = proxy.local_addr().expect("address").port();
+    }
+    let (sender, mut events) = link::spawn(config.with_resource("other"));
+    let upstream = node.xmpp;
+    let carry = |mut near: TcpStream| async move {
+        let mut far = TcpStream::connect(upstream).await.expect("node");
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    };
+    let first = tokio::spawn(carry(must(proxy.accept()).await.expect("accepted").0));
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Online { resumed: false, .. })
+    ));
+    let ping = |id: &str| iq::get(&format!("auth.{DOMAIN}"), id, el("ping", ns::PING));
+    sender.send(ping("before")).expect("taken");
+    assert_eq!(next_stanza(&mut events).await.attr("id"), Some("before"));
+    first.abort();
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Offline { .. })
+    ));
+    sender.send(ping("meanwhile")).expect("taken");
+    tokio::spawn(carry(must(proxy.accept()).await.expect("accepted").0));
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Online { resumed: true, .. })
+    ));
+    assert_eq!(next_stanza(&mut events).await.attr("id"), Some("meanwhile"));
+}
+
+#[tokio::test]
+async fn a_browser_resumes_with_nothing_lost_or_repeated() {
+    let node = TestNode::start().await;
+    let room = format!("standup@conference.{DOMAIN}");
+    let mut alice = Browser::connect(&node).await;
+    let previd = alice.enable().await;
+    alice.join(&room, "alice").await;
+    let mut bob = Browser::connect(&node).await;
+    bob.join(&room, "bob").await;
+    alice
+        .stanza_where(|s| s.attr("from") == Some(&format!("{room}/bob")))
+        .await;
+    alice.ping().await;
+
+    let say = |id: &str| {
+        el("message", ns::CLIENT)
+            .with_attr("type", "groupchat")
+            .with_attr("to", room.as_str())
+            .with_attr("id", id)
+            .with_child(el("body", ns::CLIENT).with_text(id))
+    };
+    // One message reaches the socket but not Alice, two come while she is away.
+    bob.send(&say("m1")).await;
+    bob.stanza_where(|s| s.attr("id") == Some("m1")).await;
+    let (jid, received) = alice.vanish();
+    for id in ["m2", "m3"] {
+        bob.send(&say(id)).await;
+        bob.stanza_where(|s| s.attr("id") == Some(id)).await;
+    }
+
+    let mut alice = Browser::login(&node, &format!("&previd={previd}")).await;
+    alice
+        .say(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' h='{received}' previd='{previd}'/>"
+        ))
+        .await;
+    let resumed =
+        xml::parse(alice.hear().await.expect("answer"), &Limits::CLIENT).expect("well-formed");
+    assert!(
+        resumed.is("resumed", ns::SM),
+        "{}",
+        xml::to_string(&resumed)
+    );
+    alice.received = received;
+    let missed = alice.ping().await;
+    let ids: Vec<_> = missed.iter().filter_map(|s| s.attr("id")).collect();
+    assert_eq!(ids, ["m1", "m2", "m3"]);
+    assert!(
+        missed.iter().all(|s| s.attr("to") == Some(&jid)),
+        "the same address as before"
+    );
+    alice.send(&say("m4")).await;
+    bob.stanza_where(|s| s.attr("id") == Some("m4")).await;
+    assert!(
+        bob.ping().await.iter().all(|s| s.name() != "presence"),
+        "nobody was seen leaving"
+    );
+
+    // An unknown session is refused, and a new one can be bound instead.
+    let mut carol = Browser::login(&node, "").await;
+    carol
+        .say("<resume xmlns='urn:xmpp:sm:3' h='0' previd='nonsense'/>")
+        .await;
+    let failed = carol.hear().await.expect("answer");
+    assert!(
+        failed.starts_with("<failed") && failed.contains("<item-not-found"),
+        "{failed}"
+    );
+}
+
+/// What strangers say on a WebSocket, and the condition they are told.
+#[tokio::test]
+async fn bad_input_gets_its_error_and_others_notice_nothing() {
+    let node = TestNode::start().await;
+    let room = format!("quiet@conference.{DOMAIN}");
+    let mut alice = Browser::connect(&node).await;
+    alice.join(&room, "alice").await;
+    alice.ping().await;
+
+    let bomb = "<!DOCTYPE b [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>]><message>&b;</message>";
+    let deep = "<message>".repeat(200) + &"</message>".repeat(200);
+    let large = format!(
+        "<message xmlns='jabber:client'><body>{}</body></message>",
+        "x".repeat(300 * 1024)
+    );
+    let wide = format!(
+        "<message xmlns='jabber:client'>{}</message>",
+        "<a/>".repeat(20_000)
+    );
+    let open =
+        format!("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{DOMAIN}' version='1.0'/>");
+    let before_login = [
+        ("<open", "not-well-formed"),
+        (bomb, "restricted-xml"),
+        (large.as_str(), "policy-violation"),
+        (deep.as_str(), "policy-violation"),
+        ("<message xmlns='jabber:client'/>", "not-authorized"),
+    ];
+    for (input, condition) in before_login {
+        let mut stranger = Browser::raw(&node, "").await;
+        stranger.say(input).await;
+        let out = stranger.hear_out().await;
+        assert!(
+            out.starts_with("<open ") && out.contains(&format!("<{condition} ")),
+            "{condition}: {out}"
+        );
+        let mut stranger = Browser::raw(&node, "").await;
+        stranger.say(&open).await;
+        stranger.say(input).await;
+        let out = stranger.hear_out().await;
+        assert!(
+            out.contains(&format!("<{condition} ")),
+            "{condition}: {out}"
+        );
+    }
+    let after_login = [
+        ("<iq", "not-well-formed"),
+        (bomb, "restricted-xml"),
+        (large.as_str(), "policy-violation"),
+        (deep.as_str(), "policy-violation"),
+        (wide.as_str(), "policy-violation"),
+        ("<data xmlns='jabber:client'/>", "unsupported-stanza-type"),
+    ];
+    for (input, condition) in after_login {
+        let mut guest = Browser::connect(&node).await;
+        guest.say(input).await;
+        let out = guest.hear_out().await;
+        assert!(
+            out.contains(&format!("<{condition} ")),
+            "{condition}: {out}"
+        );
+    }
+    assert_eq!(
+        alice.ping().await,
+        [] as [Element; 0],
+        "nothing reached Alice"
+    );
+}
+
+#[tokio::test]
+async fn wrong_logins_are_told_and_cut_off() {
+    let node = TestNode::start().await;
+    let mut stranger = Browser::raw(&node, "").await;
+    stranger.open().await;
+    for _ in 0..3 {
+        stranger
+            .say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGZvY3VzAHB3</auth>")
+            .await;
+    }
+    let out = stranger.hear_out().await;
+    assert_eq!(
+        out.matches(
+            "<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"><invalid-mechanism/></failure>"
+        )
+        .count(),
+        3
+    );
+    assert!(out.contains("<policy-violation "), "{out}");
+
+    let mut config = node.link("jvb", node.pinned());
+    config.credentials = link::Credentials::Password {
+        user: "jvb".to_owned(),
+        password: "guessed".to_owned(),
+    };
+    let (sender, mut events) = link::spawn(config);
+    let (_right, mut others) = link::spawn(node.link("jvb", node.pinned()));
+    assert!(matches!(
+        must(others.recv()).await,
+        Some(LinkEvent::Online { .. })
+    ));
+    sender.close().await;
+    assert_eq!(must(events.recv()).await, None);
+}
+
+#[tokio::test]
+async fn tcp_peers_get_nothing_before_tls() {
+    let node = TestNode::start().await;
+    for (input, condition) in [
+        ("GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
+        (
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='auth.meet.internal' \
+             version='1.0'><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGZvY3VzAHB3</auth><x/>",
+            "not-authorized",
+        ),
+    ] {
+        let mut socket = TcpStream::connect(node.xmpp).await.expect("connected");
+        socket.write_all(input.as_bytes()).await.expect("sent");
+        let mut out = String::new();
+        must(socket.read_to_string(&mut out)).await.expect("text");
+        assert!(!out.contains("<mechanism"), "{out}");
+        assert!(out.contains(&format!("<{condition} ")), "{out}");
+        assert!(out.ends_with("</stream:stream>"), "{out}");
+    }
+}
+
+async fn http(node: &TestNode, method: &str, path: &str, body: &str) -> (StatusCode, String) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "text/xml; charset=utf-8")
+        .body(Body::from(body.to_owned()))
+        .expect("request");
+    let response = must(node.node.router().oneshot(request))
+        .await
+        .expect("infallible");
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .expect("body");
+    (status, String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+#[tokio::test]
+async fn bosh_sessions_log_in_and_end() {
+    let node = TestNode::start().await;
+    let post = |body: String| {
+        let node = &node;
+        async move {
+            let (status, text) = http(node, "POST", "/http-bind?room=standup", &body).await;
+            assert_eq!(status, StatusCode::OK);
+            xml::parse(&text, &Limits::CLIENT).expect("well-formed")
+        }
+    };
+    let bosh = "xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'";
+    let opened = post(format!(
+        "<body {bosh} rid='7' to='{DOMAIN}' wait='60' hold='1' ver='1.6' xmpp:version='1.0'/>"
+    ))
+    .await;
+    let sid = opened.attr("sid").expect("session").to_owned();
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>";
+    let out = post(format!("<body {bosh} rid='8' sid='{sid}'>{auth}</body>")).await;
+    assert!(out.has_child("success", ns::SASL));
+    let out = post(format!(
+        "<body {bosh} rid='9' sid='{sid}' xmpp:restart='true' to='{DOMAIN}'/>"
+    ))
+    .await;
+    let features = out.get_child("features", ns::STREAM).expect("features");
+    assert!(features.has_child("bind", ns::BIND));
+    let bind = "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    let out = post(format!("<body {bosh} rid='10' sid='{sid}'>{bind}</body>")).await;
+    assert_eq!(out.payload().and_then(|iq| iq.attr("type")), Some("result"));
+    let out = post(format!(
+        "<body {bosh} rid='11' sid='{sid}' type='terminate'/>"
+    ))
+    .await;
+    assert_eq!(out.attr("type"), Some("terminate"));
+    for body in [
+        format!("<body {bosh} rid='12' sid='{sid}'/>"),
+        format!("<body {bosh} rid='1' sid='unknown'/>"),
+    ] {
+        let out = post(body).await;
+        assert_eq!(out.attr("condition"), Some("item-not-found"));
+    }
+    for body in ["", "<body", "<iq/>", "<!DOCTYPE a><body/>"] {
+        let out = post(body.to_owned()).await;
+        assert_eq!(out.attr("condition"), Some("bad-request"), "{body}");
+    }
+    let (status, _) = http(&node, "POST", "/http-bind", &"x".repeat(600_000)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(http(&node, "GET", "/http-bind", "").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn plain_requests_to_the_websocket_keep_the_way_open() {
+    let node = TestNode::start().await;
+    let (status, text) = http(&node, "GET", "/xmpp-websocket?room=standup", "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(!text.is_empty());
+}
+
+#[tokio::test]
+async fn conference_requests_over_http() {
+    let node = TestNode::start().await;
+    let ask = |body: String| {
+        let node = &node;
+        async move { http(node, "POST", "/conference-request/v1", &body).await }
+    };
+    // A connected browser shows that the focus has logged in, too.
+    let mut browser = Browser::connect(&node).await;
+    browser
+        .join(&format!("first@conference.{DOMAIN}"), "a")
+        .await;
+    let (status, text) = ask(format!(
+        r#"{{"room":"second@conference.{DOMAIN}","machineUid":"m","sessionId":null,"properties":{{"visitors-version":1}}}}"#
+    ))
+    .await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["ready"], true, "{text}");
+    assert_eq!(answer["focusJid"], format!("focus@auth.{DOMAIN}"));
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "{}",
+        r#"{"room":"x"}"#,
+        r#"{"room":"a@elsewhere.example"}"#,
+    ] {
+        assert_eq!(
+            ask(bad.to_owned()).await.0,
+            StatusCode::BAD_REQUEST,
+            "{bad}"
+        );
+    }
+    let (status, _) = ask(format!("{{\"room\":\"{}\"}}", "x".repeat(100_000))).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn shutting_down_ends_every_connection_and_frees_the_port() {
+    let node = TestNode::start().await;
+    let mut browser = Browser::connect(&node).await;
+    let (_sender, mut events) = link::spawn(node.link("jvb", node.pinned()));
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Online { .. })
+    ));
+    let address = node.xmpp;
+    must(node.node.shutdown()).await;
+    browser.hear_out().await;
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Offline { .. })
+    ));
+    tokio::net::TcpListener::bind(address)
+        .await
+        .expect("the port is free");
+}

@@ -1,6 +1,12 @@
 //! A node on real sockets, and the clients the tests play.
 
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "each test uses a part; a test that cannot go on fails"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,65 @@
+# The two commands: "make up" starts a meeting server on this machine, "make test" runs every test.
+
+CARGO ?= cargo
+NPM ?= npm
+NPM_FLAGS := --no-audit --no-fund --loglevel=error
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Options for the server: make up ARGS="--https 9443"
+ARGS ?=
+
+.PHONY: help up build test check web tidy lint unit e2e clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make up      install what is missing, build, and start the server (ARGS="--https 9443" for options)'
+	@echo 'make build   the same without starting: $(TARGET)/release/pontoon'
+	@echo 'make test    install what the tests need and run every test'
+	@echo 'make check   formatting, lints and rules only'
+
+up: build
+	exec $(TARGET)/release/pontoon up $(ARGS)
+
+build: web
+	$(CARGO) build --release --locked --package pontoon
+
+# The web client is part of the binary.
+web: web/dist/index.html
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	./scripts/install.sh build
+	cd web && $(NPM) ci $(NPM_FLAGS)
+	@touch $@
+
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/tests/*' 2> /dev/null)
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && $(NPM) run --silent build
+	@touch $@
+
+# One build profile for all: the tests, and the binary that the browsers drive.
+test:
+	./scripts/install.sh test
+	$(MAKE) web
+	$(MAKE) check
+	cd web && $(NPM) test --silent
+	$(MAKE) unit
+	$(MAKE) e2e
+
+check: web/node_modules/.package-lock.json
+	cd web && $(NPM) run --silent check
+	$(CARGO) fmt --all --check
+	$(CARGO) xtask tidy
+	$(MAKE) lint
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
+
+unit: web
+	$(CARGO) test --locked --workspace --quiet
+
+e2e: web
+	$(CARGO) build --locked --package pontoon --quiet
+	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && $(NPM) test --silent
+
+clean:
+	$(CARGO) clean
+	rm -rf web/dist web/node_modules tests/e2e/node_modules

@@ -295,6 +295,32 @@ impl Channel {
     }
 }
 
+#[cfg(test)]
+impl Channel {
+    /// Sends any message, as a peer of another kind could.
+    pub(super) fn send_raw(&mut self, now: Instant, stream: u16, ppid: u32, payload: &[u8]) {
+        self.advance(now);
+        let message = Message::new(StreamId(stream), PpId(ppid), payload.to_vec());
+        self.socket
+            .0
+            .send(message, &SendOptions::default())
+            .unwrap();
+        self.drain();
+    }
+
+    /// Resets an outgoing stream.
+    pub(super) fn reset(&mut self, now: Instant, stream: u16) {
+        self.advance(now);
+        self.socket.0.reset_streams(&[StreamId(stream)]).unwrap();
+        self.drain();
+    }
+
+    /// Our verification tag, which the peer's packets carry.
+    pub(super) fn tag(&self) -> Option<u32> {
+        Some(self.socket.0.verification_tag()).filter(|tag| *tag != 0)
+    }
+}
+
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Channel")

@@ -5,6 +5,8 @@
 
 mod api;
 mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod dtls;
 #[cfg(test)]
 mod hostile_tests;

@@ -29,6 +29,10 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Libraries that would write each packet, or what people say, at the levels we use for events of a meeting. Directives of the
+/// configuration stand after these and win where they name the same target.
+const QUIET: &str = "dcsctp=error,dimpl=warn,is=warn,rustls=warn,hyper=warn,hyper_util=warn,h2=warn,tungstenite=warn";
+
 /// What is logged and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -72,9 +76,7 @@ impl std::error::Error for LogInitError {}
 /// # Errors
 /// [`LogInitError::Filter`] when it does not parse.
 pub fn check_filter(filter: &str) -> Result<(), LogInitError> {
-    EnvFilter::try_new(filter)
-        .map(drop)
-        .map_err(|error| LogInitError::Filter(error.to_string()))
+    env_filter(filter).map(drop)
 }
 
 /// Installs the process-wide subscriber.
@@ -82,8 +84,7 @@ pub fn check_filter(filter: &str) -> Result<(), LogInitError> {
 /// # Errors
 /// [`LogInitError`] when the filter does not parse or a subscriber is installed already.
 pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
-    let filter = EnvFilter::try_new(&config.filter)
-        .map_err(|error| LogInitError::Filter(error.to_string()))?;
+    let filter = env_filter(&config.filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Human => registry
@@ -105,9 +106,27 @@ pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
     .map_err(|_already| LogInitError::AlreadySet)
 }
 
+fn env_filter(filter: &str) -> Result<EnvFilter, LogInitError> {
+    // Alone first: an error must speak of what the operator wrote.
+    EnvFilter::try_new(filter)
+        .and_then(|_filter| EnvFilter::try_new(format!("{QUIET},{filter}")))
+        .map_err(|error| LogInitError::Filter(error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LogInitError, check_filter};
+    use super::{LogInitError, check_filter, env_filter};
+
+    #[test]
+    fn foreign_libraries_are_quiet_unless_named() {
+        let default = env_filter("debug").unwrap().to_string();
+        assert!(default.contains("dcsctp=error"), "{default}");
+        let named = env_filter("info,dcsctp=trace").unwrap().to_string();
+        assert!(
+            named.contains("dcsctp=trace") && !named.contains("dcsctp=error"),
+            "{named}"
+        );
+    }
 
     #[test]
     fn filters() {

@@ -106,4 +106,19 @@ mod tests {
         response[0] = 1;
         assert_eq!(stun_username(&response), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100), stun: bool) {
+            let mut bytes = bytes;
+            if let (true, Some(head)) = (stun, bytes.first_chunk_mut::<8>()) {
+                *head = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+            }
+            let kind = demux(&bytes);
+            if let Some(name) = stun_username(&bytes) {
+                assert_eq!(kind, Some(PacketKind::Stun));
+                assert!(!name.contains(':'));
+            }
+        }
+    }
 }

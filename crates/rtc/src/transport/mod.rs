@@ -325,7 +325,8 @@ impl Transport {
                 return Some(transmit);
             }
         }
-        let path = self.path?;
+        // RFC 7675 §5.1: nothing but checks goes to a peer that does not consent.
+        let path = self.path()?;
         while let Some(datagram) = self.dtls_queue.pop_front() {
             if let Some(transmit) = copy_out(buf, path, &datagram) {
                 return Some(transmit);

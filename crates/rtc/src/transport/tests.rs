@@ -537,11 +537,23 @@ fn consent_is_lost_and_restored() {
         w.has(Side::A, &Event::ConsentLost)
     }));
     assert!(w.a.path().is_none());
+    let now = w.now;
+    w.a.send_channel(now, "later").unwrap();
+    let mut buf = [0; 1500];
+    while let Some(t) = w.a.poll_transmit(&mut buf) {
+        assert_eq!(
+            demux(&buf[..t.len]),
+            Some(PacketKind::Stun),
+            "nothing but checks"
+        );
+    }
     w.fate = perfect();
     assert!(w.run_until(Duration::from_secs(40), |w| {
         w.has(Side::A, &Event::ConsentRestored)
     }));
     assert!(w.a.path().is_some() && w.a.is_connected());
+    assert!(w.run_until(Duration::from_secs(10), |w| w.messages(Side::B)
+        == ["later"]));
 }
 
 #[test]

@@ -1,1 +1,17 @@
 //! Synthetic participants on an independent WebRTC stack (str0m).
+//!
+//! [`Bot`] is a participant without IO: stanzas and datagrams in and out, on any clock. It joins a room as every Jitsi
+//! client does, sends synthetic simulcast video and audio, and counts the frames of others that a decoder could have
+//! shown. [`run`] drives one over real sockets. The WebRTC stack is str0m's, never the bridge's own: an independent judge.
+
+mod bot;
+mod driver;
+mod media;
+mod peer;
+mod receive;
+mod session;
+
+pub use bot::{Bot, BotConfig, Event};
+pub use driver::{Handle, Snapshot, run};
+pub use media::{Layer, VideoSpec};
+pub use receive::SourceStats;

@@ -1,0 +1,213 @@
+//! Counts the frames of one source that a decoder could have shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::media::{FrameHead, PacketInfo, read_packet};
+
+/// Packets of incomplete frames that are remembered.
+const MAX_PACKETS: usize = 4_096;
+/// Complete frames that may wait for an earlier one.
+const MAX_WAITING: usize = 512;
+
+/// What arrived of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceStats {
+    /// Packets, repaired ones included.
+    pub packets: u64,
+    /// Frames of which every packet arrived.
+    pub complete: u64,
+    /// Frames a decoder could have shown: complete, after a key frame, none missing in between.
+    pub decoded: u64,
+    /// Key frames among the decoded ones.
+    pub key_frames: u64,
+    /// When the first frame was decoded.
+    pub first_at: Option<Instant>,
+    /// When the last frame was decoded.
+    pub last_at: Option<Instant>,
+    /// Number, at the camera, of the last frame decoded.
+    pub last_frame: Option<u32>,
+    /// Frames of the camera that were never decoded although later ones were.
+    pub skipped: u64,
+    /// Simulcast layer of the last frame decoded.
+    pub layer: Option<u8>,
+    /// Longest time between two decoded frames.
+    pub longest_gap: Duration,
+}
+
+/// Assembles the packets of one RTP stream.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    packets: BTreeMap<u64, (u32, bool, PacketInfo)>,
+    /// Complete frames by extended picture id, waiting for the one before.
+    waiting: BTreeMap<u64, FrameHead>,
+    last_picture: Option<u64>,
+    /// Stamps of the frames decoded since they were last taken.
+    pub(crate) stamps: Vec<u64>,
+    seen: BTreeSet<u64>,
+}
+
+impl Assembler {
+    /// Takes a packet; frames that became decodable are counted in `stats`.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        seq: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+        stats: &mut SourceStats,
+    ) {
+        let Some(info) = read_packet(payload) else {
+            return;
+        };
+        stats.packets += 1;
+        self.packets.insert(seq, (timestamp, marker, info));
+        while self.packets.len() > MAX_PACKETS {
+            self.packets.pop_first();
+        }
+        if let Some((picture, head)) = self.complete(seq) {
+            if self.seen.insert(picture) {
+                stats.complete += 1;
+                self.waiting.insert(picture, head);
+                self.decode(now, stats);
+            }
+            while self.seen.len() > MAX_PACKETS {
+                self.seen.pop_first();
+            }
+        }
+    }
+
+    /// The frame that the packet `seq` belongs to, if all its packets are here.
+    fn complete(&mut self, seq: u64) -> Option<(u64, FrameHead)> {
+        let timestamp = self.packets.get(&seq)?.0;
+        let same = |seq: &u64| self.packets.get(seq).filter(|p| p.0 == timestamp);
+        let mut first = seq;
+        while !same(&first)?.2.start {
+            first = first.checked_sub(1)?;
+        }
+        let mut last = seq;
+        while !same(&last)?.1 {
+            last += 1;
+        }
+        let info = self.packets.get(&first)?.2;
+        let picture = self.extend(info.picture_id?);
+        for seq in first..=last {
+            self.packets.remove(&seq);
+        }
+        Some((picture, info.head?))
+    }
+
+    /// Unwraps a 15-bit picture id next to the last one decoded.
+    fn extend(&self, id: u16) -> u64 {
+        let id = u64::from(id);
+        let Some(last) = self.last_picture else {
+            return id + (1 << 15);
+        };
+        let base = last & !0x7fff;
+        [
+            base.saturating_sub(1 << 15) + id,
+            base + id,
+            base + (1 << 15) + id,
+        ]
+        .into_iter()
+        .min_by_key(|candidate| candidate.abs_diff(last))
+        .unwrap_or(id)
+    }
+
+    fn decode(&mut self, now: Instant, stats: &mut SourceStats) {
+        while let Some((&picture, &head)) = self.waiting.first_key_value() {
+            let stale = self.last_picture.is_some_and(|last| picture <= last);
+            let next = self.last_picture.is_some_and(|last| picture == last + 1);
+            if !stale && !next && !head.key {
+                // A gap: a later key frame, if there is one, ends it.
+                let key = self.waiting.iter().find(|(_, head)| head.key);
+                match key.map(|(picture, _)| *picture) {
+                    Some(key) => self.waiting = self.waiting.split_off(&key),
+                    None if self.waiting.len() > MAX_WAITING => {
+                        self.waiting.pop_first();
+                    }
+                    None => return,
+                }
+                continue;
+            }
+            self.waiting.pop_first();
+            if !stale {
+                self.last_picture = Some(picture);
+                self.stamps.push(head.stamp);
+                count(now, head, stats);
+            }
+        }
+    }
+}
+
+fn count(now: Instant, head: FrameHead, stats: &mut SourceStats) {
+    stats.decoded += 1;
+    stats.key_frames += u64::from(head.key);
+    stats.first_at.get_or_insert(now);
+    if let Some(last) = stats.last_at.replace(now) {
+        stats.longest_gap = stats.longest_gap.max(now.saturating_duration_since(last));
+    }
+    if let Some(last) = stats.last_frame {
+        stats.skipped += u64::from(head.frame.saturating_sub(last).saturating_sub(1));
+    }
+    stats.last_frame = Some(stats.last_frame.unwrap_or(0).max(head.frame));
+    stats.layer = Some(head.layer);
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some first instant")]
+mod tests {
+    use super::*;
+    use crate::media::{Camera, VideoSpec};
+
+    fn packets(frames: usize) -> Vec<(u64, u32, bool, Vec<u8>)> {
+        let start = Instant::now();
+        let mut camera = Camera::new(VideoSpec::default(), start);
+        let mut all = Vec::new();
+        for n in 0..frames {
+            let now = start + Duration::from_millis(34 * n as u64);
+            let frame = camera.capture(now, 0).pop().unwrap();
+            let last = frame.packets.len() - 1;
+            for (n, packet) in frame.packets.into_iter().enumerate() {
+                all.push((all.len() as u64, frame.timestamp, n == last, packet));
+            }
+        }
+        all
+    }
+
+    fn run(packets: impl IntoIterator<Item = (u64, u32, bool, Vec<u8>)>) -> SourceStats {
+        let mut assembler = Assembler::default();
+        let mut stats = SourceStats::default();
+        let now = Instant::now();
+        for (seq, timestamp, marker, payload) in packets {
+            assembler.receive(now, seq, timestamp, marker, &payload, &mut stats);
+        }
+        stats
+    }
+
+    #[test]
+    fn any_order_of_packets_gives_every_frame() {
+        let mut all = packets(10);
+        assert_eq!(run(all.clone()).decoded, 10);
+        let length = all.len();
+        all[12..length].reverse();
+        assert_eq!(run(all).decoded, 10);
+    }
+
+    #[test]
+    fn a_missing_packet_stops_the_picture() {
+        let mut all = packets(10);
+        all.remove(20);
+        let stats = run(all);
+        assert_eq!(stats.complete, 9);
+        assert!(stats.decoded < 4, "{stats:?}");
+    }
+
+    #[test]
+    fn repeated_packets_count_once() {
+        let all = packets(3);
+        let stats = run(all.iter().chain(&all).cloned());
+        assert_eq!(stats.decoded, 3);
+    }
+}

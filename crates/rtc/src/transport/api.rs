@@ -100,6 +100,8 @@ pub enum Event {
     ChannelMessage(String),
     /// The data channel or its association is gone.
     ChannelClosed,
+    /// The peer closed the DTLS association: it leaves, and the transport is over.
+    ClosedByPeer,
     /// The transport is dead.
     Failed(FailReason),
 }
@@ -114,8 +116,6 @@ pub enum FailReason {
     Dtls,
     /// The handshake chose no SRTP protection.
     NoSrtpProfile,
-    /// The peer closed the DTLS association.
-    ClosedByPeer,
 }
 
 /// Why a channel message was not taken.

@@ -21,8 +21,10 @@ pub(super) enum DtlsEvent {
     Send(Vec<u8>),
     /// Application data: an SCTP packet.
     Data(Vec<u8>),
-    /// It is over.
+    /// It failed.
     Failed(FailReason),
+    /// The peer said goodbye.
+    Closed,
 }
 
 /// One DTLS association.
@@ -127,7 +129,10 @@ impl Association {
                 }
                 Output::Connected => self.connected = true,
                 Output::ApplicationData(data) => events.push_back(DtlsEvent::Data(data.to_vec())),
-                Output::CloseNotify => self.die(FailReason::ClosedByPeer, events),
+                Output::CloseNotify => {
+                    self.dead = true;
+                    events.push_back(DtlsEvent::Closed);
+                }
                 _ => {}
             }
         }

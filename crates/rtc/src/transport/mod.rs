@@ -72,7 +72,8 @@ pub struct Transport {
     inbound: Option<Inbound>,
     outbound: Option<Outbound>,
     connected: bool,
-    failed: bool,
+    /// Failed or closed.
+    over: bool,
     /// Whether the peer consents to receive; `None` before it first did.
     consent: Option<bool>,
     path: Option<Path>,
@@ -107,7 +108,7 @@ impl Transport {
             inbound: None,
             outbound: None,
             connected: false,
-            failed: false,
+            over: false,
             consent: None,
             path: None,
             stun_queue: VecDeque::new(),
@@ -188,7 +189,7 @@ impl Transport {
     /// [`Transport::local`] again, without a generation. A pending restart that was not answered yet is returned
     /// unchanged; one that was answered is replaced by a new one.
     pub fn restart_ice(&mut self, now: Instant, rng: &mut impl Rng) -> Option<LocalParameters> {
-        if self.agent.paths.chosen().is_none() || self.failed {
+        if self.agent.paths.chosen().is_none() || self.over {
             return None;
         }
         if self.pending.as_ref().is_none_or(|p| p.agent.has_remote()) {
@@ -274,7 +275,7 @@ impl Transport {
     }
 
     fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
-        if self.failed || !self.agents().any(|agent| agent.paths.is_known(path)) {
+        if self.over || !self.agents().any(|agent| agent.paths.is_known(path)) {
             self.stats.dtls_dropped += 1;
             return false;
         }
@@ -345,9 +346,9 @@ impl Transport {
         self.path.filter(|_| self.consent == Some(true))
     }
 
-    /// Whether ICE and DTLS are done and the transport has not failed since.
+    /// Whether ICE and DTLS are done and the transport is not over.
     pub fn is_connected(&self) -> bool {
-        self.connected && !self.failed
+        self.connected && !self.over
     }
 
     /// Whether the data channel is open.
@@ -376,7 +377,7 @@ impl Transport {
     /// # Errors
     /// [`SendError`].
     pub fn send_channel(&mut self, now: Instant, text: &str) -> Result<(), SendError> {
-        if self.failed {
+        if self.over {
             return Err(SendError::NotOpen);
         }
         let result = self
@@ -505,7 +506,7 @@ impl Transport {
             &self.dtls,
             self.role,
             self.fingerprints.is_empty(),
-            self.failed || self.path.is_none(),
+            self.over || self.path.is_none(),
         ) else {
             return self.release_held(now);
         };
@@ -549,6 +550,7 @@ impl Transport {
                     None => self.early.push(packet),
                 },
                 DtlsEvent::Failed(reason) => self.fail(Some(reason)),
+                DtlsEvent::Closed => self.end(Event::ClosedByPeer),
             }
         }
         if self.drive_channel() {
@@ -574,7 +576,7 @@ impl Transport {
                 ChannelEvent::Closed => self.events.push_back(Event::ChannelClosed),
             }
         }
-        sent && !self.failed
+        sent && !self.over
     }
 
     fn on_connected(&mut self, now: Instant, (inbound, outbound): (Inbound, Outbound)) {
@@ -602,14 +604,20 @@ impl Transport {
     }
 
     fn fail(&mut self, reason: Option<FailReason>) {
-        let Some(reason) = reason.filter(|_| !self.failed) else {
+        if let Some(reason) = reason {
+            self.end(Event::Failed(reason));
+        }
+    }
+
+    /// The transport is over, for the first reason only.
+    fn end(&mut self, event: Event) {
+        if std::mem::replace(&mut self.over, true) {
             return;
-        };
-        self.failed = true;
+        }
         if self.channel.take().is_some_and(|c| c.is_open()) {
             self.events.push_back(Event::ChannelClosed);
         }
-        self.events.push_back(Event::Failed(reason));
+        self.events.push_back(event);
     }
 }
 

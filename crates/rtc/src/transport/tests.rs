@@ -689,7 +689,7 @@ fn closing_tells_the_peer() {
     let now = w.now;
     w.b.close(now);
     assert!(w.run_until(Duration::from_secs(2), |w| {
-        w.has(Side::A, &Event::Failed(FailReason::ClosedByPeer))
+        w.has(Side::A, &Event::ClosedByPeer)
     }));
     assert!(w.has(Side::A, &Event::ChannelClosed));
     assert_eq!(w.a.send_channel(w.now, "x"), Err(SendError::NotOpen));

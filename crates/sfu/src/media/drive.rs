@@ -128,6 +128,11 @@ impl Shard {
                 });
             }
             rtc::Event::PathChanged(path) => endpoint.path = Some((path.local, path.remote)),
+            // Nothing more is sent to a peer that left or does not consent (RFC 7675).
+            rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => endpoint.path = None,
+            rtc::Event::ConsentRestored => {
+                endpoint.path = endpoint.transport.path().map(|p| (p.local, p.remote));
+            }
             rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
                 self.bind_ufrags(place)
             }

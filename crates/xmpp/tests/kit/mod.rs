@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use stanza::xml::{Limits, parse};
 use stanza::{BareJid, Element, ElementExt as _, FullJid};
 use xmpp::{
-    CloseReason, Config, ConnectionId, Login, Output, Pace, Server, SessionId, WallClock, WebQuery,
+    CloseReason, Config, ConnectionId, Login, Outgoing, Output, Pace, Server, SessionId, WallClock,
+    WebQuery,
 };
 
 pub const DOMAIN: &str = "meet.example.com";
@@ -43,7 +44,8 @@ impl Client {
 pub struct World {
     pub server: Server,
     pub now: Instant,
-    pub inbox: HashMap<ConnectionId, Vec<Element>>,
+    /// Parsed when looked at: in a large room most is not.
+    pub inbox: HashMap<ConnectionId, Vec<Outgoing>>,
     pub acks: HashMap<ConnectionId, Vec<u32>>,
     pub ack_requests: HashMap<ConnectionId, u32>,
     pub closed: HashMap<ConnectionId, CloseReason>,
@@ -129,7 +131,7 @@ impl World {
     pub fn participant(&mut self) -> Client {
         let client = self.guest();
         self.join(&client, ROOM);
-        self.take(&client);
+        self.inbox.remove(&client.connection);
         client
     }
 
@@ -178,11 +180,23 @@ impl World {
     pub fn ask(&mut self, client: &Client, text: &str) -> Element {
         let id = element(text).attr("id").unwrap().to_owned();
         self.send(client, text);
-        let inbox = self.inbox.get_mut(&client.connection).unwrap();
-        let at = inbox
-            .iter()
-            .position(|stanza| stanza.name() == "iq" && stanza.attr("id") == Some(&id));
-        inbox.remove(at.unwrap_or_else(|| panic!("no answer to {text}")))
+        let inbox = self.inbox.entry(client.connection).or_default();
+        let is_answer = |stanza: &Outgoing| {
+            let stanza = read(stanza);
+            stanza.name() == "iq" && stanza.attr("id") == Some(&id)
+        };
+        let at = inbox.iter().rposition(is_answer);
+        read(&inbox.remove(at.unwrap_or_else(|| panic!("no answer to {text}"))))
+    }
+
+    /// What came for a client since the last look, which stays.
+    pub fn look(&self, client: &Client) -> Vec<Element> {
+        self.inbox
+            .get(&client.connection)
+            .into_iter()
+            .flatten()
+            .map(read)
+            .collect()
     }
 
     pub fn drain(&mut self) {
@@ -191,11 +205,8 @@ impl World {
                 Output::Send {
                     connection, stanza, ..
                 } => {
-                    let bytes = stanza.to_vec();
-                    assert_eq!(bytes.len(), stanza.len());
                     if !self.cut.contains(&connection) {
-                        let element = parse(&bytes, &Limits::SERVICE).unwrap();
-                        self.inbox.entry(connection).or_default().push(element);
+                        self.inbox.entry(connection).or_default().push(stanza);
                     }
                 }
                 Output::RequestAck { connection } => {
@@ -211,7 +222,8 @@ impl World {
 
     /// What came for a client since the last look.
     pub fn take(&mut self, client: &Client) -> Vec<Element> {
-        self.inbox.remove(&client.connection).unwrap_or_default()
+        let seen = self.inbox.remove(&client.connection).unwrap_or_default();
+        seen.iter().map(read).collect()
     }
 
     pub fn clear(&mut self) {
@@ -229,6 +241,12 @@ impl World {
         self.server.handle_timeout(end);
         self.drain();
     }
+}
+
+fn read(stanza: &Outgoing) -> Element {
+    let bytes = stanza.to_vec();
+    assert_eq!(bytes.len(), stanza.len());
+    parse(&bytes, &Limits::SERVICE).unwrap()
 }
 
 pub fn element(text: &str) -> Element {

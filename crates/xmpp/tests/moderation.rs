@@ -268,7 +268,7 @@ fn a_password_locks_the_room() {
     let carol = world.guest();
     let refused = format!("presence {} type=error auth/not-authorized", carol.nick);
     world.join(&carol, ROOM);
-    assert_eq!(briefs(&world.take(&carol)), [refused.clone()]);
+    assert_eq!(briefs(&world.take(&carol)), std::slice::from_ref(&refused));
     assert_eq!(join_with_password(&mut world, &carol, "wrong"), refused);
     assert_eq!(join_with_password(&mut world, &carol, "pw"), "in");
     // A partial form keeps the secret; the same form again changes nothing and says nothing.

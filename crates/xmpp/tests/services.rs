@@ -141,8 +141,14 @@ fn moderation_is_told_to_those_it_concerns() {
         pushed(&seen, from),
         [enabled.clone(), list(json!({"audio": [a]}))]
     );
-    assert_eq!(pushed(&world.take(&bob), from), [enabled.clone()]);
-    assert_eq!(pushed(&world.take(&focus), from), [enabled.clone()]);
+    assert_eq!(
+        pushed(&world.take(&bob), from),
+        std::slice::from_ref(&enabled)
+    );
+    assert_eq!(
+        pushed(&world.take(&focus), from),
+        std::slice::from_ref(&enabled)
+    );
     let seen = moderate(
         &mut world,
         &alice,

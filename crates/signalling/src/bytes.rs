@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use xmpp::WebQuery;
 
 use crate::gate::Place;
 use crate::hub::Inbox;
@@ -106,7 +105,7 @@ struct ByteConnection {
 
 impl ByteConnection {
     async fn new(context: &Context, security: Security, place: Place) -> Self {
-        let (peer, inbox) = Peer::new(context, WebQuery::default(), place.stranger).await;
+        let (peer, inbox) = Peer::service(context, place.stranger).await;
         let streams = Arc::clone(&context.streams);
         let server = Server::new(streams, Framing::Tcp, security, now(), rand::random());
         Self {

@@ -6,14 +6,17 @@ use std::time::Duration;
 use focus::{ConferenceRequest, ConferenceResponse, Focus, RequestError, RequestId};
 use link::{LinkEvent, LinkSender};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::now;
+use crate::{contained, now};
 
 /// Conference requests over HTTP that may wait for the focus.
 const QUEUE: usize = 256;
 /// How long the focus may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Rest after a defect in what is due by time.
+const AFTER_DEFECT: Duration = Duration::from_millis(100);
 
 type Answer = oneshot::Sender<Result<ConferenceResponse, RequestError>>;
 
@@ -69,7 +72,9 @@ impl FocusTask {
             let due = self.focus.poll_timeout();
             tokio::select! {
                 event = self.events.recv() => match event {
-                    Some(event) => self.on_link(event),
+                    Some(event) => {
+                        contained("focus", || self.on_link(event));
+                    }
                     None => return,
                 },
                 request = self.requests.recv() => if let Some((request, answer)) = request {
@@ -81,7 +86,11 @@ impl FocusTask {
             }
             let now = now();
             if self.focus.poll_timeout().is_some_and(|due| due <= now) {
-                self.focus.handle_timeout(now);
+                let done = contained("focus", || self.focus.handle_timeout(now));
+                if done.is_none() {
+                    // It may be due again at once; the node must not spin.
+                    sleep(AFTER_DEFECT).await;
+                }
             }
             self.carry_out();
         }

@@ -155,7 +155,7 @@ async fn run(
     );
     match made {
         Ok(session) => {
-            let (peer, inbox) = Peer::new(&bosh.context, query, stranger).await;
+            let (peer, inbox) = Peer::browser(&bosh.context, query, stranger).await;
             let mut task = Task {
                 session,
                 peer,
@@ -232,6 +232,7 @@ impl Task {
         let token = RequestToken(self.next_token);
         self.next_token += 1;
         self.answers.insert(token, request.answer);
+        self.peer.charge(request.bytes);
         self.peer.heard().await;
         self.session
             .handle_request(now(), token, &request.body, request.bytes);

@@ -13,11 +13,11 @@ use stanza::{BareJid, Element, FullJid};
 use stream::sasl::{Credentials, ScramKeys};
 use stream::{SaslCondition, StreamCondition};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use xmpp::{CloseReason, ConnectionId, Login, Outgoing, Output, Pace, SessionId, WebQuery};
 
 use crate::metrics::Metrics;
-use crate::now;
+use crate::{contained, now};
 
 /// Requests that may wait for the hub before connections wait.
 const QUEUE: usize = 4096;
@@ -29,6 +29,8 @@ const CLIENT_SHARE: usize = 16 * 1024 * 1024;
 const SERVICE_SHARE: usize = 128 * 1024 * 1024;
 /// What one entry of a queue counts beyond its stanza.
 const ENTRY: usize = 64;
+/// Rest after a defect in what is due by time.
+const AFTER_DEFECT: Duration = Duration::from_millis(100);
 /// How often sizes are counted for metrics.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -275,7 +277,11 @@ impl HubTask {
             }
             let now = now();
             if self.server.poll_timeout().is_some_and(|due| due <= now) {
-                self.server.handle_timeout(now);
+                let done = contained("XMPP server", || self.server.handle_timeout(now));
+                if done.is_none() {
+                    // It may be due again at once; the node must not spin.
+                    sleep(AFTER_DEFECT).await;
+                }
             }
             self.carry_out();
             if self.stats_due <= now {
@@ -286,7 +292,22 @@ impl HubTask {
         }
     }
 
+    /// Handles a request; a defect that it meets costs its sender the connection.
     fn handle(&mut self, id: ConnectionId, request: Request) {
+        let done = contained("XMPP server", || self.handle_request(id, request));
+        if done.is_none() {
+            self.metrics.refused("defect");
+            let session = self
+                .connections
+                .remove(&id)
+                .and_then(|connection| connection.session);
+            if let Some(session) = session {
+                contained("XMPP server", || self.server.close(now(), session, id));
+            }
+        }
+    }
+
+    fn handle_request(&mut self, id: ConnectionId, request: Request) {
         if let Request::Connect(outbox) = request {
             self.connections.insert(
                 id,

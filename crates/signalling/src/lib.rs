@@ -15,6 +15,7 @@ mod http_bind;
 mod hub;
 mod metrics;
 mod node;
+mod pacer;
 mod peer;
 mod web;
 mod websocket;
@@ -32,6 +33,18 @@ pub(crate) fn now() -> Instant {
 /// 128 random bits, for names that must not be guessed.
 pub(crate) fn random_token() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// Runs a part of a core. A defect there ends what was being done, not the node.
+pub(crate) fn contained<T>(what: &'static str, act: impl FnOnce() -> T) -> Option<T> {
+    // The core may be left with half a change; its owner drops the connection that caused it.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
+        Ok(done) => Some(done),
+        Err(_) => {
+            tracing::error!(what, "a defect was contained; please report it");
+            None
+        }
+    }
 }
 
 /// Returns when the node stops.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stanza::error::Condition;
+use stream::StreamCondition;
 use stream::server::{CloseReason, Event, Server};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use xmpp::WebQuery;
@@ -11,6 +12,7 @@ use xmpp::WebQuery;
 use crate::gate::Gate;
 use crate::hub::{Hub, HubConnection, Inbox, Reply, Request};
 use crate::now;
+use crate::pacer::Pacer;
 
 /// What every connection gets from its node.
 #[derive(Clone)]
@@ -43,14 +45,34 @@ pub(crate) struct Peer {
     /// Held until the peer has logged in; few may be in that state at one time.
     stranger: Option<OwnedSemaphorePermit>,
     paused: Option<Instant>,
+    /// How many bytes a browser may send; services have no such limit.
+    pacer: Option<Pacer>,
     in_order: bool,
 }
 
 impl Peer {
-    pub(crate) async fn new(
+    /// A service's part.
+    pub(crate) async fn service(
+        context: &Context,
+        stranger: OwnedSemaphorePermit,
+    ) -> (Self, Inbox) {
+        Self::new(context, WebQuery::default(), stranger, None).await
+    }
+
+    /// A browser's part, with what its URL said.
+    pub(crate) async fn browser(
         context: &Context,
         query: WebQuery,
         stranger: OwnedSemaphorePermit,
+    ) -> (Self, Inbox) {
+        Self::new(context, query, stranger, Some(Pacer::new(now()))).await
+    }
+
+    async fn new(
+        context: &Context,
+        query: WebQuery,
+        stranger: OwnedSemaphorePermit,
+        pacer: Option<Pacer>,
     ) -> (Self, Inbox) {
         let (hub, inbox) = context.hub.connect().await;
         let peer = Self {
@@ -59,6 +81,7 @@ impl Peer {
             metrics: context.metrics.clone(),
             stranger: Some(stranger),
             paused: None,
+            pacer,
             in_order: false,
         };
         (peer, inbox)
@@ -72,11 +95,26 @@ impl Peer {
         self.paused
     }
 
+    /// The peer sent so many bytes.
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        if let Some(until) = self
+            .pacer
+            .as_mut()
+            .and_then(|pacer| pacer.charge(now(), bytes))
+        {
+            self.paused = self.paused.max(Some(until));
+        }
+    }
+
     /// Passes an event of the stream on.
     pub(crate) async fn on_event(&mut self, event: Event) -> Next {
         let request = match event {
             Event::StartTls => return Next::StartTls,
             Event::Closed(reason) => return self.on_closed(reason),
+            Event::LoginFailed(_) => {
+                self.metrics.refused("login");
+                return Next::Continue;
+            }
             Event::Anonymous { host } => Request::Anonymous {
                 host,
                 query: self.query.clone(),
@@ -107,7 +145,7 @@ impl Peer {
             self.metrics.stream_error(condition);
         }
         // A peer that broke the rules does not come back for its session; a lost one may.
-        self.in_order = reason != CloseReason::Error(stream::StreamCondition::ConnectionTimeout);
+        self.in_order = reason != CloseReason::Error(StreamCondition::ConnectionTimeout);
         Next::Finish
     }
 
@@ -119,10 +157,7 @@ impl Peer {
                 self.stranger = None;
                 server.accept_anonymous(now, user);
             }
-            Reply::Anonymous(Err(condition)) => {
-                self.metrics.refused("login");
-                server.refuse(now, condition);
-            }
+            Reply::Anonymous(Err(condition)) => server.refuse(now, condition),
             Reply::Credentials(credentials) => {
                 server.credentials(now, credentials.map(|boxed| *boxed))
             }
@@ -144,7 +179,12 @@ impl Peer {
             Reply::Send(stanza) => server.send(stanza.to_vec()),
             Reply::RequestAck => server.request_ack(),
             Reply::Ack(h) => server.ack(h),
-            Reply::Pause(until) => self.paused = Some(until),
+            Reply::Pause(until) => self.paused = self.paused.max(Some(until)),
+            // A browser that is told of the end reloads at once, perhaps before there is a server again; one that finds
+            // the socket gone tries to come back for a while.
+            Reply::Close(StreamCondition::SystemShutdown) if self.pacer.is_some() => {
+                return Next::Drop;
+            }
             Reply::Close(condition) => server.close(now, Some(condition)),
             Reply::Drop => return Next::Drop,
         }

@@ -75,7 +75,7 @@ async fn run(socket: WebSocket, context: Context, query: WebQuery, place: Place)
         connection,
         stranger,
     } = place;
-    let (peer, inbox) = Peer::new(&context, query, stranger).await;
+    let (peer, inbox) = Peer::browser(&context, query, stranger).await;
     let streams = Arc::clone(&context.streams);
     let server = Server::new(
         streams,
@@ -150,9 +150,15 @@ impl Connection {
 
     async fn on_message(&mut self, message: Message) -> Next {
         match message {
-            Message::Text(text) => self.server.handle_input(now(), text.as_bytes()),
+            Message::Text(text) => {
+                self.peer.charge(text.len());
+                self.server.handle_input(now(), text.as_bytes());
+            }
             // RFC 7395 knows text only; what is no XML gets its error.
-            Message::Binary(bytes) => self.server.handle_input(now(), &bytes),
+            Message::Binary(bytes) => {
+                self.peer.charge(bytes.len());
+                self.server.handle_input(now(), &bytes);
+            }
             Message::Ping(_) | Message::Pong(_) => self.peer.heard().await,
             Message::Close(_) => return Next::Drop,
         }

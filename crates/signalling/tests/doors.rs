@@ -1,5 +1,7 @@
 //! The doors of a node as peers on real sockets find them.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use axum::body::Body;

@@ -16,7 +16,7 @@ use stanza::error::Condition;
 use stanza::xml::{self, Limits, Reader, ReaderEvent, StreamHeader};
 use stanza::{BareJid, Element, ElementExt, FullJid, el, ns};
 
-use crate::condition::{SaslFailure, StreamCondition};
+use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
 use crate::frame::{self, Framing};
 use crate::sasl::Credentials;
 
@@ -38,6 +38,8 @@ pub enum Event {
         /// The account.
         user: BareJid,
     },
+    /// A login failed; the peer was told. Nothing to answer.
+    LoginFailed(SaslCondition),
     /// A new session. Answer with [`Server::bound`] or [`Server::bind_failed`].
     Bind {
         /// Who logged in.

@@ -96,11 +96,9 @@ impl TestNode {
 
 /// The next stanza of a link.
 pub async fn next_stanza(events: &mut tokio::sync::mpsc::Receiver<LinkEvent>) -> Element {
-    loop {
-        match must(events.recv()).await.expect("link") {
-            LinkEvent::Stanza(stanza) => return stanza,
-            other => panic!("no stanza but {other:?}"),
-        }
+    match must(events.recv()).await.expect("link") {
+        LinkEvent::Stanza(stanza) => stanza,
+        other => panic!("no stanza but {other:?}"),
     }
 }
 

@@ -111,7 +111,7 @@ impl Rig {
                 self.handled += 1;
                 self.received.push(stanza);
             }
-            server::Event::Ack(_) | server::Event::Closed(_) => {}
+            server::Event::Ack(_) | server::Event::LoginFailed(_) | server::Event::Closed(_) => {}
         }
     }
 

@@ -365,6 +365,7 @@ impl Server {
 
     pub(super) fn sasl_fail(&mut self, failure: SaslFailure) {
         self.transmits.push_back(frame::sasl_failure(&failure));
+        self.events.push_back(Event::LoginFailed(failure.condition));
         self.state = State::Unauthenticated;
         self.failures = self.failures.saturating_add(1);
         if self.failures >= self.config.max_failures {

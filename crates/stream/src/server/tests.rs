@@ -3,7 +3,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::condition::SaslCondition;
 use crate::sasl::Hash;
 use crate::scram::ClientExchange;
 use base64::Engine as _;
@@ -313,6 +312,8 @@ fn failures_are_spelled_as_browsers_search_for_them_and_counted() {
             out[0],
             "<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"><not-allowed/><text>token expired</text></failure>"
         );
+        let told = Event::LoginFailed(SaslCondition::NotAllowed);
+        assert!(rig.events().contains(&told));
         assert_eq!(rig.server.is_closed(), attempt == 3);
     }
 }

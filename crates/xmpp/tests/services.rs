@@ -145,9 +145,10 @@ fn moderation_is_told_to_those_it_concerns() {
         pushed(&world.take(&bob), from),
         std::slice::from_ref(&enabled)
     );
+    // The focus enforces it, so it is told all.
     assert_eq!(
         pushed(&world.take(&focus), from),
-        std::slice::from_ref(&enabled)
+        [enabled.clone(), list(json!({"audio": [a]}))]
     );
     let seen = moderate(
         &mut world,

@@ -36,15 +36,13 @@ impl Room {
         format!("{}/{nick}", self.jid)
     }
 
-    fn moderators(&self, core: &Core) -> Vec<SessionId> {
+    /// Those who are told the lists: people who moderate, and the focus, which enforces them.
+    fn moderators(&self) -> Vec<SessionId> {
         let moderators = self
             .occupants
             .iter()
             .filter(|occupant| occupant.role == Role::Moderator);
-        moderators
-            .map(|occupant| occupant.session)
-            .filter(|&session| !core.rights(session).admin)
-            .collect()
+        moderators.map(|occupant| occupant.session).collect()
     }
 
     /// A moderator's request.
@@ -169,7 +167,7 @@ impl Room {
             put(&mut json, "removed", json!(true));
         }
         let body = core.body(&json_message(&core.hosts.av_moderation, None, &json));
-        for moderator in self.moderators(core) {
+        for moderator in self.moderators() {
             core.send_body(moderator, &body);
         }
     }
@@ -196,13 +194,13 @@ impl Room {
         let Some(occupant) = self.occupants.by_session(session) else {
             return;
         };
-        if occupant.role != Role::Moderator || core.rights(session).admin {
+        if occupant.role != Role::Moderator {
             return;
         }
-        let nick = occupant.nick.clone();
+        let nick = (!core.rights(session).admin).then(|| occupant.nick.clone());
         let mut active = Vec::new();
         for (media, moderated) in &mut self.services.moderation.media {
-            moderated.allowed.insert(nick.clone());
+            moderated.allowed.extend(nick.clone());
             active.push(*media);
         }
         for media in active {

@@ -33,6 +33,9 @@ const MAX_PAIRS: usize = 100;
 /// Checks whose answers are waited for.
 const MAX_OUTSTANDING: usize = 128;
 
+/// Steps of the agent in one run.
+const MAX_STEPS: usize = 32;
+
 /// A STUN transaction identifier.
 type TransactionId = [u8; 12];
 
@@ -249,7 +252,13 @@ impl Agent {
 
     /// Does what is due and follows the agent's nominations.
     pub(super) fn run(&mut self, now: Instant) {
-        self.agent.handle_timeout(now);
+        // Requests that came before the peer's credentials are handled one a call; none should wait for the next wake-up.
+        for _ in 0..MAX_STEPS {
+            self.agent.handle_timeout(now);
+            if self.agent.poll_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+        }
         self.revive(now);
         while let Some(event) = self.agent.poll_event() {
             if let IceAgentEvent::NominatedSend {

@@ -293,6 +293,35 @@ fn joins_quickly_on_a_good_network() {
     ));
 }
 
+/// A browser checks before its answer has come through signalling; what it sent until then is made use of at once.
+#[test]
+fn checks_that_came_before_the_answer() {
+    let mut w = World::new(Setting::new(perfect()));
+    let to_b = remote(&w.a.local(), Setup::Passive);
+    w.b.set_remote(w.now, to_b);
+    w.run_until(Duration::from_millis(1500), |_| false);
+    let answered = w.now;
+    let mut to_a = remote(&w.b.local(), Setup::Active);
+    to_a.candidates.clear();
+    w.a.set_remote(w.now, to_a);
+    let mut buf = [0; 1500];
+    let check = std::iter::from_fn(|| w.a.poll_transmit(&mut buf).map(|_| buf[..2] == [0, 1]));
+    assert!(
+        check.into_iter().any(|check| check),
+        "without another wake-up"
+    );
+    w.a.handle_timeout(w.now + Duration::from_millis(200));
+    w.now += Duration::from_millis(200);
+    let answered = answered + Duration::from_millis(200);
+    assert!(w.run_until(Duration::from_secs(1), |w| w.a.path().is_some()));
+    // One round trip.
+    assert!(
+        w.now - answered <= Duration::from_millis(20),
+        "{:?}",
+        w.now - answered
+    );
+}
+
 #[test]
 fn media_keys_agree_in_both_directions() {
     let mut w = World::new(Setting::new(perfect()));

@@ -150,6 +150,14 @@ describe("the bridge session", () => {
     expect(audio?.transport?.fingerprints[0]?.setup).toBe("active");
   });
 
+  it("offers the browser the preferred codec first, with all others behind", async () => {
+    const world = new World({ videoQuality: { codecPreferenceOrder: ["VP8", "VP9"] } });
+    const pc = await world.bridge();
+    const names = readSdp(pc.remotes[0] ?? "")[1]?.payloads.map((p) => p.name);
+    expect(names?.slice(0, 3)).toEqual(["VP8", "VP9", "AV1"]);
+    expect(names).toHaveLength(8);
+  });
+
   it("adds an m-line for a mapped SSRC, and only relabels when the SSRC is known", async () => {
     const world = new World();
     const pc = await world.bridge();

@@ -9,6 +9,7 @@ import {
   type Content,
   type Jingle,
   type MediaKind,
+  preferCodecs,
   signalledSources,
   type Transport,
   writeContent,
@@ -93,7 +94,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   /** Answers the offer. */
   async start(offer: Jingle): Promise<void> {
     try {
-      const ordered = inMediaOrder(offer.contents);
+      const ordered = preferCodecs(inMediaOrder(offer.contents), this.options.codecs);
       const remote = new RemoteSections(ordered, (s) => s.owner === "jvb" || s.owner === "");
       for (const content of ordered) this.mapSignalled(remote, content);
       this.openChannel(ordered);

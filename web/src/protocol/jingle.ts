@@ -330,6 +330,22 @@ export function signalledSources(
     }));
 }
 
+/**
+ * Puts video codecs in the order of preference. The browser answers in the order of the offer and sends the
+ * first codec, whatever it is told otherwise.
+ */
+export function preferCodecs(contents: readonly Content[], codecs: readonly string[]): Content[] {
+  const rank = (payload: PayloadType): number => {
+    const index = codecs.indexOf(payload.name.toLowerCase());
+    return index < 0 ? codecs.length : index;
+  };
+  return contents.map((content) =>
+    content.media === "video"
+      ? { ...content, payloads: [...content.payloads].sort((a, b) => rank(a) - rank(b)) }
+      : content,
+  );
+}
+
 // --- writing ----------------------------------------------------------------------------------
 
 export interface JingleHead {

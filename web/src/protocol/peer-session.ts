@@ -8,6 +8,7 @@ import {
   type Content,
   emptyContent,
   type Jingle,
+  preferCodecs,
   signalledSources,
   type Transport,
   writeContent,
@@ -221,7 +222,9 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
 
   // --- the peer's description ---------------------------------------------------------------
 
-  private remoteFrom(contents: readonly Content[]): RemoteSections {
+  private remoteFrom(described: readonly Content[]): RemoteSections {
+    // An answer stays as it is: it is the peer's choice.
+    const contents = this.initiated ? described : preferCodecs(described, this.options.codecs);
     const audio = contents.find((c) => c.media === "audio") ?? emptyContent("audio");
     const video = contents.find((c) => c.media === "video") ?? emptyContent("video");
     const main = new Set([`${this.peerId}-a0`, `${this.peerId}-v0`, ""]);

@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(3);
 const MEDIA_GAP: Duration = Duration::from_millis(500);
 /// Time without an answered check after which the peer no longer consents (RFC 7675 §5.1).
 const CONSENT: Duration = Duration::from_secs(30);
-/// How often the paths are looked at while there is a choice.
+/// How often the paths are looked at while the chosen one is silent and there is another.
 const REVIEW: Duration = Duration::from_millis(250);
 /// Paths remembered.
 const MAX_PATHS: usize = 128;
@@ -170,15 +170,20 @@ impl Paths {
         }
     }
 
+    /// When to look again. Media from another path is looked at when it comes; only silence needs a timer.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let review = self
-            .last_review
-            .filter(|_| self.states.len() > 1 && self.chosen.is_some());
-        let chosen = self.chosen.and_then(|p| self.find(p));
-        let consent = chosen.and_then(|s| s.answered).map(|t| t + CONSENT);
+        let chosen = self.chosen.and_then(|p| self.find(p))?;
+        let reviewed = self.last_review?;
+        let silent_at = chosen.heard().map(|t| t + CHECK_SILENCE);
+        let review = silent_at
+            .filter(|_| self.states.len() > 1)
+            .map(|t| t.max(reviewed + REVIEW));
         // A consent time in the past has been acted on.
-        let consent = consent.filter(|t| self.last_review.is_none_or(|r| *t > r));
-        review.map(|t| t + REVIEW).into_iter().chain(consent).min()
+        let consent = chosen
+            .answered
+            .map(|t| t + CONSENT)
+            .filter(|t| *t > reviewed);
+        review.into_iter().chain(consent).min()
     }
 }
 
@@ -311,6 +316,30 @@ mod tests {
         s.paths.validated(s.at(6300), path(1));
         s.paths.nominated(s.at(6300), path(1));
         assert_eq!(s.chosen(), 1);
+    }
+
+    #[test]
+    fn timers() {
+        let mut s = Scene::new();
+        s.paths.follow(s.at(0));
+        assert_eq!(
+            s.paths.poll_timeout(),
+            Some(s.at(6000)),
+            "nothing to look at before it is silent"
+        );
+        s.paths.validated(s.at(2500), path(1));
+        assert_eq!(s.paths.poll_timeout(), Some(s.at(8500)));
+        s.paths.follow(s.at(8500));
+        assert_eq!(s.paths.poll_timeout(), Some(s.at(8750)));
+        s.paths.follow(s.at(40_000));
+        assert_eq!(s.paths.poll_timeout(), Some(s.at(40_250)));
+        let mut alone = Paths::default();
+        alone.validated(s.start, path(1));
+        alone.nominated(s.start, path(1));
+        alone.follow(s.start);
+        assert_eq!(alone.poll_timeout(), Some(s.at(30_000)), "consent");
+        alone.follow(s.at(30_000));
+        assert_eq!(alone.poll_timeout(), None);
     }
 
     #[test]

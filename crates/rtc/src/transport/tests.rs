@@ -35,6 +35,8 @@ struct World {
     fate: Fate,
     events: Vec<(Duration, Side, Event)>,
     sent: u64,
+    /// How often A's timer was due.
+    wakes: u64,
 }
 
 #[allow(
@@ -134,6 +136,7 @@ impl World {
             fate: setting.fate,
             events: Vec::new(),
             sent: 0,
+            wakes: 0,
         }
     }
 
@@ -211,6 +214,7 @@ impl World {
                 let now = self.now;
                 if self.side(side).poll_timeout().is_some_and(|at| at <= now) {
                     self.side(side).handle_timeout(now);
+                    self.wakes += u64::from(side == Side::A);
                 }
             }
         }
@@ -476,6 +480,23 @@ fn bridge_as_dtls_client_and_controlled() {
     w.b.set_remote(w.now, to_b);
     assert!(w.run_until(Duration::from_secs(10), World::channels_open));
     assert_eq!(w.a.local().setup, Setup::Active);
+}
+
+#[test]
+fn an_idle_transport_costs_little() {
+    let mut setting = Setting::new(perfect());
+    setting
+        .b
+        .candidates
+        .push(Candidate::host(addr(3, 5001), 100));
+    let mut w = World::new(setting);
+    connect(&mut w);
+    w.run_until(Duration::from_secs(5), |_| false);
+    (w.sent, w.wakes) = (0, 0);
+    w.run_until(Duration::from_secs(60), |_| false);
+    // Two pairs checked from both sides every 2.5 s, with answers; a heartbeat of SCTP now and then.
+    assert!(w.sent < 60 * 4, "{} datagrams", w.sent);
+    assert!(w.wakes < 60 * 2, "{} wake-ups", w.wakes);
 }
 
 #[test]

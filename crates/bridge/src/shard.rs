@@ -431,9 +431,12 @@ fn hand_over(
     if count < 2 {
         return;
     }
-    let known = state.learned.get(&from).copied().filter(|s| *s != index);
+    let known = owner(bytes)
+        .or_else(|| state.learned.get(&from).copied())
+        .filter(|shard| *shard != index && *shard < count);
     let (target, left) = match known {
-        Some(target) => (target, 0),
+        // Should the others have to be asked after all, this one comes last.
+        Some(target) => (target, count - 1),
         None => ((index + 1) % count, count - 2),
     };
     let datagram = Handover {
@@ -444,6 +447,12 @@ fn hand_over(
         left,
     };
     pass_on(hub, target, state, datagram);
+}
+
+/// The shard whose number stands before the user fragment in a STUN request.
+fn owner(bytes: &[u8]) -> Option<usize> {
+    let number = rtc::stun_username(bytes)?.get(..2)?;
+    usize::from_str_radix(number, 16).ok()
 }
 
 fn pass_on(hub: &Hub, target: usize, state: &mut State, datagram: Handover) {

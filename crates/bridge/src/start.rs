@@ -305,7 +305,12 @@ fn spawn_threads(
     shard: &ShardConfig,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut threads = Vec::new();
+    let several = parts.len() > 1;
     for (index, (sockets, poller, commands)) in parts.into_iter().enumerate() {
+        let mut shard = shard.clone();
+        if several {
+            shard.ufrag_prefix = format!("{index:02x}");
+        }
         let worker = Worker {
             index,
             hub: hub.clone(),
@@ -320,7 +325,7 @@ fn spawn_threads(
                 private_addresses: config.private_addresses,
                 version: None,
             },
-            shard: shard.clone(),
+            shard,
         };
         let thread = std::thread::Builder::new()
             .name(format!("shard-{index}"))

@@ -46,7 +46,7 @@ impl Conference {
         self.send_update(cx, nick, &stay.bridge, &stay.id, modify, false);
     }
 
-    fn send_update(
+    pub(super) fn send_update(
         &self,
         cx: &mut Cx<'_>,
         nick: &str,

@@ -57,26 +57,26 @@ impl Conference {
                 .is_some_and(|member| member.force_mute != self.force_mute_of(nick))
         };
         let nicks: Vec<String> = stay.endpoints.iter().filter(stale).cloned().collect();
-        let bridge = stay.bridge.clone();
+        let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
         let mut endpoints = Vec::new();
-        for nick in nicks {
-            let force_mute = self.force_mute_of(&nick);
-            if let Some(member) = self.members.get_mut(&nick) {
+        for nick in &nicks {
+            let force_mute = self.force_mute_of(nick);
+            if let Some(member) = self.members.get_mut(nick) {
                 member.force_mute = force_mute;
             }
             endpoints.push(Endpoint {
-                id: nick,
+                id: nick.clone(),
                 force_mute: Some(force_mute),
                 ..Endpoint::default()
             });
         }
-        if !endpoints.is_empty() {
+        if let Some(first) = nicks.first() {
             let modify = ConferenceModify {
                 meeting_id: self.meeting_id.clone(),
                 endpoints,
                 ..ConferenceModify::default()
             };
-            cx.io.tell("get", &bridge, &modify);
+            self.send_update(cx, first, &bridge, &stay, modify, false);
         }
     }
 

@@ -60,6 +60,8 @@ pub struct World {
     pub grants: Vec<String>,
     pub joined: BTreeSet<String>,
     pub left: Vec<String>,
+    /// Bridges that said they shut down.
+    pub leaving_bridges: BTreeSet<String>,
     /// Extra fields of the configuration form.
     pub form_fields: Vec<(String, String)>,
     /// The room answers joins.
@@ -99,6 +101,7 @@ impl World {
             grants: Vec::new(),
             joined: BTreeSet::new(),
             left: Vec::new(),
+            leaving_bridges: BTreeSet::new(),
             form_fields: vec![("muc#roominfo_meetingId".into(), "5cc8f3dc-meeting".into())],
             room_answers: true,
             inbox: VecDeque::new(),
@@ -119,6 +122,7 @@ impl World {
     }
 
     pub fn add_bridge(&mut self, name: &str, stress: f64) {
+        self.leaving_bridges.remove(name);
         self.bridges.insert(name.to_owned(), FakeBridge::new(name));
         self.bridge_stats(
             name,

@@ -394,3 +394,20 @@ fn conferences_of_a_dead_bridge_are_spread_by_load() {
             .all(|c| c.session.is_some() && c.offers.len() == 2)
     );
 }
+
+#[test]
+fn a_bridge_that_shuts_down_during_an_allocation_is_left_clean() {
+    let mut world = World::ready(&["jvb1", "jvb2"]);
+    // The allocations at jvb1 wait for answers when it says goodbye.
+    world.bridges.get_mut("jvb1").unwrap().deaf = true;
+    world.join(FakeClient::new("aa"));
+    world.join(FakeClient::new("bb"));
+    world.bridges.get_mut("jvb1").unwrap().deaf = false;
+    world.bridge_stats("jvb1", &[("shutting_down", "true")]);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(offers(&world), [1, 1]);
+    assert!(
+        world.bridges["jvb1"].requests.iter().any(|r| r.expire),
+        "nothing stays behind"
+    );
+}

@@ -239,10 +239,7 @@ impl Conference {
 
     /// Removes the endpoint of `nick`, and with the last one the conference, from the current bridge.
     pub(super) fn expire_endpoint(&mut self, cx: &mut Cx<'_>, nick: &str) {
-        let retiring: Vec<String> = self.retiring.iter().map(|stay| stay.id.clone()).collect();
-        for stay in retiring {
-            self.leave_retiring(cx, nick, &stay);
-        }
+        self.leave_retiring(cx, nick);
         let Some(stay) = self.stay.as_mut() else {
             return;
         };
@@ -273,27 +270,18 @@ impl Conference {
         cx.io.tell("get", bridge, &modify);
     }
 
-    /// `nick` has a session elsewhere now.
-    pub(super) fn leave_retiring(&mut self, cx: &mut Cx<'_>, nick: &str, stay: &str) {
-        let Some(index) = self
-            .retiring
-            .iter()
-            .position(|retiring| retiring.id == stay)
-        else {
-            return;
-        };
-        let Some(retiring) = self.retiring.get_mut(index) else {
-            return;
-        };
-        if !retiring.endpoints.remove(nick) {
-            return;
-        }
-        let (bridge, last) = (retiring.bridge.clone(), retiring.endpoints.is_empty());
-        if last {
-            self.retiring.remove(index);
-            self.expire_conference(cx, &bridge);
-        } else {
-            self.expire_one(cx, &bridge, nick);
+    /// `nick` needs nothing any more of the bridges that the conference is leaving.
+    pub(super) fn leave_retiring(&mut self, cx: &mut Cx<'_>, nick: &str) {
+        for mut stay in std::mem::take(&mut self.retiring) {
+            let was_there = stay.endpoints.remove(nick);
+            if stay.endpoints.is_empty() {
+                self.expire_conference(cx, &stay.bridge);
+                continue;
+            }
+            if was_there {
+                self.expire_one(cx, &stay.bridge, nick);
+            }
+            self.retiring.push(stay);
         }
     }
 

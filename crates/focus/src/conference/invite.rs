@@ -378,8 +378,8 @@ impl Conference {
         if let Some(old) = self.members.get_mut(nick).and_then(|m| m.session.take()) {
             self.terminate(cx, nick, &old.sid, "success", "moving");
             self.drop_sources(cx, nick);
-            self.leave_retiring(cx, nick, &old.stay);
         }
+        self.leave_retiring(cx, nick);
         let start_muted = self.start_muted_of(nick);
         let to = self.occupant(nick);
         let (Some(stay), Some(member)) = (self.stay.as_ref(), self.members.get_mut(nick)) else {

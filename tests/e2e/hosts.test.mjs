@@ -1,0 +1,175 @@
+// The parts on separate hosts: a meet node and two bridges behind firewalls, and people on a host of their own.
+//
+// Needs root (network namespaces and firewalls); skipped without.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch } from './lib/browser.mjs';
+import { createHosts } from './lib/hosts.mjs';
+import { pontoon } from './lib/server.mjs';
+
+const skip = process.getuid() === 0 ? false : 'needs root';
+
+let world, browser, meet;
+const bridges = {};
+
+/** In the page: notes when a new frame of anybody else was shown. */
+function watchFrames() {
+    const counts = new WeakMap();
+
+    globalThis.shown = [];
+    setInterval(() => {
+        for (const video of document.querySelectorAll('[data-testid=tile][data-local=false] video')) {
+            const count = video.getVideoPlaybackQuality().totalVideoFrames;
+
+            if (count > (counts.get(video) ?? 0)) {
+                globalThis.shown.push(Date.now());
+            }
+            counts.set(video, count);
+        }
+    }, 20);
+}
+
+/** Opens the room in a page of its own and waits until somebody enters it. */
+async function join(room, name) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const page = await context.newPage();
+    const options = [ 'p2p.enabled=false', 'resolution=180', 'prejoinConfig.enabled=false' ].map(o => `config.${o}`);
+
+    await page.addInitScript(watchFrames);
+    await page.goto(`https://${world.hosts.meet.address}/${room}#${options.join('&')}&userInfo.displayName="${name}"`);
+    await page.waitForFunction(() => globalThis.pontoon?.state().page === 'room');
+
+    return page;
+}
+
+/** Waits until the page decodes pictures and sound of everybody in `others`, still rising. */
+async function decodes(page, others, timeout = 30_000) {
+    await page.waitForFunction(
+        async count => {
+            const now = await globalThis.pontoon.stats();
+            const before = globalThis.measured;
+
+            globalThis.measured = now;
+            const rising = (list, key) => list.filter(entry => {
+                const old = before?.[list === now.inboundVideo ? 'inboundVideo' : 'inboundAudio']
+                    .find(other => other.source === entry.source);
+
+                return old && entry[key] > old[key];
+            }).length;
+
+            return rising(now.inboundVideo, 'framesDecoded') >= count && rising(now.inboundAudio, 'packetsReceived') >= count;
+        },
+        others,
+        { timeout, polling: 500 });
+}
+
+/** Longest time without a new picture in the page since `from`. */
+async function longestGap(page, from) {
+    const { shown, now } = await page.evaluate(() => ({ shown: globalThis.shown, now: Date.now() }));
+
+    return [ ...shown.filter(at => at >= from), now ]
+        .reduce(([ gap, last ], at) => [ Math.max(gap, at - last), at ], [ 0, from ])[0];
+}
+
+/** Name of the bridge whose log says that it serves a conference that the log said nothing of before. */
+async function bridgeOf(already) {
+    return Promise.any(Object.entries(bridges)
+        .filter(([ name ]) => !already.includes(name))
+        .map(([ name, bridge ]) => bridge.line(/conference created/).then(() => name)));
+}
+
+before(async () => {
+    if (skip) {
+        return;
+    }
+    world = createHosts([ 'meet', 'bridge1', 'bridge2', 'people' ]);
+    const { hosts } = world;
+
+    hosts.meet.firewall([
+        'tcp dport { 80, 443 }',
+        `ip saddr { ${hosts.bridge1.address}, ${hosts.bridge2.address} } tcp dport 5222`
+    ]);
+    hosts.bridge1.firewall([ 'udp dport 10000' ]);
+    hosts.bridge2.firewall([ 'udp dport 10000' ]);
+    hosts.people.firewall([]);
+    meet = pontoon([ 'meet', '--log', 'info' ], { start: hosts.meet.spawn.bind(hosts.meet) });
+    const [ , token ] = await meet.line(/pontoon bridge --join (\S+)/);
+
+    for (const name of [ 'bridge1', 'bridge2' ]) {
+        const start = hosts[name].spawn.bind(hosts[name]);
+
+        bridges[name] = pontoon([ 'bridge', '--join', token, '--log', 'info' ], { start });
+        await bridges[name].line(/is ready/);
+        await bridges[name].line(/joined the brewery/);
+    }
+    browser = await launch({ executablePath: hosts.people.wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
+});
+
+after(async () => {
+    await browser?.close();
+    for (const process of [ ...Object.values(bridges), meet ]) {
+        if (process && process.child.exitCode === null && process.child.signalCode === null) {
+            await process.stop();
+        }
+    }
+    world?.stop();
+});
+
+test('two rooms land on different bridges, and one survives the death of its bridge', { skip }, async t => {
+    const first = await Promise.all([ join('north', 'Ann'), join('north', 'Ben') ]);
+
+    await Promise.all(first.map(page => decodes(page, 1)));
+    const north = await bridgeOf([]);
+
+    const second = await Promise.all([ join('south', 'Cem'), join('south', 'Dia') ]);
+
+    await Promise.all(second.map(page => decodes(page, 1)));
+    const south = await bridgeOf([ north ]);
+
+    assert.notEqual(north, south);
+    const chosen = meet.lines.filter(line => line.includes('BridgeSelected') || line.includes('bridge selected'));
+
+    for (const [ room, name ] of [ [ 'north', north ], [ 'south', south ] ]) {
+        const id = /bridge (\S+) is ready/.exec(bridges[name].lines.join('\n'))[1];
+        const line = chosen.find(text => text.includes(`${room}@`));
+
+        assert.ok(line?.includes(id), `the meet node says that ${room} went to ${id}: ${chosen.join('\n')}`);
+    }
+
+    // The room of the bridge that dies comes back on the other one, in the same page.
+    await Promise.all([ ...first, ...second ].map(page => page.evaluate(() => { globalThis.samePage = true; })));
+    const killed = Date.now();
+
+    bridges[north].child.kill('SIGKILL');
+    await first[0].waitForTimeout(1_000);
+    await Promise.all(first.map(page => decodes(page, 1)));
+    const gaps = await Promise.all(first.map(page => longestGap(page, killed)));
+
+    t.diagnostic(`pictures were back after ${gaps.join(' and ')} ms`);
+    for (const page of [ ...first, ...second ]) {
+        assert.ok(await page.evaluate(() => globalThis.samePage), 'no page was loaded again');
+    }
+    await Promise.all(second.map(page => decodes(page, 1)));
+    const others = await Promise.all(second.map(page => longestGap(page, killed)));
+
+    t.diagnostic(`the other room's longest time without a picture: ${others.join(' and ')} ms`);
+});
+
+test('the firewalls hold', { skip }, () => {
+    const { meet: meetHost, people, bridge1 } = world.hosts;
+    const reach = (from, host, port) => {
+        try {
+            from.exec('timeout', [ '1', 'bash', '-c', `exec 3<>/dev/tcp/${host.address}/${port}` ]);
+
+            return true;
+        } catch {
+            return false;
+        }
+    };
+
+    assert.ok(reach(people, meetHost, 443));
+    assert.ok(reach(people, meetHost, 80));
+    assert.ok(reach(bridge1, meetHost, 5222));
+    assert.ok(!reach(people, meetHost, 5222), 'only bridges reach the XMPP port');
+});

@@ -33,7 +33,7 @@ class World {
       random: () => 0.5,
       openSocket: (url) => this.server.openSocket(url),
       newPeerConnection: () => ({ close() {}, signalingState: "stable" }) as unknown as RTCPeerConnection,
-      codecs: ["vp8"],
+      codecs: () => ["vp8"],
     });
     for (const event of [
       "joinFailed",

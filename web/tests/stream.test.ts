@@ -29,6 +29,27 @@ describe("login", () => {
     expect(server.stream.jid).toBe("a1b2c3d4-77aa-4f10-9c55-0e6a2a3b9d01@meet.example.com/Qw3rTy");
   });
 
+  it("sends all of the login at once to servers that take it, and resumes the same way", async () => {
+    const server = new FakeServer(undefined, true);
+    server.stream.connect();
+    server.socket.open();
+    expect(server.socket.sent.map((e) => e.name)).toEqual(["open", "auth", "open", "iq"]);
+    server.finishLogin();
+    server.bind();
+    expect(server.socket.sent.map((e) => e.name)).toEqual(["open", "auth", "open", "iq", "enable"]);
+    server.stream.send(message("one"));
+    server.socket.drop();
+    await server.clock.advance(1_000);
+    server.socket.open();
+    expect(server.socket.sent.map((e) => e.name)).toEqual(["open", "auth", "open", "resume"]);
+    server.finishLogin();
+    server.socket.receive(`<failed xmlns="${NS.sm}"/>`);
+    expect(server.socket.last().name).toBe("iq");
+    server.bind();
+    expect(server.stream.state).toBe("online");
+    expect(bodies(server)).toEqual([]);
+  });
+
   it("keeps stanzas until it is logged in", () => {
     const server = new FakeServer();
     server.stream.connect();

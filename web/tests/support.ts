@@ -66,13 +66,14 @@ export class FakeServer {
   readonly sockets: FakeSocket[] = [];
   readonly stream: XmppStream;
 
-  constructor(clock?: Clock) {
+  constructor(clock?: Clock, pipelined = false) {
     this.stream = new XmppStream({
       url: "wss://meet.example.com/xmpp-websocket?room=standup",
       domain: "meet.example.com",
       clock: clock ?? this.clock,
       openSocket: (url) => this.openSocket(url),
       resume: true,
+      pipelined,
       ping: { interval: 10_000, timeout: 5_000, threshold: 2 },
       random: () => 0.5,
     });
@@ -93,6 +94,11 @@ export class FakeServer {
   /** Goes through SASL up to the features after login. */
   login(): void {
     this.socket.open();
+    this.finishLogin();
+  }
+
+  /** What the server says during the login. */
+  finishLogin(): void {
     this.socket.receive(OPEN);
     const sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
     this.socket.receive(

@@ -11,8 +11,8 @@ import { type MeetingConfig, readConfig } from "../protocol/config";
 import { backendRoomName, randomHex } from "../protocol/ids";
 import { App } from "./app";
 import { HomePage } from "./components/pages";
-import "./style.css";
-import "./room.css";
+import roomStyle from "./room.css?inline";
+import pageStyle from "./style.css?inline";
 import { timings } from "./timings";
 
 /** For tests and for looking into a meeting from the console. */
@@ -54,11 +54,13 @@ function titleOf(segment: string): string {
   }
 }
 
-function startMeeting(root: HTMLElement, segment: string, settings: SettingsStore): void {
+/** Begins to connect at once; returns what draws the page when there is one to draw on. */
+function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElement) => void {
   const config: MeetingConfig = readConfig(window.config, location);
   if (config.displayName !== undefined) settings.change({ name: config.displayName });
   const media = new LocalMedia(navigator.mediaDevices, settings, config.resolution);
-  const codecs = decodableCodecs(config.codecs);
+  // Asking the browser for its codecs takes long enough to be left until the connection is under way.
+  let codecs: string[] | undefined;
   const meeting = new Meeting({
     roomTitle: titleOf(segment),
     config,
@@ -75,7 +77,10 @@ function startMeeting(root: HTMLElement, segment: string, settings: SettingsStor
         random: Math.random,
         openSocket: (url, protocol) => new WebSocket(url, protocol),
         newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
-        codecs,
+        codecs: () => {
+          codecs ??= decodableCodecs(config.codecs);
+          return codecs;
+        },
       }),
   });
   const { audioOn, videoOn } = settings.get();
@@ -83,9 +88,11 @@ function startMeeting(root: HTMLElement, segment: string, settings: SettingsStor
   if (config.prejoin) meeting.prepare();
   else meeting.join(settings.get().name);
   void media.start(audioOn && !config.startWithAudioMuted, videoOn && !config.startWithVideoMuted);
-  document.title = `${titleOf(segment)} · Pontoon`;
   watch(meeting);
-  render(<App meeting={meeting} />, root);
+  return (root) => {
+    document.title = `${titleOf(segment)} · Pontoon`;
+    render(<App meeting={meeting} />, root);
+  };
 }
 
 /** Reacts to the browser: network changes, a hidden or closing page. Also offers the debugging handle. */
@@ -120,18 +127,40 @@ function watch(meeting: Meeting): void {
   };
 }
 
-function main(): void {
-  const root = document.getElementById("app");
-  if (root === null) return;
-  const settings = new SettingsStore(storage(), () => randomHex(32));
-  const segment = location.pathname.split("/").filter(Boolean).pop();
-  if (segment === undefined) {
-    render(<HomePage settings={settings} />, root);
-  } else if (typeof globalThis.RTCPeerConnection !== "function") {
-    root.textContent = "This browser cannot take part in video meetings. Please use a current browser.";
-  } else {
-    startMeeting(root, segment, settings);
-  }
+/** The script does not wait for the page: it runs as soon as it is here, perhaps before the settings are. */
+function settingsLoaded(): Promise<void> {
+  const script = document.querySelector<HTMLScriptElement>('script[src="config.js"]');
+  if (script === null || window.config !== undefined || document.readyState !== "loading")
+    return Promise.resolve();
+  return new Promise((resolve) => {
+    script.addEventListener("load", () => resolve());
+    script.addEventListener("error", () => resolve());
+    document.addEventListener("DOMContentLoaded", () => resolve());
+  });
 }
 
-main();
+function pageParsed(): Promise<HTMLElement | null> {
+  const find = (): HTMLElement | null => document.getElementById("app");
+  if (document.readyState !== "loading") return Promise.resolve(find());
+  return new Promise((resolve) => {
+    document.addEventListener("DOMContentLoaded", () => resolve(find()));
+  });
+}
+
+async function main(): Promise<void> {
+  await settingsLoaded();
+  const settings = new SettingsStore(storage(), () => randomHex(32));
+  const segment = location.pathname.split("/").filter(Boolean).pop();
+  const able = typeof globalThis.RTCPeerConnection === "function";
+  const draw = segment !== undefined && able ? startMeeting(segment, settings) : undefined;
+  const style = document.createElement("style");
+  style.textContent = pageStyle + roomStyle;
+  document.head.append(style);
+  const root = await pageParsed();
+  if (root === null) return;
+  if (draw !== undefined) draw(root);
+  else if (segment === undefined) render(<HomePage settings={settings} />, root);
+  else root.textContent = "This browser cannot take part in video meetings. Please use a current browser.";
+}
+
+void main();

@@ -57,6 +57,7 @@ export interface BridgeSessionEvents {
 const ICE_RESTART_TIMEOUT = 15_000;
 const DISCONNECTED_GRACE = 2_500;
 const ACCEPT_TIMEOUT = 10_000;
+const AUDIO_PATIENCE = 50;
 
 export class BridgeSession extends Emitter<BridgeSessionEvents> {
   readonly sid: string;
@@ -199,7 +200,14 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     const sources = mapped
       .filter((m) => m.owner !== this.options.endpointId)
       .map((m) => ({ name: m.source, owner: m.owner, ssrc: m.ssrc, rtx: m.rtx, videoType: m.videoType }));
-    void this.media.mapSources(media, sources).catch((error: unknown) => this.onMediaError(error));
+    if (!this.media.noteSources(media, sources)) return;
+    // Sound can wait a moment for the pictures that usually follow: one negotiation instead of two.
+    if (media === "video") this.renegotiate();
+    else this.options.clock.setTimeout(() => this.media.outdated && this.renegotiate(), AUDIO_PATIENCE);
+  }
+
+  private renegotiate(): void {
+    this.media.renegotiate().catch((error: unknown) => this.onMediaError(error));
   }
 
   private onMediaError(error: unknown): void {

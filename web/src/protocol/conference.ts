@@ -77,7 +77,7 @@ export interface ConferenceOptions {
   readonly openSocket: (url: string, protocol: string) => Socket;
   readonly newPeerConnection: (configuration: RTCConfiguration) => RTCPeerConnection;
   /** Codecs this browser can decode, lower case, by preference. */
-  readonly codecs: readonly string[];
+  readonly codecs: () => readonly string[];
 }
 
 export interface JoinRequest {
@@ -128,6 +128,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       clock: options.clock,
       openSocket: options.openSocket,
       resume: options.config.resume,
+      pipelined: options.config.pipelinedLogin,
       ping: options.config.ping,
       random: options.random,
     });
@@ -305,7 +306,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       name: this.name,
       sources: this.sourceInfo(),
       raisedHand: this.raisedHand,
-      codecs: this.options.codecs,
+      codecs: this.options.codecs(),
       capsVersion: capsVer,
       statsId: `Pontoon-${this.endpointId.slice(0, 3)}`,
       region: config.region,

@@ -9,6 +9,7 @@ export interface MeetingConfig {
   readonly conferenceRequestUrl: string | undefined;
   readonly hiddenDomain: string | undefined;
   readonly resume: boolean;
+  readonly pipelinedLogin: boolean;
   readonly ping: { readonly interval: number; readonly timeout: number; readonly threshold: number };
   readonly preferSctp: boolean;
   readonly ignoreBridgeDomain: string | undefined;
@@ -149,6 +150,7 @@ export function readConfig(raw: unknown, page: PageAddress): MeetingConfig {
     conferenceRequestUrl: r.string("conferenceRequestUrl"),
     hiddenDomain: r.string("hiddenDomain"),
     resume: r.flag("enableWebsocketResume", true),
+    pipelinedLogin: r.flag("pontoon.pipelinedLogin", false),
     ping: {
       interval: r.number("xmppPing.interval") ?? 10_000,
       timeout: r.number("xmppPing.timeout") ?? 5_000,

@@ -50,6 +50,8 @@ const SIMULCAST_SSRC_RANGE = 0xfffffffe;
 
 export class PeerMedia extends Emitter<PeerMediaEvents> {
   readonly pc: RTCPeerConnection;
+  /** Whether sources were noted that the browser does not know yet. */
+  outdated = false;
   private readonly options: PeerMediaOptions;
   private remote: RemoteSections | undefined;
   private tracks: LocalTracks = { audio: null, video: null, desktop: null };
@@ -126,6 +128,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     this.renegotiationQueued = true;
     return this.enqueue(async () => {
       this.renegotiationQueued = false;
+      this.outdated = false;
       if (this.remote === undefined || this.closed) return;
       if (this.options.role === "answerer") await this.negotiateAsAnswerer();
       else await this.negotiateAsOfferer();
@@ -398,11 +401,17 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
 
   /** Notes which SSRC carries which source, and renegotiates if an SSRC is new. */
   async mapSources(media: MediaKind, sources: readonly Omit<RemoteSourceInfo, "media">[]): Promise<void> {
-    if (this.remote === undefined) return;
+    if (this.noteSources(media, sources)) await this.renegotiate();
+  }
+
+  /** Notes which SSRC carries which source. Returns whether `renegotiate` has to follow. */
+  noteSources(media: MediaKind, sources: readonly Omit<RemoteSourceInfo, "media">[]): boolean {
+    if (this.remote === undefined) return false;
     let needed = false;
     for (const source of sources) needed = this.remote.map({ ...source, media }) || needed;
-    if (needed) await this.renegotiate();
+    if (needed) this.outdated = true;
     else this.emit("tracks", undefined);
+    return needed;
   }
 
   async unmapSources(ssrcs: readonly number[]): Promise<void> {

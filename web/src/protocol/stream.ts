@@ -25,6 +25,8 @@ export interface StreamOptions {
   readonly clock: Clock;
   readonly openSocket: (url: string, protocol: string) => Socket;
   readonly resume: boolean;
+  /** Send the whole login at once. Only for servers known to work off frames in order. */
+  readonly pipelined: boolean;
   readonly ping: { readonly interval: number; readonly timeout: number; readonly threshold: number };
   /** Random number in [0, 1), for jitter. */
   readonly random: () => number;
@@ -149,7 +151,7 @@ export class XmppStream extends Emitter<StreamEvents> {
     const socket = this.options.openSocket(this.addressToTry(), "xmpp");
     this.socket = socket;
     socket.onopen = () => {
-      if (socket === this.socket) this.writeOpen();
+      if (socket === this.socket) this.startLogin();
     };
     socket.onmessage = (event) => {
       if (socket === this.socket) this.onFrame(String(event.data));
@@ -162,6 +164,27 @@ export class XmppStream extends Emitter<StreamEvents> {
   private addressToTry(): string {
     if (this.smId === undefined) return this.url;
     return `${this.url}${this.url.includes("?") ? "&" : "?"}previd=${this.smId}`;
+  }
+
+  private startLogin(): void {
+    this.writeOpen();
+    if (!this.options.pipelined) return;
+    this.writeAuth();
+    this.writeOpen();
+    if (this.smId === undefined) this.writeBind();
+    else this.writeResume(this.smId);
+  }
+
+  private writeAuth(): void {
+    this.write(el("auth", NS.sasl, { mechanism: "ANONYMOUS" }));
+  }
+
+  private writeBind(): void {
+    this.write(el("iq", NS.client, { type: "set", id: "bind" }, el("bind", NS.bind)));
+  }
+
+  private writeResume(previd: string): void {
+    this.write(el("resume", NS.sm, { h: this.received, previd }));
   }
 
   private writeOpen(): void {
@@ -304,6 +327,7 @@ export class XmppStream extends Emitter<StreamEvents> {
   }
 
   private onFeatures(features: XmlElement): void {
+    const { pipelined } = this.options;
     if (this.phase === "opening") {
       const mechanisms = child(features, "mechanisms", NS.sasl);
       const names = mechanisms === undefined ? [] : children(mechanisms, "mechanism").map((m) => text(m));
@@ -312,15 +336,15 @@ export class XmppStream extends Emitter<StreamEvents> {
         return;
       }
       this.phase = "authenticating";
-      this.write(el("auth", NS.sasl, { mechanism: "ANONYMOUS" }));
+      if (!pipelined) this.writeAuth();
     } else if (this.phase === "restarting") {
-      const canResume = child(features, "sm", NS.sm) !== undefined && this.options.resume;
-      this.smOn = canResume;
-      if (this.smId !== undefined && canResume) {
+      const canManage = child(features, "sm", NS.sm) !== undefined && this.options.resume;
+      if (this.smId !== undefined && canManage) {
+        this.smOn = true;
         this.phase = "resuming";
-        this.write(el("resume", NS.sm, { h: this.received, previd: this.smId }));
+        if (!pipelined) this.writeResume(this.smId);
       } else {
-        this.bind();
+        this.expectBind(canManage, !pipelined || this.smId !== undefined);
       }
     }
   }
@@ -328,21 +352,18 @@ export class XmppStream extends Emitter<StreamEvents> {
   private onSasl(element: XmlElement): void {
     if (element.name === "success") {
       this.phase = "restarting";
-      this.writeOpen();
+      if (!this.options.pipelined) this.writeOpen();
     } else if (element.name === "failure") {
       this.fail(new ProtocolError("login-failed", text(child(element, "text"))));
     }
   }
 
-  private bind(): void {
-    this.forgetSessionKeeping(this.smOn);
-    this.phase = "binding";
-    this.write(el("iq", NS.client, { type: "set", id: "bind" }, el("bind", NS.bind)));
-  }
-
-  private forgetSessionKeeping(smOffered: boolean): void {
+  /** Starts a new session; what belonged to an old one is over. */
+  private expectBind(canManage: boolean, ask: boolean): void {
     this.forgetSession();
-    this.smOn = smOffered;
+    this.smOn = canManage;
+    this.phase = "binding";
+    if (ask) this.writeBind();
   }
 
   private onManagement(element: XmlElement): void {
@@ -364,7 +385,7 @@ export class XmppStream extends Emitter<StreamEvents> {
         this.onResumed();
         break;
       case "failed":
-        if (this.phase === "resuming") this.bind();
+        if (this.phase === "resuming") this.expectBind(true, true);
         else this.smOn = false;
         break;
     }

@@ -49,6 +49,11 @@ impl Layers {
         self.directory = path.parent().map(Path::to_owned);
         let mut errors = Vec::new();
         self.add_table(table.get_ref(), "", &at, &mut errors);
+        // Tables are sorted by name; people read from the top.
+        errors.sort_by_key(|error| match error.origin {
+            Origin::File { line, .. } => line,
+            _ => 0,
+        });
         if errors.is_empty() {
             Ok(())
         } else {

@@ -6,7 +6,13 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Video meetings that speak Jitsi's protocols, in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "pontoon", version, about, max_term_width = 100)]
+#[command(
+    name = "pontoon",
+    version,
+    about,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         }
         None => None,
     };
-    let bridge = Bridge::start(config).map_err(Failure::start)?;
+    let bridge = Bridge::start(config)?;
     if let Some(listener) = listener {
         let router = bridge.router().merge(bridge.private_router());
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -1,6 +1,8 @@
 //! Why the command ends with a code other than 0.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 
 use config::ConfigError;
 
@@ -19,6 +21,28 @@ impl Failure {
         Self::Start(sentence.to_string())
     }
 
+    /// A port that the media node or the signalling cannot have.
+    pub(crate) fn port(what: &str, address: SocketAddr, error: &io::Error) -> Self {
+        let port = address.port();
+        Self::Start(match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!(
+                    "port {port} for {what} is taken by another program; stop it or choose another port"
+                )
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("port {port} for {what} needs root; choose a port above 1023")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!(
+                    "this machine does not have the address {} for {what}",
+                    address.ip()
+                )
+            }
+            _ => format!("port {port} for {what} cannot be opened: {error}"),
+        })
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -31,6 +55,28 @@ impl Failure {
 impl From<Vec<ConfigError>> for Failure {
     fn from(errors: Vec<ConfigError>) -> Self {
         Self::Config(errors)
+    }
+}
+
+impl From<bridge::StartError> for Failure {
+    fn from(error: bridge::StartError) -> Self {
+        match error {
+            bridge::StartError::Bind { address, source } => {
+                Self::port("media (UDP)", address, &source)
+            }
+            other => Self::start(other),
+        }
+    }
+}
+
+impl From<signalling::StartError> for Failure {
+    fn from(error: signalling::StartError) -> Self {
+        match error {
+            signalling::StartError::Bind { address, source } => {
+                Self::port("XMPP", address, &source)
+            }
+            other => Self::start(other),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Opened {
         let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
             .map_err(Failure::start)?;
         let (config, fingerprint) = parts::signalling(settings, &secret, metrics)?;
-        let node = Node::start(config).await.map_err(Failure::start)?;
+        let node = Node::start(config).await?;
         let token = fingerprint
             .zip(node.tcp_addresses().first())
             .map(|(fingerprint, address)| {

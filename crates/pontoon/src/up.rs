@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         &settings.domain,
         parts::bridge_password(&opened.secret),
     )];
-    let bridge = Bridge::start(config).map_err(Failure::start)?;
+    let bridge = Bridge::start(config)?;
 
     let invitation = opened.invitation();
     let meet = opened.serve(vec![bridge.router()]);

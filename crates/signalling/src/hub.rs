@@ -500,3 +500,52 @@ fn credentials(stored: &xmpp::auth::Credentials) -> Box<Credentials> {
         sha256: keys(&stored.sha256),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(share: usize) -> (Outbox, Inbox) {
+        let shared = Arc::new(Shared {
+            waiting: AtomicUsize::new(0),
+            share: AtomicUsize::new(share),
+            overflow: Notify::new(),
+        });
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let outbox = Outbox {
+            replies: sender,
+            shared: Arc::clone(&shared),
+        };
+        let inbox = Inbox {
+            replies: receiver,
+            shared,
+        };
+        (outbox, inbox)
+    }
+
+    fn stanza(bytes: usize) -> Reply {
+        Reply::Send(Outgoing::whole(vec![b'x'; bytes].into()))
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_take_its_replies_is_told_so() {
+        let (outbox, mut inbox) = queue(10 * (100 + ENTRY));
+        for _ in 0..10 {
+            assert!(outbox.push(stanza(100)));
+        }
+        assert!(!outbox.push(stanza(1)), "beyond its share");
+        inbox.overflow().await;
+        assert!(inbox.recv().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn taking_replies_makes_room() {
+        let (outbox, mut inbox) = queue(200);
+        for _ in 0..100 {
+            assert!(outbox.push(stanza(100)));
+            assert!(inbox.recv().await.is_some());
+        }
+        drop(outbox);
+        assert!(inbox.recv().await.is_none());
+    }
+}

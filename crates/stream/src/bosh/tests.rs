@@ -1,3 +1,5 @@
+//! BOSH sessions, request by request.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! A client and a server on one wire.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

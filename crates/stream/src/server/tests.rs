@@ -1,3 +1,5 @@
+//! A server's end of a stream, met by browsers, services and bad input.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -68,7 +68,8 @@ pub(crate) enum Request {
 pub(crate) enum Reply {
     Anonymous(Result<BareJid, SaslCondition>),
     Credentials(Option<Box<Credentials>>),
-    Bound(Result<FullJid, Condition>),
+    /// The address, and what to say before it.
+    Bound(Result<(FullJid, Option<Outgoing>), Condition>),
     Resumed(Result<(String, u32), Condition>),
     SmEnabled {
         id: Option<String>,
@@ -361,7 +362,7 @@ impl HubTask {
                 Reply::Bound(match self.server.bind(now, login) {
                     Ok(bound) => {
                         self.attach(id, bound.session, service);
-                        Ok(bound.jid)
+                        Ok((bound.jid, bound.greeting))
                     }
                     Err(xmpp::BindError::BadResource) => Err(Condition::BadRequest),
                     Err(_) => Err(Condition::ResourceConstraint),

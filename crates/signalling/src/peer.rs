@@ -161,8 +161,11 @@ impl Peer {
             Reply::Credentials(credentials) => {
                 server.credentials(now, credentials.map(|boxed| *boxed))
             }
-            Reply::Bound(Ok(jid)) => {
+            Reply::Bound(Ok((jid, greeting))) => {
                 self.stranger = None;
+                if let Some(greeting) = greeting {
+                    server.greet(greeting.to_vec());
+                }
                 server.bound(now, &jid);
             }
             Reply::Bound(Err(condition)) => {

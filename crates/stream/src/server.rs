@@ -265,6 +265,13 @@ impl Server {
         }
     }
 
+    /// Sends a stanza before the answer to [`Event::Bind`]: what the peer would ask for next. Dropped at any other time.
+    pub fn greet(&mut self, stanza: Vec<u8>) {
+        if matches!(self.state, State::AwaitBind) {
+            self.transmits.push_back(stanza);
+        }
+    }
+
     /// Answers [`Event::Bind`] with the address that was given.
     pub fn bound(&mut self, now: Instant, jid: &FullJid) {
         let _ = now;

@@ -24,7 +24,8 @@ pub struct Config {
     pub max_occupants: Option<usize>,
     /// Name of the deployment shard, its region and release, when there are any.
     pub deployment: Deployment,
-    /// Whether clients are told at bind what they would ask next (saves two round trips).
+    /// Whether clients are told at bind what they would ask next (saves two round trips). Off unless wanted: a client that
+    /// does not expect a stanza before the bind result may stumble over it.
     pub connection_push: bool,
     /// Text of the software version answer (XEP-0092).
     pub version: String,
@@ -46,7 +47,7 @@ impl Config {
             external_services: Vec::new(),
             max_occupants: None,
             deployment: Deployment::default(),
-            connection_push: true,
+            connection_push: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: Limits::default(),
         }

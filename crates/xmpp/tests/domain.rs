@@ -231,7 +231,7 @@ fn turn_servers_are_told_in_both_places() {
 
 #[test]
 fn clients_are_greeted_and_services_are_not() {
-    let mut world = World::new();
+    let mut world = World::with(|config| config.connection_push = true);
     let user = world
         .server
         .anonymous_user(DOMAIN, &WebQuery::default())

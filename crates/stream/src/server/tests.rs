@@ -126,10 +126,13 @@ fn an_anonymous_browser_gets_in() {
         }]
     );
     let jid = FullJid::new("a1b2@meet.example.com/r").expect("jid");
+    rig.server.greet(b"<message/>".to_vec());
     rig.server.bound(rig.now, &jid);
+    rig.server.greet(b"<late/>".to_vec());
     assert_eq!(
         rig.output(),
         [
+            "<message/>",
             "<iq xmlns=\"jabber:client\" id=\"b1\" type=\"result\"><bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\">\
           <jid xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\">a1b2@meet.example.com/r</jid></bind></iq>"
         ]

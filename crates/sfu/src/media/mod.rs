@@ -20,6 +20,8 @@ mod receive;
 mod send;
 mod shard;
 mod slot;
+#[cfg(test)]
+mod slot_tests;
 mod source;
 mod speaker;
 mod spec;

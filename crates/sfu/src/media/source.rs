@@ -58,7 +58,7 @@ pub(crate) struct EncodingState {
 }
 
 impl EncodingState {
-    fn new(ssrc: u32, index: usize, repair: bool) -> Self {
+    pub(crate) fn new(ssrc: u32, index: usize, repair: bool) -> Self {
         Self {
             stream: ReceiveStream::new(ssrc, 90_000, repair),
             height: ASSUMED_HEIGHTS.get(index).copied().unwrap_or(1080),

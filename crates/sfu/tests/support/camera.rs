@@ -35,6 +35,8 @@ pub struct Camera {
     pub frames: u32,
     pub transport_seq: u16,
     packets_per_frame: usize,
+    /// Length of a packet before encryption, bytes.
+    pub size: usize,
 }
 
 impl Camera {
@@ -65,6 +67,7 @@ impl Camera {
             frames: 0,
             transport_seq: 1,
             packets_per_frame,
+            size: 700,
         }
     }
 
@@ -187,7 +190,7 @@ impl Camera {
             // What the receiver checks: encoding, packet, number of packets, frame.
             p.extend([n as u8, i as u8, count as u8]);
             p.extend(self.frames.to_be_bytes());
-            p.resize(700 + i % 2, 0x55);
+            p.resize(self.size + i % 2, 0x55);
             layer.sent.push_back((layer.seq, p.clone()));
             if layer.sent.len() > 500 {
                 layer.sent.pop_front();

@@ -267,6 +267,44 @@ impl World {
         });
     }
 
+    /// Encrypted media that a client has to send now.
+    pub fn media_of(&mut self, client: usize) -> Vec<Vec<u8>> {
+        let client = &mut self.clients[client];
+        let packets = client
+            .camera
+            .as_mut()
+            .map(|c| c.packets(self.now))
+            .unwrap_or_default();
+        let (_, outbound) = client.srtp.as_mut().unwrap();
+        let protect = |packet: Vec<u8>| {
+            let len = packet.len();
+            let mut buf = packet;
+            buf.resize(len + rtc::srtp::MAX_OVERHEAD, 0);
+            let len = outbound.protect_rtp(&mut buf, len).unwrap();
+            buf.truncate(len);
+            buf
+        };
+        packets.into_iter().map(protect).collect()
+    }
+
+    /// Gives datagrams of the first client to the shard and lets it write what it forwards, which is thrown away.
+    pub fn feed(&mut self, datagrams: &mut [Vec<u8>]) {
+        let from = self.clients[0].address;
+        for datagram in datagrams {
+            self.shard
+                .handle_datagram(self.now, from, self.bridge, datagram);
+        }
+        while self.shard.poll_transmit(self.now, true, &mut self.egress) {
+            self.egress.clear();
+        }
+        self.egress.clear();
+    }
+
+    /// SRTP protection of the first client.
+    pub fn profile(&self) -> Option<rtc::srtp::Profile> {
+        self.clients[0].srtp.as_ref().map(|(i, _)| i.profile())
+    }
+
     fn step(&mut self) {
         while let Some(mut d) = self.net.receive(self.now) {
             if d.to == self.bridge {

@@ -1,0 +1,167 @@
+//! Continuity of a video slot, whatever happens to the order of packets and to the target.
+
+use super::offsets::Offsets;
+use super::slot::{Forward, Published, Target, VideoSlot};
+use super::source::{EncodingState, Pictures};
+use super::store::{Codec, Record, Store};
+use proptest::prelude::*;
+use rtp::RtpHeader;
+use std::collections::BTreeMap;
+
+const PACKETS: usize = 3;
+
+/// A packet of a simulcast encoding: frame, packet of the frame.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    encoding: u8,
+    frame: u32,
+    packet: usize,
+    key: bool,
+}
+
+fn packet(sent: Sent) -> (u64, Record) {
+    let seq = 65_000 + u64::from(sent.frame) * PACKETS as u64 + sent.packet as u64;
+    let last = sent.packet + 1 == PACKETS;
+    let tid = [0u8, 2, 1, 2][sent.frame as usize % 4];
+    let sync = matches!(sent.frame % 4, 1 | 2);
+    let tl0 = (sent.frame / 4) as u8;
+    let start = sent.packet == 0;
+    let mut payload = vec![if start { 0x90 } else { 0x80 }, 0xE0];
+    payload.extend((((sent.frame + 32_700) as u16) | 0x8000).to_be_bytes());
+    payload.extend([tl0, tid << 6 | u8::from(sync) << 5]);
+    payload.extend([u8::from(!(sent.key && start)), 0, 0, 0, 0, 0]);
+    let mut bytes = vec![0x80, 100 | u8::from(last) << 7];
+    bytes.extend((seq as u16).to_be_bytes());
+    let base = u32::from(sent.encoding) << 30;
+    bytes.extend(base.wrapping_add(sent.frame * 3000).to_be_bytes());
+    bytes.extend([0, 0, 0, sent.encoding]);
+    bytes.extend(payload);
+    let header = RtpHeader::parse(&bytes).unwrap();
+    let vp8 = rtp::vp8::Vp8::parse(&bytes[12..]).unwrap();
+    let record = Record {
+        header,
+        codec: Codec::Vp8(vp8),
+        orientation: None,
+        audio_level: None,
+        descriptor: (0, 0),
+    };
+    (seq + (1 << 16), record)
+}
+
+/// Feeds packets in the order given; what leaves, with what it was.
+fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent, Forward)> {
+    let mut store = Store::new(4096, 1 << 20);
+    let mut encodings = [
+        EncodingState::new(0, 0, false),
+        EncodingState::new(1, 1, false),
+    ];
+    let mut pictures = [Pictures::default(), Pictures::default()];
+    let mut slot = VideoSlot::new(9, Some(10), 0x1234_5678_9ABC_DEF0);
+    slot.bind(0, 0);
+    let mut ids: Vec<(super::store::PacketId, Sent)> = Vec::new();
+    let mut out: Vec<(Sent, Forward)> = Vec::new();
+    for (at, (time, sent)) in order.iter().enumerate() {
+        if let Some((_, target)) = targets.iter().find(|(n, _)| *n == at) {
+            slot.set_target(*target);
+        }
+        let now = 1_000_000 + time * 11_000;
+        let e = usize::from(sent.encoding);
+        let (seq, record) = packet(*sent);
+        let Codec::Vp8(vp8) = record.codec else {
+            continue;
+        };
+        let (id, long) = vp8.picture_id.unwrap();
+        let picture = pictures[e].unwrap(id, long);
+        let id = store.insert(&[0; 30], record).unwrap();
+        ids.push((id, *sent));
+        let published = Published { seq, picture, id };
+        let key = encodings[e].note(now, published, vp8.key_frame);
+        let mut burst = Vec::new();
+        if key && slot.accepts_keyframe(sent.encoding) {
+            let list = encodings[e].since_key();
+            slot.start(now, sent.encoding, list, false, &store, |f| burst.push(f));
+        } else {
+            burst.extend(slot.offer(now, sent.encoding, &published, &record, key));
+        }
+        for forward in burst {
+            let what = ids.iter().find(|(id, _)| *id == forward.id).unwrap().1;
+            out.push((what, forward));
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn numbers_stay_continuous(
+        delays in proptest::collection::vec(0u64..5, 600),
+        lost in proptest::collection::vec(0u8..60, 600),
+        keys in proptest::collection::vec(0u8..12, 100),
+        changes in proptest::collection::vec((0usize..500, 0u8..3, 0u8..3), 0..8),
+        reorder in any::<bool>(),
+    ) {
+        let mut order = Vec::new();
+        for frame in 0..90u32 {
+            for encoding in 0..2u8 {
+                for p in 0..PACKETS {
+                    let n = order.len();
+                    let key = frame % 4 == 0 && (frame == 0 || keys[frame as usize] == 0);
+                    let delay = if reorder { delays[n % 600] } else { 0 };
+                    let sent = Sent { encoding, frame, packet: p, key };
+                    if !(reorder && lost[n % 600] == 0) {
+                        order.push((u64::from(frame) * 3 + delay, sent));
+                    } else {
+                        order.push((u64::MAX, sent));
+                    }
+                }
+            }
+        }
+        order.retain(|(t, _)| *t != u64::MAX);
+        order.sort_by_key(|(t, _)| *t);
+        let mut targets = vec![(0, Some(Target { encoding: 1, temporal: 2 }))];
+        targets.extend(changes.iter().map(|&(at, encoding, temporal)| {
+            (at + 1, (encoding < 2).then_some(Target { encoding, temporal }))
+        }));
+        let out = run(&order, &targets);
+        let mut by_seq = BTreeMap::new();
+        for (sent, forward) in &out {
+            // A number names one packet, and the first number is below 2^14, so nothing wraps here.
+            prop_assert!(by_seq.insert(forward.seq, (*sent, *forward)).is_none(), "number {} twice", forward.seq);
+        }
+        let list: Vec<_> = by_seq.values().collect();
+        for pair in list.windows(2) {
+            let ((a, fa), (b, fb)) = (pair[0], pair[1]);
+            let same_frame = a.encoding == b.encoding && a.frame == b.frame;
+            if same_frame {
+                prop_assert_eq!((fa.timestamp, fa.picture_id, fa.tl0), (fb.timestamp, fb.picture_id, fb.tl0));
+                prop_assert!(b.packet > a.packet);
+                prop_assert_eq!(usize::from(fb.seq - fa.seq), b.packet - a.packet);
+            } else {
+                prop_assert!(rtp::seq::diff32(fb.timestamp, fa.timestamp) > 0, "{:?} {:?}", pair[0], pair[1]);
+                let step = fb.picture_id.wrapping_sub(fa.picture_id) & 0x7FFF;
+                prop_assert!((1..60).contains(&step), "picture {} after {}", fb.picture_id, fa.picture_id);
+            }
+            if a.encoding != b.encoding {
+                prop_assert!(b.packet == 0, "an encoding begins with its first packet");
+            }
+        }
+        if !reorder {
+            // Nothing lost: no gap at all but where a frame was cut short.
+            for pair in list.windows(2) {
+                let ((a, fa), (_, fb)) = (pair[0], pair[1]);
+                let gap = fb.seq - fa.seq;
+                prop_assert!(gap == 1 || (gap == 2 && a.packet + 1 < PACKETS), "{:?} {:?}", pair[0], pair[1]);
+                let step = fb.picture_id.wrapping_sub(fa.picture_id) & 0x7FFF;
+                prop_assert!(step <= 1, "picture id jumps by {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn offsets_are_small() {
+    // One per slot and kind of number; kept in the hot part of a receiver's state.
+    assert!(std::mem::size_of::<Offsets>() <= 64);
+}

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::channel::{Channel, ChannelEvent, Opening};
-use super::tests::origin;
+use super::world::origin;
 use super::*;
 
 fn opening() -> Opening {

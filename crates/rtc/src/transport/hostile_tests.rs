@@ -19,16 +19,16 @@ struct Peer {
 
 impl Peer {
     fn new(seed: u64) -> Self {
-        let now = tests::origin();
+        let now = world::origin();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let candidates = vec![
-            Candidate::host(tests::addr(1, 10_000), 1),
+            Candidate::host(world::addr(1, 10_000), 1),
             Candidate::host(([0xFD; 16], 10_000).into(), 2),
         ];
-        let mut config = TransportConfig::new(candidates, tests::certificate());
+        let mut config = TransportConfig::new(candidates, world::certificate());
         config.sctp = true;
         let mut transport = Transport::new(now, config, &mut rng);
-        let fingerprint = tests::certificate().fingerprint().clone();
+        let fingerprint = world::certificate().fingerprint().clone();
         transport.set_remote(
             now,
             RemoteParameters {
@@ -98,7 +98,7 @@ impl Peer {
         let mapped = if self.below(2) == 0 {
             self.address()
         } else {
-            tests::addr(1, 10_000)
+            world::addr(1, 10_000)
         };
         let message = match self.below(4) {
             0 => StunMessage::binding_role_conflict_reply(TransId::new()),
@@ -131,7 +131,7 @@ impl Peer {
     fn step(&mut self) {
         let from = self.address();
         let to = if from.is_ipv4() {
-            tests::addr(1, 10_000)
+            world::addr(1, 10_000)
         } else {
             ([0xFD; 16], 10_000).into()
         };

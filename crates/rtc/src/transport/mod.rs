@@ -14,6 +14,8 @@ mod ice;
 mod paths;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -10,6 +10,9 @@ const MAX_PACKETS: usize = 4_096;
 /// Complete frames that may wait for an earlier one.
 const MAX_WAITING: usize = 512;
 
+/// Without a decoded frame for this long, a decoder gives up waiting for repairs.
+const STALLED: Duration = Duration::from_millis(500);
+
 /// What arrived of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SourceStats {
@@ -42,12 +45,19 @@ pub(crate) struct Assembler {
     /// Complete frames by extended picture id, waiting for the one before.
     waiting: BTreeMap<u64, FrameHead>,
     last_picture: Option<u64>,
+    last_decoded: Option<Instant>,
     /// Stamps of the frames decoded since they were last taken.
     pub(crate) stamps: Vec<u64>,
     seen: BTreeSet<u64>,
 }
 
 impl Assembler {
+    /// Whether a decoder would ask for a key frame: nothing decoded yet, or nothing for long although frames arrive.
+    pub(crate) fn lacks_picture(&self, now: Instant) -> bool {
+        self.last_decoded
+            .is_none_or(|at| !self.waiting.is_empty() && at + STALLED < now)
+    }
+
     /// Takes a packet; frames that became decodable are counted in `stats`.
     pub(crate) fn receive(
         &mut self,
@@ -134,6 +144,7 @@ impl Assembler {
             self.waiting.pop_first();
             if !stale {
                 self.last_picture = Some(picture);
+                self.last_decoded = Some(now);
                 self.stamps.push(head.stamp);
                 count(now, head, stats);
             }

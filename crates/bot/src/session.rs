@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use stanza::jingle::{Action, Content, Creator, Description, Jingle, SctpMap};
-use stanza::media::{IceTransport, PayloadType, Source, SsrcGroup};
+use stanza::media::{IceTransport, Parameter, PayloadType, Source, SsrcGroup};
 
 use crate::media::VideoSpec;
 
@@ -76,6 +76,7 @@ impl LocalSources {
         vec![Source {
             ssrc: self.audio,
             name: Some(format!("{endpoint}-a0")),
+            parameters: msid(endpoint, "audio"),
             ..Source::default()
         }]
     }
@@ -85,6 +86,7 @@ impl LocalSources {
             ssrc,
             name: Some(format!("{endpoint}-v0")),
             video_type: Some("camera".into()),
+            parameters: msid(endpoint, "video"),
             ..Source::default()
         };
         let group = |semantics: &str, ssrcs| SsrcGroup {
@@ -109,6 +111,14 @@ impl LocalSources {
         }
         (sources, groups)
     }
+}
+
+/// The media stream a source belongs to, as browsers name it.
+fn msid(endpoint: &str, media: &str) -> Vec<Parameter> {
+    vec![Parameter {
+        name: "msid".into(),
+        value: format!("{endpoint}-{media}-0-1 {endpoint}-{media}-track"),
+    }]
 }
 
 /// The `session-accept` (or `transport-accept`) to an offer.

@@ -1,0 +1,141 @@
+//! A bridge of the world: a shard with its signalling, in the brewery.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtc::Certificate;
+use sfu::control::{ControlConfig, Controller};
+use sfu::{Egress, ShardConfig};
+use stanza::build::element;
+use stanza::colibri2::{ConferenceModify, ErrorAnswer};
+use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::{Element, iq, muc, ns};
+
+const ARENA: usize = 512 * 1024;
+const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    name: String,
+    brewery: String,
+    /// Its one UDP address.
+    pub address: SocketAddr,
+    /// Shard and signalling.
+    pub controller: Controller,
+    egress: Egress,
+    joined: bool,
+    next_presence: Instant,
+    /// Neither hears nor says anything any more.
+    pub dead: bool,
+}
+
+impl Bridge {
+    pub(crate) fn new(
+        now: Instant,
+        name: &str,
+        domain: &str,
+        address: SocketAddr,
+        certificate: Arc<Certificate>,
+        seed: [u8; 32],
+    ) -> Self {
+        let shard = ShardConfig::new(certificate, vec![address]);
+        Self {
+            name: name.to_owned(),
+            brewery: format!("jvbbrewery@internal.auth.{domain}"),
+            address,
+            controller: Controller::new(ControlConfig::default(), shard, seed),
+            egress: Egress::new(ARENA),
+            joined: false,
+            next_presence: now,
+            dead: false,
+        }
+    }
+
+    /// The bridge's occupant name in the brewery.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Endpoints in all its conferences.
+    #[must_use]
+    pub fn endpoints(&self) -> usize {
+        let shard = self.controller.shard();
+        let meetings = self.controller.meetings();
+        meetings
+            .filter_map(|(_, id)| shard.conference_stats(id))
+            .map(|stats| stats.endpoints)
+            .sum()
+    }
+
+    /// Answers a stanza.
+    pub(crate) fn handle_stanza(&mut self, now: Instant, stanza: &Element) -> Option<Element> {
+        if !iq::is_request(stanza) {
+            return None;
+        }
+        let modify = stanza.children().next().map(ConferenceModify::try_from);
+        let Some(Ok(request)) = modify else {
+            // Health checks and pings.
+            return Some(iq::result_to(stanza, None));
+        };
+        let answer = self.controller.modify(now, &request, true);
+        Some(match answer.result {
+            Ok(modified) => iq::result_to(stanza, Some(Element::from(&modified))),
+            Err(error) => ErrorAnswer::reply_to(&error, stanza),
+        })
+    }
+
+    /// The presence to send, when it is due.
+    pub(crate) fn presence(&mut self, now: Instant) -> Option<Element> {
+        if now < self.next_presence {
+            return None;
+        }
+        self.next_presence = now + PRESENCE_INTERVAL;
+        let mut stats = BridgeStats::default();
+        stats.push(stat::STRESS_LEVEL, 0.01 * self.endpoints() as f64);
+        stats.push(stat::VERSION, "world");
+        stats.push(stat::HEALTHY, true);
+        let presence = element("presence", ns::CLIENT)
+            .attr("to", format!("{}/{}", self.brewery, self.name))
+            .children((!self.joined).then(|| element("x", muc::NS)))
+            .child(Element::from(&stats))
+            .done();
+        self.joined = true;
+        Some(presence)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.controller
+            .poll_timeout()
+            .map_or(self.next_presence, |at| at.min(self.next_presence))
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.controller.poll_timeout().is_some_and(|at| at <= now) {
+            self.controller.handle_timeout(now);
+        }
+    }
+
+    /// Hands every datagram that is ready to `send`.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        mut send: impl FnMut(SocketAddr, SocketAddr, &[u8]),
+    ) {
+        loop {
+            while self.controller.poll_output(now).is_some() {}
+            let more = self.controller.poll_transmit(now, true, &mut self.egress);
+            for run in self.egress.runs() {
+                for segment in self.egress.segments(run) {
+                    send(run.from, run.to, segment);
+                }
+            }
+            self.egress.clear();
+            if !more {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Server, focus, bridges and bots on one clock.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bot::{Bot, BotConfig, Event};
+use focus::{Focus, FocusConfig};
+use rtc::Certificate;
+use sim::{Datagram, LinkSpec, Net};
+use stanza::xml::{Limits, parse};
+use stanza::{BareJid, Element, FullJid};
+use xmpp::{ConnectionId, Login, Output, Server, SessionId, WallClock, WebQuery};
+
+use crate::{Bridge, Mail};
+
+const DOMAIN: &str = "meet.example.com";
+const SECRET: &[u8] = b"the world's secret";
+/// Wall clock of the beginning: 2026-08-20T08:00:00Z.
+const WALL: Duration = Duration::from_secs(1_787_212_800);
+const STREAM_DELAY: Duration = Duration::from_millis(2);
+
+/// What a world is made of.
+#[derive(Debug, Clone)]
+pub struct WorldConfig {
+    /// Everything of ours that is random follows from it.
+    pub seed: u64,
+    /// Number of bridges.
+    pub bridges: u8,
+    /// What every path does to datagrams.
+    pub path: LinkSpec,
+}
+
+/// Who is behind a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Party {
+    Focus,
+    Bridge(usize),
+    Bot(usize),
+}
+
+enum Letter {
+    ToServer(Party, Element),
+    FromServer(Party, Vec<u8>),
+}
+
+/// The whole system.
+pub struct World {
+    now: Instant,
+    start: Instant,
+    seed: u64,
+    server: Server,
+    focus: Focus,
+    /// The bridges, by number.
+    pub bridges: Vec<Bridge>,
+    /// The bots, by number.
+    pub bots: Vec<Bot>,
+    /// What each bot has told, with the time since the start.
+    pub events: Vec<Vec<(Duration, Event)>>,
+    /// What the focus has told.
+    pub decisions: Vec<(Duration, focus::Event)>,
+    /// The network of the datagrams.
+    pub net: Net,
+    mail: Mail<Letter>,
+    sessions: HashMap<ConnectionId, Party>,
+    parties: Vec<(Party, SessionId, ConnectionId)>,
+}
+
+fn seed(world: u64, part: u64) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&world.to_le_bytes());
+    seed[8..16].copy_from_slice(&part.to_le_bytes());
+    seed
+}
+
+impl World {
+    /// A world at its beginning: the focus and the bridges have logged in.
+    ///
+    /// # Panics
+    /// If the cores refuse their own configuration.
+    #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the beginning"
+    )]
+    #[allow(
+        clippy::expect_used,
+        reason = "a world that cannot begin fails its test"
+    )]
+    pub fn new(config: &WorldConfig) -> Self {
+        let now = Instant::now();
+        let clock = WallClock::new(now, WALL);
+        let server = Server::new(
+            xmpp::Config::new(DOMAIN, SECRET),
+            clock,
+            seed(config.seed, 1),
+        );
+        let focus = FocusConfig::for_domain(DOMAIN).expect("the domain is valid");
+        let certificate = Arc::new(
+            Certificate::generate(SystemTime::UNIX_EPOCH + WALL)
+                .expect("a certificate can be made"),
+        );
+        let bridge = |n: u8| {
+            let address = SocketAddr::from(([10, 0, 0, n + 1], 10_000));
+            let seed = seed(config.seed, 100 + u64::from(n));
+            Bridge::new(
+                now,
+                &format!("bridge{n}"),
+                DOMAIN,
+                address,
+                certificate.clone(),
+                seed,
+            )
+        };
+        let mut world = Self {
+            now,
+            start: now,
+            seed: config.seed,
+            server: server.expect("the domain is valid"),
+            focus: Focus::new(focus, seed(config.seed, 2)),
+            bridges: (0..config.bridges).map(bridge).collect(),
+            bots: Vec::new(),
+            events: Vec::new(),
+            decisions: Vec::new(),
+            net: Net::new(config.path, config.seed),
+            mail: Mail::new(STREAM_DELAY),
+            sessions: HashMap::new(),
+            parties: Vec::new(),
+        };
+        let jid = world.login(Party::Focus, Some("focus"));
+        world.focus.online(now, jid, false);
+        for n in 0..world.bridges.len() {
+            world.login(Party::Bridge(n), Some("jvb"));
+        }
+        world
+    }
+
+    /// Time since the beginning.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// The address of a room.
+    ///
+    /// # Panics
+    /// If `name` is no local part of an address.
+    #[must_use]
+    #[allow(clippy::expect_used, reason = "rooms of tests have plain names")]
+    pub fn room(name: &str) -> BareJid {
+        BareJid::new(&format!("{name}@conference.{DOMAIN}")).expect("a plain name")
+    }
+
+    /// Lets a bot log in, which then joins `room`; returns its number. `change` sets what it sends and wants.
+    pub fn join(&mut self, room: &str, change: impl FnOnce(&mut BotConfig)) -> usize {
+        let n = self.bots.len();
+        let host = 10 + n as u16;
+        let address = IpAddr::from([10, 0, (host >> 8) as u8 + 1, host as u8]);
+        let mut config = BotConfig {
+            domain: DOMAIN.to_owned(),
+            room: Self::room(room),
+            name: format!("bot {n}"),
+            local: SocketAddr::new(address, 40_000),
+            video: Some(bot::VideoSpec::default()),
+            audio: true,
+            max_height: 720,
+        };
+        change(&mut config);
+        let seed = self.seed.wrapping_mul(1_000).wrapping_add(n as u64);
+        self.bots.push(Bot::new(config, self.start, seed));
+        self.events.push(Vec::new());
+        let jid = self.login(Party::Bot(n), None);
+        self.bots[n].online(self.now, jid);
+        self.flush();
+        n
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "a world that cannot log in fails its test"
+    )]
+    fn login(&mut self, party: Party, account: Option<&str>) -> FullJid {
+        let connection = ConnectionId(self.parties.len() as u64 + 1);
+        let query = WebQuery::default();
+        let resource = match party {
+            Party::Focus => Some("focus".to_owned()),
+            Party::Bridge(n) => Some(self.bridges[n].name().to_owned()),
+            Party::Bot(_) => None,
+        };
+        let user = match account {
+            Some(name) => BareJid::new(&format!("{name}@auth.{DOMAIN}")).expect("a plain name"),
+            None => self
+                .server
+                .anonymous_user(DOMAIN, &query)
+                .expect("guests are welcome"),
+        };
+        let login = Login {
+            user,
+            resource,
+            connection,
+            query,
+        };
+        let bound = self
+            .server
+            .bind(self.now, login)
+            .expect("there is room for all");
+        self.sessions.insert(connection, party);
+        self.parties.push((party, bound.session, connection));
+        bound.jid
+    }
+
+    fn session(&self, party: Party) -> Option<(SessionId, ConnectionId)> {
+        let mut all = self.parties.iter();
+        all.find(|(p, ..)| *p == party).map(|(_, s, c)| (*s, *c))
+    }
+
+    /// Ends a bridge as a power cut does. With `stream`, its connection to the server is seen to close at once.
+    pub fn kill_bridge(&mut self, n: usize, stream: bool) {
+        self.bridges[n].dead = true;
+        self.net.cut(self.bridges[n].address.ip());
+        if let (true, Some((session, connection))) = (stream, self.session(Party::Bridge(n))) {
+            self.server.close(self.now, session, connection);
+        }
+        self.flush();
+    }
+
+    /// Does something with a bot and sends what follows from it.
+    pub fn with_bot<T>(&mut self, n: usize, f: impl FnOnce(&mut Bot) -> T) -> T {
+        let result = f(&mut self.bots[n]);
+        self.flush();
+        result
+    }
+
+    /// Runs until `done`, for at most `limit`; says whether it came to be.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if done(self) {
+                return true;
+            }
+            let next = self.next_moment();
+            if next > end {
+                self.now = end;
+                return false;
+            }
+            self.now = self.now.max(next);
+            self.step();
+        }
+    }
+
+    /// Runs for a time.
+    pub fn run(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    fn next_moment(&self) -> Instant {
+        let cores = [self.server.poll_timeout(), self.focus.poll_timeout()];
+        let bridges = self
+            .bridges
+            .iter()
+            .filter(|b| !b.dead)
+            .map(Bridge::poll_timeout);
+        let bots = self.bots.iter().filter_map(Bot::poll_timeout);
+        let paths = [self.net.next_arrival(), self.mail.next_arrival()];
+        let far = self.now + Duration::from_secs(3_600);
+        let some = cores.into_iter().chain(paths).flatten();
+        some.chain(bridges).chain(bots).min().unwrap_or(far)
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some(letter) = self.mail.receive(now) {
+            self.deliver(letter);
+        }
+        while let Some(mut datagram) = self.net.receive(now) {
+            self.receive(&mut datagram);
+        }
+        if self.server.poll_timeout().is_some_and(|at| at <= now) {
+            self.server.handle_timeout(now);
+        }
+        if self.focus.poll_timeout().is_some_and(|at| at <= now) {
+            self.focus.handle_timeout(now);
+        }
+        for bridge in self.bridges.iter_mut().filter(|b| !b.dead) {
+            bridge.handle_timeout(now);
+        }
+        for bot in &mut self.bots {
+            if bot.poll_timeout().is_some_and(|at| at <= now) {
+                bot.handle_timeout(now);
+            }
+        }
+        self.flush();
+    }
+
+    fn receive(&mut self, datagram: &mut Datagram) {
+        let (from, to) = (datagram.from, datagram.to);
+        if let Some(bridge) = self.bridges.iter_mut().find(|b| b.address == to && !b.dead) {
+            bridge
+                .controller
+                .handle_datagram(self.now, from, to, &mut datagram.bytes);
+        } else if let Some(bot) = self.bots.iter_mut().find(|b| b.local() == to) {
+            bot.handle_datagram(self.now, from, &datagram.bytes);
+        }
+    }
+
+    fn deliver(&mut self, letter: Letter) {
+        match letter {
+            Letter::ToServer(party, stanza) => {
+                if let Some((session, _)) = self.session(party) {
+                    // A session that has ended takes no stanzas.
+                    let _ = self.server.handle_stanza(self.now, session, stanza);
+                }
+            }
+            Letter::FromServer(party, bytes) => self.deliver_from_server(party, &bytes),
+        }
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "a server that writes bad XML fails its test"
+    )]
+    fn deliver_from_server(&mut self, party: Party, bytes: &[u8]) {
+        let text = std::str::from_utf8(bytes).expect("stanzas are text");
+        let stanza = parse(text, &Limits::SERVICE).expect("stanzas are well-formed");
+        match party {
+            Party::Focus => self.focus.handle_stanza(self.now, &stanza),
+            Party::Bot(n) => self.bots[n].handle_stanza(self.now, &stanza),
+            Party::Bridge(n) if self.bridges[n].dead => {}
+            Party::Bridge(n) => {
+                if let Some(reply) = self.bridges[n].handle_stanza(self.now, &stanza) {
+                    self.mail.send(self.now, Letter::ToServer(party, reply));
+                }
+            }
+        }
+    }
+
+    /// Puts everything the cores have to say on its way.
+    fn flush(&mut self) {
+        let now = self.now;
+        while let Some(stanza) = self.focus.poll_transmit() {
+            self.mail.send(now, Letter::ToServer(Party::Focus, stanza));
+        }
+        while let Some(event) = self.focus.poll_event() {
+            self.decisions.push((now - self.start, event));
+        }
+        for (n, bot) in self.bots.iter_mut().enumerate() {
+            while let Some(stanza) = bot.poll_stanza() {
+                self.mail.send(now, Letter::ToServer(Party::Bot(n), stanza));
+            }
+            while let Some((to, bytes)) = bot.poll_datagram() {
+                let from = bot.local();
+                self.net.send(now, Datagram { from, to, bytes });
+            }
+            while let Some(event) = bot.poll_event() {
+                self.events[n].push((now - self.start, event));
+            }
+        }
+        for (n, bridge) in self.bridges.iter_mut().enumerate().filter(|(_, b)| !b.dead) {
+            if let Some(presence) = bridge.presence(now) {
+                self.mail
+                    .send(now, Letter::ToServer(Party::Bridge(n), presence));
+            }
+            let net = &mut self.net;
+            bridge.transmit(now, |from, to, bytes| {
+                let bytes = bytes.to_vec();
+                net.send(now, Datagram { from, to, bytes });
+            });
+        }
+        self.flush_server();
+    }
+
+    fn flush_server(&mut self) {
+        while let Some(output) = self.server.poll_output() {
+            let Output::Send {
+                connection, stanza, ..
+            } = output
+            else {
+                continue;
+            };
+            if let Some(party) = self.sessions.get(&connection) {
+                let letter = Letter::FromServer(*party, stanza.to_vec());
+                self.mail.send(self.now, letter);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A meeting of three over a network that loses and reorders.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use bot::Event;
+use sim::{LinkSpec, Loss};
+use world::{World, WorldConfig};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One percent lost, some overtaken, a path across a country.
+fn lossy() -> LinkSpec {
+    LinkSpec {
+        delay: Duration::from_millis(10),
+        jitter: Duration::from_millis(3),
+        loss: Loss::Random(0.01),
+        reorder: 0.01,
+        ..LinkSpec::default()
+    }
+}
+
+fn world(seed: u64, path: LinkSpec) -> World {
+    World::new(&WorldConfig {
+        seed,
+        bridges: 1,
+        path,
+    })
+}
+
+/// Whether every bot has decoded a frame of every other.
+fn everybody_sees_everybody(world: &World) -> bool {
+    let others = world.bots.len() - 1;
+    world
+        .bots
+        .iter()
+        .all(|bot| bot.video().values().filter(|s| s.decoded > 0).count() >= others)
+}
+
+fn describe(world: &World) -> String {
+    let bots = world.bots.iter().zip(&world.events);
+    let bots: String = bots
+        .map(|(bot, events)| {
+            format!(
+                "{} {:?} {:?}\n  {events:?}\n",
+                bot.endpoint(),
+                bot.video(),
+                bot.audio()
+            )
+        })
+        .collect();
+    format!("{bots}{:?}", world.decisions)
+}
+
+#[test]
+fn everybody_sees_everybody_within_half_a_second() {
+    for seed in 0..10 {
+        let mut world = world(seed, LinkSpec::default());
+        world.run(SECOND);
+        for _ in 0..3 {
+            world.join("standup", |_| {});
+            world.run(SECOND / 10);
+        }
+        let seen = world.run_until(SECOND / 2, everybody_sees_everybody);
+        assert!(seen, "seed {seed}\n{}", describe(&world));
+    }
+}
+
+#[test]
+fn a_network_that_loses_and_reorders_costs_no_frame() {
+    for seed in 0..5 {
+        let mut world = world(seed, lossy());
+        world.run(SECOND);
+        for n in 0..3 {
+            world.join("standup", |_| {});
+            world.with_bot(n, |bot| bot.speak(-30));
+            world.run(SECOND / 10);
+        }
+        // A lost first packet of SCTP or DTLS is sent again after a second or more, by the client.
+        let seen = world.run_until(8 * SECOND, everybody_sees_everybody);
+        assert!(seen, "seed {seed}\n{}", describe(&world));
+        world.run(SECOND);
+
+        let before: Vec<_> = world.bots.iter().map(|b| b.video().clone()).collect();
+        world.run(10 * SECOND);
+        for (bot, before) in world.bots.iter().zip(before) {
+            for (source, stats) in bot.video() {
+                let decoded = stats.decoded - before[source].decoded;
+                let skipped = stats.skipped - before[source].skipped;
+                assert!(
+                    decoded >= 290,
+                    "seed {seed}: {source} {decoded} frames\n{}",
+                    describe(&world)
+                );
+                assert_eq!(skipped, 0, "seed {seed}: {source} {stats:?}");
+            }
+            assert_eq!(bot.audio().len(), 2, "everybody is heard");
+            assert!(bot.audio().values().all(|packets| *packets > 400));
+        }
+    }
+}
+
+#[test]
+fn chat_and_leaving_are_seen_by_all() {
+    let mut world = world(1, LinkSpec::default());
+    world.run(SECOND);
+    for _ in 0..3 {
+        world.join("standup", |_| {});
+    }
+    assert!(
+        world.run_until(2 * SECOND, everybody_sees_everybody),
+        "{}",
+        describe(&world)
+    );
+    world.with_bot(0, |bot| bot.chat("hello"));
+    let writer = world.bots[0].endpoint().to_owned();
+    let chat = Event::Chat {
+        from: writer.clone(),
+        text: "hello".to_owned(),
+    };
+    let told =
+        |world: &World, n: usize, event: &Event| world.events[n].iter().any(|(_, e)| e == event);
+    assert!(world.run_until(SECOND, |w| (0..3).all(|n| told(w, n, &chat))));
+    world.with_bot(0, bot::Bot::leave);
+    let left = Event::OccupantLeft(writer);
+    assert!(world.run_until(SECOND, |w| (1..3).all(|n| told(w, n, &left))));
+}
+
+#[test]
+fn who_speaks_becomes_the_dominant_speaker() {
+    let mut world = world(2, LinkSpec::default());
+    world.run(SECOND);
+    for _ in 0..3 {
+        world.join("standup", |_| {});
+    }
+    assert!(world.run_until(2 * SECOND, everybody_sees_everybody));
+    for speaker in [1, 2] {
+        for n in 0..3 {
+            let level = if n == speaker { -20 } else { -127 };
+            world.with_bot(n, |bot| bot.speak(level));
+        }
+        let dominant = Event::DominantSpeaker(world.bots[speaker].endpoint().to_owned());
+        let heard = world.run_until(6 * SECOND, |w| {
+            w.events[0].iter().any(|(_, e)| *e == dominant)
+        });
+        assert!(heard, "{}", describe(&world));
+    }
+}

@@ -98,6 +98,8 @@ impl ClientConfig {
             json!(format!("https://{base}conference-request/v1")),
         );
         put("bridgeChannel", json!({ "preferSctp": true }));
+        // Our client may log in without waiting for each answer; others do not know the key.
+        put("pontoon", json!({ "pipelinedLogin": true }));
         put("flags", json!({ "ssrcRewritingEnabled": true }));
         put("p2p", self.p2p());
         put(

@@ -299,15 +299,19 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
       this.terminate("connectivity-error", "ICE FAILED", true);
       return;
     }
-    this.mendTimer = clock.setTimeout(
-      () => this.terminate("connectivity-error", "ICE FAILED", true),
-      ICE_RESTART_TIMEOUT,
-    );
+    this.mendTimer = clock.setTimeout(() => this.onMendTimeout(), ICE_RESTART_TIMEOUT);
     const session = el("bridge-session", NS.focus, { id: this.bridgeSessionId, "ice-restart": "true" });
     this.iq(writeJingle(this.head("session-info"), session), ICE_RESTART_TIMEOUT).catch(() => {
       clock.clearTimeout(this.mendTimer);
       this.terminate("connectivity-error", "ICE FAILED", true);
     });
+  }
+
+  private onMendTimeout(): void {
+    this.mending = false;
+    const { iceConnectionState } = this.media.pc;
+    if (iceConnectionState === "connected" || iceConnectionState === "completed") return;
+    this.terminate("connectivity-error", "ICE FAILED", true);
   }
 
   private onTransport(jingle: Jingle): void {

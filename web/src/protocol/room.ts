@@ -204,7 +204,7 @@ export class Room extends Emitter<RoomEvents> {
     const id = resourceOf(from);
     const realJid = item.attrs["jid"] ?? "";
     if (from === this.ownJid) {
-      this.onOwn(stanza, item.attrs["role"] === "moderator");
+      this.onOwn(item.attrs["role"] === "moderator");
       return;
     }
     if (id === "focus" || (this.focusJid !== undefined && bareJid(realJid) === this.focusJid)) {
@@ -231,7 +231,7 @@ export class Room extends Emitter<RoomEvents> {
     };
   }
 
-  private onOwn(stanza: XmlElement, moderator: boolean): void {
+  private onOwn(moderator: boolean): void {
     const changed = moderator !== this.moderator;
     this.moderator = moderator;
     if (!this.joined) {
@@ -241,7 +241,6 @@ export class Room extends Emitter<RoomEvents> {
       this.refreshConfig();
     }
     if (changed) this.emit("selfChanged", undefined);
-    void stanza;
   }
 
   private onFocus(stanza: XmlElement, from: string): void {

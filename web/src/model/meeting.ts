@@ -65,7 +65,9 @@ export interface MeetingOptions {
   readonly wallClock: () => number;
 }
 
-const NOTICE_TIME = 5_000;
+const NOTICE_TIME = 4_000;
+const PLAIN_NOTICES = 2;
+const IMPORTANT_NOTICES = 3;
 const CONSTRAINTS_DELAY = 100;
 const SPEAKERS_KEPT = 12;
 /** A page in the background this long gets no pictures. */
@@ -666,11 +668,13 @@ export class Meeting {
 
   notify(text: string, important = false): void {
     const id = this.nextNotice++;
-    this.notices.update((list) => [
-      ...list.filter((n) => n.text !== text).slice(-3),
-      { id, text, important },
-    ]);
-    this.options.clock.setTimeout(() => this.dismiss(id), important ? NOTICE_TIME * 1.6 : NOTICE_TIME);
+    this.notices.update((list) => {
+      const kept = list.filter((n) => n.text !== text);
+      const plain = kept.filter((n) => !n.important).slice(1 - PLAIN_NOTICES);
+      const loud = kept.filter((n) => n.important).slice(1 - IMPORTANT_NOTICES);
+      return [...kept.filter((n) => plain.includes(n) || loud.includes(n)), { id, text, important }];
+    });
+    this.options.clock.setTimeout(() => this.dismiss(id), important ? NOTICE_TIME * 2 : NOTICE_TIME);
   }
 
   dismiss(id: number): void {

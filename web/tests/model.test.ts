@@ -1,6 +1,7 @@
 // Layout, shortcuts, settings, chat and configuration: rules without a browser.
 import { describe, expect, it } from "vitest";
 import { Chat, linkify } from "../src/model/chat";
+import { Forwarding } from "../src/model/forwarding";
 import { chooseVisible, fitGrid, type Ranked, receiverConstraints, requestHeight } from "../src/model/layout";
 import { initials } from "../src/model/people";
 import { SettingsStore } from "../src/model/settings";
@@ -79,6 +80,19 @@ describe("what to receive", () => {
     expect(chooseVisible(tiles, 3)).toEqual(["me", "b", "s"]);
     expect(chooseVisible(tiles, 4)).toEqual(["me", "a", "b", "s"]);
     expect(chooseVisible(tiles, 9)).toEqual(["me", "a", "b", "c", "s"]);
+  });
+});
+
+describe("forwarding", () => {
+  it("calls a picture paused only after it was sent and then missing for a while", () => {
+    const forwarding = new Forwarding();
+    expect(forwarding.isPaused("a-v0", 0)).toBe(false);
+    forwarding.update(["a-v0"], 0);
+    forwarding.update([], 1_000);
+    expect(forwarding.isPaused("a-v0", 2_000)).toBe(false);
+    expect(forwarding.isPaused("a-v0", 3_000)).toBe(true);
+    forwarding.update(["a-v0"], 4_000);
+    expect(forwarding.isPaused("a-v0", 9_000)).toBe(false);
   });
 });
 

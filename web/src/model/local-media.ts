@@ -111,6 +111,8 @@ export class LocalMedia {
     } catch {
       // One of them failed; find out which.
       await Promise.all([audio ? this.openAudio() : undefined, video ? this.openVideo() : undefined]);
+      const { audioError, videoError } = this.state.get();
+      this.announce(`${audioError} ${videoError}`.trim());
     }
     await this.refreshDevices();
   }

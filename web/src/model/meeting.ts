@@ -8,6 +8,7 @@ import type { Knocker } from "../protocol/lobby";
 import type { MediaState } from "../protocol/sessions";
 import { Chat, entryFrom, MAX_MESSAGE } from "./chat";
 import { type Explanation, explain } from "./explain";
+import { Forwarding, PAUSE_GRACE } from "./forwarding";
 import { chooseVisible, receiverConstraints, type VisibleSource } from "./layout";
 import type { LocalMedia } from "./local-media";
 import { Value } from "./observable";
@@ -84,6 +85,7 @@ export class Meeting {
   private nextNotice = 1;
   private readonly speakers: string[] = [];
   private readonly lost = new Set<string>();
+  private readonly forwarding = new Forwarding();
   private pinned: string | undefined;
   private grid: boolean | undefined;
   private shownHeights = new Map<string, number>();
@@ -131,7 +133,8 @@ export class Meeting {
     this.media.state.subscribe(() => this.refresh());
     this.media.notices.subscribe(() => {
       const text = this.media.notices.get();
-      if (text !== "") this.notify(text, true);
+      // Before joining, the form itself says what is wrong with the devices.
+      if (text !== "" && this.state.get().page === "room") this.notify(text, true);
     });
   }
 
@@ -177,6 +180,7 @@ export class Meeting {
     void this.conference.leave();
     this.conference = this.makeConference();
     this.lost.clear();
+    this.forwarding.reset();
     this.speakers.length = 0;
     const { audioOn, videoOn } = settings.get();
     void this.media.start(audioOn, videoOn);
@@ -212,14 +216,22 @@ export class Meeting {
     on("noBridge", (noBridge) => this.change({ noBridge }));
     on("joinFailed", (error) => this.onJoinFailed(error));
     on("removed", (removed) => this.onRemoved(removed));
-    on("media", (media) => this.change({ media }));
-    on("peer", (peer) => this.change({ peer, ...(!peer && { speaker: "" }) }));
+    on("media", (media) => {
+      if (media === "none") this.forwarding.reset();
+      this.change({ media });
+    });
+    on("peer", (peer) => {
+      // What the bridge did not need to send meanwhile is not paused.
+      this.forwarding.reset();
+      this.change({ peer, ...(!peer && { speaker: "" }) });
+    });
     on("speaker", ({ endpoint, silence }) => this.onSpeaker(silence ? "" : endpoint));
     on("connectivity", ({ endpoint, active }) => {
       if (active) this.lost.delete(endpoint);
       else this.lost.add(endpoint);
       this.refresh();
     });
+    on("forwarded", (sources) => this.onForwarded(sources));
     on("mutedByModerator", ({ media, actor }) => this.onMuted(media, actor));
     return conference;
   }
@@ -327,7 +339,7 @@ export class Meeting {
     const tracks = this.conference.remoteTracks();
     const others = [...(this.conference.room?.occupants.values() ?? [])]
       .filter((o) => !o.hidden)
-      .map((o) => remotePerson(o, tracks, this.lost.has(o.id)));
+      .map((o) => remotePerson(o, tracks, this.lost.has(o.id), this.isPaused));
     const people = [this.self(), ...others];
     const tiles = tilesOf(people, true);
     const moderator = this.conference.room?.moderator ?? false;
@@ -347,6 +359,7 @@ export class Meeting {
       handRaised: this.state.get().handRaised,
       sharing: media.screenOn,
       connectionLost: false,
+      videoPaused: false,
       audioTrack: null,
       videoTrack: media.videoTrack,
       screenTrack: media.screenTrack,
@@ -372,6 +385,16 @@ export class Meeting {
     this.pinned = this.pinned === key ? undefined : key;
     this.grid = this.pinned === undefined ? undefined : false;
     this.refresh();
+  }
+
+  private readonly isPaused = (source: string): boolean =>
+    !this.state.get().peer && this.forwarding.isPaused(source, this.options.clock.now());
+
+  private onForwarded(sources: readonly string[]): void {
+    const { clock } = this.options;
+    this.forwarding.update(sources, clock.now());
+    this.refresh();
+    clock.setTimeout(() => this.refresh(), PAUSE_GRACE + 1);
   }
 
   toggleView(): void {

@@ -13,6 +13,8 @@ export interface Person {
   readonly handRaised: boolean;
   readonly sharing: boolean;
   readonly connectionLost: boolean;
+  /** The bridge does not send this picture now, for want of bandwidth. */
+  readonly videoPaused: boolean;
   readonly audioTrack: MediaStreamTrack | null;
   readonly videoTrack: MediaStreamTrack | null;
   readonly screenTrack: MediaStreamTrack | null;
@@ -52,7 +54,12 @@ export function hueOf(id: string): number {
 }
 
 /** A remote person, from presence and the tracks that arrive. */
-export function remotePerson(occupant: Occupant, tracks: readonly RemoteTrack[], lost: boolean): Person {
+export function remotePerson(
+  occupant: Occupant,
+  tracks: readonly RemoteTrack[],
+  lost: boolean,
+  paused: (source: string) => boolean,
+): Person {
   const own = tracks.filter((t) => t.source.owner === occupant.id);
   const names = [...occupant.sources.keys()];
   const isScreen = (name: string): boolean => occupant.sources.get(name)?.videoType === "desktop";
@@ -62,6 +69,7 @@ export function remotePerson(occupant: Occupant, tracks: readonly RemoteTrack[],
   const audioName = names.find((n) => /-a\d+$/.test(n)) ?? `${occupant.id}-a0`;
   const track = (name: string | undefined): MediaStreamTrack | null =>
     own.find((t) => t.source.name === name)?.track ?? null;
+  const videoPaused = !muted(videoName) && paused(videoName);
   const sharing = screenName !== undefined && !muted(screenName);
   return {
     id: occupant.id,
@@ -73,8 +81,9 @@ export function remotePerson(occupant: Occupant, tracks: readonly RemoteTrack[],
     handRaised: occupant.raisedHand > 0,
     sharing,
     connectionLost: lost,
+    videoPaused,
     audioTrack: track(audioName),
-    videoTrack: muted(videoName) ? null : track(videoName),
+    videoTrack: muted(videoName) || videoPaused ? null : track(videoName),
     screenTrack: sharing ? track(screenName) : null,
     videoSource: videoName,
     screenSource: screenName ?? "",

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { commandFor } from "../../model/shortcuts";
-import { keepAwake, toggleFullscreen } from "../browser";
+import { copyLink, keepAwake, toggleFullscreen } from "../browser";
 import { useInitialFocus, useInterval, useValue } from "../hooks";
 import { Icon } from "../icons";
 import { timings } from "../timings";
@@ -81,6 +81,16 @@ function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): 
       >
         {words}
       </span>
+      {alone && (
+        <button
+          type="button"
+          class="button small"
+          data-testid="invite"
+          onClick={() => void copyLink(meeting)}
+        >
+          <Icon name="link" size={16} /> Copy the link
+        </button>
+      )}
       {state.noBridge && (
         <span class="connection connection-interrupted" role="alert">
           No media server is available. Waiting for one…

@@ -57,6 +57,9 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
         </div>
       )}
       {person.connectionLost && <div class="tile-banner">Connection problems</div>}
+      {person.videoPaused && !screen && !person.connectionLost && (
+        <div class="tile-banner">Picture paused to save bandwidth</div>
+      )}
       {person.handRaised && !screen && (
         <span class="tile-hand" title="Hand raised">
           <Icon name="hand" size={18} />

@@ -22,7 +22,8 @@ function watchFrames() {
         for (const video of document.querySelectorAll('[data-testid=tile][data-local=false] video')) {
             const count = video.getVideoPlaybackQuality().totalVideoFrames;
 
-            if (count > (counts.get(video) ?? 0)) {
+            // An element that plays another track counts from nothing again.
+            if (count > 0 && count !== counts.get(video)) {
                 globalThis.shown.push(Date.now());
             }
             counts.set(video, count);

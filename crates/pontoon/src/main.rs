@@ -20,10 +20,6 @@ use clap::Parser as _;
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 
-/// Many small, short-lived buffers on several threads are what the system's allocator is worst at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let started = std::time::Instant::now();
     let args = Args::parse();

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 const RINGS: [&str; 5] = ["vocabulary", "core", "host", "assembly", "test"];
 
 /// What needs an operating system, a clock or a runtime; not in vocabulary and cores.
-const OUTSIDE: [&str; 12] = [
+const OUTSIDE: [&str; 11] = [
     "tokio",
     "tokio-rustls",
     "axum",
@@ -20,7 +20,6 @@ const OUTSIDE: [&str; 12] = [
     "libc",
     "if-addrs",
     "tracing-subscriber",
-    "mimalloc",
 ];
 
 /// Libraries that one crate wraps for all others; `bot` has its own stack, to judge ours.

@@ -1,0 +1,76 @@
+// People in a room of the built-in client.
+
+const tile = name => `[data-testid=tile][data-local=false]:has-text("${name}")`;
+
+/** The options of the address that make a page fit for tests; `more` are further `config.` keys. */
+export function roomUrl(base, room, name, more = {}) {
+    const config = { resolution: 180, 'prejoinConfig.enabled': false, 'p2p.enabled': false, ...more };
+    const options = Object.entries(config).map(([ key, value ]) => `config.${key}=${JSON.stringify(value)}`);
+
+    return `${base}/${room}#${[ ...options, `userInfo.displayName="${name}"` ].join('&')}`;
+}
+
+/** Opens the room in a page of its own and waits until it is entered. */
+export async function join(browser, base, room, name, { config, init } = {}) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const page = await context.newPage();
+
+    if (init) {
+        await page.addInitScript(init);
+    }
+    await page.goto(roomUrl(base, room, name, config));
+    await inRoom(page);
+
+    return page;
+}
+
+/** Waits until the page has entered its room. */
+export function inRoom(page) {
+    return page.waitForFunction(() => globalThis.pontoon?.state().page === 'room');
+}
+
+/** Waits until the page decodes pictures and hears packets of `others` people, still rising. */
+export async function decodes(page, others, { timeout = 40_000, sound = true } = {}) {
+    await page.waitForFunction(
+        async ({ count, heard }) => {
+            const before = globalThis.measured;
+            const now = await globalThis.pontoon.stats();
+
+            globalThis.measured = now;
+            const rising = (list, key) => now[list].filter(entry => {
+                const old = before?.[list].find(other => other.source === entry.source);
+
+                return old && entry[key] > old[key];
+            }).length;
+
+            return rising('inboundVideo', 'framesDecoded') >= count
+                && (!heard || rising('inboundAudio', 'packetsReceived') >= count);
+        },
+        { count: others, heard: sound },
+        { timeout, polling: 500 });
+}
+
+/** Waits until sound of every other is more than silence. */
+export function hears(page, others, timeout = 40_000) {
+    return page.waitForFunction(
+        async count => {
+            const { inboundAudio } = await globalThis.pontoon.stats();
+
+            return inboundAudio.filter(entry => entry.totalAudioEnergy > 0).length >= count;
+        },
+        others,
+        { timeout, polling: 500 });
+}
+
+/** Waits until the page shows exactly these people besides its own. */
+export async function shows(page, names) {
+    await Promise.all(names.map(name => page.waitForSelector(tile(name))));
+    await page.waitForFunction(
+        count => document.querySelectorAll('[data-testid=tile][data-local=false]').length === count,
+        names.length);
+}
+
+/** Waits until the tile of somebody says that the microphone (or camera) is off, or on. */
+export function isMuted(page, name, media, muted) {
+    return page.waitForSelector(`${tile(name)} >> xpath=self::*[@data-${media}-muted="${muted}"]`);
+}

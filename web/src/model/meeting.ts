@@ -154,6 +154,8 @@ export class Meeting {
     settings.change({ name: name.trim() });
     settings.rememberRoom(roomTitle);
     this.password = password ?? this.password;
+    // Logging in ahead may have failed for good; the user asks for another attempt.
+    if (this.conference.state === "ended") this.replaceConference();
     this.change({
       page: "room",
       problem: undefined,
@@ -178,14 +180,19 @@ export class Meeting {
   rejoin(): void {
     const { settings } = this.options;
     void this.conference.leave();
-    this.conference = this.makeConference();
-    this.lost.clear();
-    this.forwarding.reset();
-    this.speakers.length = 0;
+    this.replaceConference();
     const { audioOn, videoOn } = settings.get();
     void this.media.start(audioOn, videoOn);
     this.join(settings.get().name);
     this.onTracks();
+  }
+
+  private replaceConference(): void {
+    this.conference = this.makeConference();
+    this.conference.setTracks(this.media.tracks.get());
+    this.lost.clear();
+    this.forwarding.reset();
+    this.speakers.length = 0;
   }
 
   private makeConference(): Conference {
@@ -276,7 +283,7 @@ export class Meeting {
       this.change({ page: "room", dialog: "knock", knocking: "no" });
     } else if (error.code === "authentication-required" || error.code === "not-live") {
       this.change({ waiting: explain(error) });
-    } else if (error.code === "name-required") {
+    } else if (error.code === "name-required" || this.state.get().page === "prejoin") {
       this.change({ page: "prejoin", problem: explain(error) });
     } else {
       this.change({ page: "left", problem: explain(error) });

@@ -523,7 +523,11 @@ impl Bot {
         is_video: bool,
         rtx: Option<u32>,
     ) {
-        let known = self.streams.contains_key(&ssrc);
+        // A map may come again while its stream is still being made.
+        let ready_at = match self.streams.get(&ssrc) {
+            Some(stream) => stream.ready_at,
+            None => Some(now + RENEGOTIATION),
+        };
         self.streams
             .retain(|other, stream| *other == ssrc || stream.source != source);
         if is_video {
@@ -534,7 +538,7 @@ impl Bot {
             rtx,
             is_video,
             assembler: Assembler::default(),
-            ready_at: (!known).then(|| now + RENEGOTIATION),
+            ready_at,
             asked_at: now,
         };
         self.streams.insert(ssrc, stream);

@@ -1,0 +1,195 @@
+//! A whole deployment in one process: signalling with its focus, two bridges, and three participants on an independent
+//! WebRTC stack that join through XMPP and talk over real UDP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops where it fails, and reads the clock"
+)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bot::{BotConfig, Handle, Layer, Snapshot, VideoSpec};
+use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
+use link::{Credentials, LinkConfig, Target};
+use signalling::{Node, SignallingConfig};
+use stanza::BareJid;
+use telemetry::Metrics;
+
+const DOMAIN: &str = "meet.internal";
+const SECRET: &[u8] = b"secret of the test";
+/// Ends a test that would hang; no test waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Frames and audio packets that prove that media flow.
+const ENOUGH: u64 = 45;
+
+struct Deployment {
+    node: Node,
+    bridges: Vec<Bridge>,
+    bots: Vec<Handle>,
+}
+
+impl Deployment {
+    async fn start(bridges: usize) -> Self {
+        let config = SignallingConfig::new(DOMAIN, SECRET, Metrics::new()).unwrap();
+        let node = Node::start(config).await.unwrap();
+        let mut deployment = Self {
+            node,
+            bridges: Vec::new(),
+            bots: Vec::new(),
+        };
+        for number in 0..bridges {
+            deployment.bridges.push(deployment.bridge(number));
+        }
+        deployment
+    }
+
+    fn bridge(&self, number: usize) -> Bridge {
+        let mut config = BridgeConfig::new(format!("b{number}"), Metrics::new());
+        config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        config.shards = 1;
+        let password = xmpp::auth::derive_password(SECRET, "jvb");
+        let target = NodeTarget::Memory(self.node.memory_connector());
+        config.nodes = vec![NodeConfig::new(target, DOMAIN, password)];
+        config.shutdown_grace = PATIENCE;
+        Bridge::start(config).unwrap()
+    }
+
+    async fn join(&mut self, name: &str) {
+        let target = Target::Memory(self.node.memory_connector());
+        let link = LinkConfig::new(target, DOMAIN, Credentials::Anonymous);
+        let layers = vec![
+            Layer {
+                height: 180,
+                bitrate: 100_000,
+            },
+            Layer {
+                height: 360,
+                bitrate: 300_000,
+            },
+        ];
+        let config = BotConfig {
+            domain: DOMAIN.to_owned(),
+            room: BareJid::new(&format!("standup@conference.{DOMAIN}")).unwrap(),
+            name: name.to_owned(),
+            local: SocketAddr::from(([127, 0, 0, 1], 0)),
+            video: Some(VideoSpec {
+                layers,
+                frame_rate: 15,
+            }),
+            audio: true,
+            max_height: 360,
+        };
+        let seed = self.bots.len() as u64 + 1;
+        let address = [127, 0, 0, 1].into();
+        let bot = bot::run(config, link, address, Instant::now(), seed)
+            .await
+            .unwrap();
+        bot.with(|bot| bot.speak(-20));
+        self.bots.push(bot);
+    }
+
+    /// Waits until everybody has seen and heard everybody else anew.
+    async fn everybody_hears_everybody(&mut self, what: &str) {
+        let others = self.bots.len() - 1;
+        let before: Vec<Snapshot> = self.bots.iter().map(Handle::snapshot).collect();
+        for (bot, before) in self.bots.iter_mut().zip(before) {
+            let waiting = bot.wait(|now| progress(&before, now) >= (others, others));
+            if tokio::time::timeout(PATIENCE, waiting).await != Ok(true) {
+                panic!("{what}: heard {:?}", self.heard());
+            }
+        }
+    }
+
+    /// Who heard how much of whom, for messages.
+    fn heard(&self) -> Vec<(String, BTreeMap<String, u64>)> {
+        let snapshots = self.bots.iter().map(Handle::snapshot);
+        snapshots.map(|s| (s.endpoint, s.audio)).collect()
+    }
+
+    fn longest_gap(&self) -> Duration {
+        let gaps = self
+            .bots
+            .iter()
+            .flat_map(|b| b.snapshot().video.into_values());
+        gaps.map(|v| v.longest_gap).max().unwrap_or_default()
+    }
+
+    /// The bridge that has the conference.
+    fn home(&self) -> usize {
+        let loads: Vec<usize> = self.bridges.iter().map(|b| b.load().0).collect();
+        assert_eq!(
+            loads.iter().sum::<usize>(),
+            1,
+            "one bridge has the conference: {loads:?}"
+        );
+        loads.iter().position(|load| *load == 1).unwrap()
+    }
+}
+
+/// Sources of which enough was seen, and of which enough was heard, between two looks.
+fn progress(before: &Snapshot, now: &Snapshot) -> (usize, usize) {
+    let seen = now.video.iter().filter(|(name, stats)| {
+        let old = before.video.get(*name).map_or(0, |s| s.decoded);
+        stats.decoded >= old + ENOUGH
+    });
+    let heard = now.audio.iter().filter(|(name, packets)| {
+        let old = before.audio.get(*name).copied().unwrap_or(0);
+        **packets >= old + ENOUGH
+    });
+    (seen.count(), heard.count())
+}
+
+async fn three(bridges: usize) -> Deployment {
+    let mut deployment = Deployment::start(bridges).await;
+    for name in ["Ada", "Ben", "Cem"] {
+        deployment.join(name).await;
+    }
+    deployment.everybody_hears_everybody("after the join").await;
+    deployment
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_join_through_xmpp_and_every_frame_arrives() {
+    let deployment = three(1).await;
+    assert_eq!(deployment.bridges[0].load(), (1, 3));
+    for bot in &deployment.bots {
+        for (name, video) in bot.snapshot().video {
+            assert_eq!(video.skipped, 0, "{name}: {video:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_shuts_down_hands_its_meeting_over() {
+    let mut deployment = three(2).await;
+    let home = deployment.home();
+    let leaving = deployment.bridges.remove(home);
+    // Returns when the meeting is gone from it: well before its patience ends.
+    tokio::time::timeout(PATIENCE / 2, leaving.shutdown())
+        .await
+        .unwrap();
+    deployment
+        .everybody_hears_everybody("after the planned move")
+        .await;
+    assert_eq!(deployment.bridges[0].load(), (1, 3));
+    println!(
+        "longest time without a picture, planned move: {:?}",
+        deployment.longest_gap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_meeting_of_a_dead_bridge_comes_back_on_another() {
+    let mut deployment = three(2).await;
+    let home = deployment.home();
+    drop(deployment.bridges.remove(home));
+    deployment.everybody_hears_everybody("after the loss").await;
+    assert_eq!(deployment.bridges[0].load(), (1, 3));
+    println!(
+        "longest time without a picture, dead bridge: {:?}",
+        deployment.longest_gap()
+    );
+}

@@ -130,7 +130,7 @@ test('two rooms land on different bridges, and one survives the death of its bri
     const south = await bridgeOf([ north ]);
 
     assert.notEqual(north, south);
-    const chosen = meet.lines.filter(line => line.includes('BridgeSelected') || line.includes('bridge selected'));
+    const chosen = meet.lines.filter(line => line.includes('is placed on bridge'));
 
     for (const [ room, name ] of [ [ 'north', north ], [ 'south', south ] ]) {
         const id = /bridge (\S+) is ready/.exec(bridges[name].lines.join('\n'))[1];

@@ -1,4 +1,6 @@
 //! What the focus reports to its host: decisions worth a log line, and counts.
+use std::fmt;
+
 use stanza::{BareJid, FullJid};
 
 /// A decision or an observation worth a log line.
@@ -100,6 +102,102 @@ pub enum Event {
         /// What.
         text: String,
     },
+}
+
+impl Event {
+    /// Whether somebody may have to do something about it.
+    #[must_use]
+    pub fn is_problem(&self) -> bool {
+        matches!(
+            self,
+            Self::BridgeDown { .. }
+                | Self::NoBridge { .. }
+                | Self::ConferenceMoved { .. }
+                | Self::BridgeError { .. }
+                | Self::Warning { .. }
+        )
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+        match self {
+            Self::ConferenceStarted { room, meeting_id } => {
+                write!(f, "conference {room} begins, meeting {meeting_id}")
+            }
+            Self::ConferenceEnded { room, reason } => write!(f, "conference {room} ends: {reason}"),
+            Self::BridgeUp {
+                bridge,
+                version,
+                region,
+            } => {
+                let (bridge, version, region) =
+                    (bridge.resource(), unknown(version), unknown(region));
+                write!(
+                    f,
+                    "bridge {bridge} is there: version {version}, region {region}"
+                )
+            }
+            Self::BridgeDown {
+                bridge,
+                reason,
+                conferences,
+            } => {
+                let bridge = bridge.resource();
+                write!(
+                    f,
+                    "bridge {bridge} is not used any more: {reason}; conferences on it: {conferences}"
+                )
+            }
+            Self::BridgeSelected {
+                room,
+                bridge,
+                reason,
+                stress,
+                promised,
+                candidates,
+            } => write!(
+                f,
+                "conference {room} is placed on bridge {}: {reason} (reported stress {stress:.3}, promised \
+                 {promised:.3}, candidates {candidates})",
+                bridge.resource()
+            ),
+            Self::NoBridge { room, reason } => {
+                write!(f, "conference {room} gets no bridge: {reason}")
+            }
+            Self::ConferenceMoved {
+                room,
+                from,
+                reason,
+                participants,
+            } => write!(
+                f,
+                "conference {room} leaves bridge {} with {participants} participants: {reason}",
+                from.resource()
+            ),
+            Self::SessionActive { room, endpoint } => {
+                write!(f, "session of {endpoint} in {room} is active")
+            }
+            Self::Refused {
+                room,
+                endpoint,
+                reason,
+            } => write!(f, "request of {endpoint} in {room} is refused: {reason}"),
+            Self::BridgeError {
+                bridge,
+                room,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "bridge {} answered with an error, conference {room}: {reason}",
+                    bridge.resource()
+                )
+            }
+            Self::Warning { text } => f.write_str(text),
+        }
+    }
 }
 
 /// Counts at one moment.

@@ -411,3 +411,29 @@ fn a_bridge_that_shuts_down_during_an_allocation_is_left_clean() {
         "nothing stays behind"
     );
 }
+
+#[test]
+fn the_log_says_which_bridge_and_why() {
+    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+    world.kill_bridge(&home);
+    let log: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    let has = |text: String| {
+        assert!(
+            log.iter().any(|line| line.starts_with(&text)),
+            "{text:?} is not in {log:#?}"
+        )
+    };
+    has(format!(
+        "conference {ROOM} is placed on bridge {home}: least loaded"
+    ));
+    has(format!(
+        "bridge {home} is not used any more: it left the brewery; conferences on it: 1"
+    ));
+    has(format!(
+        "conference {ROOM} leaves bridge {home} with 2 participants"
+    ));
+    has(format!(
+        "conference {ROOM} is placed on bridge {}: least loaded",
+        other(&home)
+    ));
+}

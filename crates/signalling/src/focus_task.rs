@@ -112,7 +112,11 @@ impl FocusTask {
             }
         }
         while let Some(event) = self.focus.poll_event() {
-            tracing::info!(?event, "focus");
+            if event.is_problem() {
+                tracing::warn!(target: "focus", "{event}");
+            } else {
+                tracing::info!(target: "focus", "{event}");
+            }
         }
         while let Some((id, answer)) = self.focus.poll_reply() {
             if let Some(waiting) = self.answers.remove(&id) {

@@ -54,7 +54,7 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
 
 unit: web
-	$(CARGO) test --locked --workspace --quiet
+	$(CARGO) test --locked --workspace --quiet --no-fail-fast
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

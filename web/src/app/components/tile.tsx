@@ -38,14 +38,8 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
       data-video-muted={String(person.videoMuted)}
       data-speaking={String(speaking)}
     >
-      <Video
-        track={track}
-        mirrored={person.local && !screen}
-        contain={screen}
-        remote={!person.local}
-        label={`Picture of ${title}`}
-      />
-      {track === null && (
+      {/* Lies under the picture, so it is seen until there is one. */}
+      {(track === null || !screen) && (
         <div class="avatar-area" aria-hidden="true">
           {screen ? (
             <Icon name="screen" size={48} />
@@ -56,6 +50,13 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
           )}
         </div>
       )}
+      <Video
+        track={track}
+        mirrored={person.local && !screen}
+        contain={screen}
+        remote={!person.local}
+        label={`Picture of ${title}`}
+      />
       {person.connectionLost && <div class="tile-banner">Connection problems</div>}
       {person.videoPaused && !screen && !person.connectionLost && (
         <div class="tile-banner">Picture paused to save bandwidth</div>

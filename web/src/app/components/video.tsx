@@ -1,7 +1,7 @@
 // Elements that play tracks.
 
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { timings } from "../timings";
 
 export interface VideoProps {
@@ -12,13 +12,46 @@ export interface VideoProps {
   readonly label: string;
 }
 
-export function Video({
+/** How long the picture of a replaced track stays while the new one has none, in milliseconds. */
+const KEEP_OLD = 3_000;
+
+/** Plays a track. When it is replaced by another, the old picture stays until the new one has its first frame. */
+export function Video({ track, ...look }: VideoProps): JSX.Element {
+  const [shown, setShown] = useState(track);
+  const replacing = track !== null && shown !== null && track !== shown;
+  useLayoutEffect(() => {
+    if (!replacing) setShown(track);
+  }, [track, replacing]);
+  useEffect(() => {
+    if (!replacing) return undefined;
+    const timer = setTimeout(() => setShown(track), KEEP_OLD);
+    return () => clearTimeout(timer);
+  }, [track, replacing]);
+  const current = replacing ? shown : track;
+  return (
+    <>
+      <Player key={current?.id ?? ""} track={current} {...look} />
+      {replacing && (
+        <Player key={track.id} track={track} {...look} hidden onPicture={() => setShown(track)} />
+      )}
+    </>
+  );
+}
+
+interface PlayerProps extends VideoProps {
+  readonly hidden?: boolean;
+  readonly onPicture?: () => void;
+}
+
+function Player({
   track,
   mirrored = false,
   contain = false,
   remote = false,
   label,
-}: VideoProps): JSX.Element {
+  hidden = false,
+  onPicture,
+}: PlayerProps): JSX.Element {
   const ref = useRef<HTMLVideoElement>(null);
   useLayoutEffect(() => {
     const video = ref.current;
@@ -35,12 +68,20 @@ export function Video({
       video.srcObject = null;
     };
   }, [track, remote]);
-  const classes = ["video", mirrored && "mirrored", contain && "contain", track === null && "empty"];
+  const classes = [
+    "video",
+    mirrored && "mirrored",
+    contain && "contain",
+    track === null && "empty",
+    hidden && "waiting",
+  ];
   return (
     <video
       ref={ref}
       class={classes.filter(Boolean).join(" ")}
       aria-label={label}
+      aria-hidden={hidden}
+      onLoadedData={onPicture}
       autoplay
       playsinline
       muted

@@ -25,6 +25,8 @@ pub(crate) struct Bridge {
     draining: bool,
     graceful_shutdown: bool,
     shutting_down: bool,
+    /// It refused an endpoint with a data channel: its SCTP is switched off.
+    no_data_channel: bool,
     /// Its own opinion.
     healthy: bool,
     /// Not chosen before this time.
@@ -70,6 +72,7 @@ impl Bridge {
             draining: true,
             graceful_shutdown: false,
             shutting_down: false,
+            no_data_channel: false,
             healthy: true,
             failed_until: None,
             heard: now,
@@ -292,6 +295,19 @@ impl Bridges {
         if let Some(bridge) = self.all.get_mut(jid) {
             bridge.graceful_shutdown = true;
         }
+    }
+
+    /// The bridge makes no data channels: clients reach it by WebSocket.
+    pub(crate) fn set_no_data_channel(&mut self, jid: &FullJid) {
+        if let Some(bridge) = self.all.get_mut(jid) {
+            bridge.no_data_channel = true;
+        }
+    }
+
+    pub(crate) fn has_data_channel(&self, jid: &FullJid) -> bool {
+        self.all
+            .get(jid)
+            .is_none_or(|bridge| !bridge.no_data_channel)
     }
 
     /// Participants of the bridge complain. Together with its silence that is enough.

@@ -232,6 +232,30 @@ fn answers_to_allocations_and_what_follows() {
 }
 
 #[test]
+fn a_bridge_without_data_channels_is_asked_without() {
+    let mut world = World::ready(&["jvb1"]);
+    world.bridges.get_mut("jvb1").unwrap().no_sctp = true;
+    world.join(FakeClient::new("aa"));
+    world.join(FakeClient::new("bb"));
+    world.advance(Duration::from_secs(1));
+    assert_eq!(offers(&world), [1, 1]);
+    assert_eq!(world.home_of(MEETING), ["jvb1"]);
+    for client in world.clients.values() {
+        let names = client.offers[0].contents.iter().map(|c| c.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["audio", "video"]);
+    }
+    // It is known from the first refusal.
+    world.join(FakeClient::new("cc"));
+    let bridge = &world.bridges["jvb1"];
+    let last = bridge.requests.iter().rev().find_map(|r| {
+        let created = r.endpoints.iter().find(|e| e.create)?;
+        created.transport.as_ref()
+    });
+    assert_eq!(last.unwrap().sctp, None);
+    assert_eq!(offers(&world), [1, 1, 1]);
+}
+
+#[test]
 fn a_deaf_bridge_is_given_up_after_one_allocation() {
     let mut world = World::ready(&["jvb1", "jvb2"]);
     world.bridges.get_mut("jvb1").unwrap().deaf = true;

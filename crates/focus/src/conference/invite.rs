@@ -91,7 +91,8 @@ impl Conference {
             sid: sid.clone(),
             stay: stay.id.clone(),
         });
-        let endpoint = new_endpoint(cx, nick, features, start, member);
+        let sctp = features.sctp && cx.bridges.has_data_channel(&stay.bridge);
+        let endpoint = new_endpoint(cx, nick, features, sctp, start, member);
         let create = !stay.created;
         stay.created = true;
         stay.endpoints.insert(nick.to_owned());
@@ -241,7 +242,8 @@ impl Conference {
             .as_ref()
             .and_then(|t| t.sctp.as_ref())
             .and_then(|sctp| sctp.port);
-        let wants_sctp = member.features.is_some_and(|features| features.sctp);
+        let wants_sctp = member.features.is_some_and(|features| features.sctp)
+            && cx.bridges.has_data_channel(&bridge);
         match transport.and_then(|t| t.ice) {
             Some(ice) if sctp_port.is_some() || !wants_sctp => {
                 self.failures = 0;
@@ -304,6 +306,11 @@ impl Conference {
             ("conflict", _) => {
                 self.leave_stay(cx, "it has an older conference or endpoint of this name")
             }
+            ("feature-not-implemented", _) if self.asked_for_sctp(cx, nick, bridge) => {
+                // Its other channel is the WebSocket whose address stands in the transport.
+                cx.bridges.set_no_data_channel(bridge);
+                self.leave_stay(cx, "it makes no data channels, so they are left out")
+            }
             ("service-unavailable", Some(BridgeReason::GracefulShutdown)) => {
                 cx.bridges.set_graceful(bridge);
                 self.leave_stay(cx, "it takes no new conferences");
@@ -314,6 +321,11 @@ impl Conference {
                     .fail(cx.io.now, &cx.config.bridges, bridge, reason);
             }
         }
+    }
+
+    fn asked_for_sctp(&self, cx: &Cx<'_>, nick: &str, bridge: &FullJid) -> bool {
+        let wanted = |member: &super::Member| member.features.is_some_and(|f| f.sctp);
+        self.members.get(nick).is_some_and(wanted) && cx.bridges.has_data_channel(bridge)
     }
 
     /// Begins a new stay although the bridge as such is not at fault.
@@ -562,6 +574,7 @@ fn new_endpoint(
     cx: &Cx<'_>,
     nick: &str,
     features: Features,
+    sctp: bool,
     mute: ForceMute,
     member: &super::Member,
 ) -> Endpoint {
@@ -582,7 +595,7 @@ fn new_endpoint(
         media: offer::colibri_media(&cx.config.codecs, features),
         transport: Some(Transport {
             ice_controlling: true,
-            sctp: features.sctp.then(Sctp::default),
+            sctp: sctp.then(Sctp::default),
             ..Transport::default()
         }),
         sources: Some(Vec::new()),

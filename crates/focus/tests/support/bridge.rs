@@ -26,6 +26,8 @@ pub struct FakeBridge {
     pub health: Health,
     /// Requests about conferences are not answered, health checks are.
     pub deaf: bool,
+    /// Refuses data channels, as one whose SCTP is switched off.
+    pub no_sctp: bool,
     /// Errors to give instead of the next answers.
     pub errors: VecDeque<ErrorAnswer>,
     pub conferences: BTreeMap<String, BTreeMap<String, BridgeEndpoint>>,
@@ -39,6 +41,7 @@ impl FakeBridge {
             name: name.to_owned(),
             health: Health::Well,
             deaf: false,
+            no_sctp: false,
             errors: VecDeque::new(),
             conferences: BTreeMap::new(),
             requests: Vec::new(),
@@ -86,6 +89,16 @@ impl FakeBridge {
 
     fn apply(&mut self, modify: &ConferenceModify) -> Result<ConferenceModified, ErrorAnswer> {
         check_shape(modify)?;
+        let sctp = |e: &Endpoint| e.transport.as_ref().is_some_and(|t| t.sctp.is_some());
+        if self.no_sctp && modify.endpoints.iter().any(sctp) {
+            // The conference is there all the same.
+            let conferences = &mut self.conferences;
+            conferences.entry(modify.meeting_id.clone()).or_default();
+            return Err(ErrorAnswer::plain(
+                "feature-not-implemented",
+                "SCTP support is not configured",
+            ));
+        }
         let id = &modify.meeting_id;
         let known = self.conferences.contains_key(id);
         if modify.create && known {

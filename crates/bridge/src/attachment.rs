@@ -40,7 +40,7 @@ pub(crate) async fn run(
         user: node.user.clone(),
         password: node.password.expose().clone(),
     };
-    let mut config = LinkConfig::new(target, &format!("auth.{}", node.domain), credentials);
+    let mut config = LinkConfig::new(target, &node.service_domain(), credentials);
     config.resource = Some(hub.server_id.clone());
     let (sender, events) = link::spawn(config);
     let mut attachment = Attachment {

@@ -78,11 +78,13 @@ pub struct NodeConfig {
     pub target: NodeTarget,
     /// The XMPP domain of the deployment, for example `meet.example.com`.
     pub domain: String,
-    /// Account on `auth.<domain>`.
+    /// XMPP domain of the account; by default `auth.<domain>`.
+    pub service_domain: Option<String>,
+    /// The account on that domain.
     pub user: String,
     /// Its password.
     pub password: Redacted<String>,
-    /// The brewery room; by default `jvbbrewery@internal.auth.<domain>`.
+    /// The brewery room; by default `jvbbrewery@internal.<service domain>`.
     pub brewery: Option<String>,
 }
 
@@ -108,15 +110,22 @@ impl NodeConfig {
         Self {
             target,
             domain: domain.into(),
+            service_domain: None,
             user: "jvb".to_owned(),
             password: Redacted::new(password),
             brewery: None,
         }
     }
 
+    pub(crate) fn service_domain(&self) -> String {
+        self.service_domain
+            .clone()
+            .unwrap_or_else(|| format!("auth.{}", self.domain))
+    }
+
     pub(crate) fn brewery(&self) -> String {
         self.brewery
             .clone()
-            .unwrap_or_else(|| format!("jvbbrewery@internal.auth.{}", self.domain))
+            .unwrap_or_else(|| format!("jvbbrewery@internal.{}", self.service_domain()))
     }
 }

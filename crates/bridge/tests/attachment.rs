@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{BREWERY, FOCUS, Meet, start};
+use common::{BREWERY, FOCUS, Meet, attach, start};
 use stanza::Element;
 use stanza::colibri2::{ErrorAnswer, Reason};
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
@@ -104,6 +104,19 @@ async fn colibri_errors_carry_the_marker() {
         ErrorAnswer::of_iq(&answer).unwrap().condition,
         "bad-request"
     );
+}
+
+#[tokio::test]
+async fn a_deployment_may_have_names_of_its_own() {
+    let (_bridge, meet, join) = attach(|config| {
+        let node = &mut config.nodes[0];
+        node.domain = "elsewhere.test".to_owned();
+        node.service_domain = Some("auth.meet.test".to_owned());
+        node.brewery = Some("pool@internal-muc.meet.test".to_owned());
+    })
+    .await;
+    assert!(meet.jid().starts_with("jvb@auth.meet.test/"));
+    assert_eq!(join.attr("to"), Some("pool@internal-muc.meet.test/b1"));
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ impl FromStr for JoinToken {
     }
 }
 
-fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
         return None;

@@ -4,6 +4,7 @@
 //! environment names, the reference page, the sample file and the JSON schema. A setting is read in two steps: [`Layers`]
 //! is what was written and where (file and line, environment, command line); [`Settings`] is what it means.
 
+mod account;
 mod error;
 mod join;
 mod kind;
@@ -12,6 +13,7 @@ mod options;
 pub mod reference;
 mod settings;
 
+pub use account::ServiceAccount;
 pub use error::{ConfigError, Origin};
 pub use join::{JoinToken, JoinTokenError};
 pub use kind::{Cidr, Kind, Listen, Value};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use telemetry::{LogConfig, LogFormat, Redacted};
 use toml::de::DeValue;
 
+use crate::account::{self, ServiceAccount};
 use crate::error::{ConfigError, Origin};
 use crate::join::JoinToken;
 use crate::kind::{Cidr, Listen, Value};
@@ -121,6 +122,8 @@ pub struct BridgeSettings {
     pub threads: usize,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
+    /// The XMPP server of a Jitsi deployment to join.
+    pub xmpp: Option<ServiceAccount>,
     /// Plain HTTP of a bridge of its own.
     pub http: Listen,
     /// Bases of the WebSocket form of the bridge channel; `None` when not written.
@@ -252,6 +255,7 @@ impl Reader<'_> {
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
             join: self.join(),
+            xmpp: self.service_account(),
             http: self.listen("bridge.http", 0),
             colibri_ws: self.web_socket_bases(),
         }
@@ -409,6 +413,68 @@ impl Reader<'_> {
         tokens
     }
 
+    fn service_account(&mut self) -> Option<ServiceAccount> {
+        let Some(server) = self.optional("bridge.xmpp") else {
+            for key in ["bridge.xmpp_password", "bridge.xmpp_certificate"] {
+                if self.layers.get(key).is_some() {
+                    let problem = "is of no use without bridge.xmpp".to_owned();
+                    self.fail(key, problem, "write the server there");
+                }
+            }
+            return None;
+        };
+        let address = account::server_address(&server);
+        if address.is_none() {
+            self.fail(
+                "bridge.xmpp",
+                format!("\"{server}\" is not a host, nor host:port"),
+                "write it like \"xmpp.example.com:5222\"",
+            );
+        }
+        let password = self.optional("bridge.xmpp_password");
+        if password.is_none() {
+            self.fail(
+                "bridge.xmpp_password",
+                "is missing".to_owned(),
+                "write the password of the bridge's account on that server",
+            );
+        }
+        let certificate = self.optional("bridge.xmpp_certificate");
+        let certificate = certificate.as_deref().and_then(account::certificate);
+        if certificate.is_none() {
+            self.fail(
+                "bridge.xmpp_certificate",
+                "is no fingerprint".to_owned(),
+                "write the 64 hexadecimal digits of the certificate's SHA-256, or \"unchecked\"",
+            );
+        }
+        let domain = self
+            .optional("bridge.xmpp_domain")
+            .unwrap_or_else(|| format!("auth.{}", self.text("domain")))
+            .to_ascii_lowercase();
+        let brewery = self
+            .optional("bridge.xmpp_brewery")
+            .unwrap_or_else(|| format!("jvbbrewery@internal.{domain}"))
+            .to_ascii_lowercase();
+        if !brewery.contains('@') || brewery.contains('/') {
+            self.fail(
+                "bridge.xmpp_brewery",
+                format!("\"{brewery}\" is not a room"),
+                "write it like \"jvbbrewery@internal.auth.meet.example.com\"",
+            );
+        }
+        let (host, port) = address?;
+        Some(ServiceAccount {
+            host,
+            port,
+            domain,
+            user: self.text("bridge.xmpp_user"),
+            password: Redacted::new(password?),
+            brewery,
+            fingerprint: certificate?,
+        })
+    }
+
     /// What was written, else the default, else nothing for a computed default.
     fn value(&self, key: &'static str) -> Option<Value> {
         if let Some((value, _origin)) = self.layers.get(key) {
@@ -540,8 +606,38 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_may_join_a_jitsi_deployment() {
+        let plain = "domain = \"meet.example.com\"\n[bridge]\nxmpp = \"10.0.0.2\"\nxmpp_password = \"a/b\"\n\
+                     xmpp_certificate = \"unchecked\"\n";
+        let account = check(plain).unwrap().bridge.xmpp.unwrap();
+        assert_eq!((account.host.as_str(), account.port), ("10.0.0.2", 5222));
+        assert_eq!(account.domain, "auth.meet.example.com");
+        assert_eq!(account.user, "jvb");
+        assert_eq!(account.password.expose(), "a/b");
+        assert_eq!(account.brewery, "jvbbrewery@internal.auth.meet.example.com");
+        assert_eq!(account.fingerprint, None);
+
+        let containers = "xmpp_domain = \"auth.meet.jitsi\"\nxmpp_user = \"jvb2\"\n\
+                          xmpp_brewery = \"jvbbrewery@internal-muc.meet.jitsi\"\n";
+        let account = check(&format!("{plain}{containers}")).unwrap();
+        let account = account.bridge.xmpp.unwrap();
+        assert_eq!(account.domain, "auth.meet.jitsi");
+        assert_eq!(account.user, "jvb2");
+        assert_eq!(account.brewery, "jvbbrewery@internal-muc.meet.jitsi");
+
+        assert!(check("").unwrap().bridge.xmpp.is_none());
+        // Everything that is missing is said at once.
+        let errors = check("[bridge]\nxmpp = \"h:x\"\nxmpp_brewery = \"r\"").unwrap_err();
+        assert_eq!(errors.len(), 4, "{errors:?}");
+    }
+
+    #[test]
     fn mistakes_of_meaning() {
         let rows = [
+            (
+                "[bridge]\nxmpp_password = \"short\\\"\"",
+                "p.toml:2: bridge.xmpp_password: is of no use without bridge.xmpp",
+            ),
             (
                 "[front]\ncertificate = \"c\"",
                 "p.toml:2: front.certificate: has no private key; set front.key too",

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bridge::{Bridge, NodeConfig, NodeTarget};
-use config::{JoinToken, Settings};
+use config::{JoinToken, ServiceAccount, Settings};
 use link::TlsVerify;
 use telemetry::Metrics;
 
@@ -13,14 +13,17 @@ use crate::signals::Ending;
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
-    if settings.bridge.join.is_empty() {
+    if settings.bridge.join.is_empty() && settings.bridge.xmpp.is_none() {
         return Err(Failure::start(
-            "a bridge needs the token of a meet node: pontoon bridge --join TOKEN",
+            "a bridge needs the token of a meet node: pontoon bridge --join TOKEN (or bridge.xmpp, to join a Jitsi deployment)",
         ));
     }
     let mut ending = Ending::new()?;
     let mut config = parts::bridge(&settings, Metrics::new())?;
     config.nodes = settings.bridge.join.iter().map(node).collect();
+    config
+        .nodes
+        .extend(settings.bridge.xmpp.as_ref().map(foreign_node));
     let id = config.server_id.clone();
     let listener = match parts::address(settings.bridge.http) {
         Some(address) => {
@@ -54,4 +57,20 @@ fn node(token: &JoinToken) -> NodeConfig {
         verify: TlsVerify::Fingerprint(token.fingerprint),
     };
     NodeConfig::new(target, &token.domain, token.password.expose().clone())
+}
+
+fn foreign_node(account: &ServiceAccount) -> NodeConfig {
+    let target = NodeTarget::Tcp {
+        host: account.host.clone(),
+        port: account.port,
+        verify: account
+            .fingerprint
+            .map_or(TlsVerify::None, TlsVerify::Fingerprint),
+    };
+    let password = account.password.expose().clone();
+    let mut node = NodeConfig::new(target, &account.domain, password);
+    node.service_domain = Some(account.domain.clone());
+    node.user.clone_from(&account.user);
+    node.brewery = Some(account.brewery.clone());
+    node
 }

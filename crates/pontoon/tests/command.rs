@@ -124,6 +124,45 @@ fn a_bridge_starts_with_the_token_it_was_given() {
 }
 
 #[test]
+fn a_bridge_joins_a_server_without_tokens() {
+    let state = tempfile::tempdir().unwrap();
+    let mut meet = pontoon(state.path())
+        .args(["meet", "--https", "127.0.0.1:0", "--http", "off"])
+        .args(["--xmpp", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (token, _rest) = line(&mut meet, "Add a bridge");
+    let token = token.split_whitespace().last().unwrap();
+    let token: config::JoinToken = token.parse().unwrap();
+    let fingerprint: String = token
+        .fingerprint
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    for certificate in [fingerprint.as_str(), "unchecked"] {
+        let other = tempfile::tempdir().unwrap();
+        let mut bridge = pontoon(other.path())
+            .args(["bridge", "--udp", "127.0.0.1:0"])
+            .env("PONTOON_BRIDGE_XMPP", format!("127.0.0.1:{}", token.port))
+            .env("PONTOON_BRIDGE_XMPP_PASSWORD", token.password.expose())
+            .env("PONTOON_BRIDGE_XMPP_CERTIFICATE", certificate)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(bridge.stderr.take().unwrap()).lines();
+        let joined = log.any(|line| line.unwrap().contains("joined the brewery"));
+        stop(&bridge, "-TERM");
+        assert_eq!(bridge.wait().unwrap().code(), Some(0));
+        assert!(joined, "{certificate}");
+    }
+    stop(&meet, "-TERM");
+    assert_eq!(meet.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn taken_ports_are_one_sentence() {
     let state = tempfile::tempdir().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -81,8 +81,8 @@ pub fn config(connector: MemoryConnector) -> BridgeConfig {
     config
 }
 
-/// Starts a bridge and waits until it sits in the brewery; its first presence is the third part.
-pub async fn start(adjust: impl FnOnce(&mut BridgeConfig)) -> (Bridge, Meet, Element) {
+/// Starts a bridge and waits for its first presence, the third part.
+pub async fn attach(adjust: impl FnOnce(&mut BridgeConfig)) -> (Bridge, Meet, Element) {
     let (connector, listener) = link::memory();
     let mut config = config(connector);
     adjust(&mut config);
@@ -94,6 +94,12 @@ pub async fn start(adjust: impl FnOnce(&mut BridgeConfig)) -> (Bridge, Meet, Ele
         next_id: 0,
     };
     let join = meet.next_stanza().await;
+    (bridge, meet, join)
+}
+
+/// Starts a bridge and waits until it sits in the brewery; its first presence is the third part.
+pub async fn start(adjust: impl FnOnce(&mut BridgeConfig)) -> (Bridge, Meet, Element) {
+    let (bridge, mut meet, join) = attach(adjust).await;
     assert_eq!(
         join.attr("to"),
         Some("jvbbrewery@internal.auth.meet.test/b1")

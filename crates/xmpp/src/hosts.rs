@@ -25,6 +25,8 @@ pub(crate) enum Host {
     AvModeration,
     /// The document all participants share.
     Metadata,
+    /// Polls.
+    Polls,
     /// Speaking times.
     SpeakerStats,
 }
@@ -47,6 +49,7 @@ pub(crate) struct Hosts {
     pub(crate) end_conference: String,
     pub(crate) av_moderation: String,
     pub(crate) metadata: String,
+    pub(crate) polls: String,
     pub(crate) speaker_stats: String,
     muc_prefix: String,
 }
@@ -67,6 +70,7 @@ impl Hosts {
             end_conference: sub("endconference"),
             av_moderation: sub("avmoderation"),
             metadata: sub("metadata"),
+            polls: sub("polls"),
             speaker_stats: sub("speakerstats"),
             muc_prefix: config.muc_prefix.clone(),
             main,
@@ -85,6 +89,7 @@ impl Hosts {
             _ if domain == self.end_conference => Host::EndConference,
             _ if domain == self.av_moderation => Host::AvModeration,
             _ if domain == self.metadata => Host::Metadata,
+            _ if domain == self.polls => Host::Polls,
             _ if domain == self.speaker_stats => Host::SpeakerStats,
             _ => return self.tenant_of(domain).map(|_| Host::Muc),
         };
@@ -155,6 +160,7 @@ impl Hosts {
             ("end_conference", &self.end_conference),
             ("lobbyrooms", &self.lobby),
             ("room_metadata", &self.metadata),
+            ("polls", &self.polls),
         ]
         .into_iter()
         .map(|(kind, host)| Component {

@@ -49,7 +49,11 @@ impl Server {
             // Answers to the server's own pings.
             "iq" => {}
             "message" => match host {
-                Host::EndConference | Host::AvModeration | Host::Metadata | Host::SpeakerStats => {
+                Host::EndConference
+                | Host::AvModeration
+                | Host::Metadata
+                | Host::Polls
+                | Host::SpeakerStats => {
                     self.component_message(now, from, stanza, host);
                 }
                 _ => self

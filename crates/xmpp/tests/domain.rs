@@ -182,12 +182,13 @@ fn identities_carry_the_addresses_of_components() {
         ("end_conference", "endconference.meet.example.com"),
         ("lobbyrooms", "lobby.meet.example.com"),
         ("room_metadata", "metadata.meet.example.com"),
+        ("polls", "polls.meet.example.com"),
         ("shard", "s1"),
     ] {
         assert_eq!(name(kind).as_deref(), Some(host));
     }
     // What does not exist is not told.
-    assert_eq!((name("polls"), name("breakout_rooms")), (None, None));
+    assert_eq!(name("breakout_rooms"), None);
     assert!(info.has(ns::PING) && !info.has(ns::EXTDISCO));
 }
 

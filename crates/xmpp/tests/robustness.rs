@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use stanza::{Element, ElementExt as _, el, ns};
 
-const ADDRESSES: [&str; 16] = [
+const ADDRESSES: [&str; 17] = [
     "",
     "meet.example.com",
     ROOM,
@@ -30,11 +30,12 @@ const ADDRESSES: [&str; 16] = [
     "focus.meet.example.com/a@meet.example.com/b",
     "avmoderation.meet.example.com",
     "metadata.meet.example.com",
+    "polls.meet.example.com",
     "@@//",
 ];
 
 /// Payloads, some right, some not.
-const PAYLOADS: [&str; 18] = [
+const PAYLOADS: [&str; 20] = [
     "<x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='-1'/></x>",
     "<x xmlns='http://jabber.org/protocol/muc'/>",
     "<x xmlns='http://jabber.org/protocol/muc#user'><invite to='a@meet.example.com/b'/><invite/></x>",
@@ -49,6 +50,8 @@ const PAYLOADS: [&str; 18] = [
     "<conference xmlns='http://jitsi.org/protocol/focus'/>",
     "<av_moderation enable='true' mediaType='audio'/>",
     "<room_metadata xmlns='http://jitsi.org/jitmeet' room='standup@conference.meet.example.com'>{\"key\":1}</room_metadata>",
+    "<json-message xmlns='http://jitsi.org/jitmeet'>{\"command\":\"new-poll\",\"pollId\":\"p\",\"question\":\"q\",\"answers\":[{\"name\":\"a\"}]}</json-message>",
+    "<json-message xmlns='http://jitsi.org/jitmeet'>{\"command\":\"answer-poll\",\"pollId\":\"p\",\"answers\":[true]}</json-message>",
     "<end_conference/>",
     "<body>x</body>",
     "<subject/>",

@@ -1,4 +1,4 @@
-//! Metadata, moderation of microphones and cameras, the waiting room, speaking times, the end of a meeting.
+//! Metadata, moderation of microphones and cameras, the waiting room, polls, speaking times, the end of a meeting.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -246,6 +246,87 @@ fn a_moderator_ends_the_meeting() {
         &format!("<presence type='unavailable' to='{}'/>", bob.occupant(ROOM)),
     );
     assert!(brief(&world.take(&bob)[0]).ends_with("cancel/item-not-found"));
+}
+
+#[test]
+fn polls_are_told_to_all_and_kept_for_joiners() {
+    let mut world = World::new();
+    world.focus();
+    let (alice, bob) = (world.participant(), world.participant());
+    world.clear();
+    let host = "polls.meet.example.com";
+    let say = |world: &mut World, client: &Client, json: &Value| {
+        let text = json.to_string();
+        let payload =
+            format!("<json-message xmlns='http://jitsi.org/jitmeet'>{text}</json-message>");
+        world.send(
+            client,
+            &format!("<message type='chat' to='{host}'>{payload}</message>"),
+        );
+    };
+    let ask = json!({"type": "polls", "command": "new-poll", "pollId": "p1", "question": "Lunch?",
+        "answers": [{"name": "now", "spoiled": 1}, {"name": "later"}]});
+    let vote = |chosen: Value| json!({"type": "polls", "command": "answer-poll", "pollId": "p1", "answers": chosen});
+    say(&mut world, &alice, &ask);
+    let told = json!({"type": "polls", "command": "new-poll", "pollId": "p1", "question": "Lunch?",
+        "answers": [{"name": "now"}, {"name": "later"}],
+        "senderId": alice.nick, "senderName": format!("name of {}", alice.nick)});
+    for client in [&alice, &bob] {
+        assert_eq!(
+            pushed(&world.take(client), host),
+            std::slice::from_ref(&told)
+        );
+    }
+    say(&mut world, &bob, &vote(json!([true, false])));
+    assert_eq!(
+        pushed(&world.take(&alice), host),
+        [
+            json!({"type": "polls", "command": "answer-poll", "pollId": "p1", "answers": [true, false],
+            "senderId": bob.nick, "senderName": format!("name of {}", bob.nick)})
+        ]
+    );
+    world.clear();
+    // The same again is no news; a change of mind is.
+    say(&mut world, &bob, &vote(json!([true, false])));
+    assert!(world.take(&alice).is_empty());
+    say(&mut world, &bob, &vote(json!([false, true])));
+    assert_eq!(
+        pushed(&world.take(&alice), host)[0]["answers"],
+        json!([false, true])
+    );
+    world.clear();
+    for wrong in [
+        ask.clone(),
+        vote(json!([true])),
+        vote(json!([1, 0])),
+        json!({"command": "answer-poll", "pollId": "p2", "answers": [true, false]}),
+        json!({"command": "new-poll", "pollId": "p3", "question": "?", "answers": []}),
+        json!({"command": "new-poll", "pollId": "p3", "question": "?", "answers": ["text"]}),
+        json!({"command": "new-poll", "pollId": "p3", "answers": [{"name": "no question"}]}),
+        json!({"command": "new-poll", "pollId": "p3", "question": "x".repeat(5_000), "answers": [{"name": "long"}]}),
+        json!({"command": "close-poll", "pollId": "p1"}),
+        json!([]),
+    ] {
+        say(&mut world, &bob, &wrong);
+        assert_eq!(
+            briefs(&world.take(&bob)),
+            [format!(
+                "message {host} type=error cancel/service-unavailable"
+            )],
+            "{wrong}"
+        );
+    }
+    assert!(world.take(&alice).is_empty());
+    let carol = world.guest();
+    world.join(&carol, ROOM);
+    let voter = json!({"id": bob.nick, "name": format!("name of {}", bob.nick)});
+    let poll = json!({"pollId": "p1", "question": "Lunch?",
+        "senderId": alice.nick, "senderName": format!("name of {}", alice.nick),
+        "answers": [{"name": "now", "voters": []}, {"name": "later", "voters": [voter]}]});
+    assert_eq!(
+        pushed(&world.take(&carol), host),
+        [json!({"type": "polls", "command": "old-polls", "polls": [poll]})]
+    );
 }
 
 #[test]

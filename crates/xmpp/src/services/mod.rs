@@ -1,4 +1,4 @@
-//! Services around a meeting: metadata, moderation of microphones and cameras, speaking times, the waiting room.
+//! Services around a meeting: metadata, moderation of microphones and cameras, polls, speaking times, the waiting room.
 //!
 //! Each is a part of the room it serves; its address is only a name for the messages to it.
 
@@ -6,6 +6,7 @@ mod av_moderation;
 mod external;
 mod lobby;
 mod metadata;
+mod polls;
 mod speaker_stats;
 
 use std::time::Instant;
@@ -31,6 +32,7 @@ const TERMINATED: &str = "The meeting has been terminated";
 pub(crate) struct Services {
     metadata: metadata::Metadata,
     moderation: av_moderation::Moderation,
+    polls: polls::Polls,
     speakers: speaker_stats::SpeakerStats,
     lobby: Option<lobby::Lobby>,
 }
@@ -80,6 +82,7 @@ impl Server {
         let moderator = sender.role == Role::Moderator;
         match host {
             Host::Metadata => room.set_metadata(&mut self.core, moderator, payload),
+            Host::Polls => room.poll_event(&mut self.core, from, payload),
             Host::SpeakerStats => room.speaker_event(now, from, payload),
             Host::AvModeration if moderator => room.moderate(&mut self.core, from, payload),
             Host::EndConference if moderator && payload.name() == "end_conference" => {
@@ -130,6 +133,7 @@ impl Room {
         if self.kind == RoomKind::Meeting {
             self.tell_speaker_stats(core, now, session);
             self.tell_moderation(core, session);
+            self.tell_polls(core, session);
         }
     }
 

@@ -1,0 +1,148 @@
+//! The signalling node in this process, and the bridge in a process of its own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
+use link::TlsVerify;
+use signalling::{Node, SignallingConfig, TcpConfig};
+use telemetry::Metrics;
+
+use crate::{DOMAIN, SECRET};
+
+/// Ends an answer of the bridge's process.
+const END: &str = "# EOF";
+
+/// A signalling node that bridges can reach over TCP.
+pub(crate) async fn node() -> Node {
+    let certified = rcgen::generate_simple_self_signed(vec![DOMAIN.to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let mut config = SignallingConfig::new(DOMAIN, SECRET, Metrics::new()).unwrap();
+    config.tcp = Some(TcpConfig {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        tls: Arc::new(tls),
+    });
+    Node::start(config).await.unwrap()
+}
+
+/// What the bridge's process does: a bridge with one shard; each line of input is answered with its metrics.
+pub(crate) fn serve(port: u16, password: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut config = BridgeConfig::new("measured", Metrics::new());
+        config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        config.shards = 1;
+        let target = NodeTarget::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port,
+            verify: TlsVerify::None,
+        };
+        config.nodes = vec![NodeConfig::new(target, DOMAIN, password.to_owned())];
+        let bridge = Bridge::start(config).unwrap();
+        let answering = tokio::task::spawn_blocking(move || {
+            for _ in std::io::stdin().lines().map_while(Result::ok) {
+                println!("{}", bridge.metrics_page());
+            }
+        });
+        answering.await.unwrap();
+    });
+}
+
+/// The bridge's process. It ends with its input, and so with this one.
+pub(crate) struct Server {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Server {
+    pub(crate) fn start(node: &Node) -> Self {
+        let port = node.tcp_addresses()[0].port().to_string();
+        let password = xmpp::auth::derive_password(SECRET, "jvb");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--serve", &port, &password])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            input: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The bridge's counters, up to a second old.
+    pub(crate) fn counters(&mut self) -> Counters {
+        writeln!(self.input).unwrap();
+        let mut counters = Counters::default();
+        let mut line = String::new();
+        while !line.starts_with(END) {
+            line.clear();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "bridge ended");
+            counters.read(line.trim());
+        }
+        counters
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the bridge counts of its sending.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Datagrams sent.
+    pub(crate) sent: u64,
+    /// Messages they were given to the kernel in.
+    pub(crate) messages: u64,
+    /// Packets sent once more.
+    pub(crate) again: u64,
+    /// Datagrams the kernel did not take.
+    pub(crate) refused: u64,
+}
+
+impl Counters {
+    fn read(&mut self, line: &str) {
+        let Some((name, value)) = line.split_once(' ') else {
+            return;
+        };
+        let slot = match name.split_once("bridge_").map(|(_, name)| name) {
+            Some("packets_sent_total") => &mut self.sent,
+            Some("send_messages_total") => &mut self.messages,
+            Some("packets_retransmitted_total") => &mut self.again,
+            Some("send_dropped_total") => &mut self.refused,
+            _ => return,
+        };
+        *slot = value.parse().unwrap_or(0);
+    }
+
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            sent: self.sent - before.sent,
+            messages: self.messages - before.messages,
+            again: self.again - before.again,
+            refused: self.refused - before.refused,
+        }
+    }
+}

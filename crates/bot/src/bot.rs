@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use channel::{BridgeMessage, ClientMessage, ReceiverVideoConstraints, VideoConstraints};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use stanza::build::element;
+use stanza::element;
 use stanza::jingle::{Action, Jingle};
 use stanza::jitsi::conference::ConferenceRequest;
 use stanza::media::IceTransport;
@@ -211,7 +211,7 @@ impl Bot {
         self.stanzas.push_back(presence);
     }
 
-    fn presence(&self) -> stanza::build::Build {
+    fn presence(&self) -> stanza::Build {
         let features = [
             "urn:xmpp:jingle:apps:rtp:audio",
             "urn:xmpp:jingle:apps:rtp:video",

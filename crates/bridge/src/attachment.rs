@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use link::{Credentials, LinkConfig, LinkEvent, LinkSender, Target};
-use stanza::build::element;
 use stanza::colibri2::ErrorAnswer;
+use stanza::element;
 use stanza::jitsi::bridge_stats::BridgeStats;
 use stanza::muc::{self, status};
 use stanza::{Element, iq, ns};

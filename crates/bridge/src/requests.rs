@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stanza::build::element;
 use stanza::colibri2::{ConferenceModify, ErrorAnswer, NS_COLIBRI2};
 use stanza::disco::Info;
+use stanza::element;
 use stanza::{Element, iq, ns};
 
 use crate::hub::{Hub, lock};

@@ -2,8 +2,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use stanza::build::element;
 use stanza::disco::Info;
+use stanza::element;
 use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::conference::{ConferenceRequest, ConferenceResponse};
 use stanza::jitsi::moderation::ComponentMessage;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use stanza::build::element;
 use stanza::colibri2::ConferenceModify;
+use stanza::element;
 use stanza::jitsi::conference::ConferenceResponse;
 use stanza::{BareJid, Element, ElementExt, FullJid, ns};
 

@@ -11,9 +11,9 @@ mod support;
 use std::time::Duration;
 
 use focus::{Event, RequestError};
-use stanza::build::element;
 use stanza::jingle::{Action, BridgeSession, Jingle};
-use stanza::{Element, ElementExt, iq, ns};
+use stanza::{Build, element};
+use stanza::{Element, iq, ns};
 use support::*;
 
 const MEETING: &str = "5cc8f3dc-meeting";
@@ -65,9 +65,10 @@ fn a_request_by_iq_through_the_proxy() {
         .attr("room", ROOM)
         .attr("machine-uid", "d66")
         .done();
-    let request = iq::set(FOCUS, "3d25:sendIQ", conference).with_attr("from", from);
+    let request = iq::set(FOCUS, "3d25:sendIQ", conference);
+    let request = Build::from(request).attr("from", from).done();
     world.deliver(request.clone());
-    world.deliver(request.with_attr("id", "second"));
+    world.deliver(Build::from(request).attr("id", "second").done());
     let [first, second] = world.iq_replies.as_slice() else {
         panic!()
     };
@@ -96,7 +97,8 @@ fn requests_that_cannot_be_served() {
     let second = world.request(ROOM);
     assert_eq!(world.replies[&second], Err(RequestError::TooMany));
     let from = "focus.meet.test/x@meet.test/y";
-    let request = iq::set(FOCUS, "7", element("conference", ns::FOCUS)).with_attr("from", from);
+    let request = iq::set(FOCUS, "7", element("conference", ns::FOCUS));
+    let request = Build::from(request).attr("from", from).done();
     world.deliver(request);
     assert_eq!(condition(world.iq_replies.last().unwrap()), "bad-request");
 }
@@ -598,9 +600,9 @@ fn the_focus_is_thrown_out() {
 fn a_room_is_joined_again_while_the_server_still_confirms_the_leave() {
     let mut world = World::ready(&["jvb1"]);
     world.join(FakeClient::new("aa"));
-    let goodbye = world.clients["aa"]
-        .presence()
-        .with_attr("type", "unavailable");
+    let goodbye = Build::from(world.clients["aa"].presence())
+        .attr("type", "unavailable")
+        .done();
     world.clients.clear();
     // The last member leaves and somebody asks for the room before the server answers anything.
     world.focus.handle_stanza(world.now, &goodbye);

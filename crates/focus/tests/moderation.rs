@@ -9,12 +9,12 @@
 mod support;
 
 use serde_json::json;
-use stanza::build::element;
 use stanza::colibri2::ForceMute;
 use stanza::jingle::{Action, StartMuted};
 use stanza::jitsi::moderation::json_message;
 use stanza::jitsi::mute::{Mute, MuteMedia};
-use stanza::{ElementExt, Jid, ns};
+use stanza::{Build, element};
+use stanza::{Jid, ns};
 use support::*;
 
 const MEETING: &str = "5cc8f3dc-meeting";
@@ -41,7 +41,9 @@ fn mute(world: &mut World, by: &str, whom: &str, media: MuteMedia, value: bool) 
 }
 
 fn say(world: &mut World, from: &str, message: &serde_json::Value) {
-    let message = json_message(&Jid::new(FOCUS).unwrap(), message).with_attr("from", from);
+    let message = Build::from(json_message(&Jid::new(FOCUS).unwrap(), message))
+        .attr("from", from)
+        .done();
     world.deliver(message);
 }
 

@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode};
 use common::{Browser, DOMAIN, TestNode, must, next_stanza};
 use link::{LinkEvent, TlsVerify};
 use stanza::xml::{self, Limits};
-use stanza::{Element, ElementExt, el, iq, ns};
+use stanza::{Element, ElementExt, element, iq, ns};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -24,7 +24,11 @@ async fn a_service_logs_in_over_starttls() {
     };
     assert_eq!(jid.to_string(), format!("jvb@auth.{DOMAIN}/bridge-1"));
     assert!(!resumed);
-    let ping = iq::get(&format!("auth.{DOMAIN}"), "p1", el("ping", ns::PING));
+    let ping = iq::get(
+        &format!("auth.{DOMAIN}"),
+        "p1",
+        element("ping", ns::PING).done(),
+    );
     sender.send(ping).expect("taken");
     let answer = next_stanza(&mut events).await;
     assert_eq!(
@@ -75,7 +79,13 @@ async fn a_service_resumes_when_its_connection_breaks() {
         must(events.recv()).await,
         Some(LinkEvent::Online { resumed: false, .. })
     ));
-    let ping = |id: &str| iq::get(&format!("auth.{DOMAIN}"), id, el("ping", ns::PING));
+    let ping = |id: &str| {
+        iq::get(
+            &format!("auth.{DOMAIN}"),
+            id,
+            element("ping", ns::PING).done(),
+        )
+    };
     sender.send(ping("before")).expect("taken");
     assert_eq!(next_stanza(&mut events).await.attr("id"), Some("before"));
     first.abort();
@@ -107,11 +117,12 @@ async fn a_browser_resumes_with_nothing_lost_or_repeated() {
     alice.ping().await;
 
     let say = |id: &str| {
-        el("message", ns::CLIENT)
-            .with_attr("type", "groupchat")
-            .with_attr("to", room.as_str())
-            .with_attr("id", id)
-            .with_child(el("body", ns::CLIENT).with_text(id))
+        element("message", ns::CLIENT)
+            .attr("type", "groupchat")
+            .attr("to", room.as_str())
+            .attr("id", id)
+            .child(element("body", ns::CLIENT).text(id))
+            .done()
     };
     // One message reaches the socket but not Alice, two come while she is away.
     bob.send(&say("m1")).await;

@@ -40,6 +40,15 @@ impl Build {
         if value { self.attr(name, "true") } else { self }
     }
 
+    /// Sets `xml:lang`.
+    pub fn lang(mut self, lang: impl Display) -> Self {
+        if let Ok(name) = NcName::try_from("lang") {
+            let attributes = self.0.attrs_mut();
+            attributes.insert(Namespace::XML, name, lang.to_string());
+        }
+        self
+    }
+
     /// Appends a child element or a text node.
     pub fn child(mut self, child: impl Into<Node>) -> Self {
         self.0.append_node(child.into());
@@ -64,6 +73,13 @@ impl Build {
     #[must_use]
     pub fn done(self) -> Element {
         self.0
+    }
+}
+
+/// Goes on with an element that is there already.
+impl From<Element> for Build {
+    fn from(element: Element) -> Self {
+        Self(element)
     }
 }
 

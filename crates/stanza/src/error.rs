@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use minidom::Element;
 
-use crate::{ElementExt, el, ns};
+use crate::{element, ns};
 
 macro_rules! wire_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -194,7 +194,9 @@ impl StanzaError {
     /// It is the caller's part not to answer a stanza that is itself an error or, for an IQ, a result.
     #[must_use]
     pub fn reply_to(&self, request: &Element) -> Element {
-        crate::iq::reply(request, "error").with_child(Element::from(self))
+        let mut reply = crate::iq::reply(request, "error");
+        reply.append_child(self.into());
+        reply
     }
 
     /// The error inside a stanza of type `error`. An unknown condition reads as `undefined-condition`.
@@ -235,12 +237,13 @@ impl From<Condition> for StanzaError {
 
 impl From<&StanzaError> for Element {
     fn from(error: &StanzaError) -> Self {
-        let mut out = el("error", ns::CLIENT)
-            .with_attr("type", error.error_type.as_str())
-            .with_opt("by", error.by.as_deref())
-            .with_child(el(error.condition.as_str(), ns::STANZA_ERRORS));
+        let mut out = element("error", ns::CLIENT)
+            .attr("type", error.error_type.as_str())
+            .attr_opt("by", error.by.as_deref())
+            .child(element(error.condition.as_str(), ns::STANZA_ERRORS))
+            .done();
         if let Some(text) = &error.text {
-            out.append_child(el("text", ns::STANZA_ERRORS).with_text(text));
+            out.append_child(element("text", ns::STANZA_ERRORS).text(text).done());
         }
         if let Some(child) = &error.application {
             out.append_child(Element::clone(child));
@@ -273,15 +276,16 @@ mod tests {
 
     #[test]
     fn replies_carry_condition_text_and_child_in_order() {
-        let request = el("iq", ns::CLIENT)
-            .with_attr("type", "set")
-            .with_attr("id", "c1")
-            .with_attr("to", "focus.example.com")
-            .with_attr("from", "a@example.com/r")
-            .with_child(el("conference", ns::FOCUS));
+        let request = element("iq", ns::CLIENT)
+            .attr("type", "set")
+            .attr("id", "c1")
+            .attr("to", "focus.example.com")
+            .attr("from", "a@example.com/r")
+            .child(element("conference", ns::FOCUS))
+            .done();
         let reply = StanzaError::new(Condition::NotAcceptable)
             .with_text("no such session")
-            .with_application(el("session-invalid", ns::FOCUS))
+            .with_application(element("session-invalid", ns::FOCUS).done())
             .reply_to(&request);
         assert_eq!(reply.attr("type"), Some("error"));
         assert_eq!(reply.attr("id"), Some("c1"));
@@ -300,7 +304,9 @@ mod tests {
                 let error = StanzaError::new(condition)
                     .with_type(error_type)
                     .with_by("room@c");
-                let stanza = el("message", ns::CLIENT).with_child(Element::from(&error));
+                let stanza = element("message", ns::CLIENT)
+                    .child(Element::from(&error))
+                    .done();
                 assert_eq!(StanzaError::from_stanza(&stanza), Some(error));
             }
         }
@@ -308,14 +314,19 @@ mod tests {
 
     #[test]
     fn unknown_words_are_tolerated() {
-        let stanza = el("iq", ns::CLIENT).with_child(
-            el("error", ns::CLIENT)
-                .with_attr("type", "odd")
-                .with_child(el("invented", ns::STANZA_ERRORS)),
-        );
+        let stanza = element("iq", ns::CLIENT)
+            .child(
+                element("error", ns::CLIENT)
+                    .attr("type", "odd")
+                    .child(element("invented", ns::STANZA_ERRORS)),
+            )
+            .done();
         let error = StanzaError::from_stanza(&stanza).expect("error");
         assert_eq!(error.condition, Condition::UndefinedCondition);
         assert_eq!(error.error_type, ErrorType::Cancel);
-        assert_eq!(StanzaError::from_stanza(&el("iq", ns::CLIENT)), None);
+        assert_eq!(
+            StanzaError::from_stanza(&element("iq", ns::CLIENT).done()),
+            None
+        );
     }
 }

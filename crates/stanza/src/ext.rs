@@ -1,38 +1,14 @@
-//! Short ways to build and read an [`Element`].
+//! Short ways to read an [`Element`] and to change its attributes.
 
 use jid::Jid;
 use minidom::Element;
 use minidom::rxml::{Namespace, NcName};
 
-/// An empty element `name` in namespace `ns`.
-#[must_use]
-pub fn el(name: &str, ns: &str) -> Element {
-    Element::bare(name, ns)
-}
-
-/// Building and reading attributes and children without naming the parser's types.
+/// Attributes and children without naming the parser's types.
 ///
 /// Attribute names are written by us, never by a peer: a name that is not an XML NCName trips a debug assertion and is
 /// otherwise left out.
 pub trait ElementExt: Sized {
-    /// Adds or replaces the attribute `name`.
-    #[must_use]
-    fn with_attr(self, name: &str, value: impl Into<String>) -> Self;
-    /// Adds or replaces the attribute `name` when there is a value; leaves the element as it is otherwise.
-    #[must_use]
-    fn with_opt(self, name: &str, value: Option<impl Into<String>>) -> Self;
-    /// Appends a child element.
-    #[must_use]
-    fn with_child(self, child: impl Into<Element>) -> Self;
-    /// Appends child elements in order.
-    #[must_use]
-    fn with_children<E: Into<Element>>(self, children: impl IntoIterator<Item = E>) -> Self;
-    /// Appends text.
-    #[must_use]
-    fn with_text(self, text: impl Into<String>) -> Self;
-    /// Adds or replaces `xml:lang`.
-    #[must_use]
-    fn with_lang(self, lang: impl Into<String>) -> Self;
     /// Adds or replaces the attribute `name` in place.
     fn put(&mut self, name: &str, value: impl Into<String>);
     /// Removes the attribute `name` and returns its value.
@@ -47,51 +23,13 @@ pub trait ElementExt: Sized {
     fn child_text(&self, name: &str, ns: &str) -> Option<String>;
 }
 
-fn insert(element: &mut Element, ns: Namespace<'static>, name: &str, value: String) {
-    let Ok(name) = NcName::try_from(name) else {
-        debug_assert!(false, "{name:?} is no attribute name");
-        return;
-    };
-    element.attrs_mut().insert(ns, name, value);
-}
-
 impl ElementExt for Element {
-    fn with_attr(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.put(name, value);
-        self
-    }
-
-    fn with_opt(mut self, name: &str, value: Option<impl Into<String>>) -> Self {
-        if let Some(value) = value {
-            self.put(name, value);
-        }
-        self
-    }
-
-    fn with_child(mut self, child: impl Into<Element>) -> Self {
-        self.append_child(child.into());
-        self
-    }
-
-    fn with_children<E: Into<Element>>(mut self, children: impl IntoIterator<Item = E>) -> Self {
-        for child in children {
-            self.append_child(child.into());
-        }
-        self
-    }
-
-    fn with_text(mut self, text: impl Into<String>) -> Self {
-        self.append_text(text);
-        self
-    }
-
-    fn with_lang(mut self, lang: impl Into<String>) -> Self {
-        insert(&mut self, Namespace::XML, "lang", lang.into());
-        self
-    }
-
     fn put(&mut self, name: &str, value: impl Into<String>) {
-        insert(self, Namespace::NONE, name, value.into());
+        let Ok(name) = NcName::try_from(name) else {
+            debug_assert!(false, "{name:?} is no attribute name");
+            return;
+        };
+        self.attrs_mut().insert(Namespace::NONE, name, value.into());
     }
 
     fn take_attr(&mut self, name: &str) -> Option<String> {
@@ -120,10 +58,12 @@ impl ElementExt for Element {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element;
 
     #[test]
     fn attributes_are_replaced_and_removed() {
-        let mut e = el("a", "x").with_attr("k", "1").with_attr("k", "2");
+        let mut e = element("a", "x").attr("k", "1").done();
+        e.put("k", "2");
         assert_eq!(e.attr("k"), Some("2"));
         assert_eq!(e.take_attr("k").as_deref(), Some("2"));
         assert_eq!(e.attr("k"), None);
@@ -132,14 +72,17 @@ mod tests {
 
     #[test]
     fn lang_is_kept_apart_from_a_plain_attribute() {
-        let e = el("a", "x").with_lang("de").with_attr("lang", "en");
+        let e = element("a", "x").lang("de").attr("lang", "en").done();
         assert_eq!(e.lang(), Some("de"));
         assert_eq!(e.attr("lang"), Some("en"));
     }
 
     #[test]
     fn jid_attributes() {
-        let e = el("a", "x").with_attr("to", "u@h/r").with_attr("bad", "@@");
+        let e = element("a", "x")
+            .attr("to", "u@h/r")
+            .attr("bad", "@@")
+            .done();
         assert_eq!(e.jid("to").map(|j| j.to_string()).as_deref(), Some("u@h/r"));
         assert_eq!(e.jid("bad"), None);
         assert_eq!(e.jid("none"), None);

@@ -2,7 +2,7 @@
 
 use minidom::Element;
 
-use crate::{ElementExt, el, ns};
+use crate::{element, ns};
 
 /// The `type` of an IQ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,11 +57,12 @@ pub fn set(to: &str, id: &str, payload: impl Into<Element>) -> Element {
 }
 
 fn request(kind: &str, to: &str, id: &str, payload: Element) -> Element {
-    el("iq", ns::CLIENT)
-        .with_attr("type", kind)
-        .with_attr("to", to)
-        .with_attr("id", id)
-        .with_child(payload)
+    element("iq", ns::CLIENT)
+        .attr("type", kind)
+        .attr("to", to)
+        .attr("id", id)
+        .child(payload)
+        .done()
 }
 
 /// The result that answers `request`, with an optional payload.
@@ -76,22 +77,25 @@ pub fn result_to(request: &Element, payload: Option<Element>) -> Element {
 
 /// A stanza of the same name and id as `request`, its addresses exchanged, of type `kind`.
 pub(crate) fn reply(request: &Element, kind: &str) -> Element {
-    el(request.name(), ns::CLIENT)
-        .with_attr("type", kind)
-        .with_opt("id", request.attr("id"))
-        .with_opt("to", request.attr("from"))
-        .with_opt("from", request.attr("to"))
+    element(request.name(), ns::CLIENT)
+        .attr("type", kind)
+        .attr_opt("id", request.attr("id"))
+        .attr_opt("to", request.attr("from"))
+        .attr_opt("from", request.attr("to"))
+        .done()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ElementExt;
 
     #[test]
     fn results_exchange_addresses() {
-        let request = get("b", "7", el("ping", ns::PING)).with_attr("from", "a");
+        let mut request = get("b", "7", element("ping", ns::PING).done());
+        request.put("from", "a");
         assert!(is_request(&request));
-        let result = result_to(&request, Some(el("pong", "x")));
+        let result = result_to(&request, Some(element("pong", "x").done()));
         assert_eq!(iq_type(&result), Some(IqType::Result));
         assert!(is_response(&result));
         assert_eq!(
@@ -103,13 +107,16 @@ mod tests {
 
     #[test]
     fn only_iqs_in_the_client_namespace_count() {
-        assert_eq!(iq_type(&el("iq", "other").with_attr("type", "get")), None);
         assert_eq!(
-            iq_type(&el("message", ns::CLIENT).with_attr("type", "get")),
+            iq_type(&element("iq", "other").attr("type", "get").done()),
             None
         );
         assert_eq!(
-            iq_type(&el("iq", ns::CLIENT).with_attr("type", "odd")),
+            iq_type(&element("message", ns::CLIENT).attr("type", "get").done()),
+            None
+        );
+        assert_eq!(
+            iq_type(&element("iq", ns::CLIENT).attr("type", "odd").done()),
             None
         );
     }

@@ -5,19 +5,20 @@
 //! payloads implement `TryFrom<&Element>` and `From<T> for Element`.
 //!
 //! ```
-//! use stanza::{Element, ElementExt, el, ns};
+//! use stanza::{element, ns};
 //!
-//! let ping = el("iq", ns::CLIENT)
-//!     .with_attr("type", "get")
-//!     .with_attr("id", "1")
-//!     .with_child(el("ping", ns::PING));
+//! let ping = element("iq", ns::CLIENT)
+//!     .attr("type", "get")
+//!     .attr("id", "1")
+//!     .child(element("ping", ns::PING))
+//!     .done();
 //! assert_eq!(
 //!     stanza::xml::to_string(&ping),
 //!     r#"<iq xmlns="jabber:client" id="1" type="get"><ping xmlns="urn:xmpp:ping"/></iq>"#
 //! );
 //! ```
 
-pub mod build;
+mod build;
 pub mod colibri2;
 pub mod data_form;
 pub mod disco;
@@ -31,6 +32,7 @@ pub mod muc;
 pub mod ns;
 pub mod xml;
 
-pub use ext::{ElementExt, el};
+pub use build::{Build, element};
+pub use ext::ElementExt;
 pub use jid::{self, BareJid, FullJid, Jid};
 pub use minidom::{Element, Node};

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use stanza::error::StanzaError;
 use stanza::xml::{Limits, Reader, ReaderEvent, StreamHeader, XmlError};
-use stanza::{Element, ElementExt, FullJid, el, ns};
+use stanza::{Element, FullJid, element, ns};
 
 use crate::condition::{SaslFailure, StreamCondition};
 use crate::frame::{self, Framing};
@@ -267,7 +267,8 @@ impl Client {
         sm.unasked += 1;
         if online && sm.unasked >= ACK_EVERY {
             sm.unasked = 0;
-            self.transmits.push_back(frame::element(&el("r", ns::SM)));
+            self.transmits
+                .push_back(frame::element(&element("r", ns::SM).done()));
         }
         if sm.unacked.len() > self.config.max_unacked {
             self.session = None;
@@ -316,9 +317,13 @@ impl Client {
             return self.fail(ClientError::Timeout);
         }
         let probe = if self.enabled_sm().is_some() {
-            el("r", ns::SM)
+            element("r", ns::SM).done()
         } else {
-            stanza::iq::get(&self.config.domain, PING_ID, el("ping", ns::PING))
+            stanza::iq::get(
+                &self.config.domain,
+                PING_ID,
+                element("ping", ns::PING).done(),
+            )
         };
         self.transmits.push_back(frame::element(&probe));
         self.probe = Some(now + self.config.keep_alive_timeout);
@@ -366,7 +371,7 @@ impl Client {
 }
 
 fn answer_ack(h: u32) -> Vec<u8> {
-    frame::element(&el("a", ns::SM).with_attr("h", h.to_string()))
+    frame::element(&element("a", ns::SM).attr("h", h.to_string()).done())
 }
 
 #[cfg(test)]

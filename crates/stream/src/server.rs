@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use stanza::error::Condition;
 use stanza::xml::{self, Limits, Reader, ReaderEvent, StreamHeader};
-use stanza::{BareJid, Element, ElementExt, FullJid, el, ns};
+use stanza::{BareJid, Element, FullJid, element, ns};
 
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
 use crate::frame::{self, Framing};
@@ -278,11 +278,14 @@ impl Server {
         if !matches!(self.state, State::AwaitBind) {
             return;
         }
-        let bind = el("bind", ns::BIND).with_child(el("jid", ns::BIND).with_text(jid.as_str()));
-        let reply = el("iq", ns::CLIENT)
-            .with_attr("type", "result")
-            .with_opt("id", self.bind_id.take())
-            .with_child(bind);
+        let bind = element("bind", ns::BIND)
+            .child(element("jid", ns::BIND).text(jid.as_str()))
+            .done();
+        let reply = element("iq", ns::CLIENT)
+            .attr("type", "result")
+            .attr_opt("id", self.bind_id.take())
+            .child(bind)
+            .done();
         self.transmits.push_back(frame::element(&reply));
         self.enter_bound();
         self.pump();
@@ -294,10 +297,11 @@ impl Server {
         if !matches!(self.state, State::AwaitBind) {
             return;
         }
-        let reply = el("iq", ns::CLIENT)
-            .with_attr("type", "error")
-            .with_opt("id", self.bind_id.take())
-            .with_child(Element::from(stanza::error::StanzaError::new(condition)));
+        let reply = element("iq", ns::CLIENT)
+            .attr("type", "error")
+            .attr_opt("id", self.bind_id.take())
+            .child(Element::from(stanza::error::StanzaError::new(condition)))
+            .done();
         self.transmits.push_back(frame::element(&reply));
         self.state = State::Unbound;
         self.pump();
@@ -309,9 +313,10 @@ impl Server {
         if !matches!(self.state, State::AwaitResume) {
             return;
         }
-        let resumed = el("resumed", ns::SM)
-            .with_attr("previd", previd)
-            .with_attr("h", h.to_string());
+        let resumed = element("resumed", ns::SM)
+            .attr("previd", previd)
+            .attr("h", h.to_string())
+            .done();
         self.transmits.push_back(frame::element(&resumed));
         self.enter_bound();
         self.pump();
@@ -329,10 +334,11 @@ impl Server {
 
     /// Answers [`Event::EnableSm`]. `id` is what the session can be resumed with, `max` for how many seconds.
     pub fn sm_enabled(&mut self, id: Option<&str>, max: Option<u64>) {
-        let enabled = el("enabled", ns::SM)
-            .with_opt("id", id)
-            .with_opt("resume", id.map(|_| "true"))
-            .with_opt("max", max.map(|max| max.to_string()));
+        let enabled = element("enabled", ns::SM)
+            .attr_opt("id", id)
+            .attr_opt("resume", id.map(|_| "true"))
+            .attr_opt("max", max.map(|max| max.to_string()))
+            .done();
         self.send_element(&enabled);
     }
 
@@ -345,12 +351,12 @@ impl Server {
 
     /// Tells the peer how many of its stanzas were handled.
     pub fn ack(&mut self, h: u32) {
-        self.send_element(&el("a", ns::SM).with_attr("h", h.to_string()));
+        self.send_element(&element("a", ns::SM).attr("h", h.to_string()).done());
     }
 
     /// Asks the peer how many stanzas it received.
     pub fn request_ack(&mut self) {
-        self.send_element(&el("r", ns::SM));
+        self.send_element(&element("r", ns::SM).done());
     }
 
     /// Sends a stanza: complete, self-contained XML. Dropped unless a resource is bound.
@@ -473,7 +479,9 @@ impl Server {
     }
 
     fn sm_failure(&mut self, condition: Condition) {
-        let failed = el("failed", ns::SM).with_child(el(condition.as_str(), ns::STANZA_ERRORS));
+        let failed = element("failed", ns::SM)
+            .child(element(condition.as_str(), ns::STANZA_ERRORS))
+            .done();
         self.transmits.push_back(frame::element(&failed));
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use stanza::disco::{Info, Items};
 use stanza::error::{Condition, StanzaError};
 use stanza::iq::{IqType, iq_type};
-use stanza::{Element, ElementExt as _, el, ns};
+use stanza::{Element, ElementExt as _, element, ns};
 
 use crate::SessionId;
 use crate::hosts::Host;
@@ -32,7 +32,7 @@ impl Server {
             Some(payload)
                 if payload.is("query", ns::ROSTER) && iq_type(stanza) == Some(IqType::Get) =>
             {
-                Ok(Some(el("query", ns::ROSTER)))
+                Ok(Some(element("query", ns::ROSTER).done()))
             }
             Some(payload) if payload.is("query", ns::DISCO_INFO) => {
                 let info = Info::default()
@@ -83,23 +83,20 @@ impl Server {
                     .ok_or(Condition::ServiceUnavailable.into())
             }
             ("query", ns::VERSION) if get => {
-                let text = |name: &str, text: &str| el(name, ns::VERSION).with_text(text);
+                let text = |name: &str, text: &str| element(name, ns::VERSION).text(text).done();
                 let version = self.core.config.version.clone();
-                let query = el("query", ns::VERSION);
-                Ok(Some(
-                    query
-                        .with_child(text("name", "Pontoon"))
-                        .with_child(text("version", &version)),
-                ))
+                let query = element("query", ns::VERSION)
+                    .child(text("name", "Pontoon"))
+                    .child(text("version", &version));
+                Ok(Some(query.done()))
             }
             ("time", ns::TIME) if get => {
-                let text = |name: &str, text: &str| el(name, ns::TIME).with_text(text);
+                let text = |name: &str, text: &str| element(name, ns::TIME).text(text).done();
                 let utc = self.core.clock.stamp(now);
-                let time = el("time", ns::TIME);
-                Ok(Some(
-                    time.with_child(text("tzo", "+00:00"))
-                        .with_child(text("utc", &utc)),
-                ))
+                let time = element("time", ns::TIME)
+                    .child(text("tzo", "+00:00"))
+                    .child(text("utc", &utc));
+                Ok(Some(time.done()))
             }
             _ => {
                 let _ = from;
@@ -186,18 +183,19 @@ impl Server {
             .filter(|service| kind.is_none_or(|kind| kind == service.kind));
         let list: Vec<Element> = wanted
             .map(|service| {
-                el("service", version)
-                    .with_attr("type", service.kind)
-                    .with_attr("host", service.host)
-                    .with_attr("port", service.port)
-                    .with_opt("transport", service.transport)
-                    .with_opt("restricted", service.password.as_ref().map(|_| "1"))
-                    .with_opt("username", service.username)
-                    .with_opt("password", service.password)
-                    .with_opt("expires", service.expires)
+                element("service", version)
+                    .attr("type", service.kind)
+                    .attr("host", service.host)
+                    .attr("port", service.port)
+                    .attr_opt("transport", service.transport)
+                    .attr_opt("restricted", service.password.as_ref().map(|_| "1"))
+                    .attr_opt("username", service.username)
+                    .attr_opt("password", service.password)
+                    .attr_opt("expires", service.expires)
+                    .done()
             })
             .collect();
-        (!list.is_empty()).then(|| el("services", version).with_children(list))
+        (!list.is_empty()).then(|| element("services", version).children(list).done())
     }
 
     /// What a client would ask right after it is bound, told unasked.
@@ -205,13 +203,11 @@ impl Server {
         let jid = &self.core.sessions.get(&session)?.jid;
         let mut info = self.main_info();
         info.features = self.lobby_info(session).features;
-        let message = el("message", ns::CLIENT)
-            .with_attr("from", self.core.hosts.main.as_str())
-            .with_attr("to", jid.as_str())
-            .with_child(Element::from(info));
-        Some(match self.services_element(now, ns::EXTDISCO, None) {
-            Some(services) => message.with_child(services),
-            None => message,
-        })
+        let message = element("message", ns::CLIENT)
+            .attr("from", self.core.hosts.main.as_str())
+            .attr("to", jid.as_str())
+            .child(Element::from(info))
+            .children(self.services_element(now, ns::EXTDISCO, None));
+        Some(message.done())
     }
 }

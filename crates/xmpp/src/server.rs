@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use stanza::error::Condition;
-use stanza::{BareJid, Element, ElementExt as _, FullJid, el, ns, xml};
+use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns, xml};
 use thiserror::Error;
 
 use crate::auth::{Credentials, derive_password};
@@ -610,11 +610,12 @@ impl Server {
                 session.probed = Some(now);
                 if !session.request_ack(&mut core.outputs) {
                     session.pings += 1;
-                    let ping = el("iq", ns::CLIENT)
-                        .with_attr("type", "get")
-                        .with_attr("from", core.hosts.main.as_str())
-                        .with_attr("id", format!("ping-{}", session.pings))
-                        .with_child(el("ping", ns::PING));
+                    let ping = element("iq", ns::CLIENT)
+                        .attr("type", "get")
+                        .attr("from", core.hosts.main.as_str())
+                        .attr("id", format!("ping-{}", session.pings))
+                        .child(element("ping", ns::PING))
+                        .done();
                     core.send_element(id, ping);
                 }
                 core.wake(now + patience, Timer::Session(id));
@@ -654,11 +655,12 @@ impl Server {
                 Some(request) => self.route(self.core.now, requester, request),
                 None => {
                     let error = stanza::error::StanzaError::new(Condition::ServiceUnavailable);
-                    let answer = el("iq", ns::CLIENT)
-                        .with_attr("type", "error")
-                        .with_attr("from", relayed.from)
-                        .with_attr("id", request_id)
-                        .with_child(Element::from(error));
+                    let answer = element("iq", ns::CLIENT)
+                        .attr("type", "error")
+                        .attr("from", relayed.from)
+                        .attr("id", request_id)
+                        .child(Element::from(error))
+                        .done();
                     self.core.send_element(requester, answer);
                 }
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use kit::{Client, ROOM, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stanza::{Element, ElementExt as _, el, ns};
+use stanza::{Element, ElementExt as _, element, ns};
 
 const ADDRESSES: [&str; 17] = [
     "",
@@ -107,7 +107,9 @@ fn stanza_of(kind: usize, to: &str, subtype: usize, id: usize, payloads: &[usize
         "chat",
         "unavailable",
     ];
-    let mut stanza = el(names[kind], ns::CLIENT).with_attr("id", format!("i{id}"));
+    let mut stanza = element(names[kind], ns::CLIENT)
+        .attr("id", format!("i{id}"))
+        .done();
     if !to.is_empty() {
         stanza.put("to", to);
     }

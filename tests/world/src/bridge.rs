@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rtc::Certificate;
 use sfu::control::{ControlConfig, Controller};
 use sfu::{Egress, ShardConfig};
-use stanza::build::element;
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
+use stanza::element;
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
 use stanza::{Element, iq, muc, ns};
 

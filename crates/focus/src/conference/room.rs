@@ -1,9 +1,9 @@
 //! Joining and configuring the room, members coming and going, roles, and what the focus publishes.
 use std::collections::BTreeMap;
 
-use stanza::build::element;
 use stanza::data_form::{DataForm, FormKind};
 use stanza::disco::Info;
+use stanza::element;
 use stanza::jitsi::conference::{ConferenceRequest, ConferenceResponse};
 use stanza::jitsi::presence::{FocusInfo, ParticipantInfo};
 use stanza::muc::{self, Admin, Affiliation, Item, Join, User};

@@ -1,6 +1,7 @@
 //! A bridge that refuses what a real one refuses.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use stanza::Build;
 use stanza::colibri2::{
     ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, MediaSource, Reason,
     Sctp, SctpRole, Transport,
@@ -210,8 +211,9 @@ impl FakeBridge {
 
 /// Errors go back from the occupant that was asked.
 fn addressed(answer: Element, request: &Element) -> Element {
-    use stanza::ElementExt;
-    answer.with_opt("from", request.attr("to"))
+    Build::from(answer)
+        .attr_opt("from", request.attr("to"))
+        .done()
 }
 
 /// The combinations a bridge does not take.

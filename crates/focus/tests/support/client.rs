@@ -1,12 +1,12 @@
 //! A client that behaves like a browser's and insists on what one insists on.
 use std::collections::BTreeMap;
 
-use stanza::build::element;
 use stanza::disco::Info;
 use stanza::jingle::{Action, Content, Creator, Description, Jingle};
 use stanza::jitsi::mute::Mute;
 use stanza::media::{Fingerprint, IceTransport, Parameter, Setup, Source, SsrcGroup};
-use stanza::{Element, ElementExt, iq, ns};
+use stanza::{Build, element};
+use stanza::{Element, iq, ns};
 
 use super::{FOCUS, ROOM, user};
 
@@ -193,8 +193,10 @@ impl FakeClient {
 
     pub fn iq(&mut self, jingle: &Jingle) -> Element {
         self.counter += 1;
-        iq::set(FOCUS, &format!("{}-{}", self.nick, self.counter), jingle)
-            .with_attr("from", format!("{}/{}", self.room, self.nick))
+        let iq = iq::set(FOCUS, &format!("{}-{}", self.nick, self.counter), jingle);
+        Build::from(iq)
+            .attr("from", format!("{}/{}", self.room, self.nick))
+            .done()
     }
 
     pub fn jingle(&self, action: Action) -> Jingle {

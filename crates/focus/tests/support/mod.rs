@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use focus::{
     ConferenceRequest, ConferenceResponse, Event, Focus, FocusConfig, RequestError, RequestId,
 };
-use stanza::build::element;
 use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::bridge_stats::BridgeStats;
-use stanza::{BareJid, Element, ElementExt, FullJid, iq, ns};
+use stanza::{BareJid, Element, FullJid, iq, ns};
+use stanza::{Build, element};
 
 pub use bridge::FakeBridge;
 pub use client::FakeClient;
@@ -204,7 +204,9 @@ impl World {
         self.counter += 1;
         let id = format!("ask{}", self.counter);
         let from = format!("{}/{nick}", self.clients[nick].room);
-        let iq = iq::set(FOCUS, &id, payload).with_attr("from", from);
+        let iq = Build::from(iq::set(FOCUS, &id, payload))
+            .attr("from", from)
+            .done();
         self.deliver(iq);
         let answer = self
             .sent

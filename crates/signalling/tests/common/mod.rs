@@ -16,7 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use link::{Credentials, LinkConfig, LinkEvent, Target, TlsVerify};
 use signalling::{Node, SignallingConfig, TcpConfig};
 use stanza::xml::{self, Limits};
-use stanza::{Element, ElementExt, el, iq, ns};
+use stanza::{Element, ElementExt, element, iq, ns};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -166,13 +166,13 @@ impl Browser {
     pub async fn stanza(&mut self) -> Element {
         loop {
             let text = self.hear().await.expect("open");
-            let element = xml::parse(&text, &Limits::SERVICE).expect("well-formed");
-            if element.is("r", ns::SM) {
+            let stanza = xml::parse(&text, &Limits::SERVICE).expect("well-formed");
+            if stanza.is("r", ns::SM) {
                 let h = self.received.to_string();
-                self.send(&el("a", ns::SM).with_attr("h", h)).await;
-            } else if !element.has_ns(ns::SM) {
+                self.send(&element("a", ns::SM).attr("h", h).done()).await;
+            } else if !stanza.has_ns(ns::SM) {
                 self.received += 1;
-                return element;
+                return stanza;
             }
         }
     }
@@ -214,10 +214,11 @@ impl Browser {
     /// Logs in and binds.
     pub async fn connect(node: &TestNode) -> Self {
         let mut browser = Self::login(node, "").await;
-        let bind = el("iq", ns::CLIENT)
-            .with_attr("type", "set")
-            .with_attr("id", "_bind_auth_2")
-            .with_child(el("bind", ns::BIND));
+        let bind = element("iq", ns::CLIENT)
+            .attr("type", "set")
+            .attr("id", "_bind_auth_2")
+            .child(element("bind", ns::BIND))
+            .done();
         browser.send(&bind).await;
         let bound = browser
             .stanza_where(|s| s.attr("id") == Some("_bind_auth_2"))
@@ -247,7 +248,8 @@ impl Browser {
     pub async fn ping(&mut self) -> Vec<Element> {
         self.ids += 1;
         let id = format!("ping{}", self.ids);
-        self.send(&iq::get(DOMAIN, &id, el("ping", ns::PING))).await;
+        self.send(&iq::get(DOMAIN, &id, element("ping", ns::PING).done()))
+            .await;
         let mut before = Vec::new();
         loop {
             let stanza = self.stanza().await;
@@ -261,9 +263,10 @@ impl Browser {
 
     /// Asks the focus for the room and joins it.
     pub async fn join(&mut self, room: &str, nick: &str) {
-        let conference = el("conference", ns::FOCUS)
-            .with_attr("room", room)
-            .with_attr("machine-uid", "test");
+        let conference = element("conference", ns::FOCUS)
+            .attr("room", room)
+            .attr("machine-uid", "test")
+            .done();
         self.send(&iq::set(&format!("focus.{DOMAIN}"), "c1", conference))
             .await;
         let answer = self.stanza_where(|s| s.attr("id") == Some("c1")).await;
@@ -271,9 +274,10 @@ impl Browser {
             .get_child("conference", ns::FOCUS)
             .and_then(|c| c.attr("ready"));
         assert_eq!(ready, Some("true"), "{}", xml::to_string(&answer));
-        let join = el("presence", ns::CLIENT)
-            .with_attr("to", format!("{room}/{nick}"))
-            .with_child(el("x", ns::MUC));
+        let join = element("presence", ns::CLIENT)
+            .attr("to", format!("{room}/{nick}"))
+            .child(element("x", ns::MUC))
+            .done();
         self.send(&join).await;
         let own = format!("{room}/{nick}");
         self.stanza_where(|s| s.name() == "presence" && s.attr("from") == Some(&own))

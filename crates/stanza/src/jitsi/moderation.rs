@@ -7,7 +7,7 @@ use minidom::Element;
 use serde_json::Value;
 
 use super::mute::MuteMedia;
-use crate::{ElementExt, ns};
+use crate::ns;
 
 /// Entries of one list that are read; the rest is dropped.
 const MAX_LIST: usize = 10_000;
@@ -114,10 +114,13 @@ fn read_metadata(room: BareJid, metadata: &Value) -> RoomMetadata {
 /// A message that carries `json` to `to`.
 #[must_use]
 pub fn json_message(to: &Jid, json: &Value) -> Element {
-    let payload = crate::el("json-message", ns::JITMEET).with_text(json.to_string());
-    crate::el("message", ns::CLIENT)
-        .with_attr("to", to.to_string())
-        .with_child(payload)
+    let payload = crate::element("json-message", ns::JITMEET)
+        .text(json.to_string())
+        .done();
+    crate::element("message", ns::CLIENT)
+        .attr("to", to.to_string())
+        .child(payload)
+        .done()
 }
 
 #[cfg(test)]

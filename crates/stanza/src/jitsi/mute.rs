@@ -94,7 +94,7 @@ impl From<&Mute> for Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::el;
+    use crate::element;
 
     #[test]
     fn each_kind_round_trips() {
@@ -105,7 +105,7 @@ mod tests {
                 actor: None,
                 mute: Some(true),
             };
-            let iq = el("iq", ns::CLIENT).with_child(&mute);
+            let iq = element("iq", ns::CLIENT).child(&mute).done();
             assert_eq!(Mute::of_iq(&iq), Some(mute));
             assert_eq!(MuteMedia::from_name(media.name()), Some(media));
         }
@@ -113,8 +113,9 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_truth_value() {
-        let iq =
-            el("iq", ns::CLIENT).with_child(el("mute", ns::JITMEET_VIDEO).with_text("perhaps"));
+        let iq = element("iq", ns::CLIENT)
+            .child(element("mute", ns::JITMEET_VIDEO).text("perhaps"))
+            .done();
         assert_eq!(
             Mute::of_iq(&iq),
             Some(Mute {
@@ -124,6 +125,6 @@ mod tests {
                 mute: None
             })
         );
-        assert_eq!(Mute::of_iq(&el("iq", ns::CLIENT)), None);
+        assert_eq!(Mute::of_iq(&element("iq", ns::CLIENT).done()), None);
     }
 }

@@ -314,7 +314,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::el;
+    use crate::element;
 
     const OPEN: &str = "<?xml version='1.0'?><stream:stream to='example.com' version='1.0' xml:lang='en' \
                         xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -356,10 +356,11 @@ mod tests {
                     ..StreamHeader::default()
                 }),
                 ReaderEvent::Element(
-                    el("message", ns::CLIENT)
-                        .with_child(el("body", ns::CLIENT).with_text("hi & \u{1F44B}"))
+                    element("message", ns::CLIENT)
+                        .child(element("body", ns::CLIENT).text("hi & \u{1F44B}"))
+                        .done()
                 ),
-                ReaderEvent::Element(el("r", ns::SM)),
+                ReaderEvent::Element(element("r", ns::SM).done()),
                 ReaderEvent::Close,
             ]
         );

@@ -128,15 +128,17 @@ mod tests {
 
     use super::*;
     use crate::xml::{Limits, parse};
-    use crate::{ElementExt, el};
+    use crate::{Build, ElementExt, element};
 
     #[test]
     fn xmlns_is_written_even_where_it_would_be_inherited() {
-        let stanza = el("iq", ns::CLIENT).with_child(
-            el("jingle", ns::JINGLE)
-                .with_child(el("content", ns::JINGLE))
-                .with_child(el("body", ns::CLIENT).with_child(el("inner", ns::CLIENT))),
-        );
+        let stanza = element("iq", ns::CLIENT)
+            .child(
+                element("jingle", ns::JINGLE)
+                    .child(element("content", ns::JINGLE))
+                    .child(element("body", ns::CLIENT).child(element("inner", ns::CLIENT))),
+            )
+            .done();
         assert_eq!(
             to_string(&stanza),
             "<iq xmlns=\"jabber:client\"><jingle xmlns=\"urn:xmpp:jingle:1\"><content xmlns=\"urn:xmpp:jingle:1\"/>\
@@ -155,9 +157,10 @@ mod tests {
 
     #[test]
     fn characters_that_xml_cannot_carry_are_replaced() {
-        let element = el("a", ns::CLIENT)
-            .with_attr("k", "\u{1}\u{FFFE}")
-            .with_text("\u{0}\u{B}ok");
+        let element = element("a", ns::CLIENT)
+            .attr("k", "\u{1}\u{FFFE}")
+            .text("\u{0}\u{B}ok")
+            .done();
         let text = to_string(&element);
         assert_eq!(
             text,
@@ -199,7 +202,7 @@ mod tests {
         ])
     }
 
-    fn element() -> impl Strategy<Value = Element> {
+    fn any_element() -> impl Strategy<Value = Element> {
         let leaf = (
             "[a-z][a-z0-9-]{0,6}",
             namespace(),
@@ -208,21 +211,22 @@ mod tests {
             any::<bool>(),
         )
             .prop_map(|(name, namespace, attrs, text, lang)| {
-                let mut element = el(&name, namespace);
+                let mut element = element(&name, namespace).done();
                 for (name, value) in attrs.into_iter().filter(|(name, _)| name != "xmlns") {
                     element.put(&name, value);
                 }
+                let mut built = Build::from(element);
                 if lang {
-                    element = element.with_lang("en");
+                    built = built.lang("en");
                 }
                 if !text.is_empty() {
-                    element = element.with_text(text);
+                    built = built.text(text);
                 }
-                element
+                built.done()
             });
         leaf.prop_recursive(4, 32, 4, |inner| {
             (inner.clone(), proptest::collection::vec(inner, 0..4))
-                .prop_map(|(parent, children)| parent.with_children(children))
+                .prop_map(|(parent, children)| Build::from(parent).children(children).done())
         })
     }
 
@@ -250,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_foreign_element_has_its_own_xmlns_and_trees_survive(element in element()) {
+        fn every_foreign_element_has_its_own_xmlns_and_trees_survive(element in any_element()) {
             let written = to_string(&element);
             let limits = Limits::CLIENT;
             prop_assert_eq!(&parse(&written, &limits).expect("well-formed"), &element, "{}", written);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use rand::Rng;
 use stanza::error::{Condition, StanzaError};
 use stanza::iq::{IqType, iq_type, is_response};
-use stanza::{Element, ElementExt, FullJid, el, ns};
+use stanza::{Element, ElementExt, FullJid, element, ns};
 
 use super::{Client, ClientError, Event, PING_ID, Session, StreamManagement, answer_ack};
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
@@ -79,7 +79,7 @@ impl Client {
         if !self.secure {
             if features.has_child("starttls", ns::TLS) {
                 self.transmits
-                    .push_back(frame::element(&el("starttls", ns::TLS)));
+                    .push_back(frame::element(&element("starttls", ns::TLS).done()));
                 self.state = State::AwaitProceed;
             } else {
                 self.fail(ClientError::NoTls);
@@ -126,11 +126,11 @@ impl Client {
     }
 
     fn send_auth(&mut self, mechanism: &str, data: Option<&str>) {
-        let mut auth = el("auth", ns::SASL).with_attr("mechanism", mechanism);
+        let mut auth = element("auth", ns::SASL).attr("mechanism", mechanism);
         if let Some(data) = data {
-            auth = auth.with_text(BASE64.encode(data));
+            auth = auth.text(BASE64.encode(data));
         }
-        self.transmits.push_back(frame::element(&auth));
+        self.transmits.push_back(frame::element(&auth.done()));
     }
 
     fn on_sasl(&mut self, element: &Element) {
@@ -179,7 +179,9 @@ impl Client {
         };
         match response {
             Some(response) => {
-                let response = el("response", ns::SASL).with_text(BASE64.encode(response));
+                let response = element("response", ns::SASL)
+                    .text(BASE64.encode(response))
+                    .done();
                 self.transmits.push_back(frame::element(&response));
             }
             None => self.fail(ClientError::ServerNotAuthentic),
@@ -194,9 +196,10 @@ impl Client {
             .and_then(|session| {
                 let id = session.id.as_deref()?;
                 Some(
-                    el("resume", ns::SM)
-                        .with_attr("previd", id)
-                        .with_attr("h", session.received.to_string()),
+                    element("resume", ns::SM)
+                        .attr("previd", id)
+                        .attr("h", session.received.to_string())
+                        .done(),
                 )
             });
         match resume.filter(|_| sm) {
@@ -210,26 +213,27 @@ impl Client {
 
     fn start_bind(&mut self, sm: bool) {
         self.session = None;
-        let mut bind = el("bind", ns::BIND);
+        let mut bind = element("bind", ns::BIND);
         if let Some(resource) = &self.config.resource {
-            bind = bind.with_child(el("resource", ns::BIND).with_text(resource));
+            bind = bind.child(element("resource", ns::BIND).text(resource));
         }
-        let request = el("iq", ns::CLIENT)
-            .with_attr("type", "set")
-            .with_attr("id", "bind")
-            .with_child(bind);
+        let request = element("iq", ns::CLIENT)
+            .attr("type", "set")
+            .attr("id", "bind")
+            .child(bind)
+            .done();
         self.transmits.push_back(frame::element(&request));
         self.state = State::AwaitBind(sm && self.config.resume);
     }
 
-    fn on_resumption(&mut self, element: &Element) {
-        if element.is("failed", ns::SM) {
+    fn on_resumption(&mut self, received: &Element) {
+        if received.is("failed", ns::SM) {
             return self.start_bind(true);
         }
-        if !element.is("resumed", ns::SM) {
+        if !received.is("resumed", ns::SM) {
             return self.fail(ClientError::Unexpected("element instead of resumption"));
         }
-        let h = element.attr("h").and_then(|h| h.parse().ok());
+        let h = received.attr("h").and_then(|h| h.parse().ok());
         let acked = match (h, self.enabled_sm()) {
             (Some(h), Some(sm)) => sm.unacked.ack(h).is_ok(),
             _ => false,
@@ -246,21 +250,22 @@ impl Client {
         if let Some(sm) = &mut session.sm {
             self.transmits.extend(sm.unacked.iter().cloned());
             sm.unasked = 0;
-            self.transmits.push_back(frame::element(&el("r", ns::SM)));
+            self.transmits
+                .push_back(frame::element(&element("r", ns::SM).done()));
         }
     }
 
-    fn on_bind(&mut self, element: &Element, sm: bool) {
-        if !is_response(element) || element.attr("id") != Some("bind") {
+    fn on_bind(&mut self, received: &Element, sm: bool) {
+        if !is_response(received) || received.attr("id") != Some("bind") {
             // A server may push a message before the bind result; what it says can be asked for later.
             return;
         }
-        if iq_type(element) == Some(IqType::Error) {
-            let error = StanzaError::from_stanza(element)
+        if iq_type(received) == Some(IqType::Error) {
+            let error = StanzaError::from_stanza(received)
                 .unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
             return self.fail(ClientError::Bind(error));
         }
-        let jid = element
+        let jid = received
             .get_child("bind", ns::BIND)
             .and_then(|bind| bind.child_text("jid", ns::BIND))
             .and_then(|jid| FullJid::new(jid.trim()).ok());
@@ -273,7 +278,7 @@ impl Client {
             sm: None,
         };
         if sm {
-            let enable = el("enable", ns::SM).with_attr("resume", "true");
+            let enable = element("enable", ns::SM).attr("resume", "true").done();
             self.transmits.push_back(frame::element(&enable));
             session.sm = Some(StreamManagement::default());
         }

@@ -171,7 +171,7 @@ impl Rig {
 }
 
 fn message(id: &str) -> Element {
-    el("message", ns::CLIENT).with_attr("id", id)
+    element("message", ns::CLIENT).attr("id", id).done()
 }
 
 fn online(jid: &str, resumed: bool) -> Event {

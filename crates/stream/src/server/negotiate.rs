@@ -7,7 +7,7 @@ use rand::Rng;
 use stanza::error::Condition;
 use stanza::iq::{IqType, iq_type};
 use stanza::xml::StreamHeader;
-use stanza::{BareJid, Element, ElementExt, el, ns};
+use stanza::{BareJid, Element, ElementExt, element, ns};
 
 use super::{CloseReason, Event, Security, Server};
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
@@ -153,20 +153,24 @@ impl Server {
 
     fn features(&self) -> Vec<Element> {
         if self.user.is_some() {
-            let mut out = vec![el("bind", ns::BIND)];
+            let mut out = vec![element("bind", ns::BIND).done()];
             if self.config.stream_management && self.framing != Framing::Bosh {
-                out.push(el("sm", ns::SM));
+                out.push(element("sm", ns::SM).done());
             }
             return out;
         }
         if self.security == Security::StartTls {
-            return vec![el("starttls", ns::TLS).with_child(el("required", ns::TLS))];
+            return vec![
+                element("starttls", ns::TLS)
+                    .child(element("required", ns::TLS))
+                    .done(),
+            ];
         }
         let mechanisms = self
             .mechanisms()
             .into_iter()
-            .map(|name| el("mechanism", ns::SASL).with_text(name));
-        vec![el("mechanisms", ns::SASL).with_children(mechanisms)]
+            .map(|name| element("mechanism", ns::SASL).text(name).done());
+        vec![element("mechanisms", ns::SASL).children(mechanisms).done()]
     }
 
     fn mechanisms(&self) -> Vec<&'static str> {
@@ -202,13 +206,13 @@ impl Server {
         }
     }
 
-    fn on_starttls(&mut self, element: &Element) {
-        if element.is("starttls", ns::TLS) {
+    fn on_starttls(&mut self, received: &Element) {
+        if received.is("starttls", ns::TLS) {
             self.transmits
-                .push_back(frame::element(&el("proceed", ns::TLS)));
+                .push_back(frame::element(&element("proceed", ns::TLS).done()));
             self.state = State::StartTls;
             self.events.push_back(Event::StartTls);
-        } else if element.is("auth", ns::SASL) {
+        } else if received.is("auth", ns::SASL) {
             self.sasl_fail(SaslCondition::EncryptionRequired.into());
             if !self.is_closed() {
                 self.state = State::Unprotected;
@@ -218,11 +222,11 @@ impl Server {
         }
     }
 
-    fn on_auth(&mut self, element: &Element) {
-        if !element.is("auth", ns::SASL) {
+    fn on_auth(&mut self, received: &Element) {
+        if !received.is("auth", ns::SASL) {
             return self.fail(StreamCondition::NotAuthorized, None);
         }
-        let name = element.attr("mechanism").unwrap_or_default();
+        let name = received.attr("mechanism").unwrap_or_default();
         let Some(&name) = self.mechanisms().iter().find(|offered| **offered == name) else {
             return self.sasl_fail(SaslCondition::InvalidMechanism.into());
         };
@@ -237,12 +241,12 @@ impl Server {
             "SCRAM-SHA-1" => Mechanism::Scram(Hash::Sha1),
             _ => Mechanism::Plain,
         };
-        if element.text().is_empty() {
+        if received.text().is_empty() {
             self.state = State::Initial(mechanism);
             self.transmits
-                .push_back(frame::element(&el("challenge", ns::SASL)));
+                .push_back(frame::element(&element("challenge", ns::SASL).done()));
         } else {
-            self.on_initial(mechanism, element);
+            self.on_initial(mechanism, received);
         }
     }
 
@@ -326,7 +330,9 @@ impl Server {
                 let credentials = credentials.unwrap_or_else(|| self.decoy(&user));
                 let nonce = self.random_id() + &self.random_id();
                 let (exchange, challenge) = ServerExchange::start(hash, first, credentials, &nonce);
-                let challenge = el("challenge", ns::SASL).with_text(BASE64.encode(challenge));
+                let challenge = element("challenge", ns::SASL)
+                    .text(BASE64.encode(challenge))
+                    .done();
                 self.transmits.push_back(frame::element(&challenge));
                 self.state = State::Proof(user, Box::new(exchange));
             }
@@ -352,11 +358,11 @@ impl Server {
     }
 
     pub(super) fn on_authenticated(&mut self, user: BareJid, data: Option<String>) {
-        let mut success = el("success", ns::SASL);
+        let mut success = element("success", ns::SASL);
         if let Some(data) = data {
-            success = success.with_text(BASE64.encode(data));
+            success = success.text(BASE64.encode(data));
         }
-        self.transmits.push_back(frame::element(&success));
+        self.transmits.push_back(frame::element(&success.done()));
         self.user = Some(user);
         self.state = State::Restart;
         self.reader.set_limits(*self.limits());

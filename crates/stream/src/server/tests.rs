@@ -151,7 +151,7 @@ fn stream_management_and_stanzas_reach_the_caller_in_order() {
         rig.events(),
         [
             Event::EnableSm { resume: true },
-            Event::Stanza(el("message", ns::CLIENT)),
+            Event::Stanza(element("message", ns::CLIENT).done()),
             Event::AckRequest,
             Event::Ack(3),
         ]

@@ -5,7 +5,7 @@ use stanza::disco::Info;
 use stanza::error::{Condition, StanzaError};
 use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Affiliation, NS_ROOM_CONFIG, NS_ROOM_INFO, Owner, User, status};
-use stanza::{Element, ElementExt as _, el, ns};
+use stanza::{Element, element, ns};
 
 use super::room::{Room, RoomKind};
 use crate::SessionId;
@@ -223,9 +223,10 @@ impl Room {
             status: vec![status::CONFIG_CHANGED],
             ..User::default()
         };
-        let message = el("message", ns::CLIENT)
-            .with_attr("type", "groupchat")
-            .with_child(Element::from(user));
+        let message = element("message", ns::CLIENT)
+            .attr("type", "groupchat")
+            .child(Element::from(user))
+            .done();
         self.notify(core, message);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::muc::{Affiliation, Join, status};
-use stanza::{BareJid, Element, ElementExt as _, Jid, el, ns};
+use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
 use super::occupants::{Marks, Occupant, is_room_payload};
 use super::room::{Room, RoomKind, Waiting};
@@ -326,7 +326,7 @@ impl Room {
                 status: vec![status::SELF],
                 ..Marks::default()
             };
-            let gone = el("presence", ns::CLIENT);
+            let gone = element("presence", ns::CLIENT).done();
             core.send_element(old, occupant.render(&self.jid, marks, Some(&gone)));
         }
         if let Some(session) = core.sessions.get_mut(&old) {
@@ -474,7 +474,9 @@ impl Room {
 
 /// What a room keeps of a client's presence: everything but addresses and what only rooms write.
 fn kept(core: &Core, session: SessionId, stanza: &Element) -> Element {
-    let mut out = el("presence", ns::CLIENT).with_opt("id", stanza.attr("id"));
+    let mut out = element("presence", ns::CLIENT)
+        .attr_opt("id", stanza.attr("id"))
+        .done();
     let mut region = false;
     for child in stanza.children().filter(|child| !is_room_payload(child)) {
         region |= child.name() == "jitsi_participant_region";
@@ -485,7 +487,11 @@ fn kept(core: &Core, session: SessionId, stanza: &Element) -> Element {
         .get(&session)
         .and_then(|session| session.query.region.clone());
     if let (false, Some(known)) = (region, known) {
-        out.append_child(el("jitsi_participant_region", ns::CLIENT).with_text(known));
+        out.append_child(
+            element("jitsi_participant_region", ns::CLIENT)
+                .text(known)
+                .done(),
+        );
     }
     out
 }

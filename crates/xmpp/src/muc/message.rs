@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use stanza::error::{Condition, StanzaError};
 use stanza::muc::{Affiliation, HistoryRequest, Invite, Join, Role, User};
-use stanza::{Element, ElementExt as _, Jid, el, ns};
+use stanza::{Element, ElementExt as _, Jid, element, ns};
 
 use super::room::Room;
 use crate::core::{Body, Core};
@@ -111,15 +111,17 @@ impl Room {
         if let Some(name) = name {
             // The sender may be gone when the message is shown.
             message.append_child(
-                el("display-name", ns::DISPLAY_NAME)
-                    .with_attr("source", "guest")
-                    .with_text(name),
+                element("display-name", ns::DISPLAY_NAME)
+                    .attr("source", "guest")
+                    .text(name)
+                    .done(),
             );
         }
         message.append_child(
-            el("delay", ns::DELAY)
-                .with_attr("stamp", clock::stamp(unix))
-                .with_attr("from", self.jid.as_str()),
+            element("delay", ns::DELAY)
+                .attr("stamp", clock::stamp(unix))
+                .attr("from", self.jid.as_str())
+                .done(),
         );
         let body = core.body(&message);
         self.past_bytes += body.len();
@@ -155,9 +157,10 @@ impl Room {
         // Clients send private replies without the namespace they look for.
         for child in message.children_mut() {
             if child.is("reply", ns::CLIENT) {
-                let named = el("reply", ns::REPLY)
-                    .with_opt("to", child.attr("to").map(str::to_owned))
-                    .with_opt("id", child.attr("id").map(str::to_owned));
+                let named = element("reply", ns::REPLY)
+                    .attr_opt("to", child.attr("to").map(str::to_owned))
+                    .attr_opt("id", child.attr("id").map(str::to_owned))
+                    .done();
                 *child = named;
             }
         }
@@ -217,10 +220,11 @@ impl Room {
             }],
             ..User::default()
         };
-        let message = el("message", ns::CLIENT)
-            .with_attr("from", self.jid.as_str())
-            .with_opt("id", stanza.attr("id").map(str::to_owned))
-            .with_child(Element::from(user));
+        let message = element("message", ns::CLIENT)
+            .attr("from", self.jid.as_str())
+            .attr_opt("id", stanza.attr("id").map(str::to_owned))
+            .child(Element::from(user))
+            .done();
         core.send_element(session, message);
         self.services_invited(core, from, session);
     }
@@ -271,19 +275,22 @@ impl Room {
         for past in wanted(&self.past, join.history, unix) {
             core.send_body(session, &past.body);
         }
-        let mut message = el("message", ns::CLIENT).with_attr("type", "groupchat");
+        let mut message = element("message", ns::CLIENT)
+            .attr("type", "groupchat")
+            .done();
         let (from, text) = match &self.subject {
             Some(subject) => {
                 message.append_child(
-                    el("delay", ns::DELAY)
-                        .with_attr("stamp", clock::stamp(subject.unix))
-                        .with_attr("from", self.jid.as_str()),
+                    element("delay", ns::DELAY)
+                        .attr("stamp", clock::stamp(subject.unix))
+                        .attr("from", self.jid.as_str())
+                        .done(),
                 );
                 (subject.from.clone(), subject.text.clone())
             }
             None => (self.jid.to_string(), String::new()),
         };
-        let mut child = el("subject", ns::CLIENT);
+        let mut child = element("subject", ns::CLIENT).done();
         if !text.is_empty() {
             child.append_text(text);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use stanza::muc::{Affiliation, Item, Role, User};
-use stanza::{BareJid, Element, ElementExt as _, FullJid, el, ns};
+use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns};
 
 use crate::SessionId;
 use crate::core::Body;
@@ -39,9 +39,10 @@ impl Occupant {
             None => self.presence.clone(),
             Some(last) => {
                 let children = last.children().filter(|child| !is_room_payload(child));
-                el("presence", ns::CLIENT)
-                    .with_attr("type", "unavailable")
-                    .with_children(children.cloned())
+                element("presence", ns::CLIENT)
+                    .attr("type", "unavailable")
+                    .children(children.cloned())
+                    .done()
             }
         };
         out.put("from", format!("{room}/{}", self.nick));

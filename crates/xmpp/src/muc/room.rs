@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use stanza::muc::{Affiliation, Destroy, Role, status};
-use stanza::{BareJid, Element, ElementExt as _, el, ns};
+use stanza::{BareJid, Element, ElementExt as _, element, ns};
 
 use super::message::{Past, Subject};
 use super::occupants::{Marks, Occupant, Occupants};
@@ -181,7 +181,7 @@ impl Room {
         if let Some(session) = core.sessions.get_mut(&session) {
             session.rooms.remove(&self.jid);
         }
-        let nothing = el("presence", ns::CLIENT);
+        let nothing = element("presence", ns::CLIENT).done();
         let last = last.unwrap_or(&nothing);
         let body = core.body(&occupant.render(&self.jid, marks.clone(), Some(last)));
         self.tell_others(core, session, &body);
@@ -210,7 +210,7 @@ impl Room {
                 destroy: Some(destroy.clone()),
                 ..Marks::default()
             };
-            let gone = el("presence", ns::CLIENT);
+            let gone = element("presence", ns::CLIENT).done();
             core.send_element(session, occupant.render(&self.jid, marks, Some(&gone)));
         }
         self.refuse_waiting(core, |_| true);
@@ -243,9 +243,10 @@ fn permissions() -> Element {
         "flip",
     ];
     let all = NAMES.map(|name| {
-        el("p", ns::JITMEET)
-            .with_attr("name", name)
-            .with_attr("val", "true")
+        element("p", ns::JITMEET)
+            .attr("name", name)
+            .attr("val", "true")
+            .done()
     });
-    el("permissions", ns::JITMEET).with_children(all)
+    element("permissions", ns::JITMEET).children(all).done()
 }

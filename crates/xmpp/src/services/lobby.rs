@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Admin, Affiliation, Destroy, Role, status};
-use stanza::{BareJid, Element, ElementExt as _, Jid, el, ns};
+use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
 use crate::SessionId;
 use crate::core::Core;
@@ -64,7 +64,7 @@ impl Lobby {
         if let Some(session) = core.sessions.get_mut(&session) {
             session.rooms.remove(jid);
         }
-        let nothing = el("presence", ns::CLIENT);
+        let nothing = element("presence", ns::CLIENT).done();
         let last = last.unwrap_or(&nothing);
         let body = core.body(&occupant.render(jid, marks.clone(), Some(last)));
         for watcher in watchers {
@@ -88,7 +88,11 @@ fn name_required(by: &BareJid) -> StanzaError {
     StanzaError::new(Condition::NotAcceptable)
         .with_type(ErrorType::Modify)
         .with_by(by.as_str())
-        .with_application(el("displayname-required", ns::JITMEET).with_attr("lobby", "true"))
+        .with_application(
+            element("displayname-required", ns::JITMEET)
+                .attr("lobby", "true")
+                .done(),
+        )
 }
 
 impl Server {
@@ -157,7 +161,11 @@ impl Room {
         }
         StanzaError::new(Condition::RegistrationRequired)
             .with_type(ErrorType::Auth)
-            .with_application(el("lobbyroom", ns::JITMEET).with_text(lobby.as_str()))
+            .with_application(
+                element("lobbyroom", ns::JITMEET)
+                    .text(lobby.as_str())
+                    .done(),
+            )
     }
 
     /// The meeting was opened or closed to non-members by `actor`.
@@ -208,7 +216,7 @@ impl Room {
                 destroy: Some(destroy.clone()),
                 ..Marks::default()
             };
-            let gone = el("presence", ns::CLIENT);
+            let gone = element("presence", ns::CLIENT).done();
             core.send_element(session, occupant.render(&jid, marks, Some(&gone)));
         }
     }
@@ -253,7 +261,9 @@ impl Room {
             }
             Some(_) => return Ok(()),
         }
-        let mut presence = el("presence", ns::CLIENT).with_opt("id", stanza.attr("id"));
+        let mut presence = element("presence", ns::CLIENT)
+            .attr_opt("id", stanza.attr("id"))
+            .done();
         for child in stanza.children().filter(|child| !is_room_payload(child)) {
             presence.append_child(child.clone());
         }

@@ -14,7 +14,7 @@ use std::time::Instant;
 use serde_json::Value;
 use stanza::error::Condition;
 use stanza::muc::{Destroy, Role};
-use stanza::{BareJid, Element, ElementExt as _, el, ns};
+use stanza::{BareJid, Element, element, ns};
 
 use crate::SessionId;
 use crate::core::Core;
@@ -42,12 +42,14 @@ pub(crate) struct Services {
 /// Clients decode percent sequences in the text before they parse it, so a percent sign must not appear as such.
 fn json_message(from: &str, room: Option<&BareJid>, json: &Value) -> Element {
     let text = json.to_string().replace('%', "\\u0025");
-    let payload = el("json-message", ns::JITMEET)
-        .with_opt("room", room.map(|room| room.as_str()))
-        .with_text(text);
-    el("message", ns::CLIENT)
-        .with_attr("from", from)
-        .with_child(payload)
+    let payload = element("json-message", ns::JITMEET)
+        .attr_opt("room", room.map(|room| room.as_str()))
+        .text(text)
+        .done();
+    element("message", ns::CLIENT)
+        .attr("from", from)
+        .child(payload)
+        .done()
 }
 
 impl Server {

@@ -257,7 +257,7 @@ impl Conference {
         self.expire_one(cx, &bridge, nick);
     }
 
-    fn expire_one(&self, cx: &mut Cx<'_>, bridge: &FullJid, nick: &str) {
+    pub(super) fn expire_one(&self, cx: &mut Cx<'_>, bridge: &FullJid, nick: &str) {
         let endpoint = Endpoint {
             id: nick.to_owned(),
             expire: true,

@@ -87,11 +87,12 @@ impl Conference {
         };
         let features = member.features.unwrap_or(Features::ASSUMED);
         member.force_mute = start;
+        let sctp = features.sctp && cx.bridges.has_data_channel(&stay.bridge);
         member.invite = Some(Invite {
             sid: sid.clone(),
             stay: stay.id.clone(),
+            sctp,
         });
-        let sctp = features.sctp && cx.bridges.has_data_channel(&stay.bridge);
         let endpoint = new_endpoint(cx, nick, features, sctp, start, member);
         let create = !stay.created;
         stay.created = true;
@@ -217,6 +218,9 @@ impl Conference {
             return self.on_allocation_timeout(cx, nick, &bridge);
         };
         if let Some(error) = ErrorAnswer::of_iq(answer) {
+            if invite.sctp && error.condition == "feature-not-implemented" {
+                return self.invite_without_sctp(cx, nick, &bridge);
+            }
             return self.on_allocation_error(cx, nick, &bridge, &error);
         }
         let modified = answer
@@ -242,17 +246,15 @@ impl Conference {
             .as_ref()
             .and_then(|t| t.sctp.as_ref())
             .and_then(|sctp| sctp.port);
-        let wants_sctp = member.features.is_some_and(|features| features.sctp)
-            && cx.bridges.has_data_channel(&bridge);
         match transport.and_then(|t| t.ice) {
-            Some(ice) if sctp_port.is_some() || !wants_sctp => {
+            Some(ice) if sctp_port.is_some() || !invite.sctp => {
                 self.failures = 0;
                 self.offer(
                     cx,
                     nick,
                     sid.to_owned(),
                     &ice,
-                    sctp_port.filter(|_| wants_sctp),
+                    sctp_port.filter(|_| invite.sctp),
                 );
             }
             _ => cx.bridges.fail(
@@ -306,11 +308,6 @@ impl Conference {
             ("conflict", _) => {
                 self.leave_stay(cx, "it has an older conference or endpoint of this name")
             }
-            ("feature-not-implemented", _) if self.asked_for_sctp(cx, nick, bridge) => {
-                // Its other channel is the WebSocket whose address stands in the transport.
-                cx.bridges.set_no_data_channel(bridge);
-                self.leave_stay(cx, "it makes no data channels, so they are left out")
-            }
             ("service-unavailable", Some(BridgeReason::GracefulShutdown)) => {
                 cx.bridges.set_graceful(bridge);
                 self.leave_stay(cx, "it takes no new conferences");
@@ -323,9 +320,12 @@ impl Conference {
         }
     }
 
-    fn asked_for_sctp(&self, cx: &Cx<'_>, nick: &str, bridge: &FullJid) -> bool {
-        let wanted = |member: &super::Member| member.features.is_some_and(|f| f.sctp);
-        self.members.get(nick).is_some_and(wanted) && cx.bridges.has_data_channel(bridge)
+    /// The bridge has no SCTP; its other channel is the WebSocket whose address stands in the transport. It keeps the
+    /// endpoint it refused, and answers in order within a conference: the endpoint is taken back and made anew.
+    fn invite_without_sctp(&mut self, cx: &mut Cx<'_>, nick: &str, bridge: &FullJid) {
+        cx.bridges.set_no_data_channel(bridge);
+        self.expire_one(cx, bridge, nick);
+        self.ensure_sessions(cx);
     }
 
     /// Begins a new stay although the bridge as such is not at fault.

@@ -67,6 +67,8 @@ pub(crate) struct Session {
 pub(crate) struct Invite {
     pub(super) sid: String,
     pub(super) stay: String,
+    /// A data channel was asked for too.
+    pub(super) sctp: bool,
 }
 
 /// Lets a few through, then no more for a while.

@@ -92,9 +92,12 @@ impl FakeBridge {
         check_shape(modify)?;
         let sctp = |e: &Endpoint| e.transport.as_ref().is_some_and(|t| t.sctp.is_some());
         if self.no_sctp && modify.endpoints.iter().any(sctp) {
-            // The conference is there all the same.
+            // The conference and the endpoint are there all the same.
             let conferences = &mut self.conferences;
-            conferences.entry(modify.meeting_id.clone()).or_default();
+            let conference = conferences.entry(modify.meeting_id.clone()).or_default();
+            for endpoint in &modify.endpoints {
+                conference.entry(endpoint.id.clone()).or_default();
+            }
             return Err(ErrorAnswer::plain(
                 "feature-not-implemented",
                 "SCTP support is not configured",

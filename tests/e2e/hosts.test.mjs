@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './lib/browser.mjs';
 import { createHosts } from './lib/hosts.mjs';
+import { decodes, join as enter } from './lib/room.mjs';
 import { pontoon } from './lib/server.mjs';
 
 const skip = process.getuid() === 0 ? false : 'needs root';
@@ -31,39 +32,9 @@ function watchFrames() {
     }, 20);
 }
 
-/** Opens the room in a page of its own and waits until somebody enters it. */
-async function join(room, name) {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    const page = await context.newPage();
-    const options = [ 'p2p.enabled=false', 'resolution=180', 'prejoinConfig.enabled=false' ].map(o => `config.${o}`);
-
-    await page.addInitScript(watchFrames);
-    await page.goto(`https://${world.hosts.meet.address}/${room}#${options.join('&')}&userInfo.displayName="${name}"`);
-    await page.waitForFunction(() => globalThis.pontoon?.state().page === 'room');
-
-    return page;
-}
-
-/** Waits until the page decodes pictures and sound of everybody in `others`, still rising. */
-async function decodes(page, others, timeout = 30_000) {
-    await page.evaluate(() => { globalThis.measured = undefined; });
-    await page.waitForFunction(
-        async count => {
-            const now = await globalThis.pontoon.stats();
-            const before = globalThis.measured;
-
-            globalThis.measured = now;
-            const rising = (list, key) => list.filter(entry => {
-                const old = before?.[list === now.inboundVideo ? 'inboundVideo' : 'inboundAudio']
-                    .find(other => other.source === entry.source);
-
-                return old && entry[key] > old[key];
-            }).length;
-
-            return rising(now.inboundVideo, 'framesDecoded') >= count && rising(now.inboundAudio, 'packetsReceived') >= count;
-        },
-        others,
-        { timeout, polling: 500 });
+/** Enters the room in a page that notes its frames. */
+function join(room, name) {
+    return enter(browser, `https://${world.hosts.meet.address}`, room, name, { init: watchFrames });
 }
 
 /** Longest time without a new picture in the page since `from`. */

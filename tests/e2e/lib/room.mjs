@@ -31,6 +31,7 @@ export function inRoom(page) {
 
 /** Waits until the page decodes pictures and hears packets of `others` people, still rising. */
 export async function decodes(page, others, { timeout = 40_000, sound = true } = {}) {
+    await page.evaluate(() => { globalThis.measured = undefined; });
     await page.waitForFunction(
         async ({ count, heard }) => {
             const before = globalThis.measured;

@@ -218,7 +218,7 @@ impl Worker {
                     && let Ok(socket) = opened
                 {
                     state.web_sockets.remove(&socket);
-                    state.controller.web_socket_closed(now, socket);
+                    state.controller.web_socket_closed(socket);
                 }
             }
             Command::WebSocketText { socket, text } => {
@@ -226,7 +226,7 @@ impl Worker {
             }
             Command::WebSocketClosed { socket } => {
                 state.web_sockets.remove(&socket);
-                state.controller.web_socket_closed(now, socket);
+                state.controller.web_socket_closed(socket);
             }
             Command::Datagram(datagram) => self.handle_handover(state, now, datagram),
             Command::Learn { from, shard } => {
@@ -281,7 +281,7 @@ impl Worker {
                     // A client that does not read is cut off; it will dial again and get the state anew.
                     if full {
                         state.web_sockets.remove(&socket);
-                        state.controller.web_socket_closed(now, socket);
+                        state.controller.web_socket_closed(socket);
                     }
                 }
                 Output::WebSocketClose {

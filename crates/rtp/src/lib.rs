@@ -8,6 +8,7 @@ pub mod av1;
 pub mod ext;
 pub mod h264;
 mod packet;
+mod picture;
 pub mod red;
 pub mod rewrite;
 pub mod rtcp;

@@ -1,6 +1,6 @@
 //! The VP9 payload descriptor (RFC 9628 §4.2).
 
-use crate::ParseError;
+use crate::{ParseError, picture};
 
 /// What the payload descriptor says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,23 +143,11 @@ impl Vp9 {
     /// Writes picture id and TL0PICIDX into a payload that this descriptor was parsed from (or a copy of it), in the
     /// width that the descriptor already has; what it lacks is not written.
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
-        let at = usize::from(self.picture_id_at);
-        match self.picture_id {
-            Some((_, true)) => {
-                if let Some(slot) = payload.get_mut(at..at + 2) {
-                    slot.copy_from_slice(&(picture_id | 0x8000).to_be_bytes());
-                }
-            }
-            Some((_, false)) => {
-                if let Some(slot) = payload.get_mut(at) {
-                    *slot = (picture_id & 0x7F) as u8;
-                }
-            }
-            None => {}
+        if let Some((_, long)) = self.picture_id {
+            picture::write_id(payload, self.picture_id_at.into(), long, picture_id);
         }
-        if let (Some(_), Some(slot)) = (self.tl0_pic_idx, payload.get_mut(usize::from(self.tl0_at)))
-        {
-            *slot = tl0_pic_idx;
+        if self.tl0_pic_idx.is_some() {
+            picture::write_byte(payload, self.tl0_at.into(), tl0_pic_idx);
         }
     }
 }

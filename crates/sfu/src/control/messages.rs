@@ -23,7 +23,7 @@ impl Controller {
             self.send_hello(now, conference, endpoint, path);
         }
         self.note(Note::ChannelOpened(conference, endpoint.clone(), path));
-        self.shard.channel_opened(now, conference, endpoint, path);
+        self.shard.channel_opened(now, conference, endpoint);
     }
 
     pub(super) fn handle_text(
@@ -79,7 +79,7 @@ impl Controller {
             ClientMessage::AudioSubscription(s) => {
                 let subscription = convert::subscription(s);
                 self.shard
-                    .set_audio_subscription(now, conference, endpoint, subscription);
+                    .set_audio_subscription(conference, endpoint, subscription);
             }
             ClientMessage::SourceVideoType(s) => {
                 if let Some(source) = SourceName::new(&s.source_name) {

@@ -329,7 +329,7 @@ impl Controller {
     }
 
     /// A WebSocket was closed by the client or failed.
-    pub fn web_socket_closed(&mut self, now: Instant, socket: WebSocketId) {
+    pub fn web_socket_closed(&mut self, socket: WebSocketId) {
         let Some((conference, endpoint)) = self.sockets.remove(&socket) else {
             return;
         };
@@ -337,8 +337,7 @@ impl Controller {
             && member.web_socket == Some(socket)
         {
             member.web_socket = None;
-            self.shard
-                .channel_closed(now, conference, &endpoint, ChannelPath::WebSocket);
+            self.shard.channel_closed(conference, &endpoint);
         }
     }
 

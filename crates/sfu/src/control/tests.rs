@@ -337,7 +337,7 @@ fn web_sockets_open_with_the_password_only() {
         .collect();
     assert_eq!(closed, [(first, 1000, "replaced")]);
     // The old socket's end does not disturb the new one.
-    f.controller.web_socket_closed(f.now, first);
+    f.controller.web_socket_closed(first);
     f.controller
         .web_socket_text(f.now, second, r#"{"colibriClass":"ClientHello"}"#);
     assert_eq!(

@@ -2,11 +2,12 @@
 
 use super::conference::{Conference, Context};
 use super::drive::MAX_DATAGRAM;
+use super::endpoint::Endpoint;
 use super::event::Event;
 use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::spec::{
-    ChannelPath, ConferenceSpec, EndpointSpec, EndpointUpdate, FeedbackSources,
-    ReceiverConstraints, Subscription, VideoType,
+    ConferenceSpec, EndpointSpec, EndpointUpdate, FeedbackSources, ReceiverConstraints,
+    Subscription, VideoType,
 };
 use super::stats::{ConferenceStats, EndpointStats, Stats};
 use super::store::Store;
@@ -218,6 +219,22 @@ impl Shard {
                 c.settle(ctx);
             }
         });
+    }
+
+    /// Runs `f` on an endpoint alone.
+    fn change(
+        &mut self,
+        conference: ConferenceId,
+        endpoint: &EndpointId,
+        f: impl FnOnce(&mut Endpoint),
+    ) {
+        let place = self.place(conference, endpoint);
+        if let Some(endpoint) = place
+            .ok()
+            .and_then(|place| endpoint_at_mut(&mut self.conferences, place))
+        {
+            f(endpoint);
+        }
     }
 
     fn conference(&self, id: ConferenceId) -> Option<&Conference> {
@@ -463,28 +480,15 @@ impl Shard {
         now: Instant,
         conference: ConferenceId,
         endpoint: &EndpointId,
-        path: ChannelPath,
     ) {
-        let _ = path;
         self.on_endpoint(now, conference, endpoint, |c, ctx, index| {
             c.channel_opened(ctx, index)
         });
     }
 
     /// A bridge channel closed.
-    pub fn channel_closed(
-        &mut self,
-        now: Instant,
-        conference: ConferenceId,
-        endpoint: &EndpointId,
-        path: ChannelPath,
-    ) {
-        let _ = path;
-        self.on_endpoint(now, conference, endpoint, |c, _, index| {
-            if let Some(e) = c.endpoint_mut(index) {
-                e.channel_open = false;
-            }
-        });
+    pub fn channel_closed(&mut self, conference: ConferenceId, endpoint: &EndpointId) {
+        self.change(conference, endpoint, |e| e.channel_open = false);
     }
 
     /// Sends text on the data channel of an endpoint; `false` if it has none open, or if it is not taking any more.
@@ -528,16 +532,11 @@ impl Shard {
     /// Which audio a receiver wants (`ReceiverAudioSubscription`).
     pub fn set_audio_subscription(
         &mut self,
-        now: Instant,
         conference: ConferenceId,
         endpoint: &EndpointId,
         subscription: Subscription,
     ) {
-        self.on_endpoint(now, conference, endpoint, |c, _, index| {
-            if let Some(e) = c.endpoint_mut(index) {
-                e.subscription = subscription;
-            }
-        });
+        self.change(conference, endpoint, |e| e.subscription = subscription);
     }
 
     /// What an own source of an endpoint shows (`SourceVideoTypeMessage`); remembered if the source comes later.
@@ -661,7 +660,7 @@ impl Shard {
 pub(crate) fn endpoint_at(
     conferences: &[Option<Box<Conference>>],
     place: Place,
-) -> Option<&super::endpoint::Endpoint> {
+) -> Option<&Endpoint> {
     conferences
         .get(place.conference)?
         .as_deref()?
@@ -671,7 +670,7 @@ pub(crate) fn endpoint_at(
 pub(crate) fn endpoint_at_mut(
     conferences: &mut [Option<Box<Conference>>],
     place: Place,
-) -> Option<&mut super::endpoint::Endpoint> {
+) -> Option<&mut Endpoint> {
     conferences
         .get_mut(place.conference)?
         .as_deref_mut()?

@@ -222,8 +222,7 @@ impl World {
     /// The client opens its channel and asks for a height of everything.
     pub fn want(&mut self, client: usize, height: i32) {
         let id = self.clients[client].id.clone();
-        self.shard
-            .channel_opened(self.now, CONFERENCE, &id, ChannelPath::WebSocket);
+        self.shard.channel_opened(self.now, CONFERENCE, &id);
         let constraints = ReceiverConstraints {
             last_n: Some(-1),
             default_constraint: Some(SourceConstraint::height(height)),

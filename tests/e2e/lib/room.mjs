@@ -24,9 +24,16 @@ export async function join(browser, base, room, name, { config, init } = {}) {
     return page;
 }
 
-/** Waits until the page has entered its room. */
-export function inRoom(page) {
-    return page.waitForFunction(() => globalThis.pontoon?.state().page === 'room');
+/** Waits until the page has entered its room; says what the page shows instead if it does not. */
+export async function inRoom(page) {
+    try {
+        await page.waitForFunction(() => globalThis.pontoon?.state().page === 'room');
+    } catch (error) {
+        const shown = await page.evaluate(
+            () => `${JSON.stringify(globalThis.pontoon?.state())}\n${document.body.innerText.slice(0, 300)}`).catch(String);
+
+        throw new Error(`${error.message}\nthe page: ${shown}`, { cause: error });
+    }
 }
 
 /** Waits until the page decodes pictures and hears packets of `others` people, still rising. */

@@ -90,6 +90,8 @@ export function createHosts(names) {
 
         inHost('link', 'set', 'lo', 'up');
         inHost('address', 'add', `${host.address}/24`, 'dev', 'eth0');
+        // No address that appears by itself a second later: a browser drops what it loads when its network changes.
+        inHost('link', 'set', 'eth0', 'addrgenmode', 'none');
         inHost('link', 'set', 'eth0', 'up');
         inHost('route', 'add', 'default', 'via', '10.73.0.254', 'dev', 'eth0', 'onlink');
         hosts[name] = host;

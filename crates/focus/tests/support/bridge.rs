@@ -54,8 +54,21 @@ impl FakeBridge {
         &self.conferences[meeting][id]
     }
 
+    /// A frozen bridge finds in its socket what it was told meanwhile, too late to answer. Endpoints it made so late hear
+    /// nothing and are dropped; what is left to see is who took leave: here at once.
+    fn read_later(&mut self, request: &Element) {
+        let modify = request
+            .get_child("conference-modify", ns::COLIBRI2)
+            .and_then(|modify| ConferenceModify::try_from(modify).ok())
+            .filter(|modify| modify.expire || modify.endpoints.iter().any(|e| e.expire));
+        if let Some(modify) = modify {
+            let _ = self.apply(&modify);
+        }
+    }
+
     pub fn handle(&mut self, request: &Element) -> Option<Element> {
         if self.health == Health::Frozen {
+            self.read_later(request);
             return None;
         }
         if request.has_child("healthcheck", ns::HEALTH) {

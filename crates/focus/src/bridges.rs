@@ -13,7 +13,7 @@ use crate::io::Io;
 const MAX_PROMISES: usize = 10_000;
 
 /// Bridges whose loads differ by no more are about equally loaded: what else runs on their machines moves a load by as much.
-const LOAD_MARGIN: f64 = 0.15;
+const LOAD_MARGIN: f64 = 0.4;
 
 /// One occupant of the brewery that is a bridge.
 #[derive(Debug)]
@@ -440,10 +440,18 @@ impl Bridges {
                 })
                 .map(|(jid, _)| (*jid).clone())
         };
+        let loads = candidates.iter().map(|(_, b)| b.load(now, config));
+        let lowest = loads.fold(f64::INFINITY, f64::min);
+        // Where even the best is busy, one about as busy is as good.
+        let limit = if lowest < config.stress_threshold {
+            config.stress_threshold.max(lowest + LOAD_MARGIN)
+        } else {
+            config.stress_threshold
+        };
         let light: Vec<_> = candidates
             .iter()
             .copied()
-            .filter(|(_, b)| b.load(now, config) < config.stress_threshold)
+            .filter(|(_, b)| b.load(now, config) < limit)
             .collect();
         let near: Vec<_> = light
             .iter()

@@ -1,4 +1,5 @@
 //! The bridges of the brewery: what they report, how they are, and which one a conference gets.
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,6 @@ use crate::io::Io;
 /// Promises remembered for one bridge.
 const MAX_PROMISES: usize = 10_000;
 
-/// Bridges whose loads differ by no more are about equally loaded: what else runs on their machines moves a load by as much.
-const LOAD_MARGIN: f64 = 0.4;
-
 /// One occupant of the brewery that is a bridge.
 #[derive(Debug)]
 pub(crate) struct Bridge {
@@ -23,8 +21,6 @@ pub(crate) struct Bridge {
     pub(crate) relay_id: Option<String>,
     stress: f64,
     participant_stress: Option<f64>,
-    /// As last reported.
-    participants: f64,
     /// A bridge that does not say counts as draining.
     draining: bool,
     graceful_shutdown: bool,
@@ -73,7 +69,6 @@ impl Bridge {
             relay_id: None,
             stress: 0.0,
             participant_stress: None,
-            participants: 0.0,
             draining: true,
             graceful_shutdown: false,
             shutting_down: false,
@@ -94,9 +89,6 @@ impl Bridge {
         self.participant_stress = stats
             .number(stat::AVERAGE_PARTICIPANT_STRESS)
             .or(self.participant_stress);
-        self.participants = stats
-            .number(stat::PARTICIPANTS)
-            .map_or(self.participants, |n| n.max(0.0));
         self.draining = stats.flag(stat::DRAIN).unwrap_or(self.draining);
         self.graceful_shutdown |= stats.flag(stat::GRACEFUL_SHUTDOWN) == Some(true);
         self.shutting_down |= stats.flag(stat::SHUTTING_DOWN) == Some(true);
@@ -115,20 +107,19 @@ impl Bridge {
         self.relay_id = text(stat::RELAY_ID);
     }
 
-    /// Participants that the report may not contain yet.
-    fn recent(&self, now: Instant, config: &BridgeConfig) -> f64 {
-        let young = |at: &&Instant| now.saturating_duration_since(**at) < config.rampup;
-        // The count of promises is far below 2^52.
-        self.promises.iter().filter(young).count() as f64
-    }
-
     /// Load of participants that the reported stress may not contain.
     fn promised(&self, now: Instant, config: &BridgeConfig) -> f64 {
+        let recent = self
+            .promises
+            .iter()
+            .filter(|at| now.saturating_duration_since(**at) < config.rampup)
+            .count();
         let each = self
             .participant_stress
             .unwrap_or(config.participant_stress)
             .max(0.0);
-        self.recent(now, config) * each
+        // The count of promises is far below 2^52.
+        recent as f64 * each
     }
 
     fn load(&self, now: Instant, config: &BridgeConfig) -> f64 {
@@ -428,30 +419,19 @@ impl Bridges {
         prefer(&|_, b| !b.graceful_shutdown);
         let region = region.or(config.local_region.as_deref());
         let least = |pool: &[(&FullJid, &Bridge)]| -> Option<FullJid> {
-            let load = |b: &Bridge| b.load(now, config);
-            let lowest = pool.iter().map(|(_, b)| load(b)).reduce(f64::min)?;
-            let participants = |b: &Bridge| b.participants + b.recent(now, config);
+            let by_load = |a: &(&FullJid, &Bridge), b: &(&FullJid, &Bridge)| {
+                let loads = a.1.load(now, config).partial_cmp(&b.1.load(now, config));
+                loads.unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(b.0))
+            };
             pool.iter()
-                .filter(|(_, b)| load(b) <= lowest + LOAD_MARGIN)
-                .min_by(|(a_jid, a), (b_jid, b)| {
-                    let people = participants(a).total_cmp(&participants(b));
-                    let loads = || load(a).total_cmp(&load(b));
-                    people.then_with(loads).then_with(|| a_jid.cmp(b_jid))
-                })
-                .map(|(jid, _)| (*jid).clone())
-        };
-        let loads = candidates.iter().map(|(_, b)| b.load(now, config));
-        let lowest = loads.fold(f64::INFINITY, f64::min);
-        // Where even the best is busy, one about as busy is as good.
-        let limit = if lowest < config.stress_threshold {
-            config.stress_threshold.max(lowest + LOAD_MARGIN)
-        } else {
-            config.stress_threshold
+                .copied()
+                .min_by(by_load)
+                .map(|(jid, _)| jid.clone())
         };
         let light: Vec<_> = candidates
             .iter()
             .copied()
-            .filter(|(_, b)| b.load(now, config) < limit)
+            .filter(|(_, b)| b.load(now, config) < config.stress_threshold)
             .collect();
         let near: Vec<_> = light
             .iter()

@@ -12,8 +12,9 @@ const run = (command, args, input) =>
 
 /** One host: a namespace, its address, its firewall and the processes started in it. */
 class Host {
-    constructor(prefix, name, address) {
+    constructor(prefix, name, address, processors) {
         this.name = name;
+        this.processors = processors;
         this.address = address;
         this.namespace = `${prefix}-${name}`;
         this.processes = new Set();
@@ -31,7 +32,8 @@ class Host {
 
     /** Starts a process that lives until `stop` of its world, or until it is killed. */
     spawn(command, args = [], options = {}) {
-        const child = spawn(...this.wrap(command, args), options);
+        const start = [ '-c', 'mount --bind "$0" /proc/stat && exec "$@"', this.processors, command, ...args ];
+        const child = spawn(...this.wrap('sh', start), options);
 
         this.processes.add(child);
         child.once('exit', () => this.processes.delete(child));
@@ -72,7 +74,10 @@ export function createHosts(names) {
     const prefix = `pt${process.pid}`;
     const switchNamespace = `${prefix}-switch`;
     const hosts = {};
+    const processors = join(mkdtempSync(join(tmpdir(), 'pontoon-hosts-')), 'stat');
 
+    // A host has processors of its own: what the browsers do to this machine's is no load of a bridge elsewhere.
+    writeFileSync(processors, 'cpu  0 0 0 1 0 0 0 0 0 0\n');
     run('ip', [ 'netns', 'add', switchNamespace ]);
     const inSwitch = (...args) => run('ip', [ '-n', switchNamespace, ...args ]);
 
@@ -80,7 +85,7 @@ export function createHosts(names) {
     inSwitch('link', 'set', 'br0', 'up');
 
     names.forEach((name, index) => {
-        const host = new Host(prefix, name, `10.73.0.${index + 1}`);
+        const host = new Host(prefix, name, `10.73.0.${index + 1}`, processors);
         const port = `port${index}`;
 
         run('ip', [ 'netns', 'add', host.namespace ]);

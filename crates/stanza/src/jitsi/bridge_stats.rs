@@ -26,8 +26,6 @@ pub mod stat {
     pub const RELAY_ID: &str = "relay_id";
     /// Result of the bridge's own check.
     pub const HEALTHY: &str = "healthy";
-    /// Endpoints the bridge has.
-    pub const PARTICIPANTS: &str = "participants";
 }
 
 /// Statistics in the order they are written.

@@ -371,7 +371,7 @@ impl Client {
 }
 
 fn answer_ack(h: u32) -> Vec<u8> {
-    frame::element(&element("a", ns::SM).attr("h", h.to_string()).done())
+    frame::element(&element("a", ns::SM).attr("h", h).done())
 }
 
 #[cfg(test)]

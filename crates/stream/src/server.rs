@@ -315,7 +315,7 @@ impl Server {
         }
         let resumed = element("resumed", ns::SM)
             .attr("previd", previd)
-            .attr("h", h.to_string())
+            .attr("h", h)
             .done();
         self.transmits.push_back(frame::element(&resumed));
         self.enter_bound();
@@ -337,7 +337,7 @@ impl Server {
         let enabled = element("enabled", ns::SM)
             .attr_opt("id", id)
             .attr_opt("resume", id.map(|_| "true"))
-            .attr_opt("max", max.map(|max| max.to_string()))
+            .attr_opt("max", max)
             .done();
         self.send_element(&enabled);
     }
@@ -351,7 +351,7 @@ impl Server {
 
     /// Tells the peer how many of its stanzas were handled.
     pub fn ack(&mut self, h: u32) {
-        self.send_element(&element("a", ns::SM).attr("h", h.to_string()).done());
+        self.send_element(&element("a", ns::SM).attr("h", h).done());
     }
 
     /// Asks the peer how many stanzas it received.

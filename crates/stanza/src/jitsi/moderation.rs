@@ -118,7 +118,7 @@ pub fn json_message(to: &Jid, json: &Value) -> Element {
         .text(json.to_string())
         .done();
     crate::element("message", ns::CLIENT)
-        .attr("to", to.to_string())
+        .attr("to", to)
         .child(payload)
         .done()
 }

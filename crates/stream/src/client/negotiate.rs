@@ -198,7 +198,7 @@ impl Client {
                 Some(
                     element("resume", ns::SM)
                         .attr("previd", id)
-                        .attr("h", session.received.to_string())
+                        .attr("h", session.received)
                         .done(),
                 )
             });

@@ -158,8 +158,8 @@ impl Room {
         for child in message.children_mut() {
             if child.is("reply", ns::CLIENT) {
                 let named = element("reply", ns::REPLY)
-                    .attr_opt("to", child.attr("to").map(str::to_owned))
-                    .attr_opt("id", child.attr("id").map(str::to_owned))
+                    .attr_opt("to", child.attr("to"))
+                    .attr_opt("id", child.attr("id"))
                     .done();
                 *child = named;
             }
@@ -222,7 +222,7 @@ impl Room {
         };
         let message = element("message", ns::CLIENT)
             .attr("from", self.jid.as_str())
-            .attr_opt("id", stanza.attr("id").map(str::to_owned))
+            .attr_opt("id", stanza.attr("id"))
             .child(Element::from(user))
             .done();
         core.send_element(session, message);

@@ -1,53 +1,12 @@
-// Dialogs of the room. The native dialog element keeps the keyboard focus inside and closes on Escape.
+// The dialogs of the room.
 
-import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import type { LocalMediaState } from "../../model/local-media";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { SHORTCUTS } from "../../model/shortcuts";
-import { Icon } from "../icons";
 import { DevicePickers } from "./devices";
-
-interface FrameProps {
-  readonly title: string;
-  readonly testid: string;
-  readonly onClose: () => void;
-  readonly children: ComponentChildren;
-}
-
-function Frame({ title, testid, onClose, children }: FrameProps): JSX.Element {
-  const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const dialog = ref.current;
-    const before = document.activeElement;
-    dialog?.showModal();
-    dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
-    return () => {
-      dialog?.close();
-      if (before instanceof HTMLElement) before.focus();
-    };
-  }, []);
-  return (
-    <dialog
-      ref={ref}
-      class="dialog"
-      aria-label={title}
-      data-testid={testid}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-    >
-      <header class="panel-head">
-        <h2>{title}</h2>
-        <button type="button" class="icon-button" aria-label="Close" onClick={onClose}>
-          <Icon name="close" size={20} />
-        </button>
-      </header>
-      {children}
-    </dialog>
-  );
-}
+import { Dialog } from "./dialog";
 
 export interface DialogsProps {
   readonly meeting: Meeting;
@@ -77,7 +36,7 @@ export function Dialogs({ meeting, state, media }: DialogsProps): JSX.Element | 
 
 function HelpDialog({ onClose }: { onClose: () => void }): JSX.Element {
   return (
-    <Frame title="Keyboard shortcuts" testid="help-dialog" onClose={onClose}>
+    <Dialog title="Keyboard shortcuts" testid="help-dialog" onClose={onClose}>
       <dl class="shortcuts">
         {SHORTCUTS.map((s) => (
           <div key={s.key}>
@@ -88,7 +47,7 @@ function HelpDialog({ onClose }: { onClose: () => void }): JSX.Element {
           </div>
         ))}
       </dl>
-    </Frame>
+    </Dialog>
   );
 }
 
@@ -103,7 +62,7 @@ function SettingsDialog({
 }): JSX.Element {
   const [name, setName] = useState(meeting.options.settings.get().name);
   return (
-    <Frame title="Devices and name" testid="settings-dialog" onClose={onClose}>
+    <Dialog title="Devices and name" testid="settings-dialog" onClose={onClose}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -127,7 +86,7 @@ function SettingsDialog({
           Done
         </button>
       </form>
-    </Frame>
+    </Dialog>
   );
 }
 
@@ -148,7 +107,7 @@ function QualityDialog({
 }): JSX.Element {
   const chosen = QUALITIES.findLast((q) => q.height <= state.maxHeight)?.height ?? 180;
   return (
-    <Frame title="Picture quality" testid="quality-dialog" onClose={onClose}>
+    <Dialog title="Picture quality" testid="quality-dialog" onClose={onClose}>
       <fieldset class="form radios">
         <legend>Receive pictures in at most this quality</legend>
         {QUALITIES.map((q) => (
@@ -163,7 +122,7 @@ function QualityDialog({
           </label>
         ))}
       </fieldset>
-    </Frame>
+    </Dialog>
   );
 }
 
@@ -178,7 +137,7 @@ function LockDialog({
 }): JSX.Element {
   const [password, setPassword] = useState("");
   return (
-    <Frame title="Password of this meeting" testid="lock-dialog" onClose={onClose}>
+    <Dialog title="Password of this meeting" testid="lock-dialog" onClose={onClose}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -213,7 +172,7 @@ function LockDialog({
           </button>
         </div>
       </form>
-    </Frame>
+    </Dialog>
   );
 }
 
@@ -221,7 +180,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
   const [password, setPassword] = useState("");
   const leave = (): void => void meeting.leave();
   return (
-    <Frame title="This meeting has a password" testid="password-dialog" onClose={leave}>
+    <Dialog title="This meeting has a password" testid="password-dialog" onClose={leave}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -258,7 +217,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
           </button>
         </div>
       </form>
-    </Frame>
+    </Dialog>
   );
 }
 
@@ -267,7 +226,7 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
   const leave = (): void => void meeting.leave();
   const waiting = state.knocking === "waiting";
   return (
-    <Frame title="The host lets people in one by one" testid="knock-dialog" onClose={leave}>
+    <Dialog title="The host lets people in one by one" testid="knock-dialog" onClose={leave}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -305,6 +264,6 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
           </button>
         </div>
       </form>
-    </Frame>
+    </Dialog>
   );
 }

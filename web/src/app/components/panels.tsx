@@ -1,38 +1,13 @@
 // The side panels: chat and the list of people.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type ChatEntry, linkify, MAX_MESSAGE } from "../../model/chat";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { hueOf, initials, type Person } from "../../model/people";
 import { useInitialFocus, useValue } from "../hooks";
 import { Icon, type IconName } from "../icons";
-
-interface PanelProps {
-  readonly title: string;
-  readonly testid: string;
-  readonly onClose: () => void;
-  readonly children: ComponentChildren;
-}
-
-function PanelFrame({ title, testid, onClose, children }: PanelProps): JSX.Element {
-  return (
-    <aside class="panel" aria-label={title} data-testid={testid}>
-      <header class="panel-head">
-        <h2>{title}</h2>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label={`Close ${title.toLowerCase()}`}
-          onClick={onClose}
-        >
-          <Icon name="close" size={20} />
-        </button>
-      </header>
-      {children}
-    </aside>
-  );
-}
+import { Sheet } from "./sheet";
 
 const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
@@ -85,7 +60,13 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
     setText("");
   };
   return (
-    <PanelFrame title="Chat" testid="chat-panel" onClose={() => meeting.togglePanel("chat")}>
+    <Sheet
+      title="Chat"
+      closeLabel="Close chat"
+      testid="chat-panel"
+      opener="toggle-chat"
+      onClose={() => meeting.togglePanel("chat")}
+    >
       <ol class="messages" ref={list} aria-live="polite" aria-label="Messages">
         {chat.entries.length === 0 && <li class="empty-note">Nobody has written anything yet.</li>}
         {chat.entries.map((entry) => (
@@ -146,7 +127,7 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
           </button>
         </div>
       </form>
-    </PanelFrame>
+    </Sheet>
   );
 }
 
@@ -260,9 +241,11 @@ function PersonRow({
 export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
   const anyoneLoud = state.people.some((p) => !p.local && !p.audioMuted);
   return (
-    <PanelFrame
+    <Sheet
       title={`People (${state.people.length})`}
+      closeLabel="Close the list of people"
       testid="people-panel"
+      opener="toggle-people"
       onClose={() => meeting.togglePanel("people")}
     >
       {state.knockers.length > 0 && (
@@ -306,6 +289,6 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
           </button>
         </footer>
       )}
-    </PanelFrame>
+    </Sheet>
   );
 }

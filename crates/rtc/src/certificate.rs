@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
-use dimpl::SrtpProfile;
 
 /// Hash functions of fingerprints, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,12 +162,6 @@ const FLIGHT_RTO: Duration = Duration::from_millis(300);
 const FLIGHT_RETRIES: usize = 30;
 /// Largest DTLS datagram: inside an IPv6 packet of 1,280 bytes with a TURN header.
 const DTLS_MTU: usize = 1200;
-/// What SRTP may use, the preferred first: 128-bit GCM is strong and the cheapest per packet (RFC 7714, RFC 5764 section 4.1.2).
-const SRTP_PROFILES: [SrtpProfile; 3] = [
-    SrtpProfile::AEAD_AES_128_GCM,
-    SrtpProfile::AEAD_AES_256_GCM,
-    SrtpProfile::AES128_CM_SHA1_80,
-];
 
 /// A self-signed ECDSA P-256 certificate with its key, and the DTLS settings that go with it. Shared by all transports.
 pub struct Certificate {
@@ -263,7 +256,6 @@ fn dtls_settings() -> dimpl::ConfigBuilder {
         .flight_start_rto(FLIGHT_RTO)
         .flight_retries(FLIGHT_RETRIES)
         .handshake_timeout(HANDSHAKE_TIMEOUT)
-        .srtp_profiles(&SRTP_PROFILES)
 }
 
 impl fmt::Debug for Certificate {

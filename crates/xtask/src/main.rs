@@ -26,9 +26,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// All files below `directory`, sorted, without what builds leave behind and what others wrote.
+/// All files below `directory`, sorted, without what builds leave behind.
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let skipped = ["target", "node_modules", "dist", ".git", "third-party"];
+    let skipped = ["target", "node_modules", "dist", ".git"];
     let mut found = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {

@@ -35,7 +35,7 @@ fn joins_quickly_on_a_good_network() {
     assert!(w.has(
         Side::A,
         &Event::Connected {
-            profile: Profile::AeadAes128Gcm
+            profile: Profile::AeadAes256Gcm
         }
     ));
 }
@@ -92,7 +92,7 @@ fn media_keys_agree_in_both_directions() {
         );
     }
     let (_, outbound) = w.a.take_srtp().unwrap();
-    assert_eq!(outbound.profile(), Profile::AeadAes128Gcm);
+    assert_eq!(outbound.profile(), Profile::AeadAes256Gcm);
     assert!(w.a.srtp_inbound().is_none());
 }
 

@@ -65,6 +65,17 @@ pub enum Target {
         /// What its certificate is checked against.
         verify: TlsVerify,
     },
+    /// On a WebSocket behind HTTPS (RFC 7395), as browsers come.
+    WebSocket {
+        /// Name or address.
+        host: String,
+        /// Port, 443 as a rule.
+        port: u16,
+        /// Path and query, as `/xmpp-websocket?room=standup`.
+        path: String,
+        /// What its certificate is checked against.
+        verify: TlsVerify,
+    },
     /// In this process. The same bytes as on TCP, without TLS.
     Memory(MemoryConnector),
 }
@@ -72,7 +83,9 @@ pub enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } | Self::WebSocket { host, port, .. } => {
+                write!(f, "{host}:{port}")
+            }
             Self::Memory(_) => f.write_str("in this process"),
         }
     }

@@ -1,9 +1,12 @@
 //! The task behind a link: one connection after the other, each driven until it breaks.
 
+mod web_socket;
+
 use std::io;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
+use stream::Framing;
 use stream::client::{Client, ClientConfig, ClientError, Event};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,13 +68,22 @@ fn client_config(config: &LinkConfig) -> ClientConfig {
         Credentials::Password { user, password } => Some((user.clone(), password.clone())),
         Credentials::Anonymous => None,
     };
+    let framing = match config.target {
+        Target::WebSocket { .. } => Framing::WebSocket,
+        Target::Tcp { .. } | Target::Memory(_) => Framing::Tcp,
+    };
     ClientConfig {
+        framing,
         resource: config.resource.clone(),
         resume: config.resume,
         keep_alive: config.keep_alive.interval,
         keep_alive_timeout: config.keep_alive.timeout,
         ..ClientConfig::new(&config.domain, password)
     }
+}
+
+fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::other(error)
 }
 
 fn now() -> Instant {
@@ -129,6 +141,14 @@ impl Driver {
             Target::Tcp { host, port, verify } => match self.tcp(&host, port, &verify).await {
                 Ok(step) | Err(step) => step,
             },
+            Target::WebSocket {
+                host,
+                port,
+                path,
+                verify,
+            } => match self.web_socket(&host, port, &path, &verify).await {
+                Ok(step) | Err(step) => step,
+            },
         }
     }
 
@@ -138,7 +158,9 @@ impl Driver {
         self.client.connect(now(), false);
         match self.drive(stream).await {
             (Step::StartTls, Some(stream)) => {
-                let stream = self.attempt(self.handshake(stream, verify)).await?;
+                let stream = self
+                    .attempt(self.handshake(stream, &self.config.domain, verify))
+                    .await?;
                 self.client.tls_started(now());
                 Ok(self.drive(stream).await.0)
             }
@@ -162,10 +184,11 @@ impl Driver {
     async fn handshake(
         &self,
         stream: TcpStream,
+        name: &str,
         verify: &TlsVerify,
     ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let config = tls::client_config(verify).map_err(io::Error::other)?;
-        let name = ServerName::try_from(self.config.domain.clone()).map_err(io::Error::other)?;
+        let config = tls::client_config(verify).map_err(other)?;
+        let name = ServerName::try_from(name.to_owned()).map_err(other)?;
         TlsConnector::from(config).connect(name, stream).await
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use stanza::error::StanzaError;
-use stanza::xml::{Limits, Reader, ReaderEvent, StreamHeader, XmlError};
+use stanza::xml::{Limits, Reader, ReaderEvent, StreamHeader, XmlError, parse};
 use stanza::{Element, FullJid, element, ns};
 
 use crate::condition::{SaslFailure, StreamCondition};
@@ -22,6 +22,8 @@ use negotiate::State;
 pub struct ClientConfig {
     /// The host to log in to.
     pub domain: String,
+    /// How stanzas are put on the connection; BOSH is not spoken by this end.
+    pub framing: Framing,
     /// User name and password; `None` logs in with SASL ANONYMOUS.
     pub password: Option<(String, String)>,
     /// The resource to ask for; the server chooses when absent.
@@ -53,6 +55,7 @@ impl ClientConfig {
     pub fn new(domain: &str, password: Option<(String, String)>) -> Self {
         Self {
             domain: domain.to_owned(),
+            framing: Framing::Tcp,
             password,
             resource: None,
             resume: true,
@@ -222,15 +225,28 @@ impl Client {
         matches!(self.state, State::Online)
     }
 
-    /// Bytes from the server.
+    /// Bytes from the server; with WebSocket framing one whole message.
     pub fn handle_input(&mut self, now: Instant, input: &[u8]) {
         if matches!(self.state, State::Idle | State::Closed) {
             return;
         }
         self.heard = Some(now);
         self.probe = None;
+        if self.config.framing == Framing::WebSocket {
+            return self.on_message(input);
+        }
         self.reader.push(input);
         self.pump();
+    }
+
+    /// One message of a WebSocket (RFC 7395 section 3.3.3).
+    fn on_message(&mut self, message: &[u8]) {
+        match parse(message, &self.config.limits) {
+            Ok(element) if element.is("open", ns::FRAMING) => self.on_open(),
+            Ok(element) if element.is("close", ns::FRAMING) => self.fail(ClientError::ByPeer),
+            Ok(element) => self.on_element(element),
+            Err(error) => self.fail(error.into()),
+        }
     }
 
     /// The TLS handshake is done.
@@ -340,7 +356,8 @@ impl Client {
             lang: Some("en".to_owned()),
             ..StreamHeader::default()
         };
-        self.transmits.extend(frame::open(Framing::Tcp, &header));
+        self.transmits
+            .extend(frame::open(self.config.framing, &header));
         self.state = State::AwaitHeader;
     }
 
@@ -362,7 +379,7 @@ impl Client {
             return;
         }
         if !matches!(self.state, State::Idle) {
-            self.transmits.extend(frame::close(Framing::Tcp));
+            self.transmits.extend(frame::close(self.config.framing));
         }
         self.state = State::Closed;
         self.probe = None;

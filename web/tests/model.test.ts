@@ -1,6 +1,6 @@
 // Layout, shortcuts, settings, chat and configuration: rules without a browser.
 import { describe, expect, it } from "vitest";
-import { Chat, linkify } from "../src/model/chat";
+import { linkify } from "../src/model/chat";
 import { Forwarding } from "../src/model/forwarding";
 import { chooseVisible, fitGrid, type Ranked, receiverConstraints, requestHeight } from "../src/model/layout";
 import { initials } from "../src/model/people";
@@ -152,19 +152,7 @@ describe("shortcuts", () => {
   });
 });
 
-describe("chat", () => {
-  const entry = { id: "1", own: false, name: "Bob", privateWith: undefined, text: "hi", at: 0 };
-  it("counts unread messages while closed and shows repeated history once", () => {
-    const chat = new Chat();
-    chat.add(entry);
-    chat.add(entry);
-    chat.add({ ...entry, id: "2", own: true });
-    expect(chat.state.get()).toMatchObject({ unread: 1 });
-    expect(chat.state.get().entries).toHaveLength(2);
-    chat.setOpen(true);
-    chat.add({ ...entry, id: "3" });
-    expect(chat.state.get().unread).toBe(0);
-  });
+describe("links", () => {
   it("finds links and nothing that runs", () => {
     expect(linkify("see https://a.example/x?y=1, ok")).toEqual([
       { text: "see " },

@@ -6,9 +6,9 @@ export async function copyLink(meeting: Meeting): Promise<void> {
   const link = `${location.origin}${location.pathname}`;
   try {
     await navigator.clipboard.writeText(link);
-    meeting.notify("The link was copied.");
+    meeting.notices.show("The link was copied.");
   } catch {
-    meeting.notify(`The link is ${link}`);
+    meeting.notices.show(`The link is ${link}`);
   }
 }
 

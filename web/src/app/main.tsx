@@ -12,6 +12,7 @@ import { backendRoomName, randomHex } from "../protocol/ids";
 import { App } from "./app";
 import { HomePage } from "./components/pages";
 import roomStyle from "./room.css?inline";
+import { playKnock } from "./sounds";
 import pageStyle from "./style.css?inline";
 import { timings } from "./timings";
 
@@ -68,6 +69,7 @@ function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElem
     settings,
     media,
     wallClock: Date.now,
+    knockSound: playKnock,
     newConference: () =>
       new Conference({
         config,
@@ -85,8 +87,8 @@ function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElem
   });
   const { audioOn, videoOn } = settings.get();
   // The connection and the devices start together; neither waits for the other.
-  if (config.prejoin) meeting.prepare();
-  else meeting.join(settings.get().name);
+  if (config.prejoin) meeting.entry.prepare();
+  else meeting.entry.join(settings.get().name);
   void media.start(audioOn && !config.startWithAudioMuted, videoOn && !config.startWithVideoMuted);
   watch(meeting);
   return (root) => {
@@ -107,13 +109,13 @@ function watch(meeting: Meeting): void {
   window.addEventListener("online", () => meeting.conference.stream.retryNow());
   document.addEventListener("visibilitychange", () => {
     const visible = document.visibilityState === "visible";
-    meeting.setHidden(!visible);
+    meeting.reception.setHidden(!visible);
     if (visible) meeting.conference.stream.retryNow();
   });
   // Leave at once when the page goes away, rather than as a silent ghost.
   window.addEventListener("pagehide", () => void meeting.conference.leave());
   window.addEventListener("pageshow", (event) => {
-    if (event.persisted && meeting.state.get().page === "room") meeting.rejoin();
+    if (event.persisted && meeting.state.get().page === "room") meeting.entry.rejoin();
   });
   window.pontoon = {
     meeting,

@@ -11,10 +11,12 @@ import { invitation, type Knocker, Lobby } from "./lobby";
 import { NS } from "./ns";
 import type { LocalTracks, RemoteTrack } from "./peer-media";
 import {
+  type ChatError,
   type ChatMessage,
   type Occupant,
   type OwnPresence,
   Room,
+  type RoomConfig,
   type RoomEvents,
   type SourceState,
 } from "./room";
@@ -40,21 +42,22 @@ export interface ConferenceEvents {
   roster: undefined;
   personJoined: Occupant;
   personLeft: { readonly occupant: Occupant; readonly kicked: boolean };
+  /** A stay in the room is over or another begins: nothing known of the room holds any more. */
+  stay: undefined;
   message: ChatMessage;
-  chatError: string;
+  chatError: ChatError;
   subject: string;
-  locked: boolean;
-  /** Whether newcomers have to knock. */
-  lobby: boolean;
+  /** What holds for the room; read anew in each stay. */
+  config: RoomConfig;
   /** Who is knocking, for moderators. */
   knockers: readonly Knocker[];
   /** We knocked and were turned away. */
   knockDenied: undefined;
-  startedAt: number;
   noBridge: boolean;
   /** The join was refused; with `password-required` another `join` may follow. */
   joinFailed: ProtocolError;
-  removed: { readonly kind: "kicked" | "ended" | "left"; readonly by: string; readonly reason: string };
+  /** We were put out for good; `by` is the name of who did it, if known. */
+  removed: { readonly kind: "kicked" | "ended"; readonly by: string; readonly reason: string };
   tracks: undefined;
   media: MediaState;
   peer: boolean;
@@ -93,11 +96,14 @@ export class Conference extends Emitter<ConferenceEvents> {
   room: Room | undefined;
   sessions: Sessions | undefined;
   endpointId = "";
+  /** Whether we have been in the room before, so that a join is a return. */
+  returning = false;
   readonly stream: XmppStream;
+  /** Hash of what this client can do, as it is announced. */
+  readonly capsVersion: Promise<string>;
 
   private readonly options: ConferenceOptions;
   private readonly features: string[];
-  private readonly caps: Promise<string>;
   private tracks: LocalTracks = { audio: null, video: null, desktop: null };
   private constraints: ReceiverConstraints | undefined;
   private wanted: JoinRequest | undefined;
@@ -121,7 +127,7 @@ export class Conference extends Emitter<ConferenceEvents> {
     super();
     this.options = options;
     this.features = featuresFor({ ssrcRewriting: options.config.ssrcRewriting });
-    this.caps = capsVersion(this.features).catch(() => randomHex(16));
+    this.capsVersion = capsVersion(this.features).catch(() => randomHex(16));
     this.stream = new XmppStream({
       url: this.streamUrl(),
       domain: options.config.domain,
@@ -168,10 +174,9 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.wanted = undefined;
     this.attempt += 1;
     this.options.clock.clearTimeout(this.retryTimer);
-    this.closeMedia();
     this.closeLobby();
     const room = this.room;
-    this.room = undefined;
+    this.endStay();
     this.setState("ended");
     await room?.leave();
     this.stream.close();
@@ -203,11 +208,8 @@ export class Conference extends Emitter<ConferenceEvents> {
       this.iceServers = servers;
     });
     // The server has forgotten us: everything that depended on the old session starts anew.
-    const again = this.room !== undefined;
     this.lobby = undefined;
-    this.closeMedia();
-    this.room = undefined;
-    if (again) this.emit("roster", undefined);
+    this.endStay();
     this.endpointId = endpointIdFor(this.stream.jid);
     if (this.wanted !== undefined) void this.enter();
   }
@@ -217,8 +219,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   private fail(error: ProtocolError): void {
-    this.closeMedia();
-    this.room = undefined;
+    this.endStay();
     this.wanted = undefined;
     this.setState("ended");
     this.emit("joinFailed", error);
@@ -299,7 +300,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   }
 
   private async enterRoom(focusJid: string | undefined, attempt: number): Promise<void> {
-    const capsVer = await this.caps;
+    const capsVer = await this.capsVersion;
     if (attempt !== this.attempt || this.wanted === undefined) return;
     const { config, clock } = this.options;
     const own: OwnPresence = {
@@ -357,9 +358,10 @@ export class Conference extends Emitter<ConferenceEvents> {
     on("message", (message) => this.emit("message", message));
     on("chatError", (detail) => this.emit("chatError", detail));
     on("subject", (subject) => this.emit("subject", subject));
-    on("locked", (locked) => this.emit("locked", locked));
-    on("lobby", () => this.watchLobby(room));
-    on("startedAt", (at) => this.emit("startedAt", at));
+    on("config", (config) => {
+      this.watchLobby(room);
+      this.emit("config", config);
+    });
     on("noBridge", (missing) => this.emit("noBridge", missing));
     on("focusLeft", () => this.onFocusLeft());
     on("removed", (removed) => this.onRemoved(removed));
@@ -369,7 +371,6 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   /** Moderators stand in the waiting room too, to see who knocks. */
   private watchLobby(room: Room): void {
-    this.emit("lobby", room.lobbyJid !== undefined);
     const wanted = room.moderator ? room.lobbyJid : undefined;
     if (this.lobby?.jid === wanted) return;
     this.closeLobby();
@@ -427,14 +428,14 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.requestWait = 0;
     this.roomRetries = 0;
     if (this.lobby !== undefined && this.lobby.jid !== this.room?.lobbyJid) this.closeLobby();
+    this.returning = true;
     this.setState("joined");
     this.sessions?.onRoster();
     this.emit("roster", undefined);
   }
 
   private onJoinFailed(error: ProtocolError): void {
-    this.closeMedia();
-    this.room = undefined;
+    this.endStay();
     this.lobbyRoom = error.lobbyRoom;
     if (error.condition === "room-does-not-exist" && this.roomRetries < ROOM_RETRIES) {
       this.roomRetries += 1;
@@ -444,17 +445,18 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.giveUp(error);
   }
 
-  private onRemoved(removed: ConferenceEvents["removed"]): void {
-    if (removed.kind === "left") {
+  private onRemoved({ kind, by, reason }: RoomEvents["removed"]): void {
+    if (kind === "left") {
       // Not asked for and not said why: come back.
       this.rejoin();
       return;
     }
+    const name = this.room?.occupants.get(by)?.name ?? "";
     this.wanted = undefined;
-    this.closeMedia();
-    this.room = undefined;
+    this.closeLobby();
+    this.endStay();
     this.setState("ended");
-    this.emit("removed", removed);
+    this.emit("removed", { kind, by: name, reason });
     this.stream.close();
   }
 
@@ -477,11 +479,10 @@ export class Conference extends Emitter<ConferenceEvents> {
   /** Leaves the room and joins it again over the same connection. */
   private rejoin(): void {
     this.rejoins += 1;
-    this.closeMedia();
+    this.closeLobby();
     const room = this.room;
-    this.room = undefined;
+    this.endStay();
     this.setState("reconnecting");
-    this.emit("roster", undefined);
     const wait = Math.min(MAX_REQUEST_WAIT, 500 * 2 ** Math.min(this.rejoins, 6));
     void (room?.leave() ?? Promise.resolve()).then(() => {
       this.options.clock.clearTimeout(this.retryTimer);
@@ -550,6 +551,15 @@ export class Conference extends Emitter<ConferenceEvents> {
     );
     void sessions.setTracks(this.tracks);
     if (this.constraints !== undefined) sessions.setReceiverConstraints(this.constraints);
+  }
+
+  /** Forgets the room and its media. */
+  private endStay(): void {
+    this.closeMedia();
+    if (this.room === undefined) return;
+    this.room = undefined;
+    this.emit("stay", undefined);
+    this.emit("roster", undefined);
   }
 
   private closeMedia(): void {

@@ -38,6 +38,25 @@ export interface ChatMessage {
   readonly sentAt: number | undefined;
 }
 
+/** A message of ours that was refused. */
+export interface ChatError {
+  /** Id of the message. */
+  readonly id: string;
+  /** The stanza error condition. */
+  readonly condition: string;
+  /** The server's own words, if it gave any. */
+  readonly detail: string;
+}
+
+/** What holds for the room, as the room itself says. */
+export interface RoomConfig {
+  /** Milliseconds since the epoch, or 0 if the room does not say. */
+  readonly createdAt: number;
+  readonly locked: boolean;
+  /** Address of the waiting room while newcomers have to knock, else undefined. */
+  readonly lobby: string | undefined;
+}
+
 export interface RoomEvents {
   joined: undefined;
   joinFailed: ProtocolError;
@@ -47,18 +66,15 @@ export interface RoomEvents {
   /** Our own role or the like has changed. */
   selfChanged: undefined;
   message: ChatMessage;
-  chatError: string;
+  chatError: ChatError;
   subject: string;
   /** We were removed: kicked by somebody, or the meeting was ended. */
   removed: { readonly kind: "kicked" | "ended" | "left"; readonly by: string; readonly reason: string };
   focusJoined: undefined;
   focusLeft: undefined;
   noBridge: boolean;
-  locked: boolean;
-  /** Address of the waiting room while newcomers have to knock, else undefined. */
-  lobby: string | undefined;
-  /** Start of the meeting, milliseconds since the epoch. */
-  startedAt: number;
+  /** What holds for the room was read: after joining and whenever it has changed. */
+  config: RoomConfig;
   json: { readonly from: string; readonly value: Readonly<Record<string, unknown>> };
 }
 
@@ -238,7 +254,7 @@ export class Room extends Emitter<RoomEvents> {
       this.joined = true;
       this.emit("joined", undefined);
       this.flush();
-      this.refreshConfig();
+      void this.refreshConfig();
     }
     if (changed) this.emit("selfChanged", undefined);
   }
@@ -288,12 +304,13 @@ export class Room extends Emitter<RoomEvents> {
   private onMessage(stanza: XmlElement, from: string): void {
     const type = stanza.attrs["type"] ?? "normal";
     if (type === "error") {
-      this.emit("chatError", stanzaError(stanza).detail);
+      const { condition, detail } = stanzaError(stanza);
+      this.emit("chatError", { id: stanza.attrs["id"] ?? "", condition, detail });
       return;
     }
     const user = child(stanza, "x", NS.mucUser);
     if (user !== undefined && children(user, "status").some((s) => s.attrs["code"] === "104"))
-      this.refreshConfig();
+      void this.refreshConfig();
     const subject = childText(stanza, "subject");
     if (subject !== undefined && child(stanza, "body") === undefined) this.emit("subject", subject);
     const stamp = child(stanza, "delay", NS.delay)?.attrs["stamp"];
@@ -364,7 +381,7 @@ export class Room extends Emitter<RoomEvents> {
       ["muc#roomconfig_whois", "anyone"],
       ...(this.lobbyJid === undefined ? [] : ([["muc#roomconfig_membersonly", "true"]] as const)),
     ]);
-    this.setLocked(password !== "");
+    await this.refreshConfig();
   }
 
   /** Makes newcomers knock, or lets them in freely again. Who is here already stays. */
@@ -379,7 +396,7 @@ export class Room extends Emitter<RoomEvents> {
       ["muc#roomconfig_membersonly", String(enabled)],
       ...(this.locked ? ([["muc#roomconfig_passwordprotectedroom", "1"]] as const) : []),
     ]);
-    this.refreshConfig();
+    await this.refreshConfig();
   }
 
   private async configure(fields: readonly (readonly [string, string])[]): Promise<void> {
@@ -395,38 +412,31 @@ export class Room extends Emitter<RoomEvents> {
     await this.options.stream.iq("set", this.jid, el("query", NS.mucOwner, {}, form));
   }
 
-  private refreshConfig(): void {
-    this.options.stream.iq("get", this.jid, el("query", NS.discoInfo)).then(
-      (result) => this.readConfig(result),
-      () => undefined,
-    );
+  private async refreshConfig(): Promise<void> {
+    try {
+      this.readConfig(await this.options.stream.iq("get", this.jid, el("query", NS.discoInfo)));
+    } catch {
+      // The room tells when it changes; until then what was read last stands.
+    }
   }
 
   private readConfig(result: XmlElement): void {
     const query = child(result, "query", NS.discoInfo);
-    if (query === undefined) return;
-    this.setLocked(children(query, "feature").some((f) => f.attrs["var"] === "muc_passwordprotected"));
+    if (query === undefined || !this.joined) return;
+    const has = (name: string): boolean => children(query, "feature").some((f) => f.attrs["var"] === name);
     const form = child(query, "x", NS.dataForm);
     const field = (name: string): string => {
       const found = form && children(form, "field").find((f) => f.attrs["var"] === name);
       return text(found && child(found, "value"));
     };
-    const created = Number(field("muc#roominfo_created_timestamp"));
-    if (created > 0) this.emit("startedAt", created);
-    const membersOnly = children(query, "feature").some((f) => f.attrs["var"] === "muc_membersonly");
-    this.setLobby(membersOnly ? field("muc#roominfo_lobbyroom") || undefined : undefined);
-  }
-
-  private setLobby(jid: string | undefined): void {
-    if (this.lobbyJid === jid) return;
-    this.lobbyJid = jid;
-    this.emit("lobby", jid);
-  }
-
-  private setLocked(locked: boolean): void {
-    if (this.locked === locked) return;
-    this.locked = locked;
-    this.emit("locked", locked);
+    const createdAt = Math.max(0, Number(field("muc#roominfo_created_timestamp")) || 0);
+    this.locked = has("muc_passwordprotected");
+    this.lobbyJid = has("muc_membersonly") ? field("muc#roominfo_lobbyroom") || undefined : undefined;
+    this.emit("config", {
+      createdAt,
+      locked: this.locked,
+      lobby: this.lobbyJid,
+    });
   }
 }
 

@@ -15,7 +15,7 @@ export interface DialogsProps {
 }
 
 export function Dialogs({ meeting, state, media }: DialogsProps): JSX.Element | null {
-  const close = (): void => meeting.openDialog("none");
+  const close = (): void => meeting.view.openDialog("none");
   switch (state.dialog) {
     case "help":
       return <HelpDialog onClose={close} />;
@@ -67,7 +67,7 @@ function SettingsDialog({
         class="form"
         onSubmit={(event) => {
           event.preventDefault();
-          meeting.setName(name);
+          meeting.own.setName(name);
           onClose();
         }}
       >
@@ -116,7 +116,7 @@ function QualityDialog({
               type="radio"
               name="quality"
               checked={q.height === chosen}
-              onChange={() => meeting.setMaxHeight(q.height)}
+              onChange={() => meeting.reception.setMaxHeight(q.height)}
             />
             {q.label} ({q.height}p)
           </label>
@@ -142,7 +142,7 @@ function LockDialog({
         class="form"
         onSubmit={(event) => {
           event.preventDefault();
-          if (password !== "") meeting.lock(password);
+          if (password !== "") meeting.moderation.lock(password);
         }}
       >
         <p>
@@ -163,7 +163,12 @@ function LockDialog({
         </label>
         <div class="row">
           {state.locked && (
-            <button type="button" class="button" data-testid="unlock" onClick={() => meeting.lock("")}>
+            <button
+              type="button"
+              class="button"
+              data-testid="unlock"
+              onClick={() => meeting.moderation.lock("")}
+            >
               Remove the password
             </button>
           )}
@@ -178,14 +183,14 @@ function LockDialog({
 
 function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }): JSX.Element {
   const [password, setPassword] = useState("");
-  const leave = (): void => void meeting.leave();
+  const leave = (): void => void meeting.entry.leave();
   return (
     <Dialog title="This meeting has a password" testid="password-dialog" onClose={leave}>
       <form
         class="form"
         onSubmit={(event) => {
           event.preventDefault();
-          if (password !== "") meeting.join(meeting.options.settings.get().name, password);
+          if (password !== "") meeting.entry.join(meeting.options.settings.get().name, password);
         }}
       >
         {wrong && (
@@ -223,7 +228,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
 
 function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
   const [name, setName] = useState(meeting.options.settings.get().name);
-  const leave = (): void => void meeting.leave();
+  const leave = (): void => void meeting.entry.leave();
   const waiting = state.knocking === "waiting";
   return (
     <Dialog title="The host lets people in one by one" testid="knock-dialog" onClose={leave}>
@@ -231,7 +236,7 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
         class="form"
         onSubmit={(event) => {
           event.preventDefault();
-          meeting.knock(name);
+          meeting.entry.knock(name);
         }}
       >
         <p role="status">

@@ -111,7 +111,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
               class={`tool tool-${media.audioOn ? "on" : "off"}`}
               data-testid="prejoin-audio"
               aria-label={media.audioOn ? "Mute microphone" : "Unmute microphone"}
-              onClick={() => meeting.toggleAudio()}
+              onClick={() => meeting.own.toggleAudio()}
             >
               <Icon name={media.audioOn ? "mic" : "micOff"} />
             </button>
@@ -120,7 +120,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
               class={`tool tool-${media.videoOn ? "on" : "off"}`}
               data-testid="prejoin-video"
               aria-label={media.videoOn ? "Stop camera" : "Start camera"}
-              onClick={() => meeting.toggleVideo()}
+              onClick={() => meeting.own.toggleVideo()}
             >
               <Icon name={media.videoOn ? "camera" : "cameraOff"} />
             </button>
@@ -130,7 +130,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
           class="form card"
           onSubmit={(event) => {
             event.preventDefault();
-            if (!blocked) meeting.join(name);
+            if (!blocked) meeting.entry.join(name);
           }}
         >
           <h1>{meeting.options.roomTitle}</h1>
@@ -182,7 +182,7 @@ export function LeftPage({ meeting, state }: { meeting: Meeting; state: MeetingS
             type="button"
             class="button primary large"
             data-testid="rejoin"
-            onClick={() => meeting.rejoin()}
+            onClick={() => meeting.entry.rejoin()}
           >
             {problem === undefined ? "Join again" : "Try again"}
           </button>

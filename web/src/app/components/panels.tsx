@@ -1,10 +1,11 @@
 // The side panels: chat and the list of people.
 
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { type ChatEntry, linkify, MAX_MESSAGE } from "../../model/chat";
 import type { Meeting, MeetingState } from "../../model/meeting";
-import { hueOf, initials, type Person } from "../../model/people";
+import { displayName, hueOf, initials, type Person } from "../../model/people";
+import { texts } from "../../model/texts";
 import { useInitialFocus, useValue } from "../hooks";
 import { Icon, type IconName } from "../icons";
 import { Sheet } from "./sheet";
@@ -42,30 +43,22 @@ function Message({ entry }: { entry: ChatEntry }): JSX.Element {
 
 export function ChatPanel({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
   const chat = useValue(meeting.chat.state);
-  const [text, setText] = useState("");
   const list = useRef<HTMLOListElement>(null);
   const input = useInitialFocus<HTMLTextAreaElement>();
   const others = state.people.filter((p) => !p.local);
-  const known = state.chatTo === undefined || others.some((p) => p.id === state.chatTo);
+  const { to, draft } = chat;
 
   useLayoutEffect(() => {
     list.current?.scrollTo({ top: list.current.scrollHeight });
   }, [chat.entries.length]);
-  useEffect(() => {
-    if (!known) meeting.setChatTo(undefined);
-  }, [known]);
 
-  const send = (): void => {
-    meeting.sendChat(text);
-    setText("");
-  };
   return (
     <Sheet
       title="Chat"
       closeLabel="Close chat"
       testid="chat-panel"
       opener="toggle-chat"
-      onClose={() => meeting.togglePanel("chat")}
+      onClose={() => meeting.view.togglePanel("chat")}
     >
       <ol class="messages" ref={list} aria-live="polite" aria-label="Messages">
         {chat.entries.length === 0 && <li class="empty-note">Nobody has written anything yet.</li>}
@@ -77,7 +70,7 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
         class="chat-form"
         onSubmit={(event) => {
           event.preventDefault();
-          send();
+          meeting.chat.send();
         }}
       >
         {chat.error !== "" && (
@@ -89,13 +82,19 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
           <span>To</span>
           <select
             data-testid="chat-to"
-            value={state.chatTo ?? ""}
-            onChange={(event) => meeting.setChatTo(event.currentTarget.value || undefined)}
+            value={to?.id ?? ""}
+            aria-invalid={to?.here === false}
+            onChange={(event) => meeting.chat.setTo(event.currentTarget.value || undefined)}
           >
-            <option value="">Everybody</option>
+            <option value="">{texts.everybody}</option>
+            {to?.here === false && (
+              <option key={to.id} value={to.id}>
+                {texts.hasLeft(to.name)}
+              </option>
+            )}
             {others.map((p) => (
               <option key={p.id} value={p.id}>
-                {p.name} (privately)
+                {texts.privately(p.name)}
               </option>
             ))}
           </select>
@@ -108,12 +107,12 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
             placeholder="Write a message"
             rows={2}
             maxLength={MAX_MESSAGE}
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
+            value={draft}
+            onInput={(event) => meeting.chat.setDraft(event.currentTarget.value)}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
               event.preventDefault();
-              send();
+              meeting.chat.send();
             }}
           />
           <button
@@ -121,7 +120,7 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
             class="icon-button primary"
             data-testid="chat-send"
             aria-label="Send"
-            disabled={text.trim() === ""}
+            disabled={draft.trim() === ""}
           >
             <Icon name="send" size={20} />
           </button>
@@ -147,7 +146,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
         icon: "micOff",
         label: `Mute ${person.name}`,
         testid: "mute-person",
-        run: () => meeting.mutePerson(person.id, "audio"),
+        run: () => meeting.moderation.mutePerson(person.id, "audio"),
       });
     }
     if (!person.videoMuted) {
@@ -155,7 +154,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
         icon: "cameraOff",
         label: `Stop the camera of ${person.name}`,
         testid: "stop-camera-person",
-        run: () => meeting.mutePerson(person.id, "video"),
+        run: () => meeting.moderation.mutePerson(person.id, "video"),
       });
     }
     if (!person.moderator) {
@@ -163,7 +162,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
         icon: "crown",
         label: `Make ${person.name} a moderator`,
         testid: "grant-person",
-        run: () => meeting.grantModerator(person.id),
+        run: () => meeting.moderation.grantModerator(person.id),
       });
     }
   }
@@ -172,8 +171,8 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
     label: `Write to ${person.name}`,
     testid: "write-person",
     run: () => {
-      meeting.setChatTo(person.id);
-      meeting.togglePanel("chat");
+      meeting.chat.setTo(person.id);
+      meeting.view.showPanel("chat");
     },
   });
   if (moderator) {
@@ -181,7 +180,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
       icon: "remove",
       label: `Remove ${person.name}`,
       testid: "kick-person",
-      run: () => meeting.kick(person.id),
+      run: () => meeting.moderation.kick(person.id),
     });
   }
   return actions;
@@ -246,26 +245,31 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
       closeLabel="Close the list of people"
       testid="people-panel"
       opener="toggle-people"
-      onClose={() => meeting.togglePanel("people")}
+      onClose={() => meeting.view.togglePanel("people")}
     >
       {state.knockers.length > 0 && (
-        <ul class="knockers" aria-label="Asking to join">
+        <ul class="knockers" aria-label={texts.askingToJoin}>
           {state.knockers.map((k) => (
             <li class="person" key={k.id} data-testid="knocker">
               <span class="person-name">
-                <span>{k.name === "" ? "Somebody" : k.name}</span>
-                <small>asks to join</small>
+                <span>{displayName(k.name)}</span>
+                <small>{texts.asksToJoin}</small>
               </span>
-              <button type="button" class="button" data-testid="reject" onClick={() => meeting.reject(k.id)}>
-                Refuse
+              <button
+                type="button"
+                class="button"
+                data-testid="reject"
+                onClick={() => meeting.moderation.reject(k.id)}
+              >
+                {texts.refuse}
               </button>
               <button
                 type="button"
                 class="button primary"
                 data-testid="admit"
-                onClick={() => meeting.admit(k.id)}
+                onClick={() => meeting.moderation.admit(k.id)}
               >
-                Let in
+                {texts.letIn}
               </button>
             </li>
           ))}
@@ -283,7 +287,7 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
             class="button"
             data-testid="mute-everyone"
             disabled={!anyoneLoud}
-            onClick={() => meeting.muteEveryone()}
+            onClick={() => meeting.moderation.muteEveryone()}
           >
             <Icon name="micOff" size={18} /> Mute everybody
           </button>

@@ -2,8 +2,10 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { standingOf } from "../../model/connectivity";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { commandFor } from "../../model/shortcuts";
+import { texts } from "../../model/texts";
 import { copyLink, keepAwake, toggleFullscreen } from "../browser";
 import { useInitialFocus, useInterval, useValue } from "../hooks";
 import { Icon } from "../icons";
@@ -45,25 +47,10 @@ function useWakeLock(): void {
   }, []);
 }
 
-const CONNECTION_WORDS: Readonly<Record<string, string>> = {
-  connecting: "Connecting…",
-  joining: "Joining…",
-  reconnecting: "Reconnecting…",
-  interrupted: "Sound and picture are interrupted. Reconnecting…",
-  waiting: "You are alone here",
-};
-
-/** What the state of the connections means to the user. */
-function connectionOf(state: MeetingState): string {
-  if (state.connection !== "joined") return state.connection === "idle" ? "connecting" : state.connection;
-  if (state.media === "interrupted") return "interrupted";
-  return "connected";
-}
-
 function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
-  const connection = connectionOf(state);
+  const connection = standingOf(state);
   const alone = connection === "connected" && state.people.length === 1;
-  const words = state.waiting?.title ?? CONNECTION_WORDS[alone ? "waiting" : connection] ?? "";
+  const words = state.waiting?.title ?? (alone ? texts.alone : texts.standing[connection]);
   return (
     <header class="room-head">
       <h1 class="room-title">
@@ -93,7 +80,7 @@ function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): 
       )}
       {state.noBridge && (
         <span class="connection connection-interrupted" role="alert">
-          No media server is available. Waiting for one…
+          {texts.noBridge}
         </span>
       )}
     </header>
@@ -169,9 +156,9 @@ function useKeyboard(meeting: Meeting): void {
       if (inDialog && !("action" in command && command.action === "help")) return;
       if ("talk" in command) {
         event.preventDefault();
-        meeting.setTalking(true);
+        meeting.own.setTalking(true);
       } else if ("person" in command) {
-        meeting.focusPerson(command.person);
+        meeting.stage.focusPerson(command.person);
       } else if (command.action === "toggle-fullscreen") {
         toggleFullscreen();
       } else {
@@ -181,9 +168,9 @@ function useKeyboard(meeting: Meeting): void {
       }
     };
     const up = (event: KeyboardEvent): void => {
-      if (event.key === " ") meeting.setTalking(false);
+      if (event.key === " ") meeting.own.setTalking(false);
     };
-    const blur = (): void => meeting.setTalking(false);
+    const blur = (): void => meeting.own.setTalking(false);
     document.addEventListener("keydown", down);
     document.addEventListener("keyup", up);
     window.addEventListener("blur", blur);
@@ -204,7 +191,7 @@ function usePeerSpeaker(meeting: Meeting, peer: boolean): void {
       if (track.readyState === "live") timings.mark("firstRemoteTrack");
       if (!peer || source.media !== "audio") continue;
       const level = receiver.getSynchronizationSources()[0]?.audioLevel ?? 0;
-      meeting.noteSpeaker(level > LOUD ? source.owner : "");
+      meeting.stage.noteSpeaker(level > LOUD ? source.owner : "");
     }
   }, 400);
 }

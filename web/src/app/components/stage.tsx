@@ -38,13 +38,13 @@ function isSpeaking(state: MeetingState, tile: Tile): boolean {
 function GridView({ meeting, state }: StageProps): JSX.Element {
   const [ref, size] = useSize<HTMLDivElement>();
   const limit = Math.max(2, Math.min(MAX_TILES, Math.floor((size.width * size.height) / MIN_TILE_AREA)));
-  const tiles = meeting.visibleTiles(state.tiles, limit);
+  const tiles = meeting.stage.visibleTiles(state.tiles, limit);
   const grid = useMemo(() => fitGrid(tiles.length, size, GAP), [tiles.length, size]);
   const hidden = state.tiles.length - tiles.length;
   const keys = tiles.map((t) => t.key).join(" ");
   useEffect(() => {
     if (size.width === 0) return;
-    meeting.showTiles(new Map(tiles.map((t) => [t.key, pixels(grid.tile.height)])));
+    meeting.reception.showTiles(new Map(tiles.map((t) => [t.key, pixels(grid.tile.height)])));
   }, [keys, grid, meeting]);
   return (
     <section class="grid" ref={ref} aria-label="People in the meeting" data-testid="grid">
@@ -56,7 +56,7 @@ function GridView({ meeting, state }: StageProps): JSX.Element {
             size={grid.tile}
             speaking={isSpeaking(state, tile)}
             onStage={false}
-            onPin={() => meeting.pin(tile.key)}
+            onPin={() => meeting.stage.pin(tile.key)}
           />
         ))}
       {hidden > 0 && <p class="grid-more">and {hidden} more</p>}
@@ -68,13 +68,13 @@ function StageView({ meeting, state, staged }: StageProps & { staged: Tile }): J
   const [ref, size] = useSize<HTMLDivElement>();
   const rest = state.tiles.filter((t) => t.key !== staged.key);
   const limit = Math.max(1, Math.min(MAX_TILES, Math.floor(Math.max(size.width, size.height) / 110)));
-  const strip = state.stripShown ? meeting.visibleTiles(rest, limit) : [];
+  const strip = state.stripShown ? meeting.stage.visibleTiles(rest, limit) : [];
   const keys = strip.map((t) => t.key).join(" ");
   useEffect(() => {
     if (size.height === 0) return;
     const shown = new Map(strip.map((t) => [t.key, pixels(STRIP_TILE.height)]));
     shown.set(staged.key, pixels(size.height));
-    meeting.showTiles(shown);
+    meeting.reception.showTiles(shown);
   }, [keys, staged.key, size.height, meeting]);
   return (
     <section class="stage-view" aria-label="People in the meeting" data-testid="stage">
@@ -84,7 +84,7 @@ function StageView({ meeting, state, staged }: StageProps & { staged: Tile }): J
           tile={staged}
           speaking={isSpeaking(state, staged)}
           onStage
-          onPin={() => meeting.toggleView()}
+          onPin={() => meeting.stage.toggleView()}
         />
       </div>
       {strip.length > 0 && (
@@ -96,7 +96,7 @@ function StageView({ meeting, state, staged }: StageProps & { staged: Tile }): J
               size={STRIP_TILE}
               speaking={isSpeaking(state, tile)}
               onStage={false}
-              onPin={() => meeting.pin(tile.key)}
+              onPin={() => meeting.stage.pin(tile.key)}
             />
           ))}
         </div>

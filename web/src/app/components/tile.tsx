@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { hueOf, initials, type Tile } from "../../model/people";
+import { texts } from "../../model/texts";
 import { Icon } from "../icons";
 import { Video } from "./video";
 
@@ -57,7 +58,7 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
         remote={!person.local}
         label={`Picture of ${title}`}
       />
-      {person.connectionLost && <div class="tile-banner">Connection problems</div>}
+      {person.connectionLost && <div class="tile-banner">{texts.connectionProblems}</div>}
       {person.videoPaused && !screen && !person.connectionLost && (
         <div class="tile-banner">Picture paused to save bandwidth</div>
       )}

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { LocalMediaState } from "../../model/local-media";
 import type { Meeting, MeetingState } from "../../model/meeting";
+import { texts } from "../../model/texts";
 import { copyLink, moveAlong, toggleFullscreen } from "../browser";
 import { Icon, type IconName } from "../icons";
 
@@ -16,12 +17,16 @@ interface ButtonProps {
   readonly pressed?: boolean;
   readonly tone?: "off" | "danger" | "on";
   readonly badge?: number;
+  /** A count that asks for attention, shown instead of the other. */
+  readonly alert?: number;
   readonly busy?: boolean;
   readonly extra?: string;
 }
 
 function ToolButton(props: ButtonProps): JSX.Element {
   const classes = ["tool", props.tone && `tool-${props.tone}`, props.busy && "busy", props.extra];
+  const waiting = props.alert !== undefined && props.alert > 0;
+  const count = waiting ? props.alert : props.badge;
   const hint = props.shortcut === undefined ? props.label : `${props.label} (${props.shortcut})`;
   return (
     <button
@@ -35,7 +40,11 @@ function ToolButton(props: ButtonProps): JSX.Element {
       onClick={props.onClick}
     >
       <Icon name={props.icon} />
-      {props.badge !== undefined && props.badge > 0 && <span class="badge">{props.badge}</span>}
+      {count !== undefined && count > 0 && (
+        <span class={waiting ? "badge alert" : "badge"} data-testid={waiting ? "badge-alert" : undefined}>
+          {count}
+        </span>
+      )}
     </button>
   );
 }
@@ -64,7 +73,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         testid="toggle-audio"
         tone={media.audioOn ? "on" : "off"}
         busy={media.audioBusy}
-        onClick={() => meeting.toggleAudio()}
+        onClick={() => meeting.own.toggleAudio()}
       />
       <ToolButton
         icon={media.videoOn ? "camera" : "cameraOff"}
@@ -73,7 +82,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         testid="toggle-video"
         tone={media.videoOn ? "on" : "off"}
         busy={media.videoBusy}
-        onClick={() => meeting.toggleVideo()}
+        onClick={() => meeting.own.toggleVideo()}
       />
       {canShare && (
         <ToolButton
@@ -82,7 +91,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
           shortcut="D"
           testid="toggle-screen"
           pressed={media.screenOn}
-          onClick={() => meeting.toggleScreen()}
+          onClick={() => meeting.own.toggleScreen()}
         />
       )}
       <ToolButton
@@ -92,7 +101,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         testid="toggle-hand"
         pressed={state.handRaised}
         extra="wide-only"
-        onClick={() => meeting.toggleHand()}
+        onClick={() => meeting.own.toggleHand()}
       />
       <ToolButton
         icon="chat"
@@ -101,16 +110,17 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         testid="toggle-chat"
         pressed={state.panel === "chat"}
         badge={unread}
-        onClick={() => meeting.togglePanel("chat")}
+        onClick={() => meeting.view.togglePanel("chat")}
       />
       <ToolButton
         icon="people"
-        label={`People, ${state.people.length}`}
+        label={texts.people(state.people.length, state.knockers.length)}
         shortcut="P"
         testid="toggle-people"
         pressed={state.panel === "people"}
         badge={state.people.length}
-        onClick={() => meeting.togglePanel("people")}
+        alert={state.knockers.length}
+        onClick={() => meeting.view.togglePanel("people")}
       />
       <ToolButton
         icon={state.stage === undefined ? "stage" : "grid"}
@@ -118,7 +128,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         shortcut="W"
         testid="toggle-view"
         extra="wide-only"
-        onClick={() => meeting.toggleView()}
+        onClick={() => meeting.stage.toggleView()}
       />
       <MoreMenu meeting={meeting} state={state} />
       <ToolButton
@@ -126,7 +136,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
         label="Leave the meeting"
         testid="leave"
         tone="danger"
-        onClick={() => void meeting.leave()}
+        onClick={() => void meeting.entry.leave()}
       />
     </div>
   );
@@ -148,34 +158,34 @@ function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
       icon: "settings",
       label: "Devices and name",
       testid: "settings",
-      run: () => meeting.openDialog("settings"),
+      run: () => meeting.view.openDialog("settings"),
     },
     {
       icon: "quality",
       label: "Picture quality",
       testid: "quality",
-      run: () => meeting.openDialog("quality"),
+      run: () => meeting.view.openDialog("quality"),
     },
     {
       icon: "hand",
       label: state.handRaised ? "Lower your hand" : "Raise your hand",
       testid: "menu-hand",
       narrowOnly: true,
-      run: () => meeting.toggleHand(),
+      run: () => meeting.own.toggleHand(),
     },
     {
       icon: state.stage === undefined ? "stage" : "grid",
       label: state.stage === undefined ? "Stage view" : "Grid view",
       testid: "menu-view",
       narrowOnly: true,
-      run: () => meeting.toggleView(),
+      run: () => meeting.stage.toggleView(),
     },
     { icon: "expand", label: "Full screen", testid: "fullscreen", run: toggleFullscreen },
     {
       icon: "keyboard",
       label: "Keyboard shortcuts",
       testid: "shortcuts",
-      run: () => meeting.openDialog("help"),
+      run: () => meeting.view.openDialog("help"),
     },
   ];
   if (state.moderator) {
@@ -184,8 +194,13 @@ function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
     entries.splice(
       1,
       0,
-      { icon: "lock", label, testid: "lock", run: () => meeting.openDialog("lock") },
-      { icon: "people", label: door, testid: "lobby", run: () => meeting.setLobbyEnabled(!state.lobby) },
+      { icon: "lock", label, testid: "lock", run: () => meeting.view.openDialog("lock") },
+      {
+        icon: "people",
+        label: door,
+        testid: "lobby",
+        run: () => meeting.moderation.setLobbyEnabled(!state.lobby),
+      },
     );
   }
   return entries;

@@ -399,6 +399,29 @@ fn a_conference_without_people_ends() {
 }
 
 #[test]
+fn who_was_told_that_the_room_is_ready_finds_it_although_the_last_has_left() {
+    let mut world = World::ready(&["jvb1"]);
+    world.join(FakeClient::new("aa"));
+    world.advance(Duration::from_secs(60));
+    let id = world.request(ROOM);
+    assert!(world.replies[&id].clone().unwrap().ready);
+    world.leave("aa");
+    assert!(world.left.is_empty(), "somebody is on the way");
+    world.join(FakeClient::new("bb"));
+    world.leave("bb");
+    assert_eq!(world.left, [ROOM], "nobody is expected any more");
+
+    // Who does not come is not waited for long.
+    let id = world.request(ROOM);
+    assert!(world.replies[&id].clone().unwrap().ready);
+    world.join(FakeClient::new("cc"));
+    world.request(ROOM);
+    world.leave("cc");
+    world.advance(Duration::from_secs(16));
+    assert_eq!(world.left, [ROOM, ROOM]);
+}
+
+#[test]
 fn features_come_from_presence_cache_or_question() {
     let mut world = World::ready(&["jvb1"]);
     let caps = |ver: &str| {

@@ -8,6 +8,7 @@ mod room;
 mod signal;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use stanza::jitsi::compact::OwnerSources;
 use stanza::jitsi::presence::FocusInfo;
@@ -97,6 +98,9 @@ pub(crate) struct Conference {
     failures: u32,
     /// No more allocations before the retry timer.
     paused: bool,
+    /// How many were told that the room is ready and have not come since, and when the last of them was.
+    expected: u32,
+    expected_since: Option<Instant>,
     join_timer: Option<TimerKey>,
     initial_timer: Option<TimerKey>,
     single_timer: Option<TimerKey>,

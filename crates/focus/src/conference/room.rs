@@ -67,6 +67,8 @@ impl Conference {
             failures: 0,
             paused: false,
             join_timer: None,
+            expected: 0,
+            expected_since: None,
             initial_timer: None,
             single_timer: None,
             retry_timer: None,
@@ -93,7 +95,11 @@ impl Conference {
         }
     }
 
-    fn answer(&self, cx: &mut Cx<'_>, waiter: Waiter, ready: bool) {
+    fn answer(&mut self, cx: &mut Cx<'_>, waiter: Waiter, ready: bool) {
+        if ready {
+            self.expected = self.expected.saturating_add(1);
+            self.expected_since = Some(cx.io.now);
+        }
         let mut response = ConferenceResponse::new(self.room.clone(), ready);
         response.focus_jid = cx.io.jid.as_ref().map(|jid| jid.to_bare());
         response
@@ -301,6 +307,7 @@ impl Conference {
         if let Some(timer) = self.initial_timer.take() {
             cx.io.cancel(timer);
         }
+        self.expected = self.expected.saturating_sub(1);
         cx.io.totals.participants += 1;
         let mut member = Member::new(item, info, cx.io.count());
         let domain = item
@@ -378,6 +385,12 @@ impl Conference {
         }
         self.expire_endpoint(cx, nick);
         if self.members.is_empty() {
+            // Whoever was told a moment ago that the room is ready would find it gone.
+            let since = self.expected_since.filter(|_| self.expected > 0);
+            let given = since.map(|at| cx.io.now.saturating_duration_since(at));
+            if given.is_some_and(|given| given < cx.config.initial_timeout) {
+                return self.restart_initial_timer(cx);
+            }
             return self.end("everybody left");
         }
         self.update_sender_limits(cx);

@@ -198,6 +198,21 @@ pub struct Limits {
     /// How long the focus and other service accounts keep theirs. Bridges (`jvb`) keep none: a closed bridge
     /// stream counts at once.
     pub hibernation_services: Duration,
+    /// Stanzas that may wait for a service (the focus, a bridge) to acknowledge them. Nobody can make it more: senders are
+    /// slowed, then refused.
+    pub service_queue_stanzas: usize,
+    /// Bytes of those.
+    pub service_queue_bytes: usize,
+    /// How many of those stanzas may be from one participant.
+    pub service_share_stanzas: usize,
+    /// Bytes of those.
+    pub service_share_bytes: usize,
+    /// How long the answer to a request may take before the requester gets an error in its place.
+    pub answer_wait: Duration,
+    /// Bytes of unanswered requests and waiting joins kept for all sessions together.
+    pub kept_bytes: usize,
+    /// Bytes of those kept for one session.
+    pub kept_bytes_per_session: usize,
     /// Silence of a connection after which its peer is asked for a sign of life.
     pub probe_after: Duration,
     /// How long it may take to give one before the connection counts as lost.
@@ -239,6 +254,13 @@ impl Default for Limits {
             unacked_stanzas: 2_000,
             unacked_bytes: 8 << 20,
             ack_request_every: 5,
+            service_queue_stanzas: 20_000,
+            service_queue_bytes: 64 << 20,
+            service_share_stanzas: 32,
+            service_share_bytes: 512 << 10,
+            answer_wait: Duration::from_secs(90),
+            kept_bytes: 32 << 20,
+            kept_bytes_per_session: 128 << 10,
             hibernation_clients: Duration::from_secs(60),
             hibernation_services: Duration::from_secs(15),
             probe_after: Duration::from_secs(30),

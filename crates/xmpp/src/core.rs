@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use stanza::error::{Condition, StanzaError};
+use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, xml};
 
 use crate::auth::Credentials;
 use crate::clock::WallClock;
 use crate::hosts::Hosts;
 use crate::proxy::is_conference_request;
-use crate::session::{Relayed, Rights, Session};
+use crate::requests::{Errand, Keeping, RequestKey, Requests};
+use crate::session::{Rights, Sent, Session};
 use crate::{Config, Outgoing, Output, SessionId, Stats};
 
 /// A password account.
@@ -29,7 +30,7 @@ pub(crate) enum Timer {
     Session(SessionId),
     /// Joins of a room that wait for the focus.
     Room(BareJid),
-    /// Conference requests that wait for the focus.
+    /// Conference requests that wait for the focus, and requests that wait for their answer.
     Requests,
 }
 
@@ -62,6 +63,16 @@ pub(crate) struct Core {
     pub(crate) doomed: Vec<(SessionId, crate::CloseReason)>,
     pub(crate) timers: BTreeMap<(Instant, u64), Timer>,
     pub(crate) stats: Stats,
+    /// Requests that somebody has to answer.
+    pub(crate) requests: Requests,
+    /// When waiting requests are looked at.
+    pub(crate) requests_wake: Option<Instant>,
+    /// What they and others that wait take.
+    pub(crate) keeping: Keeping,
+    /// Participant whose stanza is being handled.
+    pub(crate) sender: Option<SessionId>,
+    /// Whether that participant has its share of a service's queue.
+    pub(crate) crowding: bool,
     timer_serial: u64,
 }
 
@@ -76,6 +87,10 @@ impl Core {
     pub(crate) fn new(config: Config, now: Instant, clock: WallClock, rng: ChaCha20Rng) -> Self {
         Self {
             hosts: Hosts::new(&config),
+            keeping: Keeping::new(
+                config.limits.kept_bytes,
+                config.limits.kept_bytes_per_session,
+            ),
             config,
             clock,
             now,
@@ -90,6 +105,10 @@ impl Core {
             doomed: Vec::new(),
             timers: BTreeMap::new(),
             stats: Stats::default(),
+            requests: Requests::default(),
+            requests_wake: None,
+            sender: None,
+            crowding: false,
             timer_serial: 0,
         }
     }
@@ -98,6 +117,14 @@ impl Core {
     pub(crate) fn wake(&mut self, at: Instant, timer: Timer) {
         self.timer_serial += 1;
         self.timers.insert((at, self.timer_serial), timer);
+    }
+
+    /// Asks to be woken for waiting requests at `at` or before.
+    pub(crate) fn wake_requests(&mut self, at: Instant) {
+        if self.requests_wake.is_none_or(|wake| at < wake) {
+            self.requests_wake = Some(at);
+            self.wake(at, Timer::Requests);
+        }
     }
 
     /// The next timer that is due.
@@ -143,10 +170,22 @@ impl Core {
             return;
         };
         self.stats.sent += 1;
-        if !session.send(stanza, &self.config.limits, &mut self.outputs) {
-            self.doomed
-                .push((to, crate::CloseReason::ResourceConstraint));
+        match session.send(stanza, self.sender, &self.config.limits, &mut self.outputs) {
+            Sent::Taken => {}
+            Sent::Crowded => self.crowding = true,
+            Sent::Overflow => self
+                .doomed
+                .push((to, crate::CloseReason::ResourceConstraint)),
         }
+    }
+
+    /// Whether `from` may hand a stanza of `bytes` to `target`: the queue of a service has room, and `from` has not its
+    /// share of it yet.
+    pub(crate) fn has_room(&self, target: SessionId, from: SessionId, bytes: usize) -> bool {
+        let sender = (!self.rights(from).service).then_some(from);
+        self.sessions
+            .get(&target)
+            .is_none_or(|target| target.has_room(sender, bytes, &self.config.limits))
     }
 
     /// Refuses a stanza of `from`. Errors and results are never answered.
@@ -208,16 +247,13 @@ impl Core {
                 }
             }
         }
-        for (target, request) in &session.asked {
-            if let Some(target) = self.sessions.get_mut(target) {
-                target.relayed.remove(&(id, request.clone()));
-            }
-        }
+        self.requests.forget(id);
         Some(session)
     }
 
     /// Hands a request of `requester` to `target`, who sees it come from `from`. The answer reaches the requester as
-    /// coming from `asked`.
+    /// coming from `asked`, or an error in its place after a while. `errand` is that of a conference request that was
+    /// asked before.
     pub(crate) fn relay_request(
         &mut self,
         requester: SessionId,
@@ -225,33 +261,47 @@ impl Core {
         from: &str,
         asked: &str,
         request: Element,
+        errand: Option<Errand>,
     ) {
-        let id = request.attr("id").unwrap_or_default().to_owned();
-        let Some(session) = self.sessions.get_mut(&target) else {
+        let Some(service) = self.sessions.get(&target).map(|s| s.rights.service) else {
             return self.refuse(requester, &request, Condition::ServiceUnavailable);
         };
-        let most = if session.rights.service {
-            65_536
-        } else {
-            1_024
+        let most = if service { 65_536 } else { 1_024 };
+        if self.requests.at(target) >= most {
+            return self.refuse_full(requester, &request);
+        }
+        let bytes = crate::requests::weight(&request);
+        if !self.has_room(target, requester, bytes) {
+            return self.refuse_full(requester, &request);
+        }
+        let id: Arc<str> = request.attr("id").unwrap_or_default().into();
+        let again = is_conference_request(&request).then_some(&request);
+        let cost = Requests::cost(&id, asked, again);
+        let privileged = self.rights(requester).service;
+        let Some(kept) = self.keeping.keep(requester, cost, privileged) else {
+            return self.refuse_full(requester, &request);
         };
-        if session.relayed.len() >= most {
-            return self.refuse(requester, &request, Condition::ResourceConstraint);
-        }
-        let again = is_conference_request(&request).then(|| request.clone());
-        session.relayed.insert(
-            (requester, id.clone()),
-            Relayed {
-                from: asked.to_owned(),
-                again,
-            },
-        );
-        if let Some(requester) = self.sessions.get_mut(&requester) {
-            requester.asked.insert((target, id));
-        }
+        let until = self.now + self.config.limits.answer_wait;
+        let errand = errand.unwrap_or(Errand::new(until));
+        let again = again.map(|request| (request.clone(), errand));
+        let key = RequestKey {
+            requester,
+            target,
+            id,
+        };
+        self.requests.add(key, asked.to_owned(), again, until, kept);
+        self.wake_requests(until);
         let mut copy = request;
         copy.put("from", from);
         self.send_element(target, copy);
+    }
+
+    /// Refuses a stanza because its sender, or everybody, has as much waiting as may be. It may try again later.
+    pub(crate) fn refuse_full(&mut self, from: SessionId, stanza: &Element) {
+        self.stats.refused_full += 1;
+        self.crowding = true;
+        let error = StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait);
+        self.refuse(from, stanza, error);
     }
 
     /// Brings the answer of `target` back to `requester`. Answers nobody asked for are dropped.
@@ -261,20 +311,17 @@ impl Core {
         requester: SessionId,
         answer: Element,
     ) {
-        let id = answer.attr("id").unwrap_or_default().to_owned();
-        if let Some(requester) = self.sessions.get_mut(&requester) {
-            requester.asked.remove(&(target, id.clone()));
-        }
-        let relayed = self
-            .sessions
-            .get_mut(&target)
-            .and_then(|session| session.relayed.remove(&(requester, id)));
-        let Some(relayed) = relayed else {
+        let key = RequestKey {
+            requester,
+            target,
+            id: answer.attr("id").unwrap_or_default().into(),
+        };
+        let Some(open) = self.requests.remove(&key) else {
             self.stats.refused += 1;
             return;
         };
         let mut copy = answer;
-        copy.put("from", relayed.from);
+        copy.put("from", open.asked);
         self.send_element(requester, copy);
     }
 }

@@ -21,6 +21,7 @@ mod muc;
 mod outgoing;
 mod pace;
 mod proxy;
+mod requests;
 mod router;
 mod server;
 mod services;

@@ -7,7 +7,7 @@ use stanza::iq::is_request;
 use stanza::{Element, ElementExt as _, FullJid, Jid, ns};
 
 use crate::SessionId;
-use crate::core::Timer;
+use crate::requests::{Errand, Kept, failure, weight};
 use crate::server::Server;
 
 /// Conference requests kept while there is no focus.
@@ -18,7 +18,8 @@ const MOST_HELD: usize = 1_000;
 pub(crate) struct Held {
     pub(crate) session: SessionId,
     pub(crate) stanza: Element,
-    pub(crate) until: Instant,
+    pub(crate) errand: Errand,
+    pub(crate) _kept: Kept,
 }
 
 /// Whether a lost answer to this request would leave a client waiting for ever.
@@ -61,17 +62,41 @@ impl Server {
             return;
         }
         match self.focus_session() {
-            Some(focus) => self.ask_focus(from, focus, stanza),
-            None if is_conference_request(&stanza) && self.held.len() < MOST_HELD => {
+            Some(focus) => self.ask_focus(from, focus, stanza, None),
+            None if is_conference_request(&stanza) => {
                 let until = now + self.core.config.limits.join_wait;
-                self.held.push(Held {
-                    session: from,
-                    stanza,
-                    until,
-                });
-                self.core.wake(until, Timer::Requests);
+                self.hold(from, stanza, Errand::new(until));
             }
             None => self
+                .core
+                .refuse(from, &stanza, Condition::ServiceUnavailable),
+        }
+    }
+
+    /// Keeps a conference request until there is a focus.
+    fn hold(&mut self, session: SessionId, stanza: Element, errand: Errand) {
+        let service = self.core.rights(session).service;
+        let kept = (self.held.len() < MOST_HELD)
+            .then(|| self.core.keeping.keep(session, weight(&stanza), service));
+        let Some(Some(kept)) = kept else {
+            return self.core.refuse_full(session, &stanza);
+        };
+        self.core.wake_requests(errand.until);
+        self.held.push(Held {
+            session,
+            stanza,
+            errand,
+            _kept: kept,
+        });
+    }
+
+    /// The focus that was asked ended without an answer: another one, or this one when it is back, is asked, but not for
+    /// ever.
+    pub(crate) fn ask_again(&mut self, from: SessionId, stanza: Element, errand: Errand) {
+        match (errand.again(self.core.now), self.focus_session()) {
+            (Some(errand), Some(focus)) => self.ask_focus(from, focus, stanza, Some(errand)),
+            (Some(errand), None) => self.hold(from, stanza, errand),
+            (None, _) => self
                 .core
                 .refuse(from, &stanza, Condition::ServiceUnavailable),
         }
@@ -98,7 +123,13 @@ impl Server {
             .copied()
     }
 
-    fn ask_focus(&mut self, from: SessionId, focus: SessionId, stanza: Element) {
+    fn ask_focus(
+        &mut self,
+        from: SessionId,
+        focus: SessionId,
+        stanza: Element,
+        errand: Option<Errand>,
+    ) {
         let Some(client) = self
             .core
             .sessions
@@ -110,7 +141,7 @@ impl Server {
         let sender = format!("{}/{client}", self.core.hosts.focus);
         let asked = stanza.attr("to").unwrap_or_default().to_owned();
         self.core
-            .relay_request(from, focus, &sender, &asked, stanza);
+            .relay_request(from, focus, &sender, &asked, stanza, errand);
     }
 
     /// A focus is here: what waited for one goes out.
@@ -120,21 +151,31 @@ impl Server {
         };
         for held in std::mem::take(&mut self.held) {
             if self.core.sessions.contains_key(&held.session) {
-                self.ask_focus(held.session, focus, held.stanza);
+                self.ask_focus(held.session, focus, held.stanza, Some(held.errand));
             }
         }
     }
 
-    /// No focus came in time.
+    /// No focus came in time, or no answer.
     pub(crate) fn requests_timeout(&mut self, now: Instant) {
         let (late, held) = std::mem::take(&mut self.held)
             .into_iter()
-            .partition(|held| held.until <= now);
+            .partition(|held| held.errand.until <= now);
         self.held = held;
         let late: Vec<Held> = late;
         for held in late {
             self.core
                 .refuse(held.session, &held.stanza, Condition::ServiceUnavailable);
+        }
+        while let Some((key, open)) = self.core.requests.late(now) {
+            self.core.stats.unanswered += 1;
+            let error = failure(&key, &open, Condition::RemoteServerTimeout);
+            self.core.send_element(key.requester, error);
+        }
+        self.core.requests_wake = None;
+        let held = self.held.iter().map(|held| held.errand.until);
+        if let Some(next) = held.chain(self.core.requests.next_due()).min() {
+            self.core.wake_requests(next);
         }
     }
 }

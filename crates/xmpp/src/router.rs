@@ -130,8 +130,14 @@ impl Server {
         };
         match stanza.name() {
             "iq" if is_request(&stanza) => {
-                self.core
-                    .relay_request(from, target, sender_jid.as_str(), to.as_str(), stanza);
+                self.core.relay_request(
+                    from,
+                    target,
+                    sender_jid.as_str(),
+                    to.as_str(),
+                    stanza,
+                    None,
+                );
             }
             "iq" => self.core.relay_answer(from, target, stanza),
             "message" => self.core.send_element(target, stanza),
@@ -148,6 +154,9 @@ impl Server {
         host: Host,
     ) {
         match stanza.name() {
+            "presence" | "message" if !self.room_has_room(from, &stanza, to) => {
+                self.core.refuse_full(from, &stanza);
+            }
             "presence" => self.muc_presence(now, from, stanza, to, host),
             "message" => self.muc_message(now, from, stanza, to),
             "iq" => match to.resource() {
@@ -188,7 +197,18 @@ impl Server {
         let sender = format!("{jid}/{}", sender.nick);
         let asked = stanza.attr("to").unwrap_or_default().to_owned();
         self.core
-            .relay_request(from, target, &sender, &asked, stanza);
+            .relay_request(from, target, &sender, &asked, stanza, None);
+    }
+
+    /// Whether the services in a room can take what everybody in it is about to be told. Leaving is always possible.
+    fn room_has_room(&self, from: SessionId, stanza: &Element, to: &Jid) -> bool {
+        if stanza.attr("type") == Some("unavailable") || self.core.rights(from).service {
+            return true;
+        }
+        let jid = self.core.hosts.canonical_room(&to.to_bare());
+        let focus = self.rooms.get(&jid).and_then(|room| room.focus(&self.core));
+        let focus = focus.and_then(|focus| self.core.sessions.get(&focus.session));
+        focus.is_none_or(|focus| focus.hears(from, &self.core.config.limits))
     }
 
     fn room_iq(&mut self, from: SessionId, stanza: &Element, to: &Jid) {

@@ -16,11 +16,15 @@ use crate::hosts::Host;
 use crate::muc::Room;
 use crate::pace::StanzaKind;
 use crate::proxy::Held;
+use crate::requests::failure;
 use crate::session::{AckOutcome, Rights, Session};
 use crate::{CloseReason, Config, Outgoing, Output, ids};
 
 /// Sessions one guest account may have at once.
 const SESSIONS_PER_GUEST: usize = 8;
+
+/// How long a participant waits with its next stanza when it has its share of a service's queue.
+const CROWDED_PAUSE: Duration = Duration::from_millis(250);
 
 /// A connection of the host, named by the host. Never reused while the server knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +45,8 @@ pub struct WebQuery {
     pub previd: Option<String>,
     /// Region of the user, from a proxy's header.
     pub region: Option<String>,
+    /// Where the connection comes from, as the host found it: wrong passwords are counted by it.
+    pub address: Option<shares::AddressClass>,
 }
 
 /// An authenticated client that wants a resource.
@@ -156,6 +162,16 @@ pub struct Stats {
     pub resumed: u64,
     /// Stanzas answered with an error or dropped.
     pub refused: u64,
+    /// Those refused because their sender, or all, had as much waiting as may be.
+    pub refused_full: u64,
+    /// Requests that got an error because nobody answered in time.
+    pub unanswered: u64,
+    /// Wrong passwords of rooms.
+    pub guesses_wrong: u64,
+    /// Passwords not looked at because too many wrong ones came before.
+    pub guesses_refused: u64,
+    /// Bytes kept for requests and joins that wait.
+    pub kept_bytes: u64,
 }
 
 /// One signalling node's XMPP server.
@@ -401,12 +417,18 @@ impl Server {
         let first = !std::mem::replace(&mut sender.spoke, true);
         let is_focus = first && sender.bare == self.focus_account;
         self.core.stats.received += 1;
+        self.core.sender = (!sender.rights.service).then_some(session);
+        self.core.crowding = false;
         self.route(now, session, stanza);
+        self.core.sender = None;
         if is_focus {
             self.focus_arrived();
         }
         self.end_doomed();
-        Ok(pace)
+        Ok(match pace {
+            Pace::Now if self.core.crowding => Pace::NotBefore(now + CROWDED_PAUSE),
+            pace => pace,
+        })
     }
 
     /// Turns stream management on (XEP-0198 §3); counting starts now.
@@ -425,7 +447,7 @@ impl Server {
             core.by_resume_id.remove(old);
         }
         let id = (resume && !max.is_zero()).then(|| ids::secret(&mut core.rng));
-        enabling.enable(id.clone());
+        enabling.enable(id.clone(), &core.config.limits);
         if let Some(id) = &id {
             core.by_resume_id.insert(id.clone(), session);
         }
@@ -649,19 +671,15 @@ impl Server {
         };
         self.held.retain(|held| held.session != id);
         self.leave_rooms(id, session.rooms);
-        for ((requester, request_id), relayed) in session.relayed {
-            match relayed.again {
-                // Another focus, or this one when it is back, answers it.
-                Some(request) => self.route(self.core.now, requester, request),
+        for (key, mut open) in self.core.requests.take_all(id) {
+            match open.again.take() {
+                Some((request, errand)) => {
+                    drop(open);
+                    self.ask_again(key.requester, request, errand);
+                }
                 None => {
-                    let error = stanza::error::StanzaError::new(Condition::ServiceUnavailable);
-                    let answer = element("iq", ns::CLIENT)
-                        .attr("type", "error")
-                        .attr("from", relayed.from)
-                        .attr("id", request_id)
-                        .child(Element::from(error))
-                        .done();
-                    self.core.send_element(requester, answer);
+                    let error = failure(&key, &open, Condition::ServiceUnavailable);
+                    self.core.send_element(key.requester, error);
                 }
             }
         }
@@ -703,6 +721,7 @@ impl Server {
                 .count() as u64,
             rooms: meetings().count() as u64,
             occupants: meetings().map(people).sum(),
+            kept_bytes: self.core.keeping.bytes() as u64,
             ..self.core.stats.clone()
         }
     }

@@ -1,10 +1,11 @@
-//! One session: its place in stream management, its rooms, the requests it still has to answer.
+//! One session: its place in stream management, its rooms.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use stanza::{BareJid, Element, FullJid, xml};
+use shares::Budget;
+use stanza::{BareJid, FullJid, xml};
 
 use crate::pace::Pacer;
 use crate::{ConnectionId, Limits, Outgoing, Output, SessionId, WebQuery};
@@ -20,25 +21,66 @@ pub(crate) struct Rights {
     pub(crate) bridge: bool,
 }
 
-/// A request that was handed to a session and not answered yet.
-#[derive(Clone, Debug)]
-pub(crate) struct Relayed {
-    /// Address the requester wrote to, which its answer must come from.
-    pub(crate) from: String,
-    /// The request itself, where another session of the account can answer it in place of this one.
-    pub(crate) again: Option<Element>,
-}
-
 /// Stream management (XEP-0198) of one session. All counters are modulo 2³².
 #[derive(Debug, Default)]
 struct Management {
     id: Option<String>,
     handled: u32,
     acked: u32,
-    queue: VecDeque<Outgoing>,
+    /// What is not acknowledged, and which participant it came from, where that counts.
+    queue: VecDeque<(Outgoing, Option<SessionId>)>,
     bytes: usize,
     since_request: u32,
     requested: bool,
+}
+
+/// Who filled the queue of a service. A service that falls behind is not cut off: whoever sends it much waits.
+#[derive(Debug)]
+struct Senders {
+    stanzas: Budget<SessionId>,
+    bytes: Budget<SessionId>,
+}
+
+impl Senders {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            stanzas: Budget::new(limits.service_queue_stanzas, limits.service_share_stanzas),
+            bytes: Budget::new(limits.service_queue_bytes, limits.service_share_bytes),
+        }
+    }
+
+    /// Whether there is room for a stanza of `sender`.
+    fn fits(&self, sender: SessionId, bytes: usize) -> bool {
+        self.stanzas.fits(sender, 1)
+            && (self.bytes.of(sender) == 0 || self.bytes.fits(sender, bytes))
+    }
+
+    /// Whether `sender` went on although it was told to wait.
+    fn twice(&self, sender: SessionId, limits: &Limits) -> bool {
+        self.stanzas.of(sender) >= 2 * limits.service_share_stanzas
+            || self.bytes.of(sender) >= 2 * limits.service_share_bytes
+    }
+
+    fn add(&mut self, sender: SessionId, bytes: usize) {
+        self.stanzas.add(sender, 1);
+        self.bytes.add(sender, bytes);
+    }
+
+    fn give(&mut self, sender: SessionId, bytes: usize) {
+        self.stanzas.give(sender, 1);
+        self.bytes.give(sender, bytes);
+    }
+}
+
+/// What became of a stanza for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Sent, or kept until the peer is back.
+    Taken,
+    /// The same, and its sender has its share of the queue now.
+    Crowded,
+    /// The queue is over its limit: the session must end.
+    Overflow,
 }
 
 /// What became of an acknowledgement.
@@ -67,15 +109,13 @@ pub(crate) struct Session {
     pub(crate) pacer: Pacer,
     /// Rooms it is in, by their address.
     pub(crate) rooms: BTreeSet<BareJid>,
-    /// Requests it has to answer, by requester and id.
-    pub(crate) relayed: HashMap<(SessionId, String), Relayed>,
-    /// Requests of this session that others have to answer, by target and id.
-    pub(crate) asked: HashSet<(SessionId, String)>,
     /// Whether it ever sent a stanza.
     pub(crate) spoke: bool,
     /// Number of its next ping.
     pub(crate) pings: u64,
     management: Option<Management>,
+    /// Only of services.
+    senders: Option<Senders>,
 }
 
 impl Session {
@@ -102,21 +142,21 @@ impl Session {
             probed: None,
             pacer: Pacer::new(now),
             rooms: BTreeSet::new(),
-            relayed: HashMap::new(),
-            asked: HashSet::new(),
             spoke: false,
             pings: 0,
             management: None,
+            senders: None,
         }
     }
 
-    /// Hands `stanza` to the peer, now or when it is back. `false` when its queue is over its limit.
+    /// Hands `stanza` of the participant `sender`, if it is of one, to the peer, now or when it is back.
     pub(crate) fn send(
         &mut self,
         stanza: Outgoing,
+        sender: Option<SessionId>,
         limits: &Limits,
         outputs: &mut VecDeque<Output>,
-    ) -> bool {
+    ) -> Sent {
         if let Some(connection) = self.connection {
             outputs.push_back(Output::Send {
                 connection,
@@ -125,10 +165,11 @@ impl Session {
             });
         }
         let Some(management) = &mut self.management else {
-            return true;
+            return Sent::Taken;
         };
-        management.bytes += stanza.len();
-        management.queue.push_back(stanza);
+        let bytes = stanza.len();
+        management.bytes += bytes;
+        management.queue.push_back((stanza, sender));
         management.since_request += 1;
         if management.since_request >= limits.ack_request_every
             && !management.requested
@@ -137,7 +178,55 @@ impl Session {
             management.requested = true;
             outputs.push_back(Output::RequestAck { connection });
         }
-        management.queue.len() <= limits.unacked_stanzas && management.bytes <= limits.unacked_bytes
+        let (most, most_bytes) = match self.rights.service {
+            true => (
+                2 * limits.service_queue_stanzas,
+                2 * limits.service_queue_bytes,
+            ),
+            false => (limits.unacked_stanzas, limits.unacked_bytes),
+        };
+        if management.queue.len() > most || management.bytes > most_bytes {
+            return Sent::Overflow;
+        }
+        let (Some(senders), Some(sender)) = (&mut self.senders, sender) else {
+            return Sent::Taken;
+        };
+        senders.add(sender, bytes);
+        match senders.fits(sender, bytes) {
+            true => Sent::Taken,
+            false => Sent::Crowded,
+        }
+    }
+
+    /// Whether its queue has room for a request of `bytes` from the participant `sender`, or from a service (`None`). A
+    /// request larger than a share fits into an empty one.
+    pub(crate) fn has_room(
+        &self,
+        sender: Option<SessionId>,
+        bytes: usize,
+        limits: &Limits,
+    ) -> bool {
+        self.is_free(limits)
+            && match (&self.senders, sender) {
+                (Some(senders), Some(sender)) => senders.fits(sender, bytes),
+                _ => true,
+            }
+    }
+
+    /// Whether it takes what `sender` tells a whole room. That slows its sender, and is refused only if it comes all the
+    /// same.
+    pub(crate) fn hears(&self, sender: SessionId, limits: &Limits) -> bool {
+        let patient = self.senders.as_ref();
+        self.is_free(limits) && patient.is_none_or(|senders| !senders.twice(sender, limits))
+    }
+
+    /// Whether the queue of a service is below what may wait for it.
+    fn is_free(&self, limits: &Limits) -> bool {
+        !self.rights.service
+            || self.management.as_ref().is_none_or(|management| {
+                management.queue.len() < limits.service_queue_stanzas
+                    && management.bytes < limits.service_queue_bytes
+            })
     }
 
     /// Asks the peer for an acknowledgement, as a sign of life. `false` when it has no stream management.
@@ -165,11 +254,12 @@ impl Session {
     }
 
     /// Turns stream management on, resumable under `id` if there is one.
-    pub(crate) fn enable(&mut self, id: Option<String>) {
+    pub(crate) fn enable(&mut self, id: Option<String>, limits: &Limits) {
         self.management = Some(Management {
             id,
             ..Management::default()
         });
+        self.senders = self.rights.service.then(|| Senders::new(limits));
     }
 
     /// Name under which the session can be resumed.
@@ -187,8 +277,11 @@ impl Session {
             return AckOutcome::TooHigh;
         }
         for _ in 0..news {
-            if let Some(stanza) = management.queue.pop_front() {
+            if let Some((stanza, sender)) = management.queue.pop_front() {
                 management.bytes -= stanza.len().min(management.bytes);
+                if let (Some(senders), Some(sender)) = (&mut self.senders, sender) {
+                    senders.give(sender, stanza.len());
+                }
             }
         }
         management.acked = h;
@@ -212,7 +305,7 @@ impl Session {
             return 0;
         };
         management.requested = false;
-        for stanza in &management.queue {
+        for (stanza, _) in &management.queue {
             outputs.push_back(Output::Send {
                 connection,
                 session: self.id,

@@ -1,23 +1,26 @@
 //! Entering a room, presence within it, leaving it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use aws_lc_rs::constant_time;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::muc::{Affiliation, Join, status};
 use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
+use super::guesses::{Guesses, Origin};
 use super::occupants::{Marks, Occupant, is_room_payload};
 use super::room::{Room, RoomKind, Waiting};
 use crate::core::{Core, Timer};
 use crate::hosts::Host;
+use crate::requests::weight;
 use crate::server::Server;
 use crate::{SessionId, ids};
 
 /// Clients repeat their conference request when they read exactly this.
 const CREATION_RESTRICTED: &str = "Room creation is restricted";
 /// The nickname of the focus, by which clients know it.
-const FOCUS_NICK: &str = "focus";
+pub(crate) const FOCUS_NICK: &str = "focus";
 /// Rooms in which a focus tests itself begin so.
 const HEALTH_CHECK: &str = "__jicofo-health-check";
 
@@ -26,22 +29,10 @@ fn creation_restricted() -> StanzaError {
 }
 
 /// Whether a nickname can be an endpoint id everywhere.
-fn valid_nick(nick: &str) -> bool {
+pub(crate) fn valid_nick(nick: &str) -> bool {
     nick.len() <= 64
         && nick.starts_with(|c: char| c.is_ascii_alphanumeric())
         && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// Roughly the bytes of an element on the wire.
-fn weight(element: &Element) -> usize {
-    let attrs: usize = element
-        .attrs()
-        .iter()
-        .map(|((_, name), value)| name.len() + value.len() + 4)
-        .sum();
-    let texts: usize = element.texts().map(str::len).sum();
-    let children: usize = element.children().map(weight).sum();
-    2 * element.name().len() + 5 + attrs + texts + children
 }
 
 impl Server {
@@ -144,8 +135,16 @@ impl Server {
             return self.core.refuse(from, stanza, Condition::ItemNotFound);
         };
         room.waiting.retain(|waiting| waiting.session != from);
+        // Farewells have the limit of other presences: what is too large is left out.
+        let fits = self.core.rights(from).service
+            || weight(stanza) <= self.core.config.limits.presence_bytes;
         if room
-            .depart(&mut self.core, from, Marks::default(), Some(stanza))
+            .depart(
+                &mut self.core,
+                from,
+                Marks::default(),
+                fits.then_some(stanza),
+            )
             .is_none()
         {
             self.core.refuse(from, stanza, Condition::ItemNotFound);
@@ -254,7 +253,7 @@ impl Room {
             .and_then(|x| Join::try_from(x).ok())
             .unwrap_or_default();
         if !rights.service {
-            self.check_access(core, &bare, join.password.as_deref(), stanza)?;
+            self.check_access(core, now, session, join.password.as_deref(), stanza)?;
         }
         let affiliation = self.affiliation(core, &bare);
         self.enter(core, now, session, nick, stanza, affiliation, created);
@@ -272,14 +271,18 @@ impl Room {
         stanza: &Element,
     ) -> Result<(), StanzaError> {
         self.waiting.retain(|waiting| waiting.session != session);
-        if self.waiting.len() >= core.config.limits.joins_waiting {
-            return Err(StanzaError::new(Condition::ResourceConstraint));
-        }
+        let kept = (self.waiting.len() < core.config.limits.joins_waiting)
+            .then(|| core.keeping.keep(session, weight(stanza), false));
+        let Some(Some(kept)) = kept else {
+            core.stats.refused_full += 1;
+            return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait));
+        };
         let until = now + core.config.limits.join_wait;
         self.waiting.push_back(Waiting {
             session,
             presence: stanza.clone(),
             until,
+            _kept: kept,
         });
         core.wake(until, Timer::Room(self.jid.clone()));
         Ok(())
@@ -365,32 +368,81 @@ impl Room {
     }
 
     fn check_access(
-        &self,
-        core: &Core,
-        bare: &BareJid,
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        session: SessionId,
         password: Option<&str>,
         stanza: &Element,
     ) -> Result<(), StanzaError> {
-        let refuse = |condition: Condition| StanzaError::new(condition).with_by(self.jid.as_str());
-        let affiliation = self.affiliation(core, bare);
+        let by = self.jid.to_string();
+        let refuse = |condition: Condition| StanzaError::new(condition).with_by(by.as_str());
+        let Some(joining) = core.sessions.get(&session) else {
+            return Ok(());
+        };
+        let affiliation = self.affiliation(core, &joining.bare);
         if affiliation == Affiliation::Outcast {
             return Err(refuse(Condition::Forbidden));
         }
-        let knows_password = match &self.password {
-            Some(secret) => password == Some(secret.as_str()),
-            None => false,
-        };
         if self.members_only {
-            // Whoever was let in by a moderator, or knows the password, need not wait.
-            if affiliation >= Affiliation::Member || knows_password {
+            // Whoever was let in by a moderator, or knows the password, need not wait. Whoever guessed too often may
+            // still knock.
+            if affiliation >= Affiliation::Member
+                || self.knows_password(core, now, session, password) == Ok(true)
+            {
                 return Ok(());
             }
             return Err(self.lobby_error(core, stanza));
         }
-        if self.password.is_some() && !knows_password {
-            return Err(refuse(Condition::NotAuthorized).with_type(ErrorType::Auth));
+        if self.password.is_none() {
+            return Ok(());
         }
-        Ok(())
+        match self.knows_password(core, now, session, password) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refuse(Condition::NotAuthorized).with_type(ErrorType::Auth)),
+            Err(wait) => {
+                let text = format!(
+                    "Too many wrong passwords; try again in {} seconds",
+                    wait.as_secs() + 1
+                );
+                Err(refuse(Condition::ResourceConstraint)
+                    .with_type(ErrorType::Wait)
+                    .with_text(text))
+            }
+        }
+    }
+
+    /// Whether a password is the room's. Not looked at while too many wrong ones came from the same address: then, how long
+    /// that will be.
+    fn knows_password(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        session: SessionId,
+        password: Option<&str>,
+    ) -> Result<bool, Duration> {
+        let (Some(secret), Some(tried)) = (&self.password, password) else {
+            return Ok(false);
+        };
+        let address = core
+            .sessions
+            .get(&session)
+            .and_then(|session| session.query.address);
+        let origin = address.map_or(Origin::Session(session), Origin::Address);
+        let guesses = self.guesses.get_or_insert_with(|| Guesses::new(now));
+        if let Some(wait) = guesses.wait(now, origin) {
+            core.stats.guesses_refused += 1;
+            return Err(wait);
+        }
+        let right =
+            constant_time::verify_slices_are_equal(tried.as_bytes(), secret.as_bytes()).is_ok();
+        if right {
+            guesses.right(now, origin);
+        } else {
+            core.stats.guesses_wrong += 1;
+            guesses.wrong(now, origin);
+        }
+        Ok(right)
     }
 
     #[expect(

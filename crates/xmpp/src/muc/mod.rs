@@ -2,11 +2,13 @@
 
 mod admin;
 mod config;
+mod guesses;
 mod join;
 mod message;
 mod occupants;
 mod room;
 
 pub(crate) use config::OwnerOutcome;
-pub(crate) use occupants::{Marks, Occupant, Occupants, is_room_payload};
+pub(crate) use join::{FOCUS_NICK, valid_nick};
+pub(crate) use occupants::{Marks, Occupant, Occupants};
 pub(crate) use room::{Room, RoomKind};

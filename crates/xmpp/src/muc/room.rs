@@ -6,10 +6,12 @@ use std::time::Instant;
 use stanza::muc::{Affiliation, Destroy, Role, status};
 use stanza::{BareJid, Element, ElementExt as _, element, ns};
 
+use super::guesses::Guesses;
 use super::message::{Past, Subject};
 use super::occupants::{Marks, Occupant, Occupants};
 use crate::SessionId;
 use crate::core::{Body, Core};
+use crate::requests::Kept;
 use crate::services::Services;
 
 /// What a room is for.
@@ -29,6 +31,7 @@ pub(crate) struct Waiting {
     pub(crate) session: SessionId,
     pub(crate) presence: Element,
     pub(crate) until: Instant,
+    pub(crate) _kept: Kept,
 }
 
 /// One room.
@@ -47,6 +50,8 @@ pub(crate) struct Room {
     pub(crate) past: VecDeque<Past>,
     pub(crate) past_bytes: usize,
     pub(crate) waiting: VecDeque<Waiting>,
+    /// Wrong passwords, once there were any.
+    pub(crate) guesses: Option<Guesses>,
     pub(crate) services: Services,
 }
 
@@ -65,6 +70,7 @@ impl Room {
             past: VecDeque::new(),
             past_bytes: 0,
             waiting: VecDeque::new(),
+            guesses: None,
             services: Services::default(),
         }
     }

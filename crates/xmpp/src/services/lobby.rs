@@ -8,13 +8,24 @@ use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
 use crate::SessionId;
 use crate::core::Core;
-use crate::muc::{Marks, Occupant, Occupants, Room, is_room_payload};
+use crate::muc::{FOCUS_NICK, Marks, Occupant, Occupants, Room, valid_nick};
+use crate::requests::weight;
 use crate::server::Server;
 
 /// Reason shown when a moderator opens the meeting: people waiting go in by themselves.
 const CLOSED: &str = "Lobby room closed.";
 /// Most people waiting.
 const MOST: usize = 500;
+
+/// What moderators are told of somebody who waits, each with one text: a name, and what pictures are found by.
+const KNOWN: [(&str, &str); 4] = [
+    ("nick", ns::NICK),
+    ("email", ns::CLIENT),
+    ("avatar-url", ns::CLIENT),
+    ("stats-id", ns::CLIENT),
+];
+/// Largest presence made of that.
+const MOST_BYTES: usize = 4 * 1024;
 
 /// The people waiting, and the moderators who watch.
 #[derive(Debug, Default)]
@@ -57,25 +68,40 @@ impl Lobby {
         jid: &BareJid,
         session: SessionId,
         marks: Marks,
-        last: Option<&Element>,
     ) -> Option<Occupant> {
         let watchers = self.watchers(session);
         let occupant = self.occupants.remove(session)?;
         if let Some(session) = core.sessions.get_mut(&session) {
             session.rooms.remove(jid);
         }
-        let nothing = element("presence", ns::CLIENT).done();
-        let last = last.unwrap_or(&nothing);
-        let body = core.body(&occupant.render(jid, marks.clone(), Some(last)));
+        // What people say in going is not passed on.
+        let gone = element("presence", ns::CLIENT).done();
+        let body = core.body(&occupant.render(jid, marks.clone(), Some(&gone)));
         for watcher in watchers {
             core.send_body(watcher, &body);
         }
         let mut status = marks.status.clone();
         status.push(status::SELF);
-        let own = occupant.render(jid, Marks { status, ..marks }, Some(last));
+        let own = occupant.render(jid, Marks { status, ..marks }, Some(&gone));
         core.send_element(session, own);
         Some(occupant)
     }
+}
+
+/// What of a presence is passed on: the first of each known child, as text.
+fn known(stanza: &Element) -> Result<Element, StanzaError> {
+    let mut out = element("presence", ns::CLIENT)
+        .attr_opt("id", stanza.attr("id"))
+        .done();
+    for (name, ns) in KNOWN {
+        if let Some(child) = stanza.get_child(name, ns) {
+            out.append_child(element(name, ns).text(child.text()).done());
+        }
+    }
+    if weight(&out) > MOST_BYTES {
+        return Err(StanzaError::new(Condition::PolicyViolation).with_text("presence too large"));
+    }
+    Ok(out)
 }
 
 fn display_name(presence: &Element) -> Option<String> {
@@ -125,7 +151,7 @@ impl Server {
         let meeting = self.core.hosts.meeting_of_lobby(&jid.clone().into());
         let room = meeting.and_then(|meeting| self.rooms.get_mut(&meeting));
         if let Some(lobby) = room.and_then(|room| room.services.lobby.as_mut()) {
-            lobby.depart(&mut self.core, jid, session, Marks::default(), None);
+            lobby.depart(&mut self.core, jid, session, Marks::default());
         }
     }
 
@@ -256,17 +282,12 @@ impl Room {
         match stanza.attr("type") {
             None => {}
             Some("unavailable") => {
-                let left = lobby.depart(core, jid, from, Marks::default(), Some(stanza));
+                let left = lobby.depart(core, jid, from, Marks::default());
                 return left.map(|_| ()).ok_or(Condition::ItemNotFound.into());
             }
             Some(_) => return Ok(()),
         }
-        let mut presence = element("presence", ns::CLIENT)
-            .attr_opt("id", stanza.attr("id"))
-            .done();
-        for child in stanza.children().filter(|child| !is_room_payload(child)) {
-            presence.append_child(child.clone());
-        }
+        let presence = known(stanza)?;
         if let Some(occupant) = lobby.occupants.by_session_mut(from) {
             if occupant.nick != nick {
                 return Err(Condition::NotAllowed.into());
@@ -277,6 +298,9 @@ impl Room {
         }
         if !stanza.has_child("x", ns::MUC) {
             return Err(Condition::ItemNotFound.into());
+        }
+        if !core.rights(from).service && (nick == FOCUS_NICK || !valid_nick(nick)) {
+            return Err(StanzaError::new(Condition::NotAllowed).with_text("Invalid resource"));
         }
         let role = Self::role_for(affiliation);
         if affiliation == Affiliation::Outcast {
@@ -413,7 +437,7 @@ impl Room {
                 reason: item.reason,
                 destroy: None,
             };
-            if let Some(gone) = lobby.depart(core, jid, session, marks, None) {
+            if let Some(gone) = lobby.depart(core, jid, session, marks) {
                 self.lobby_decided(core, from, jid, &gone, "LOBBY-ACCESS-DENIED");
             }
         }
@@ -490,7 +514,7 @@ impl Room {
             .by_session(session)
             .is_some_and(|occupant| occupant.role == Role::Moderator)
         {
-            lobby.depart(core, &jid, session, Marks::default(), None);
+            lobby.depart(core, &jid, session, Marks::default());
         }
     }
 }

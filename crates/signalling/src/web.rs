@@ -27,6 +27,7 @@ pub(crate) fn query(parameters: &HashMap<String, String>, headers: &HeaderMap) -
             .and_then(|value| value.to_str().ok())
             .filter(|value| value.len() <= MAX_VALUE)
             .map(str::to_owned),
+        address: None,
     }
 }
 

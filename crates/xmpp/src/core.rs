@@ -233,7 +233,10 @@ impl Core {
     /// Takes a session out of all tables.
     pub(crate) fn forget(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
-        self.by_jid.remove(&session.jid);
+        // Its address may belong to the session that took its place.
+        if self.by_jid.get(&session.jid) == Some(&id) {
+            self.by_jid.remove(&session.jid);
+        }
         if let Some(resume_id) = session.resume_id() {
             self.by_resume_id.remove(resume_id);
         }

@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod core;
 mod domain;
+mod handover;
 mod hosts;
 mod ids;
 mod muc;

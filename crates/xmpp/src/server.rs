@@ -333,8 +333,7 @@ impl Server {
         }
         let jid = self.free_address(&login)?;
         if let Some(&old) = self.core.by_jid.get(&jid) {
-            self.core.doomed.push((old, CloseReason::Conflict));
-            self.end_doomed();
+            self.supersede(now, old);
         }
         self.next_session += 1;
         let id = SessionId(self.next_session);
@@ -650,7 +649,7 @@ impl Server {
     }
 
     /// Ends the sessions that broke a rule or a limit during this call.
-    fn end_doomed(&mut self) {
+    pub(crate) fn end_doomed(&mut self) {
         while let Some((id, reason)) = self.core.doomed.pop() {
             let Some(session) = self.core.sessions.get(&id) else {
                 continue;
@@ -671,6 +670,11 @@ impl Server {
         };
         self.held.retain(|held| held.session != id);
         self.leave_rooms(id, session.rooms);
+        self.refuse_open(id);
+    }
+
+    /// Requests that a session did not answer are answered in its place, or asked again where another can answer.
+    pub(crate) fn refuse_open(&mut self, id: SessionId) {
         for (key, mut open) in self.core.requests.take_all(id) {
             match open.again.take() {
                 Some((request, errand)) => {

@@ -262,6 +262,16 @@ impl Session {
         self.senders = self.rights.service.then(|| Senders::new(limits));
     }
 
+    /// Only its places in rooms are left, until another session takes them: it gets nothing and cannot be resumed.
+    pub(crate) fn become_placeholder(&mut self, expires: Instant) -> Option<ConnectionId> {
+        self.expires = Some(expires);
+        self.probed = None;
+        self.management = None;
+        self.senders = None;
+        self.spoke = false;
+        self.connection.take()
+    }
+
     /// Name under which the session can be resumed.
     pub(crate) fn resume_id(&self) -> Option<&str> {
         self.management.as_ref()?.id.as_deref()

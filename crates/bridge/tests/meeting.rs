@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bot::{BotConfig, Handle, Layer, Snapshot, VideoSpec};
 use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
-use link::{Credentials, LinkConfig, Target};
+use link::{Credentials, LinkConfig, LinkEvent, Target};
 use signalling::{Node, SignallingConfig};
 use stanza::BareJid;
 use telemetry::Metrics;
@@ -190,6 +190,49 @@ async fn the_meeting_of_a_dead_bridge_comes_back_on_another() {
     assert_eq!(deployment.bridges[0].load(), (1, 3));
     println!(
         "longest time without a picture, dead bridge: {:?}",
+        deployment.longest_gap()
+    );
+}
+
+/// Takes the focus's address for a moment: its stream ends with `conflict`, and cannot be resumed.
+async fn break_the_stream_of_the_focus(node: &Node) {
+    let credentials = Credentials::Password {
+        user: "focus".to_owned(),
+        password: xmpp::auth::derive_password(SECRET, "focus"),
+    };
+    let target = Target::Memory(node.memory_connector());
+    let link = LinkConfig::new(target, &format!("auth.{DOMAIN}"), credentials);
+    let (sender, mut events) = link::spawn(link.with_resource("focus"));
+    let online = tokio::time::timeout(PATIENCE, events.recv()).await;
+    assert!(matches!(online, Ok(Some(LinkEvent::Online { .. }))));
+    sender.close().await;
+    while events.recv().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_meeting_does_not_notice_that_the_stream_of_the_focus_broke() {
+    let mut deployment = three(2).await;
+    let home = deployment.home();
+    let gap = deployment.longest_gap();
+    for _ in 0..3 {
+        break_the_stream_of_the_focus(&deployment.node).await;
+    }
+    // Somebody comes, which takes a focus that has the meeting again.
+    deployment.join("Dan").await;
+    deployment
+        .everybody_hears_everybody("after the break")
+        .await;
+    assert_eq!(deployment.home(), home, "it is where it was");
+    assert_eq!(deployment.bridges[home].load(), (1, 4));
+    let skipped = |bot: &Handle| -> u64 {
+        let video = bot.snapshot().video;
+        video.values().map(|video| video.skipped).sum()
+    };
+    for bot in &deployment.bots[..3] {
+        assert_eq!(skipped(bot), 0, "a frame was lost");
+    }
+    println!(
+        "longest time without a picture: {gap:?} before, {:?} after",
         deployment.longest_gap()
     );
 }

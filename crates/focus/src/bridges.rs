@@ -1,10 +1,10 @@
 //! The bridges of the brewery: what they report, how they are, and which one a conference gets.
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
-use stanza::{Element, FullJid};
+use stanza::{BareJid, Element, FullJid};
 
 use crate::config::BridgeConfig;
 use crate::event::Event;
@@ -12,6 +12,22 @@ use crate::io::Io;
 
 /// Promises remembered for one bridge.
 const MAX_PROMISES: usize = 10_000;
+/// Time for bridges to come back into sight.
+const AWAY_GRACE: Duration = Duration::from_secs(5);
+/// Complaints are evidence together when they come within this time.
+const COMPLAINT_WINDOW: Duration = Duration::from_secs(10);
+/// Complaints remembered for one bridge.
+const MAX_COMPLAINTS: usize = 64;
+/// People who must complain before it counts.
+const INDEPENDENT: usize = 2;
+
+/// A participant that says its media are dead.
+#[derive(Debug)]
+struct Complaint {
+    at: Instant,
+    room: BareJid,
+    nick: String,
+}
 
 /// One occupant of the brewery that is a bridge.
 #[derive(Debug)]
@@ -35,6 +51,10 @@ pub(crate) struct Bridge {
     heard: Instant,
     /// Health checks since then.
     unanswered: u32,
+    /// When the oldest of them was sent.
+    asked: Option<Instant>,
+    /// Who complained lately, and when last.
+    complaints: VecDeque<Complaint>,
     /// Declared lost because it was silent; wins trust again when it answers.
     silent: bool,
     /// When participants were promised to it that its report may not contain yet.
@@ -77,9 +97,17 @@ impl Bridge {
             failed_until: None,
             heard: now,
             unanswered: 0,
+            asked: None,
+            complaints: VecDeque::new(),
             silent: false,
             promises: VecDeque::new(),
         }
+    }
+
+    fn was_heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.unanswered = 0;
+        self.asked = None;
     }
 
     fn read(&mut self, stats: &BridgeStats) {
@@ -126,11 +154,33 @@ impl Bridge {
         self.stress + self.promised(now, config)
     }
 
+    /// One that failed and still answers is better than none.
+    fn could_serve(&self) -> bool {
+        !self.shutting_down && self.healthy && !self.silent
+    }
+
     fn is_usable(&self, now: Instant) -> bool {
-        !self.shutting_down
-            && self.healthy
-            && !self.silent
-            && self.failed_until.is_none_or(|until| until <= now)
+        self.could_serve() && self.failed_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// A bridge with conferences that is not in sight.
+#[derive(Debug)]
+struct Away {
+    since: Instant,
+    /// What is known of it, if anything.
+    bridge: Option<Bridge>,
+    /// Its conferences know that it is gone for longer.
+    told: bool,
+}
+
+impl Away {
+    fn new(since: Instant, bridge: Option<Bridge>) -> Self {
+        Self {
+            since,
+            bridge,
+            told: false,
+        }
     }
 }
 
@@ -138,6 +188,14 @@ impl Bridge {
 #[derive(Debug, Default)]
 pub(crate) struct Bridges {
     all: BTreeMap<FullJid, Bridge>,
+    /// Bridges that were not seen since the stream of the focus changed, or left while there was no other.
+    away: BTreeMap<FullJid, Away>,
+    /// Bridges that were away and are back.
+    returned: Vec<FullJid>,
+    /// Bridges that are away for so long that people should know.
+    missed: Vec<FullJid>,
+    /// Bridges of which somebody complained.
+    reported: BTreeSet<FullJid>,
     losses: Vec<Loss>,
     /// A bridge became usable: conferences without one may try again.
     improved: bool,
@@ -163,6 +221,11 @@ impl Bridges {
             .any(|(other, bridge)| other != jid && bridge.is_usable(now))
     }
 
+    /// A bridge in sight would be chosen, if only for want of a better one.
+    fn has_refuge(&self) -> bool {
+        self.all.values().any(|bridge| bridge.could_serve())
+    }
+
     pub(crate) fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }
@@ -183,8 +246,17 @@ impl Bridges {
             return;
         };
         let now = io.now;
-        let known = self.all.contains_key(jid);
-        if !known {
+        let mut known = self.all.contains_key(jid);
+        if let Some(former) = self.away.remove(jid) {
+            known = former.bridge.is_some();
+            let mut bridge = former.bridge.unwrap_or_else(|| Bridge::new(now));
+            // Whether it is shutting down is told anew.
+            (bridge.shutting_down, bridge.graceful_shutdown) = (false, false);
+            self.all.insert(jid.clone(), bridge);
+            self.returned.push(jid.clone());
+            self.improved = true;
+        }
+        if !self.all.contains_key(jid) {
             if self.all.len() >= config.max_bridges {
                 io.warn(format!(
                     "more than {} bridges: {jid} is ignored",
@@ -203,8 +275,7 @@ impl Bridges {
             bridge.healthy,
         );
         bridge.read(&stats);
-        bridge.heard = now;
-        bridge.unanswered = 0;
+        bridge.was_heard(now);
         bridge.silent = false;
         self.improved |= !usable && bridge.is_usable(now);
         if bridge.shutting_down && !was_leaving {
@@ -222,17 +293,79 @@ impl Bridges {
         }
     }
 
-    /// Its occupant left the brewery: that is certain, whatever else is known.
-    pub(crate) fn on_gone(&mut self, jid: &FullJid) {
-        if self.all.remove(jid).is_some() {
-            self.lose(jid, "it left the brewery".to_owned(), false);
+    /// Its occupant left the brewery: that is certain, whatever else is known. Its conferences go elsewhere, or wait for
+    /// it where there is nothing else: its stream may have broken while its sessions live.
+    pub(crate) fn on_gone(&mut self, io: &mut Io, jid: &FullJid) {
+        let bridge = match (self.all.remove(jid), self.away.remove(jid)) {
+            (None, None) => return,
+            (Some(bridge), _) => Some(bridge),
+            (None, Some(away)) => away.bridge,
+        };
+        if self.has_refuge() {
+            return self.lose(jid, "it left the brewery".to_owned(), false);
+        }
+        io.warn(format!(
+            "bridge {} left the brewery and there is no other: its conferences wait for it",
+            jid.resource()
+        ));
+        self.away.insert(jid.clone(), Away::new(io.now, bridge));
+    }
+
+    /// The stream on which the bridges were known is lost: each must show itself on the next one.
+    pub(crate) fn lose_sight(&mut self, now: Instant) {
+        // Those that were away before get the same time to show themselves.
+        self.away.values_mut().for_each(|away| away.since = now);
+        for (jid, bridge) in std::mem::take(&mut self.all) {
+            self.away.insert(jid, Away::new(now, Some(bridge)));
+        }
+        self.returned.clear();
+        self.missed.clear();
+        self.reported.clear();
+    }
+
+    /// A conference of an earlier focus is on this bridge.
+    pub(crate) fn expect(&mut self, now: Instant, jid: FullJid) {
+        if !self.all.contains_key(&jid) {
+            self.away.entry(jid).or_insert(Away::new(now, None));
         }
     }
 
-    /// All bridges are forgotten, since the stream on which they were known is lost.
-    pub(crate) fn forget(&mut self) {
-        self.all.clear();
-        self.losses.clear();
+    /// Whether the bridge may still come back.
+    pub(crate) fn is_away(&self, jid: &FullJid) -> bool {
+        self.away.contains_key(jid)
+    }
+
+    pub(crate) fn take_returned(&mut self) -> Vec<FullJid> {
+        std::mem::take(&mut self.returned)
+    }
+
+    pub(crate) fn take_missed(&mut self) -> Vec<FullJid> {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// Whoever did not come back in time is gone, if there is another one; otherwise people are told.
+    fn check_away(&mut self, now: Instant) {
+        let late = |away: &Away| now.saturating_duration_since(away.since) >= AWAY_GRACE;
+        let late: Vec<FullJid> = self
+            .away
+            .iter()
+            .filter(|(_, away)| late(away))
+            .map(|(jid, _)| jid.clone())
+            .collect();
+        for jid in late {
+            if self.has_refuge() {
+                self.away.remove(&jid);
+                self.lose(
+                    &jid,
+                    "it did not come back to the brewery".to_owned(),
+                    false,
+                );
+            } else if let Some(away) = self.away.get_mut(&jid)
+                && !std::mem::replace(&mut away.told, true)
+            {
+                self.missed.push(jid);
+            }
+        }
     }
 
     fn lose(&mut self, jid: &FullJid, reason: String, planned: bool) {
@@ -248,8 +381,7 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
-        bridge.heard = now;
-        bridge.unanswered = 0;
+        bridge.was_heard(now);
         if std::mem::take(&mut bridge.silent) {
             self.improved = true;
         }
@@ -281,8 +413,7 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
-        bridge.heard = now;
-        bridge.unanswered = 0;
+        bridge.was_heard(now);
         let known = bridge.failed_until.is_some();
         bridge.failed_until = Some(now + config.failure_hold);
         if !known && self.has_alternative(now, jid) {
@@ -310,24 +441,61 @@ impl Bridges {
             .is_none_or(|bridge| !bridge.no_data_channel)
     }
 
-    /// Participants of the bridge complain. Together with its silence that is enough.
-    pub(crate) fn report(&mut self, now: Instant, config: &BridgeConfig, jid: &FullJid) {
-        let suspicious = self
-            .all
-            .get(jid)
-            .is_some_and(|b| b.unanswered > 0 || !b.is_usable(now));
-        if suspicious && self.has_alternative(now, jid) {
+    /// A participant says that its media over the bridge are dead. What that is worth is seen by [`Bridges::judge`].
+    pub(crate) fn report(&mut self, now: Instant, jid: &FullJid, room: &BareJid, nick: &str) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        bridge.complaints.retain(|c| {
+            now.saturating_duration_since(c.at) < COMPLAINT_WINDOW
+                && (c.room != *room || c.nick != nick)
+        });
+        if bridge.complaints.len() >= MAX_COMPLAINTS {
+            bridge.complaints.pop_front();
+        }
+        bridge.complaints.push_back(Complaint {
+            at: now,
+            room: room.clone(),
+            nick: nick.to_owned(),
+        });
+        self.reported.insert(jid.clone());
+    }
+
+    pub(crate) fn take_reported(&mut self) -> BTreeSet<FullJid> {
+        std::mem::take(&mut self.reported)
+    }
+
+    /// Whether complaints and silence together say that the bridge, which has so many conferences, is dead. A bridge is
+    /// not left because of one person, nor because of one meeting where it has others, nor while it answers in time.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &FullJid,
+        conferences: usize,
+    ) {
+        let Some(bridge) = self.all.get(jid) else {
+            return;
+        };
+        let overdue = bridge
+            .asked
+            .is_some_and(|at| now.saturating_duration_since(at) >= config.health_interval);
+        let rooms: BTreeSet<&BareJid> = bridge.complaints.iter().map(|c| &c.room).collect();
+        let independent = bridge.complaints.len() >= INDEPENDENT
+            && rooms.len() >= conferences.clamp(1, INDEPENDENT);
+        if overdue && independent && self.has_alternative(now, jid) {
             self.fail(
                 now,
                 config,
                 jid,
-                "participants report dead media and it does not answer",
+                "several participants report dead media and its answer is overdue",
             );
         }
     }
 
     /// A round of health checks: whom to ask, and who has been silent for too long.
     pub(crate) fn check(&mut self, now: Instant, config: &BridgeConfig) -> Vec<FullJid> {
+        self.check_away(now);
         let mut silent = Vec::new();
         for (jid, bridge) in &mut self.all {
             let quiet = now.saturating_duration_since(bridge.heard);
@@ -335,6 +503,7 @@ impl Bridges {
                 silent.push((jid.clone(), quiet));
             }
             bridge.unanswered = bridge.unanswered.saturating_add(1);
+            bridge.asked.get_or_insert(now);
             if bridge.failed_until.is_some_and(|until| until <= now) {
                 bridge.failed_until = None;
                 self.improved = true;
@@ -363,8 +532,7 @@ impl Bridges {
     /// After a pause of our own stream: silence so far means nothing.
     pub(crate) fn excuse(&mut self, now: Instant) {
         for bridge in self.all.values_mut() {
-            bridge.heard = now;
-            bridge.unanswered = 0;
+            bridge.was_heard(now);
         }
     }
 
@@ -398,12 +566,7 @@ impl Bridges {
         let mut candidates: Vec<(&FullJid, &Bridge)> =
             self.all.iter().filter(|(_, b)| b.is_usable(now)).collect();
         if candidates.is_empty() {
-            // One that failed and still answers is better than none.
-            candidates = self
-                .all
-                .iter()
-                .filter(|(_, b)| !b.shutting_down && !b.silent && b.healthy)
-                .collect();
+            candidates = self.all.iter().filter(|(_, b)| b.could_serve()).collect();
         }
         if candidates.is_empty() {
             return Err(format!("none of {} bridges is usable", self.all.len()));

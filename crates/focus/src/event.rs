@@ -14,6 +14,15 @@ pub enum Event {
         /// Key of the conference on bridges.
         meeting_id: String,
     },
+    /// The focus is back in a room and goes on with its conference.
+    ConferenceAdopted {
+        /// The room.
+        room: BareJid,
+        /// Members that are still there.
+        participants: usize,
+        /// Sessions that go on untouched.
+        sessions: usize,
+    },
     /// A conference is over.
     ConferenceEnded {
         /// The room.
@@ -126,6 +135,14 @@ impl fmt::Display for Event {
             Self::ConferenceStarted { room, meeting_id } => {
                 write!(f, "conference {room} begins, meeting {meeting_id}")
             }
+            Self::ConferenceAdopted {
+                room,
+                participants,
+                sessions,
+            } => write!(
+                f,
+                "conference {room} goes on: participants {participants}, sessions {sessions}"
+            ),
             Self::ConferenceEnded { room, reason } => write!(f, "conference {room} ends: {reason}"),
             Self::BridgeUp {
                 bridge,
@@ -200,6 +217,45 @@ impl fmt::Display for Event {
     }
 }
 
+/// Why a participant got a new session in place of one it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reinvite {
+    /// Its conference left a bridge.
+    BridgeLeft,
+    /// The bridge does not know its endpoint, or refuses what is said of it.
+    BridgeForgot,
+    /// It said that ICE failed.
+    IceFailed,
+    /// It ended its session and asked for another.
+    Restart,
+    /// Its offer may have been lost with a stream of the focus.
+    OfferLost,
+}
+
+impl Reinvite {
+    /// All reasons, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::BridgeLeft,
+        Self::BridgeForgot,
+        Self::IceFailed,
+        Self::Restart,
+        Self::OfferLost,
+    ];
+
+    /// The name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BridgeLeft => "bridge-left",
+            Self::BridgeForgot => "bridge-forgot",
+            Self::IceFailed => "ice-failed",
+            Self::Restart => "restart",
+            Self::OfferLost => "offer-lost",
+        }
+    }
+}
+
 /// Counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FocusStats {
@@ -223,4 +279,10 @@ pub struct FocusStats {
     pub refused_total: u64,
     /// Bridges lost, since the start.
     pub bridges_lost_total: u64,
+    /// Conferences that went on after the focus had lost its stream or its memory, since the start.
+    pub adopted_total: u64,
+    /// Sessions that replaced another, in the order of [`Reinvite::ALL`], since the start.
+    pub reinvites_total: [u64; Reinvite::ALL.len()],
+    /// Participants that got no further session since none worked, since the start.
+    pub given_up_total: u64,
 }

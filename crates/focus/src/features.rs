@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use stanza::disco::Info;
 use stanza::ns;
 
@@ -11,7 +12,7 @@ use stanza::ns;
 const MAX_CACHED: usize = 1000;
 
 /// Features with an effect on the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Features {
     pub(crate) audio: bool,
     pub(crate) video: bool,

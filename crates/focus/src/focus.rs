@@ -1,6 +1,6 @@
 //! The focus as its host sees it: stanzas and time in, stanzas, events and answers out.
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
 
 use stanza::disco::Info;
 use stanza::element;
@@ -8,7 +8,7 @@ use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::conference::{ConferenceRequest, ConferenceResponse};
 use stanza::jitsi::moderation::ComponentMessage;
 use stanza::jitsi::mute::Mute;
-use stanza::muc::{self, Join, User};
+use stanza::muc::{self, User};
 use stanza::{BareJid, Element, ElementExt, FullJid, iq, ns};
 use thiserror::Error;
 
@@ -19,9 +19,6 @@ use crate::config::FocusConfig;
 use crate::event::{Event, FocusStats};
 use crate::features::CapsCache;
 use crate::io::{Io, Purpose, Timer};
-
-/// After a pause of the stream: time for what was on its way.
-const RESUME_GRACE: Duration = Duration::from_secs(2);
 
 /// Names a conference request that came over HTTP until its answer is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +59,12 @@ pub struct Focus {
     caps: CapsCache,
     components: Components,
     conferences: BTreeMap<BareJid, Conference>,
+    /// Rooms to be entered again on a new stream.
+    to_return: VecDeque<BareJid>,
+    /// Those that were asked to let the focus in again.
+    returning: BTreeSet<BareJid>,
+    /// Something that a snapshot holds may have changed.
+    changed: bool,
     /// Rooms just left, with the number of goodbyes the server still has to confirm.
     leaving: HashMap<BareJid, u32>,
     next_request: u64,
@@ -73,6 +76,7 @@ macro_rules! with_conference {
         if let (Some(io), Some($conference)) = ($self.io.as_mut(), $self.conferences.get_mut($room))
         {
             let config = &$self.config;
+            $self.changed = true;
             #[allow(unused_mut)]
             let mut cx = Cx {
                 config,
@@ -85,6 +89,8 @@ macro_rules! with_conference {
         }
     };
 }
+
+mod adopt;
 
 impl Focus {
     /// A focus that is not connected yet. All ids it makes follow from `seed`.
@@ -100,6 +106,9 @@ impl Focus {
             caps: CapsCache::default(),
             components: Components::default(),
             conferences: BTreeMap::new(),
+            to_return: VecDeque::new(),
+            returning: BTreeSet::new(),
+            changed: false,
             leaving: HashMap::new(),
             next_request: 0,
         }
@@ -109,73 +118,6 @@ impl Focus {
         let io = self.io.get_or_insert_with(|| Io::new(now, self.seed));
         io.now = io.now.max(now);
         io
-    }
-
-    /// The host has logged in as `jid`. `resumed`: the former stream goes on (XEP-0198), so everything the server
-    /// knows of the focus still holds; otherwise conferences begin anew.
-    pub fn online(&mut self, now: Instant, jid: FullJid, resumed: bool) {
-        let io = self.at(now);
-        if resumed && io.jid.as_ref() == Some(&jid) {
-            io.postpone(RESUME_GRACE);
-            let now = io.now;
-            self.bridges.excuse(now);
-        } else {
-            self.drop_everything("the focus lost its stream");
-            self.begin_stream(jid);
-        }
-        self.online = true;
-        self.offline_since = None;
-        self.settle();
-    }
-
-    fn begin_stream(&mut self, jid: FullJid) {
-        let (Some(io), config) = (self.io.as_mut(), &self.config) else {
-            return;
-        };
-        io.jid = Some(jid);
-        // The proxy in front of the focus learns its full address from this presence.
-        io.send(element("presence", ns::CLIENT).done());
-        let question = element("query", ns::DISCO_INFO);
-        io.request(
-            "get",
-            &config.domain,
-            question,
-            Purpose::Components,
-            config.reply_timeout,
-        );
-        let brewery =
-            element("presence", ns::CLIENT).attr("to", format!("{}/{NICK}", config.brewery));
-        io.send(brewery.child(Join::default()).done());
-        io.after(config.bridges.health_interval, Timer::Health);
-    }
-
-    fn drop_everything(&mut self, reason: &'static str) {
-        let conferences = std::mem::take(&mut self.conferences);
-        let Some(io) = self.io.as_mut() else { return };
-        self.bridges.forget();
-        self.leaving.clear();
-        self.components = Components::default();
-        let mut cx = Cx {
-            config: &self.config,
-            io,
-            bridges: &mut self.bridges,
-            caps: &mut self.caps,
-        };
-        for (room, conference) in conferences {
-            conference.stop(&mut cx, false);
-            cx.io.event(Event::Warning {
-                text: format!("{room}: ended, {reason}"),
-            });
-        }
-        cx.io.forget_stream();
-    }
-
-    /// The stream is lost; it may come back by [`Focus::online`]. Conferences are kept for
-    /// [`FocusConfig::reply_timeout`].
-    pub fn offline(&mut self, now: Instant) {
-        let now = self.at(now).now;
-        self.online = false;
-        self.offline_since.get_or_insert(now);
     }
 
     /// Takes one stanza from the server.
@@ -279,7 +221,7 @@ impl Focus {
             None if !own => self
                 .bridges
                 .on_presence(io, &self.config.bridges, from, stanza),
-            Some("unavailable") if !own => self.bridges.on_gone(from),
+            Some("unavailable") if !own => self.bridges.on_gone(io, from),
             Some(kind @ ("unavailable" | "error")) => {
                 io.warn(format!("the brewery answers {kind}: no bridges are known"))
             }
@@ -304,6 +246,7 @@ impl Focus {
                 let (audio, video) = (metadata.start_audio_muted, metadata.start_video_muted);
                 if let Some(conference) = self.conferences.get_mut(&metadata.room) {
                     conference.on_start_muted(audio, video);
+                    self.changed = true;
                 }
             }
             _ => {}
@@ -326,6 +269,9 @@ impl Focus {
         let Some(from) = stanza.jid("from") else {
             return;
         };
+        if self.io.as_mut().is_some_and(|io| io.is_repeated(stanza)) {
+            return;
+        }
         if let Some(payload) = stanza.get_child("conference", ns::FOCUS) {
             return self.on_conference_iq(stanza, payload);
         }
@@ -438,6 +384,20 @@ impl Focus {
                 with_conference!(self, &room, |c, cx| c
                     .on_ice_restarted(cx, &nick, &sid, answer));
             }
+            Purpose::Probe {
+                room,
+                bridge_session,
+                tries,
+            } => {
+                self.heard_bridge(answer);
+                with_conference!(self, &room, |c, cx| c.on_probed(
+                    cx,
+                    &bridge_session,
+                    tries,
+                    answer
+                ));
+            }
+            Purpose::Told { .. } => {}
         }
     }
 
@@ -527,9 +487,7 @@ impl Focus {
                 }
             }
             Timer::Join(room) => {
-                if let Some(conference) = self.conferences.get_mut(&room) {
-                    conference.on_join_timer();
-                }
+                with_conference!(self, &room, |conference, cx| conference.on_join_timer(cx));
                 // A room that never confirmed a leave does not stand in the way for ever.
                 self.leaving.remove(&room);
             }
@@ -543,6 +501,14 @@ impl Focus {
             }
             Timer::Retry(room) => {
                 with_conference!(self, &room, |conference, cx| conference.on_retry_timer(cx))
+            }
+            Timer::Doubtful(room) => {
+                with_conference!(self, &room, |conference, cx| conference
+                    .on_doubtful_timer(cx))
+            }
+            Timer::Missing(room) => {
+                with_conference!(self, &room, |conference, cx| conference
+                    .on_missing_timer(cx))
             }
             Timer::Health => self.check_bridges(),
         }
@@ -568,11 +534,14 @@ impl Focus {
     fn settle(&mut self) {
         // A move may fail at once and cause the next one; more than a few rounds are left to the next input.
         for _ in 0..8 {
+            self.judge_bridges();
+            self.attach_returned();
             let losses = self.bridges.take_losses();
             let improved = self.bridges.take_improved();
             if losses.is_empty() && !improved {
                 break;
             }
+            self.changed = true;
             let Some(io) = self.io.as_mut() else { return };
             let mut cx = Cx {
                 config: &self.config,
@@ -604,6 +573,20 @@ impl Focus {
             }
         }
         self.bury();
+        self.enter_next_rooms();
+    }
+
+    /// Bridges of which people complain.
+    fn judge_bridges(&mut self) {
+        let Some(now) = self.io.as_ref().map(|io| io.now) else {
+            return;
+        };
+        for bridge in self.bridges.take_reported() {
+            let on_it = self.conferences.values().filter(|c| c.is_on(&bridge));
+            let count = on_it.count();
+            self.bridges
+                .judge(now, &self.config.bridges, &bridge, count);
+        }
     }
 
     fn bury(&mut self) {
@@ -626,6 +609,7 @@ impl Focus {
                 caps: &mut self.caps,
             };
             conference.stop(&mut cx, leave);
+            self.changed = true;
             if leave {
                 *self.leaving.entry(room).or_default() += 1;
             }
@@ -655,22 +639,17 @@ impl Focus {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.offline_since {
             Some(since) => Some(since + self.config.reply_timeout),
-            None => self.io.as_ref()?.next_timeout(),
+            None if self.online => self.io.as_ref()?.next_timeout(),
+            None => None,
         }
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.at(now);
-        if let Some(since) = self.offline_since {
-            // While nothing can be heard, nothing is overdue, but patience has an end.
-            if now.saturating_duration_since(since) >= self.config.reply_timeout {
-                self.offline_since = None;
-                self.drop_everything("its stream did not come back");
-                if let Some(io) = self.io.as_mut() {
-                    io.jid = None;
-                }
-            }
+        if !self.online {
+            // While nothing can be heard, nothing is overdue. Only who waits for an answer is not kept for ever.
+            self.dismiss_waiters(now);
             return;
         }
         while let Some(timer) = self.io.as_mut().and_then(Io::take_due) {
@@ -682,6 +661,7 @@ impl Focus {
     /// Leaves all rooms and ends all conferences on the bridges, before the host closes the stream.
     pub fn shutdown(&mut self, now: Instant) {
         self.at(now);
+        self.changed = true;
         let conferences = std::mem::take(&mut self.conferences);
         let Some(io) = self.io.as_mut() else { return };
         let mut cx = Cx {
@@ -720,6 +700,9 @@ impl Focus {
             moves_total: io.totals.moves,
             refused_total: io.totals.refused,
             bridges_lost_total: io.totals.bridges_lost,
+            adopted_total: io.totals.adopted,
+            reinvites_total: io.totals.reinvites,
+            given_up_total: io.totals.given_up,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What all parts of the focus share: the way out, requests that wait for an answer, timers, ids.
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -10,11 +11,17 @@ use stanza::element;
 use stanza::jitsi::conference::ConferenceResponse;
 use stanza::{BareJid, Element, ElementExt, FullJid, ns};
 
-use crate::event::Event;
+use crate::event::{Event, Reinvite};
 use crate::focus::{RequestError, RequestId};
 
 /// Events kept for the host; older ones are dropped when it does not poll.
 const MAX_EVENTS: usize = 10_000;
+/// What is merely told is forgotten after this time.
+const TOLD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Answers remembered in case their questions are asked again after a break.
+const MAX_ANSWERED: usize = 256;
+/// How long after a break questions may be repetitions.
+const REPETITIONS: Duration = Duration::from_secs(30);
 
 /// Why an IQ was sent, and with that what its answer means.
 #[derive(Debug, Clone)]
@@ -59,6 +66,42 @@ pub(crate) enum Purpose {
     },
     /// Is the bridge well?
     Health(FullJid),
+    /// Does the bridge still have the conference? Asked after a break, at most a few times.
+    Probe {
+        room: BareJid,
+        bridge_session: String,
+        tries: u32,
+    },
+    /// Something told whose answer changes nothing. It is kept to be said again should the stream break before that.
+    Told {
+        room: BareJid,
+        kind: &'static str,
+        payload: Box<Element>,
+    },
+}
+
+impl Purpose {
+    /// The room it is about, if it is about one.
+    pub(crate) fn room(&self) -> Option<&BareJid> {
+        match self {
+            Self::Components | Self::Health(_) => None,
+            Self::RoomForm(room) | Self::RoomConfig(room) => Some(room),
+            Self::Features { room, .. }
+            | Self::Initiate { room, .. }
+            | Self::Allocate { room, .. }
+            | Self::Update { room, .. }
+            | Self::IceRestart { room, .. }
+            | Self::Probe { room, .. }
+            | Self::Told { room, .. } => Some(room),
+        }
+    }
+}
+
+/// A request whose answer was lost with the stream.
+#[derive(Debug)]
+pub(crate) struct Undone {
+    pub(crate) to: String,
+    pub(crate) purpose: Purpose,
 }
 
 /// An IQ without an answer so far.
@@ -82,6 +125,10 @@ pub(crate) enum Timer {
     Single(BareJid),
     /// Try again to give sessions to members without one.
     Retry(BareJid),
+    /// Offers whose arrival is doubtful after a break are still not accepted.
+    Doubtful(BareJid),
+    /// Members did not come back to a room that the server made anew.
+    Missing(BareJid),
     /// Ask the bridges how they are.
     Health,
 }
@@ -93,6 +140,9 @@ pub(crate) type TimerKey = (Instant, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) conferences: u64,
+    pub(crate) adopted: u64,
+    pub(crate) reinvites: [u64; Reinvite::ALL.len()],
+    pub(crate) given_up: u64,
     pub(crate) participants: u64,
     pub(crate) moves: u64,
     pub(crate) refused: u64,
@@ -111,6 +161,14 @@ pub(crate) struct Io {
     pending: HashMap<String, Pending>,
     timers: BTreeMap<TimerKey, Timer>,
     counter: u64,
+    /// The request being handled, as [`fingerprint`] sees it.
+    handling: Option<u64>,
+    /// The last requests answered on this stream, with their answers.
+    answered: VecDeque<(u64, Element)>,
+    /// Those of the stream before.
+    answered_before: VecDeque<(u64, Element)>,
+    /// When the last stream began that was not the continuation of another.
+    adopted: Option<Instant>,
 }
 
 impl Io {
@@ -126,7 +184,16 @@ impl Io {
             pending: HashMap::new(),
             timers: BTreeMap::new(),
             counter: 0,
+            handling: None,
+            answered: VecDeque::new(),
+            answered_before: VecDeque::new(),
+            adopted: None,
         }
+    }
+
+    /// Numbers up to `used` were given before this focus began.
+    pub(crate) fn count_from(&mut self, used: u64) {
+        self.counter = self.counter.max(used);
     }
 
     /// A number that was not used before.
@@ -211,15 +278,56 @@ impl Io {
     }
 
     /// Sends an IQ whose answer does not matter.
-    pub(crate) fn tell(&mut self, kind: &str, to: impl ToString, payload: impl Into<Element>) {
-        let (_, iq) = self.iq(kind, &to.to_string(), payload.into());
-        self.send(iq);
+    pub(crate) fn tell(
+        &mut self,
+        room: &BareJid,
+        kind: &'static str,
+        to: impl ToString,
+        payload: impl Into<Element>,
+    ) {
+        let payload = payload.into();
+        let told = Purpose::Told {
+            room: room.clone(),
+            kind,
+            payload: Box::new(payload.clone()),
+        };
+        self.request(kind, to, payload, told, TOLD_TIMEOUT);
     }
 
     /// Answers an IQ. The sender's address is left to the server to write.
     pub(crate) fn answer(&mut self, mut reply: Element) {
         reply.take_attr("from");
+        if let Some(request) = self.handling.take() {
+            if self.answered.len() >= MAX_ANSWERED {
+                self.answered.pop_front();
+            }
+            self.answered.push_back((request, reply.clone()));
+        }
         self.send(reply);
+    }
+
+    /// Whether the streams changed so recently that people may say again what was said before.
+    pub(crate) fn expects_repetitions(&self) -> bool {
+        self.adopted
+            .is_some_and(|at| self.now.saturating_duration_since(at) < REPETITIONS)
+    }
+
+    /// A request is going to be handled. If the very same one was answered before the stream broke, the answer may have
+    /// been lost: it is given once more, and true comes back.
+    pub(crate) fn is_repeated(&mut self, request: &Element) -> bool {
+        let print = fingerprint(request);
+        self.handling = Some(print);
+        if !self.expects_repetitions() {
+            self.answered_before.clear();
+            return false;
+        }
+        let mut known = self.answered_before.iter();
+        let Some((_, reply)) = known.find(|(known, _)| *known == print) else {
+            return false;
+        };
+        let reply = reply.clone();
+        self.send(reply);
+        true
     }
 
     /// The purpose of the request that `response` answers.
@@ -258,7 +366,14 @@ impl Io {
     }
 
     pub(crate) fn cancel(&mut self, key: TimerKey) {
-        self.timers.remove(&key);
+        if self.timers.remove(&key).is_some() {
+            return;
+        }
+        // It was postponed: the number is still the same.
+        let moved = self.timers.keys().find(|(_, number)| *number == key.1);
+        if let Some(moved) = moved.copied() {
+            self.timers.remove(&moved);
+        }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -296,11 +411,39 @@ impl Io {
         }
     }
 
-    /// Forgets everything that belongs to a lost stream.
-    pub(crate) fn forget_stream(&mut self) {
+    /// Another stream takes the place of the former one: what was on its way is lost. Gives back what waited for an
+    /// answer, oldest first. Nothing else is due before `grace` is over.
+    pub(crate) fn change_stream(&mut self, jid: FullJid, grace: Duration) -> Vec<Undone> {
+        if self.jid.replace(jid).is_some() {
+            self.adopted = Some(self.now);
+        }
         self.transmits.clear();
-        self.pending.clear();
-        self.timers.clear();
+        self.answered_before = std::mem::take(&mut self.answered);
+        let mut lost: Vec<Pending> = self.pending.drain().map(|(_, pending)| pending).collect();
+        lost.sort_by_key(|pending| pending.timer.1);
+        self.timers
+            .retain(|_, timer| !matches!(timer, Timer::Reply(_) | Timer::Health));
+        self.postpone(grace);
+        let undone = |pending: Pending| Undone {
+            to: pending.to,
+            purpose: pending.purpose,
+        };
+        lost.into_iter().map(undone).collect()
+    }
+
+    /// This focus continues another, of which it has only the records.
+    pub(crate) fn set_adopting(&mut self) {
+        self.adopted = Some(self.now);
+    }
+
+    pub(crate) fn reinvited(&mut self, reason: Reinvite) {
+        self.reinvited_many(reason, 1);
+    }
+
+    pub(crate) fn reinvited_many(&mut self, reason: Reinvite, count: usize) {
+        if let Some(total) = self.totals.reinvites.get_mut(reason as usize) {
+            *total += count as u64;
+        }
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Element> {
@@ -316,4 +459,11 @@ impl Io {
     ) -> Option<(RequestId, Result<ConferenceResponse, RequestError>)> {
         self.replies.pop_front()
     }
+}
+
+/// Tells requests apart, sender and id included.
+fn fingerprint(request: &Element) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    stanza::xml::to_string(request).hash(&mut hasher);
+    hasher.finish()
 }

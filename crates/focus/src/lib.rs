@@ -12,11 +12,13 @@ mod features;
 mod focus;
 mod io;
 pub mod offer;
+mod snapshot;
 mod sources;
 
 pub use config::{BridgeConfig, FocusConfig};
-pub use event::{Event, FocusStats};
+pub use event::{Event, FocusStats, Reinvite};
 pub use focus::{Focus, RequestError, RequestId};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use stanza::jitsi::conference::{
     ConferenceRequest, ConferenceRequestError, ConferenceResponse,
 };

@@ -1,6 +1,7 @@
 //! The sources of a conference: what each endpoint sends, and the rules for changing it.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
 use stanza::colibri2::MediaSource;
 use stanza::jingle::{Content, Creator, Description};
 use stanza::jitsi::compact::{
@@ -66,6 +67,29 @@ pub(crate) struct Group {
 pub(crate) struct SourceSet {
     pub(crate) sources: Vec<Source>,
     pub(crate) groups: Vec<Group>,
+}
+
+/// The sources of one endpoint as a snapshot keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceRecord {
+    sources: Vec<SourceLine>,
+    groups: Vec<GroupLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SourceLine {
+    ssrc: u32,
+    media: String,
+    name: String,
+    msid: Option<String>,
+    video_type: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GroupLine {
+    kind: String,
+    media: String,
+    ssrcs: Vec<u32>,
 }
 
 impl SourceSet {
@@ -178,6 +202,53 @@ impl SourceSet {
             sources: sources.cloned().collect(),
             groups: groups.cloned().collect(),
         }
+    }
+
+    /// As a snapshot keeps it.
+    pub(crate) fn to_record(&self) -> SourceRecord {
+        let sources = self.sources.iter().map(|s| SourceLine {
+            ssrc: s.ssrc,
+            media: s.media.name().to_owned(),
+            name: s.name.clone(),
+            msid: s.msid.clone(),
+            video_type: s.video_type.clone(),
+        });
+        let groups = self.groups.iter().map(|group| GroupLine {
+            kind: group.kind.semantics().to_owned(),
+            media: group.media.name().to_owned(),
+            ssrcs: group.ssrcs.clone(),
+        });
+        SourceRecord {
+            sources: sources.collect(),
+            groups: groups.collect(),
+        }
+    }
+
+    /// Reads what a snapshot kept of `owner`, with the same checks as if the client had said it.
+    pub(crate) fn from_record(owner: &str, record: &SourceRecord) -> Result<Self, SourceError> {
+        let media = |name: &str| MediaType::from_name(name).ok_or(SourceError::UnknownMedia);
+        let mut set = Self::default();
+        for line in &record.sources {
+            let source = XmlSource {
+                ssrc: line.ssrc,
+                name: Some(line.name.clone()),
+                video_type: line.video_type.clone(),
+                parameters: msid_parameter(line.msid.as_ref()),
+                owner: None,
+            };
+            set.sources
+                .push(read_source(owner, media(&line.media)?, &source)?);
+        }
+        for line in &record.groups {
+            let kind = GroupKind::from_semantics(&line.kind)
+                .ok_or_else(|| SourceError::UnknownSemantics(line.kind.clone()))?;
+            set.groups.push(Group {
+                kind,
+                media: media(&line.media)?,
+                ssrcs: line.ssrcs.clone(),
+            });
+        }
+        Ok(set)
     }
 
     /// What is in `self` and not in `other`.

@@ -99,25 +99,149 @@ fn when_all_bridges_are_silent_nobody_is_moved() {
     assert_eq!(offers(&world), [1, 1]);
 }
 
-#[test]
-fn two_signs_need_no_waiting() {
-    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
-    world.bridges.get_mut(&home).unwrap().health = Health::Frozen;
-    world.advance(Duration::from_millis(600));
-    let stay = world.clients["aa"].stay();
-    let mut terminate = world.clients["aa"].jingle(Action::SessionTerminate);
+/// A participant ends its session and asks for another, as clients do whose media are dead.
+fn complain(world: &mut World, nick: &str) {
+    let stay = world.clients[nick].stay();
+    let mut terminate = world.clients[nick].jingle(Action::SessionTerminate);
     terminate.bridge_session = Some(BridgeSession {
         id: stay,
         restart: Some(true),
         ..BridgeSession::default()
     });
-    world.clients.get_mut("aa").unwrap().session = None;
-    assert_eq!(condition(&world.ask("aa", &terminate)), "result");
+    world.clients.get_mut(nick).unwrap().session = None;
+    assert_eq!(condition(&world.ask(nick, &terminate)), "result");
+}
+
+#[test]
+fn silence_and_several_complaints_need_no_waiting() {
+    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+    world.bridges.get_mut(&home).unwrap().health = Health::Frozen;
+    world.advance(Duration::from_millis(1100));
+    complain(&mut world, "aa");
+    assert_eq!(offers(&world), [1, 1], "one person is no evidence");
+    complain(&mut world, "bb");
+    assert_eq!(offers(&world), [2, 2], "two are");
+}
+
+#[test]
+fn a_complaint_about_a_healthy_bridge_moves_its_sender_alone() {
+    // At every phase of the health checks, also between a check and its answer.
+    for phase in 0..10 {
+        let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+        world.advance(Duration::from_millis(50 * phase));
+        complain(&mut world, "aa");
+        world.advance(Duration::from_secs(3));
+        assert_eq!(world.home_of(MEETING), [home.as_str()]);
+        assert_eq!(offers(&world), [2, 1]);
+        assert_eq!(world.focus.stats().bridges_lost_total, 0);
+    }
+}
+
+#[test]
+fn a_complaint_while_a_health_check_is_under_way_moves_its_sender_alone() {
+    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+    // The check that is sent now is answered after the complaint.
+    world.bridges.get_mut(&home).unwrap().health = Health::Frozen;
+    world.advance(Duration::from_millis(500));
+    world.bridges.get_mut(&home).unwrap().health = Health::Well;
+    complain(&mut world, "aa");
+    complain(&mut world, "bb");
+    world.advance(Duration::from_secs(3));
+    assert_eq!(world.home_of(MEETING), [home.as_str()]);
+    assert_eq!(offers(&world), [2, 2]);
+    assert_eq!(world.focus.stats().bridges_lost_total, 0);
+}
+
+#[test]
+fn one_meeting_is_no_evidence_against_a_bridge_that_has_others() {
+    let (mut world, home) = meeting(&["jvb1"]);
+    world.form_fields = vec![("muc#roominfo_meetingId".into(), "other".into())];
+    world.request("other@conference.meet.test");
+    for nick in ["cc", "dd"] {
+        let mut client = FakeClient::new(nick);
+        client.room = "other@conference.meet.test".to_owned();
+        world.join(client);
+    }
+    world.add_bridge("jvb2", 0.0);
+    world.advance(Duration::from_secs(3));
+    world.bridges.get_mut(&home).unwrap().health = Health::Frozen;
+    world.advance(Duration::from_millis(1100));
+    complain(&mut world, "aa");
+    complain(&mut world, "bb");
+    assert_eq!(world.focus.stats().bridges_lost_total, 0);
+    complain(&mut world, "cc");
+    assert_eq!(world.focus.stats().bridges_lost_total, 1);
+    assert_eq!(offers(&world), [2, 2, 2, 2]);
+}
+
+#[test]
+fn ice_that_fails_again_and_again_is_met_with_growing_patience() {
+    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+    let mut at = Vec::new();
+    let begin = world.now;
+    for _ in 0..5 {
+        let before = world.clients["aa"].offers.len();
+        assert_eq!(condition(&ice_failed(&mut world, "aa")), "result");
+        // What is being replaced already is not replaced once more.
+        while world.clients["aa"].offers.len() == before {
+            assert_eq!(condition(&ice_failed(&mut world, "aa")), "result");
+            world.advance(Duration::from_millis(100));
+        }
+        assert_eq!(world.clients["aa"].offers.len(), before + 1);
+        at.push((world.now - begin).as_secs());
+    }
+    assert!(
+        at[1] >= 2 && at[2] >= at[1] + 4 && at[3] >= at[2] + 8,
+        "{at:?}"
+    );
+    assert_eq!(
+        condition(&ice_failed(&mut world, "aa")),
+        "resource-constraint"
+    );
+    let (_, reason) = world.clients["aa"].terminations.last().unwrap();
+    assert_eq!(reason, "connectivity-error");
+    world.advance(Duration::from_secs(60));
     assert_eq!(
         offers(&world),
-        [2, 2],
-        "everybody is moved at the first complaint"
+        [6, 1],
+        "left in peace, and nobody else was touched"
     );
+    assert!(!world.bridges[&home].conferences[MEETING].contains_key("aa"));
+    let stats = world.focus.stats();
+    assert_eq!(stats.given_up_total, 1);
+    assert_eq!(
+        stats.reinvites_total[focus::Reinvite::IceFailed as usize],
+        5
+    );
+}
+
+#[test]
+fn a_bridge_that_works_for_nobody_of_a_meeting_is_left_by_it() {
+    let (mut world, home) = meeting(&["jvb1", "jvb2"]);
+    for _ in 0..2 {
+        for nick in ["aa", "bb"] {
+            ice_failed(&mut world, nick);
+        }
+        world.advance(Duration::from_secs(5));
+    }
+    assert_eq!(world.home_of(MEETING), [other(&home)]);
+    assert_eq!(
+        world.focus.stats().bridges_lost_total,
+        0,
+        "others may stay there"
+    );
+    assert!(world.clients.values().all(|c| c.session.is_some()));
+}
+
+/// A participant says that ICE failed.
+fn ice_failed(world: &mut World, nick: &str) -> stanza::Element {
+    let mut info = world.clients[nick].jingle(Action::SessionInfo);
+    info.ice_state = Some("failed".to_owned());
+    info.bridge_session = Some(BridgeSession {
+        id: world.clients[nick].stay(),
+        ..BridgeSession::default()
+    });
+    world.ask(nick, &info)
 }
 
 #[test]
@@ -181,6 +305,38 @@ fn a_dead_last_bridge_and_its_return() {
     world.add_bridge("jvb1", 0.0);
     assert_eq!(offers(&world), [2, 2]);
     assert_eq!(world.home_of(MEETING), ["jvb1"]);
+}
+
+#[test]
+fn an_only_bridge_whose_stream_broke_keeps_its_sessions() {
+    let (mut world, home) = meeting(&["jvb1"]);
+    let bridge = world.bridges.remove(&home).unwrap();
+    world.kill_bridge(&home);
+    world.advance(Duration::from_secs(10));
+    let marker = |world: &World| {
+        let last = world.focus_presences.last().unwrap();
+        last.has_child("bridgeNotAvailable", stanza::ns::FOCUS)
+    };
+    assert!(marker(&world));
+    world.bridges.insert(home.clone(), bridge);
+    let presence = world.bridge_presences[&home].clone();
+    world.deliver(presence);
+    world.advance(Duration::from_secs(10));
+    assert!(!marker(&world));
+    assert_eq!(offers(&world), [1, 1], "nobody was touched");
+    world.join(FakeClient::new("cc"));
+    assert_eq!(offers(&world), [1, 1, 1]);
+}
+
+#[test]
+fn a_bridge_that_comes_takes_the_meetings_of_one_that_stays_away() {
+    let (mut world, home) = meeting(&["jvb1"]);
+    world.kill_bridge(&home);
+    world.advance(Duration::from_secs(10));
+    world.add_bridge("jvb2", 0.0);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(offers(&world), [2, 2]);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
 }
 
 #[test]

@@ -40,6 +40,10 @@ enum Step {
     Forget(usize),
     ShutDown(usize),
     Wait(u64),
+    /// The stream of the focus is gone for a time; another one follows.
+    Cut(u64),
+    /// The focus is replaced by one that has its snapshot.
+    Replace,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -57,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => bridge.clone().prop_map(Step::Forget),
         1 => bridge.prop_map(Step::ShutDown),
         4 => (50u64..4000).prop_map(Step::Wait),
+        1 => (0u64..40_000).prop_map(Step::Cut),
+        1 => Just(Step::Replace),
     ]
 }
 
@@ -97,6 +103,12 @@ fn apply(world: &mut World, step: &Step) {
         Step::KillBridge(bridge) if world.bridges.contains_key(BRIDGES[bridge]) => {
             world.kill_bridge(BRIDGES[bridge])
         }
+        Step::Cut(time) => {
+            world.cut();
+            world.advance(Duration::from_millis(time));
+            world.reattach();
+        }
+        Step::Replace => world.restart(),
         Step::Wait(time) => world.advance(Duration::from_millis(time)),
         Step::ShutDown(bridge) if world.bridges.contains_key(BRIDGES[bridge]) => {
             world.leaving_bridges.insert(BRIDGES[bridge].to_owned());

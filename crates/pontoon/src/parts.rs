@@ -150,6 +150,7 @@ pub(crate) fn signalling(
 ) -> Result<(SignallingConfig, Option<[u8; 32]>), Failure> {
     let mut node = SignallingConfig::new(&settings.domain, secret.expose().as_bytes(), metrics)
         .map_err(Failure::start)?;
+    node.focus_state = Some(settings.state_dir.join("meetings.json"));
     node.xmpp.max_occupants = settings.meet.max_occupants;
     node.xmpp.deployment.shard = settings.front.shard.clone();
     node.xmpp.deployment.region = settings.meet.region.clone();

@@ -13,6 +13,9 @@ pub struct SignallingConfig {
     pub xmpp: xmpp::Config,
     /// The focus to run in this process; `None` when it is a role of its own.
     pub focus: Option<focus::FocusConfig>,
+    /// File in which the focus of this process keeps its meetings, to go on with them after the process was replaced;
+    /// `None` keeps nothing. It holds addresses and names of people and is made readable to its owner only.
+    pub focus_state: Option<std::path::PathBuf>,
     /// XMPP over TCP, for bridges and other services elsewhere; `None` closes the door.
     pub tcp: Option<TcpConfig>,
     /// Connections at one time, those without a login included.
@@ -32,6 +35,7 @@ impl SignallingConfig {
         Ok(Self {
             xmpp: xmpp::Config::new(domain, cluster_secret),
             focus: Some(focus),
+            focus_state: None,
             tcp: None,
             max_connections: 20_000,
             metrics,

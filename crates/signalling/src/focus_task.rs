@@ -1,13 +1,19 @@
 //! Runs the focus as an XMPP client of its own node.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
-use focus::{ConferenceRequest, ConferenceResponse, Focus, RequestError, RequestId};
+use focus::{
+    ConferenceRequest, ConferenceResponse, Focus, FocusConfig, FocusStats, RequestError, RequestId,
+    Snapshot,
+};
 use link::{LinkEvent, LinkSender};
+use stanza::FullJid;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::focus_store::Store;
+use crate::metrics::FocusMetrics;
 use crate::{contained, now};
 
 /// Conference requests over HTTP that may wait for the focus.
@@ -17,6 +23,11 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Rest after a defect in what is due by time.
 const AFTER_DEFECT: Duration = Duration::from_millis(100);
+/// A focus that meets more defects within this time ends its conferences and begins anew.
+const DEFECT_WINDOW: Duration = Duration::from_secs(60);
+const MAX_DEFECTS: usize = 5;
+/// How often metrics are brought up to date.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 type Answer = oneshot::Sender<Result<ConferenceResponse, RequestError>>;
 
@@ -39,24 +50,56 @@ impl FocusHandle {
     }
 }
 
+/// What a focus is run with.
+pub(crate) struct FocusHost {
+    pub(crate) config: FocusConfig,
+    pub(crate) store: Store,
+    pub(crate) metrics: FocusMetrics,
+}
+
 /// The task's state.
 pub(crate) struct FocusTask {
     focus: Focus,
+    host: FocusHost,
+    /// Our address, while the link is online.
+    online: Option<FullJid>,
+    /// The last snapshot: what remains when the focus cannot even say what it knows.
+    last: Snapshot,
+    /// Something changed since then.
+    unsaved: bool,
+    defects: VecDeque<Instant>,
+    /// What the metrics have taken over of the focus's counts.
+    counted: FocusStats,
+    count_due: Instant,
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
     requests: mpsc::Receiver<(ConferenceRequest, Answer)>,
     answers: HashMap<RequestId, Answer>,
 }
 
-/// A focus behind a link that was just spawned.
+/// A focus behind a link that was just spawned. It goes on with the meetings of the one before it.
 pub(crate) fn new(
-    focus: Focus,
+    host: FocusHost,
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
 ) -> (FocusHandle, FocusTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let last = host.store.load();
+    if !last.is_empty() {
+        tracing::info!(
+            conferences = last.len(),
+            "meetings from before the restart are taken up again"
+        );
+    }
     let task = FocusTask {
-        focus,
+        focus: Focus::restore(now(), host.config.clone(), rand::random(), &last),
+        host,
+        online: None,
+        last,
+        unsaved: false,
+        defects: VecDeque::new(),
+        counted: FocusStats::default(),
+        count_due: now(),
         link,
         events,
         requests: receiver,
@@ -69,40 +112,132 @@ impl FocusTask {
     /// Runs until the node stops, then leaves all rooms in order.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
-            let due = self.focus.poll_timeout();
+            let due = [
+                self.focus.poll_timeout(),
+                self.save_due(),
+                Some(self.count_due),
+            ];
+            let due = due.into_iter().flatten().min();
             tokio::select! {
                 event = self.events.recv() => match event {
-                    Some(event) => {
-                        contained("focus", || self.on_link(event));
-                    }
+                    Some(event) => self.on_link(event),
                     None => return,
                 },
                 request = self.requests.recv() => if let Some((request, answer)) = request {
-                    let id = self.focus.conference_request(now(), request);
-                    self.answers.insert(id, answer);
+                    self.ask(request, answer);
                 },
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {}
                 () = crate::stopped(&mut stopping) => return self.goodbye().await,
             }
             let now = now();
-            if self.focus.poll_timeout().is_some_and(|due| due <= now) {
-                let done = contained("focus", || self.focus.handle_timeout(now));
-                if done.is_none() {
-                    // It may be due again at once; the node must not spin.
-                    sleep(AFTER_DEFECT).await;
-                }
+            if self.focus.poll_timeout().is_some_and(|due| due <= now)
+                && !self.guarded(|focus| focus.handle_timeout(now))
+            {
+                // It may be due again at once; the node must not spin.
+                sleep(AFTER_DEFECT).await;
             }
             self.carry_out();
+            self.save(now);
+        }
+    }
+
+    fn ask(&mut self, request: ConferenceRequest, answer: Answer) {
+        let mut id = None;
+        if self.guarded(|focus| id = Some(focus.conference_request(now(), request)))
+            && let Some(id) = id
+        {
+            self.answers.insert(id, answer);
         }
     }
 
     fn on_link(&mut self, event: LinkEvent) {
         let now = now();
         match event {
-            LinkEvent::Online { jid, resumed } => self.focus.online(now, jid, resumed),
-            LinkEvent::Offline { .. } => self.focus.offline(now),
-            LinkEvent::Stanza(stanza) => self.focus.handle_stanza(now, &stanza),
+            LinkEvent::Online { jid, resumed } => {
+                self.online = Some(jid.clone());
+                self.guarded(|focus| focus.online(now, jid, resumed));
+            }
+            LinkEvent::Offline { .. } => {
+                self.online = None;
+                self.guarded(|focus| focus.offline(now));
+            }
+            LinkEvent::Stanza(stanza) => {
+                self.guarded(|focus| focus.handle_stanza(now, &stanza));
+            }
         }
+    }
+
+    /// Lets the focus do something. A defect costs it its memory of what was under way, and no meeting; false then.
+    fn guarded(&mut self, act: impl FnOnce(&mut Focus)) -> bool {
+        let done = contained("focus", || act(&mut self.focus)).is_some();
+        if !done {
+            self.recover(now());
+        }
+        done
+    }
+
+    /// Another focus goes on with what is left of the one that met a defect.
+    fn recover(&mut self, now: Instant) {
+        self.host.metrics.restarted();
+        self.defects
+            .retain(|at| now.saturating_duration_since(*at) < DEFECT_WINDOW);
+        self.defects.push_back(now);
+        // What it had decided before is still said.
+        contained("focus", || self.carry_out());
+        let left = contained("focus", || self.focus.snapshot());
+        let left = left.unwrap_or_else(|| self.last.clone());
+        // Whoever waits for an answer asks again.
+        self.answers.clear();
+        self.begin(now, &left);
+        if self.defects.len() > MAX_DEFECTS {
+            tracing::error!(
+                conferences = left.len(),
+                "the focus meets one defect after the other: its meetings are ended"
+            );
+            contained("focus", || self.focus.shutdown(now));
+            self.carry_out();
+            self.defects.clear();
+            self.begin(now, &Snapshot::default());
+        }
+    }
+
+    fn begin(&mut self, now: Instant, snapshot: &Snapshot) {
+        self.unsaved = true;
+        self.count();
+        self.counted = FocusStats::default();
+        self.focus = Focus::restore(now, self.host.config.clone(), rand::random(), snapshot);
+        if let Some(jid) = self.online.clone() {
+            contained("focus", || self.focus.online(now, jid, false));
+        }
+    }
+
+    fn save_due(&self) -> Option<Instant> {
+        self.host.store.due().filter(|_| self.unsaved)
+    }
+
+    /// Writes the state down, if it changed and it is time.
+    fn save(&mut self, now: Instant) {
+        if self.count_due <= now {
+            self.count_due = now + COUNT_INTERVAL;
+            self.count();
+        }
+        self.unsaved |= self.focus.take_changed();
+        if self.save_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.unsaved = false;
+        if let Some(snapshot) = contained("focus", || self.focus.snapshot())
+            && snapshot != self.last
+        {
+            self.host.store.write(now, &snapshot);
+            self.last = snapshot;
+        }
+    }
+
+    fn count(&mut self) {
+        let stats = self.focus.stats();
+        self.host.metrics.update(&self.counted, &stats);
+        self.counted = stats;
     }
 
     fn carry_out(&mut self) {
@@ -129,9 +264,14 @@ impl FocusTask {
         self.focus.shutdown(now());
         self.carry_out();
         self.link.close().await;
+        self.host.store.finish(&self.focus.snapshot()).await;
         let _ = timeout(GOODBYE, async {
             while self.events.recv().await.is_some() {}
         })
         .await;
     }
 }
+
+#[cfg(test)]
+#[path = "focus_task_tests.rs"]
+mod tests;

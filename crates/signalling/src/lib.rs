@@ -9,6 +9,7 @@
 mod bytes;
 mod conference_request;
 mod config;
+mod focus_store;
 mod focus_task;
 mod gate;
 mod http_bind;

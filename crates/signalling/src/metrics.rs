@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use focus::{FocusStats, Reinvite};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -145,6 +146,81 @@ impl Metrics {
         count(&m.serialised, stats.serialised);
         count(&m.resumed, stats.resumed);
         count(&m.stanzas_refused, stats.refused);
+    }
+}
+
+/// The metrics of the focus.
+#[derive(Clone, Default)]
+pub(crate) struct FocusMetrics {
+    conferences: Level,
+    sessions: Level,
+    bridges_usable: Level,
+    restarts: Count,
+    adopted: Count,
+    reinvites: Family<Reason, Count>,
+    given_up: Count,
+}
+
+impl FocusMetrics {
+    pub(crate) fn register(registry: &telemetry::Metrics) -> Self {
+        let m = Self::default();
+        registry.register(|r| {
+            r.register("focus_conferences", "Conferences", m.conferences.clone());
+            r.register("focus_sessions", "Sessions of people", m.sessions.clone());
+            r.register(
+                "focus_bridges_usable",
+                "Bridges that may be chosen",
+                m.bridges_usable.clone(),
+            );
+            r.register(
+                "focus_restarts",
+                "Times the focus began anew after a defect",
+                m.restarts.clone(),
+            );
+            r.register(
+                "focus_adopted_conferences",
+                "Conferences that went on after the focus had lost its stream or its memory",
+                m.adopted.clone(),
+            );
+            r.register(
+                "focus_reinvites",
+                "Sessions that replaced another, by reason",
+                m.reinvites.clone(),
+            );
+            r.register(
+                "focus_given_up",
+                "Participants that got no further session since none worked",
+                m.given_up.clone(),
+            );
+        });
+        m
+    }
+
+    pub(crate) fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Takes over what the focus counted. A focus that began anew counts from zero; metrics only grow.
+    pub(crate) fn update(&self, before: &FocusStats, stats: &FocusStats) {
+        let level = |gauge: &Level, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let grow = |counter: &Count, before: u64, now: u64| {
+            counter.inc_by(now.saturating_sub(before));
+        };
+        level(&self.conferences, stats.conferences);
+        level(&self.sessions, stats.sessions);
+        level(&self.bridges_usable, stats.bridges_usable);
+        grow(&self.adopted, before.adopted_total, stats.adopted_total);
+        grow(&self.given_up, before.given_up_total, stats.given_up_total);
+        let pairs = before.reinvites_total.iter().zip(stats.reinvites_total);
+        for (reason, (before, now)) in Reinvite::ALL.into_iter().zip(pairs) {
+            if now > *before {
+                let reason = reason.name();
+                let counter = self.reinvites.get_or_create(&Reason { reason });
+                grow(&counter, *before, now);
+            }
+        }
     }
 }
 

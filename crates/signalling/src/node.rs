@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::any;
-use focus::Focus;
 use link::{Credentials, LinkConfig, MemoryConnector, Target};
 use stanza::xml::Limits;
 use stream::server::{HostPolicy, ServerConfig};
@@ -16,10 +15,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::focus_task::{self, FocusHandle};
+use crate::focus_store::Store;
+use crate::focus_task::{self, FocusHandle, FocusHost};
 use crate::gate::Gate;
 use crate::http_bind::{self, Bosh, Sessions};
-use crate::metrics::Metrics;
+use crate::metrics::{FocusMetrics, Metrics};
 use crate::peer::Context;
 use crate::{SignallingConfig, TcpConfig, bytes, conference_request, hub, now, websocket};
 
@@ -100,7 +100,13 @@ impl Node {
             }
         }
         let mut focus_tasks = JoinSet::new();
+        let store = Store::new(config.focus_state, now());
         let focus = config.focus.map(|focus| {
+            let host = FocusHost {
+                config: focus,
+                store,
+                metrics: FocusMetrics::register(&config.metrics),
+            };
             let credentials = Credentials::Password {
                 user: "focus".to_owned(),
                 password: xmpp::auth::derive_password(&secret, "focus"),
@@ -109,7 +115,7 @@ impl Node {
             let link = LinkConfig::new(target, &format!("auth.{domain}"), credentials)
                 .with_resource("focus");
             let (sender, events) = link::spawn(link);
-            let (handle, task) = focus_task::new(Focus::new(focus, rand::random()), sender, events);
+            let (handle, task) = focus_task::new(host, sender, events);
             focus_tasks.spawn(task.run(focus_stopped));
             handle
         });

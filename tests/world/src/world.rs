@@ -65,6 +65,19 @@ pub struct World {
     mail: Mail<Letter>,
     sessions: HashMap<ConnectionId, Party>,
     parties: Vec<(Party, SessionId, ConnectionId)>,
+    connections: u64,
+    focus_config: FocusConfig,
+    focus_stream: FocusStream,
+}
+
+/// The stream between server and focus.
+#[derive(Debug, Default)]
+struct FocusStream {
+    cut: bool,
+    /// Name of the session, to resume it.
+    id: Option<String>,
+    /// Stanzas that the focus got in it.
+    received: u32,
 }
 
 fn seed(world: u64, part: u64) -> [u8; 32] {
@@ -118,7 +131,7 @@ impl World {
             start: now,
             seed: config.seed,
             server: server.expect("the domain is valid"),
-            focus: Focus::new(focus, seed(config.seed, 2)),
+            focus: Focus::new(focus.clone(), seed(config.seed, 2)),
             bridges: (0..config.bridges).map(bridge).collect(),
             bots: Vec::new(),
             events: Vec::new(),
@@ -127,9 +140,11 @@ impl World {
             mail: Mail::new(STREAM_DELAY),
             sessions: HashMap::new(),
             parties: Vec::new(),
+            connections: 0,
+            focus_config: focus,
+            focus_stream: FocusStream::default(),
         };
-        let jid = world.login(Party::Focus, Some("focus"));
-        world.focus.online(now, jid, false);
+        world.log_focus_in();
         for n in 0..world.bridges.len() {
             world.login(Party::Bridge(n), Some("jvb"));
         }
@@ -181,7 +196,8 @@ impl World {
         reason = "a world that cannot log in fails its test"
     )]
     fn login(&mut self, party: Party, account: Option<&str>) -> FullJid {
-        let connection = ConnectionId(self.parties.len() as u64 + 1);
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
         let query = WebQuery::default();
         let resource = match party {
             Party::Focus => Some("focus".to_owned()),
@@ -213,6 +229,84 @@ impl World {
     fn session(&self, party: Party) -> Option<(SessionId, ConnectionId)> {
         let mut all = self.parties.iter();
         all.find(|(p, ..)| *p == party).map(|(_, s, c)| (*s, *c))
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "a world that cannot log in fails its test"
+    )]
+    fn log_focus_in(&mut self) {
+        self.parties.retain(|(party, ..)| *party != Party::Focus);
+        let jid = self.login(Party::Focus, Some("focus"));
+        let (session, _) = self.session(Party::Focus).expect("it is logged in");
+        let enabled = self.server.enable_sm(self.now, session, true);
+        self.focus_stream = FocusStream {
+            cut: false,
+            id: enabled.ok().and_then(|enabled| enabled.id),
+            received: 0,
+        };
+        self.focus.online(self.now, jid, false);
+        self.flush();
+    }
+
+    /// Breaks the stream between the server and the focus; both see it at once.
+    pub fn cut_focus(&mut self) {
+        self.focus_stream.cut = true;
+        if let Some((session, connection)) = self.session(Party::Focus) {
+            self.sessions.remove(&connection);
+            self.server.detach(self.now, session, connection);
+        }
+        self.focus.offline(self.now);
+        self.flush();
+    }
+
+    /// The focus takes its session up again.
+    ///
+    /// # Panics
+    /// If the server has forgotten the session.
+    #[allow(clippy::expect_used, reason = "as it is documented")]
+    pub fn resume_focus(&mut self) {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        let id = self.focus_stream.id.clone().expect("it can be resumed");
+        let user = BareJid::new(&format!("focus@auth.{DOMAIN}")).expect("a plain name");
+        let received = self.focus_stream.received;
+        let resumed = self
+            .server
+            .resume(self.now, &user, connection, &id, received)
+            .expect("the session is there");
+        self.parties.retain(|(party, ..)| *party != Party::Focus);
+        self.parties
+            .push((Party::Focus, resumed.session, connection));
+        self.sessions.insert(connection, Party::Focus);
+        self.focus_stream.cut = false;
+        self.focus.online(self.now, resumed.jid, true);
+        self.flush();
+    }
+
+    /// The focus logs in anew and goes on with what it remembers.
+    pub fn reattach_focus(&mut self) {
+        self.log_focus_in();
+    }
+
+    /// The focus dies; another one with its snapshot takes its place.
+    ///
+    /// # Panics
+    /// If the snapshot cannot be read.
+    #[allow(clippy::expect_used, reason = "as it is documented")]
+    pub fn replace_focus(&mut self) {
+        let json = self.focus.snapshot().to_json();
+        let snapshot = focus::Snapshot::from_json(&json).expect("it was just written");
+        let config = self.focus_config.clone();
+        let seed = seed(self.seed, 1_000 + self.connections);
+        self.focus = Focus::restore(self.now, config, seed, &snapshot);
+        self.log_focus_in();
+    }
+
+    /// What the focus counts.
+    #[must_use]
+    pub fn focus_stats(&self) -> focus::FocusStats {
+        self.focus.stats()
     }
 
     /// Ends a bridge as a power cut does. With `stream`, its connection to the server is seen to close at once.
@@ -324,7 +418,11 @@ impl World {
         let text = std::str::from_utf8(bytes).expect("stanzas are text");
         let stanza = parse(text, &Limits::SERVICE).expect("stanzas are well-formed");
         match party {
-            Party::Focus => self.focus.handle_stanza(self.now, &stanza),
+            Party::Focus if self.focus_stream.cut => {}
+            Party::Focus => {
+                self.focus_stream.received += 1;
+                self.focus.handle_stanza(self.now, &stanza);
+            }
             Party::Bot(n) => self.bots[n].handle_stanza(self.now, &stanza),
             Party::Bridge(n) if self.bridges[n].dead => {}
             Party::Bridge(n) => {
@@ -372,6 +470,10 @@ impl World {
 
     fn flush_server(&mut self) {
         while let Some(output) = self.server.poll_output() {
+            if let Output::RequestAck { connection } = output {
+                self.acknowledge(connection);
+                continue;
+            }
             let Output::Send {
                 connection, stanza, ..
             } = output
@@ -382,6 +484,16 @@ impl World {
                 let letter = Letter::FromServer(*party, stanza.to_vec());
                 self.mail.send(self.now, letter);
             }
+        }
+    }
+
+    fn acknowledge(&mut self, connection: ConnectionId) {
+        if self.sessions.get(&connection) == Some(&Party::Focus)
+            && let Some((session, _)) = self.session(Party::Focus)
+        {
+            let received = self.focus_stream.received;
+            // A session that has ended needs no acknowledgement.
+            let _ = self.server.ack(self.now, session, received);
         }
     }
 }

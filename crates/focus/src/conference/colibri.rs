@@ -8,14 +8,14 @@ use stanza::jingle::{Action, Content, Creator, Jingle};
 use stanza::media::IceTransport;
 
 use super::{Conference, Cx};
-use crate::event::Event;
+use crate::event::{Event, Reinvite};
 use crate::io::Purpose;
 
 /// Updates that may fail in a row before the bridge is given up.
 const MAX_ERRORS: u32 = 3;
 
 impl Conference {
-    fn modify(&self) -> ConferenceModify {
+    pub(super) fn modify(&self) -> ConferenceModify {
         ConferenceModify {
             meeting_id: self.meeting_id.clone(),
             rtcstats_enabled: self.rtcstats,
@@ -24,7 +24,7 @@ impl Conference {
     }
 
     /// Tells the bridge something new about the endpoint of `nick`'s session.
-    pub(super) fn update_endpoint(&self, cx: &mut Cx<'_>, nick: &str, mut endpoint: Endpoint) {
+    pub(super) fn update_endpoint(&mut self, cx: &mut Cx<'_>, nick: &str, mut endpoint: Endpoint) {
         let Some(member) = self.members.get(nick) else {
             return;
         };
@@ -43,11 +43,12 @@ impl Conference {
             endpoints: vec![endpoint],
             ..self.modify()
         };
-        self.send_update(cx, nick, &stay.bridge, &stay.id, modify, false);
+        let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
+        self.send_update(cx, nick, &bridge, &stay, modify, false);
     }
 
     pub(super) fn send_update(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         nick: &str,
         bridge: &FullJid,
@@ -63,13 +64,7 @@ impl Conference {
             modify: Box::new(modify),
             again,
         };
-        cx.io.request(
-            "get",
-            bridge,
-            payload,
-            purpose,
-            cx.config.bridges.reply_timeout,
-        );
+        self.ask_bridge(cx, bridge, payload, purpose);
     }
 
     /// The bridge answered an update, or did not.
@@ -125,7 +120,7 @@ impl Conference {
             ("item-not-found", Some(Reason::UnknownEndpoint)) => {
                 let endpoint = error.endpoint.as_deref().unwrap_or(nick).to_owned();
                 current.endpoints.remove(&endpoint);
-                self.reinvite(cx, &endpoint);
+                self.reinvite(cx, &endpoint, Reinvite::BridgeForgot);
             }
             ("item-not-found", Some(Reason::ConferenceNotFound)) => {
                 self.leave_stay(cx, "it lost the conference")
@@ -153,14 +148,14 @@ impl Conference {
                         .fail(cx.io.now, &cx.config.bridges, bridge, reason);
                 } else {
                     // Bring focus and bridge to the same state: a new endpoint instead of the old one.
-                    self.reinvite(cx, nick);
+                    self.reinvite(cx, nick, Reinvite::BridgeForgot);
                 }
             }
         }
     }
 
     /// Asks for new ICE credentials inside the session of `nick`.
-    pub(super) fn restart_ice(&self, cx: &mut Cx<'_>, nick: &str, sid: &str) {
+    pub(super) fn restart_ice(&mut self, cx: &mut Cx<'_>, nick: &str, sid: &str) {
         let Some(stay) = self.stay.as_ref() else {
             return;
         };
@@ -182,13 +177,8 @@ impl Conference {
             nick: nick.to_owned(),
             sid: sid.to_owned(),
         };
-        cx.io.request(
-            "get",
-            &stay.bridge,
-            &modify,
-            purpose,
-            cx.config.bridges.reply_timeout,
-        );
+        let bridge = stay.bridge.clone();
+        self.ask_bridge(cx, &bridge, &modify, purpose);
     }
 
     /// The bridge has new ICE credentials, or cannot make any.
@@ -214,7 +204,7 @@ impl Conference {
             });
         let endpoint = modified.and_then(|m| m.endpoints.into_iter().find(|e| e.id == nick));
         let Some(ice) = endpoint.and_then(|e| e.transport).and_then(|t| t.ice) else {
-            return self.reinvite(cx, nick);
+            return self.reinvite(cx, nick, Reinvite::BridgeForgot);
         };
         // Without a generation the client's credentials still hold; an old one was overtaken.
         let Some(generation) = ice
@@ -234,7 +224,7 @@ impl Conference {
             }),
             ..Content::default()
         });
-        cx.io.tell("set", self.occupant(nick), &jingle);
+        cx.io.tell(&self.room, "set", self.occupant(nick), &jingle);
     }
 
     /// Removes the endpoint of `nick`, and with the last one the conference, from the current bridge.
@@ -257,7 +247,7 @@ impl Conference {
         self.expire_one(cx, &bridge, nick);
     }
 
-    pub(super) fn expire_one(&self, cx: &mut Cx<'_>, bridge: &FullJid, nick: &str) {
+    pub(super) fn expire_one(&mut self, cx: &mut Cx<'_>, bridge: &FullJid, nick: &str) {
         let endpoint = Endpoint {
             id: nick.to_owned(),
             expire: true,
@@ -267,7 +257,7 @@ impl Conference {
             endpoints: vec![endpoint],
             ..self.modify()
         };
-        cx.io.tell("get", bridge, &modify);
+        self.tell_bridge(cx, bridge, &modify);
     }
 
     /// `nick` needs nothing any more of the bridges that the conference is leaving.
@@ -285,15 +275,12 @@ impl Conference {
         }
     }
 
-    pub(super) fn expire_conference(&self, cx: &mut Cx<'_>, bridge: &FullJid) {
-        cx.io.tell(
-            "get",
-            bridge,
-            &ConferenceModify {
-                expire: true,
-                ..self.modify()
-            },
-        );
+    pub(super) fn expire_conference(&mut self, cx: &mut Cx<'_>, bridge: &FullJid) {
+        let modify = ConferenceModify {
+            expire: true,
+            ..self.modify()
+        };
+        self.tell_bridge(cx, bridge, &modify);
     }
 
     /// Leaves all bridges.
@@ -305,7 +292,8 @@ impl Conference {
             .chain(std::mem::take(&mut self.retiring))
             .collect();
         for stay in &stays {
-            if stay.created && cx.bridges.contains(&stay.bridge) {
+            let there = cx.bridges.contains(&stay.bridge) || cx.bridges.is_away(&stay.bridge);
+            if stay.created && there {
                 self.expire_conference(cx, &stay.bridge);
             }
         }

@@ -14,7 +14,7 @@ use stanza::{Element, FullJid};
 use super::member::{Invite, Session};
 use super::{Conference, Cx, Phase, Stay};
 use crate::bridges::Loss;
-use crate::event::Event;
+use crate::event::{Event, Reinvite};
 use crate::features::Features;
 use crate::io::{Purpose, Timer};
 use crate::offer;
@@ -39,7 +39,7 @@ impl Conference {
         if let Some(timer) = self.single_timer.take() {
             cx.io.cancel(timer);
         }
-        if self.paused {
+        if self.paused || self.is_bridge_away(cx) {
             return;
         }
         let now = cx.io.now;
@@ -64,7 +64,7 @@ impl Conference {
             .features
             .is_some_and(|features| features.audio || features.video);
         let held = member.hold_until.is_some_and(|until| until > now);
-        if !media || held || member.released || member.invite.is_some() {
+        if !media || held || !member.seen || member.released || member.invite.is_some() {
             return false;
         }
         let current = self.stay.as_ref().map(|stay| stay.id.as_str());
@@ -123,23 +123,25 @@ impl Conference {
     }
 
     fn choose_bridge(&mut self, cx: &mut Cx<'_>, region: Option<&str>) -> bool {
-        let choice = match cx
-            .bridges
-            .choose(cx.io.now, &cx.config.bridges, region, None)
-        {
-            Ok(choice) => choice,
-            Err(reason) => {
-                if !self.info.bridge_not_available {
-                    cx.io.event(Event::NoBridge {
-                        room: self.room.clone(),
-                        reason,
-                    });
+        let choice =
+            match cx
+                .bridges
+                .choose(cx.io.now, &cx.config.bridges, region, self.avoid.as_ref())
+            {
+                Ok(choice) => choice,
+                Err(reason) => {
+                    if !self.info.bridge_not_available {
+                        cx.io.event(Event::NoBridge {
+                            room: self.room.clone(),
+                            reason,
+                        });
+                    }
+                    self.set_bridge_available(cx, false);
+                    self.pause(cx);
+                    return false;
                 }
-                self.set_bridge_available(cx, false);
-                self.pause(cx);
-                return false;
-            }
-        };
+            };
+        self.avoid = None;
         cx.io.event(Event::BridgeSelected {
             room: self.room.clone(),
             bridge: choice.bridge.clone(),
@@ -277,7 +279,7 @@ impl Conference {
         }
         // There is only this one: it may be busy, and other participants may do well.
         self.expire_endpoint(cx, nick);
-        self.hold(cx, nick);
+        self.hold(cx, nick, RETRY);
     }
 
     fn on_allocation_error(
@@ -364,6 +366,7 @@ impl Conference {
             participants: moved,
         });
         cx.io.totals.moves += moved as u64;
+        cx.io.reinvited_many(Reinvite::BridgeLeft, moved);
         if loss.planned {
             self.retiring.push(stay);
         } else {
@@ -431,6 +434,7 @@ impl Conference {
             stay: stay.id.clone(),
             active: false,
             stale: false,
+            doubtful: false,
             ice_generation: 0,
             signalled,
         });
@@ -470,13 +474,13 @@ impl Conference {
         self.refused(cx, nick, "the client refused the offer");
         self.terminate(cx, nick, sid, "general-error", "jingle session failed");
         self.close_session(cx, nick);
-        self.hold(cx, nick);
+        self.hold(cx, nick, RETRY);
     }
 
-    /// Leaves one member alone for a moment.
-    fn hold(&mut self, cx: &mut Cx<'_>, nick: &str) {
+    /// Leaves one member alone for a while.
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, nick: &str, time: Duration) {
         if let Some(member) = self.members.get_mut(nick) {
-            member.hold_until = Some(cx.io.now + RETRY);
+            member.hold_until = Some(cx.io.now + time);
         }
         // One timer serves all who wait; who is held a little longer waits for the next round.
         self.schedule_retry(cx);
@@ -495,7 +499,7 @@ impl Conference {
             condition: condition.to_owned(),
             text: Some(text.to_owned()),
         });
-        cx.io.tell("set", self.occupant(nick), &jingle);
+        cx.io.tell(&self.room, "set", self.occupant(nick), &jingle);
     }
 
     /// Forgets a session that ended: its sources and its endpoint go too.
@@ -510,7 +514,8 @@ impl Conference {
     }
 
     /// Replaces a session, and its endpoint, by new ones. The client is told when the new offer is ready.
-    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, nick: &str) {
+    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, nick: &str, reason: Reinvite) {
+        cx.io.reinvited(reason);
         if let Some(member) = self.members.get_mut(nick) {
             member.invite = None;
             if let Some(session) = member.session.as_mut() {
@@ -524,6 +529,10 @@ impl Conference {
     /// One participant has been alone for long.
     pub(crate) fn on_single_timer(&mut self, cx: &mut Cx<'_>) {
         self.single_timer = None;
+        if self.phase != Phase::Ready {
+            // On the way back into the room nobody can be told.
+            return;
+        }
         if self.members.len() >= cx.config.min_participants {
             return;
         }

@@ -6,7 +6,7 @@ use stanza::media::{IceTransport, MediaType};
 use stanza::{Element, iq};
 
 use super::{Conference, Cx};
-use crate::event::Event;
+use crate::event::{Event, Reinvite};
 use crate::sources::SourceSet;
 
 /// Why a request is refused: the condition, and words.
@@ -91,6 +91,11 @@ impl Conference {
         let Some(session) = self.members.get(nick).and_then(|m| m.session.as_ref()) else {
             return refuse(Condition::ItemNotFound, "jingle session no longer active");
         };
+        if session.active && cx.io.expects_repetitions() {
+            // Its first answer may have been lost with a stream of the focus.
+            cx.io.answer(iq::result_to(request, None));
+            return Ok(());
+        }
         if session.active {
             return refuse(
                 Condition::UnexpectedRequest,
@@ -113,6 +118,7 @@ impl Conference {
             member.refusals = 0;
             if let Some(session) = member.session.as_mut() {
                 session.active = true;
+                session.doubtful = false;
             }
         }
         let last_n = jingle
@@ -298,20 +304,11 @@ impl Conference {
         }
         if jingle.ice_state.as_deref() == Some("failed") {
             self.check_bridge_session(nick, jingle)?;
-            cx.io.answer(iq::result_to(request, None));
-            self.report_bridge(cx);
-            self.reinvite(cx, nick);
+            self.on_ice_failed(cx, nick, request);
             return Ok(());
         }
         cx.io.answer(iq::result_to(request, None));
         Ok(())
-    }
-
-    fn report_bridge(&self, cx: &mut Cx<'_>) {
-        if let Some(stay) = &self.stay {
-            cx.bridges
-                .report(cx.io.now, &cx.config.bridges, &stay.bridge);
-        }
     }
 
     fn on_ice_restart(
@@ -334,7 +331,7 @@ impl Conference {
         }
         self.check_bridge_session(nick, jingle)?;
         cx.io.answer(iq::result_to(request, None));
-        self.report_bridge(cx);
+        self.report_bridge(cx, nick);
         self.restart_ice(cx, nick, &jingle.sid);
         Ok(())
     }
@@ -376,8 +373,9 @@ impl Conference {
         } else {
             cx.io.answer(iq::result_to(request, None));
         }
+        self.report_bridge(cx, nick);
         self.close_session(cx, nick);
-        self.report_bridge(cx);
+        cx.io.reinvited(Reinvite::Restart);
         self.ensure_sessions(cx);
         Ok(())
     }

@@ -44,6 +44,10 @@ pub(crate) struct Member {
     pub(super) force_mute: ForceMute,
     pub(super) restarts: RateLimit,
     pub(super) ice_restarts: RateLimit,
+    /// When ICE failed lately.
+    pub(super) ice_failures: VecDeque<Instant>,
+    /// The room showed it since the focus came.
+    pub(super) seen: bool,
 }
 
 /// A Jingle session that the client knows.
@@ -56,6 +60,8 @@ pub(crate) struct Session {
     pub(super) active: bool,
     /// To be replaced by a new one.
     pub(super) stale: bool,
+    /// Its offer may have been lost with a stream.
+    pub(super) doubtful: bool,
     /// Last ICE generation relayed.
     pub(super) ice_generation: i32,
     /// Sources the client was told of, by owner; unused with SSRC rewriting.
@@ -116,6 +122,8 @@ impl Member {
             force_mute: ForceMute::default(),
             restarts: RateLimit::default(),
             ice_restarts: RateLimit::default(),
+            ice_failures: VecDeque::new(),
+            seen: true,
         }
     }
 

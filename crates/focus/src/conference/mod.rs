@@ -1,9 +1,12 @@
 //! One conference: its room, its members, its stay on a bridge.
+mod adopt;
 mod colibri;
+mod ice;
 mod invite;
 mod jingle;
 mod member;
 mod mute;
+mod record;
 mod room;
 mod signal;
 
@@ -18,7 +21,7 @@ use crate::bridges::Bridges;
 use crate::config::FocusConfig;
 use crate::features::CapsCache;
 use crate::focus::RequestId;
-use crate::io::{Io, TimerKey};
+use crate::io::{Io, TimerKey, Undone};
 use crate::sources::SourceTable;
 
 pub(crate) use member::Member;
@@ -48,6 +51,8 @@ pub(crate) enum Phase {
     Joining,
     /// Clients may come.
     Ready,
+    /// The focus is on its way back into the room; the meeting goes on meanwhile.
+    Returning,
     /// To be removed.
     Over(&'static str),
 }
@@ -101,6 +106,16 @@ pub(crate) struct Conference {
     /// How many were told that the room is ready and have not come since, and when the last of them was.
     expected: u32,
     expected_since: Option<Instant>,
+    /// The bridge to avoid at the next choice, if there is another.
+    avoid: Option<FullJid>,
+    /// What waited for an answer when the stream broke, until it can be said again.
+    undone: Vec<Undone>,
+    /// The focus has entered the room again, but is not done with what follows from it.
+    adopting: bool,
+    /// What the room was told of the conference last.
+    told: Option<FocusInfo>,
+    /// Attempts to enter the room.
+    join_tries: u32,
     join_timer: Option<TimerKey>,
     initial_timer: Option<TimerKey>,
     single_timer: Option<TimerKey>,
@@ -146,6 +161,11 @@ impl Conference {
             .as_ref()
             .is_some_and(|stay| stay.bridge == *bridge)
             || self.retiring.iter().any(|stay| stay.bridge == *bridge)
+    }
+
+    /// The bridge it is on.
+    pub(crate) fn bridge(&self) -> Option<&FullJid> {
+        self.stay.as_ref().map(|stay| &stay.bridge)
     }
 
     fn occupant(&self, nick: &str) -> String {

@@ -7,14 +7,14 @@ use stanza::jitsi::moderation::AvModeration;
 use stanza::jitsi::mute::{Mute, MuteMedia};
 use stanza::{Element, Jid, iq};
 
-use super::{Conference, Cx};
+use super::{Conference, Cx, Phase};
 
 /// Who needs permission to unmute what.
 #[derive(Debug, Default)]
 pub(crate) struct Moderation {
-    enabled: BTreeSet<MuteMedia>,
+    pub(super) enabled: BTreeSet<MuteMedia>,
     /// Nicknames with permission.
-    allowed: BTreeMap<MuteMedia, BTreeSet<String>>,
+    pub(super) allowed: BTreeMap<MuteMedia, BTreeSet<String>>,
 }
 
 impl Moderation {
@@ -48,13 +48,18 @@ impl Conference {
 
     /// Tells the bridge whose force-mute changed.
     pub(super) fn refresh_force_mutes(&mut self, cx: &mut Cx<'_>) {
-        let Some(stay) = self.stay.as_ref() else {
+        let Some(stay) = self
+            .stay
+            .as_ref()
+            .filter(|_| self.phase != Phase::Returning)
+        else {
+            // On the way back into the room the roles of its people are not all known yet.
             return;
         };
         let stale = |nick: &&String| {
             self.members
                 .get(*nick)
-                .is_some_and(|member| member.force_mute != self.force_mute_of(nick))
+                .is_some_and(|member| member.seen && member.force_mute != self.force_mute_of(nick))
         };
         let nicks: Vec<String> = stay.endpoints.iter().filter(stale).cloned().collect();
         let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
@@ -143,7 +148,7 @@ impl Conference {
             actor,
             mute: Some(true),
         };
-        cx.io.tell("set", self.occupant(nick), &mute);
+        cx.io.tell(&self.room, "set", self.occupant(nick), &mute);
     }
 
     /// The moderation component says who may unmute.

@@ -18,6 +18,10 @@ use crate::sources::SourceTable;
 
 /// Requests that wait for one room.
 const MAX_WAITERS: usize = 10_000;
+/// Attempts to come back into a room.
+const MAX_JOINS: u32 = 4;
+/// Pause after a room refused the focus that was in it before.
+const REJOIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// A client answers a question about its features within this time or is taken to know the usual ones.
 const FEATURES_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -28,6 +32,14 @@ const TRANSCRIBER: &str = "http://jitsi.org/protocol/transcriber";
 impl Conference {
     /// Begins to join the room of `request`.
     pub(crate) fn start(cx: &mut Cx<'_>, request: &ConferenceRequest) -> Self {
+        let mut conference = Self::empty(request, cx.io.uuid());
+        conference.join(cx);
+        conference.restart_initial_timer(cx);
+        conference
+    }
+
+    /// A conference of nobody, on no bridge, whose room was not asked for anything yet.
+    pub(super) fn empty(request: &ConferenceRequest, meeting_id: String) -> Self {
         let number = |name: &str| {
             request
                 .properties
@@ -38,8 +50,8 @@ impl Conference {
         let room = request.room.clone();
         let etherpad = room.node().map(|node| node.as_str().to_owned());
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let mut conference = Self {
-            meeting_id: cx.io.uuid(),
+        Self {
+            meeting_id,
             phase: Phase::Joining,
             inside: true,
             waiters: Vec::new(),
@@ -66,6 +78,11 @@ impl Conference {
             },
             failures: 0,
             paused: false,
+            avoid: None,
+            undone: Vec::new(),
+            adopting: false,
+            told: None,
+            join_tries: 0,
             join_timer: None,
             expected: 0,
             expected_since: None,
@@ -73,15 +90,22 @@ impl Conference {
             single_timer: None,
             retry_timer: None,
             room,
-        };
+        }
+    }
+
+    /// Asks the room to let the focus in. On the way back its presence is whole at once: nobody sees less meanwhile.
+    pub(crate) fn join(&mut self, cx: &mut Cx<'_>) {
+        self.stop_join_timer(cx);
+        self.join_tries += 1;
         let join = element("presence", ns::CLIENT)
-            .attr("to", conference.occupant(NICK))
+            .attr("to", self.occupant(NICK))
             .child(Join::default());
-        cx.io.send(join.done());
-        let overdue = Timer::Join(conference.room.clone());
-        conference.join_timer = Some(cx.io.after(cx.config.reply_timeout, overdue));
-        conference.restart_initial_timer(cx);
-        conference
+        let info = (self.phase == Phase::Returning).then(|| self.info.clone());
+        let children: Vec<Element> = info.iter().flat_map(FocusInfo::elements).collect();
+        cx.io.send(join.children(children).done());
+        self.told = info;
+        let overdue = Timer::Join(self.room.clone());
+        self.join_timer = Some(cx.io.after(cx.config.reply_timeout, overdue));
     }
 
     /// Somebody asks whether the conference is ready.
@@ -90,7 +114,9 @@ impl Conference {
             self.restart_initial_timer(cx);
         }
         match self.phase {
-            Phase::Joining if self.waiters.len() < MAX_WAITERS => self.waiters.push(waiter),
+            Phase::Joining | Phase::Returning if self.waiters.len() < MAX_WAITERS => {
+                self.waiters.push(waiter)
+            }
             phase => self.answer(cx, waiter, phase == Phase::Ready),
         }
     }
@@ -114,7 +140,7 @@ impl Conference {
         }
     }
 
-    fn restart_initial_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn restart_initial_timer(&mut self, cx: &mut Cx<'_>) {
         if let Some(timer) = self.initial_timer.take() {
             cx.io.cancel(timer);
         }
@@ -131,10 +157,13 @@ impl Conference {
         }
     }
 
-    pub(crate) fn on_join_timer(&mut self) {
+    pub(crate) fn on_join_timer(&mut self, cx: &mut Cx<'_>) {
         self.join_timer = None;
-        if self.phase == Phase::Joining {
-            self.end("the room did not answer");
+        match self.phase {
+            // People are in there: it is worth another try.
+            Phase::Returning if self.join_tries < MAX_JOINS => self.join(cx),
+            Phase::Joining | Phase::Returning => self.end("the room did not answer"),
+            _ => {}
         }
     }
 
@@ -157,6 +186,15 @@ impl Conference {
 
     fn on_own_presence(&mut self, cx: &mut Cx<'_>, kind: Option<&str>, user: &User) {
         match kind {
+            Some("error") if self.phase == Phase::Returning => {
+                // The former session may still hold the place.
+                self.stop_join_timer(cx);
+                let again = Timer::Join(self.room.clone());
+                self.join_timer = Some(cx.io.after(REJOIN_PAUSE, again));
+                return;
+            }
+            // Of the former session.
+            Some("unavailable") if self.phase == Phase::Returning => return,
             Some("error") => return self.end("the room refused the focus"),
             Some("unavailable") => {
                 self.inside = false;
@@ -169,7 +207,17 @@ impl Conference {
         if affiliation.is_some_and(|affiliation| affiliation != Affiliation::Owner) {
             return self.end("the focus is not owner of the room");
         }
+        if self.phase == Phase::Returning {
+            return self.on_returned(cx, user.has(muc::status::CREATED));
+        }
         if self.phase == Phase::Joining && self.join_timer.is_some() {
+            self.ask_room_form(cx);
+        }
+    }
+
+    /// Asks for what the room knows of itself, the first step of its configuration.
+    pub(super) fn ask_room_form(&mut self, cx: &mut Cx<'_>) {
+        {
             self.stop_join_timer(cx);
             let question = element("query", ns::MUC_OWNER);
             let purpose = Purpose::RoomForm(self.room.clone());
@@ -183,7 +231,7 @@ impl Conference {
         }
     }
 
-    fn stop_join_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn stop_join_timer(&mut self, cx: &mut Cx<'_>) {
         if let Some(timer) = self.join_timer.take() {
             cx.io.cancel(timer);
         }
@@ -205,6 +253,8 @@ impl Conference {
         if let Some(id) = form
             .get("muc#roominfo_meetingId")
             .filter(|id| !id.trim().is_empty())
+            // A conference that goes on keeps the key under which its bridge knows it.
+            && !self.adopting
         {
             self.meeting_id = id.to_owned();
         }
@@ -229,6 +279,9 @@ impl Conference {
         if answer.is_none_or(|answer| answer.attr("type") != Some("result")) {
             return self.end("the room could not be configured");
         }
+        if self.adopting {
+            return self.adopt(cx, true);
+        }
         self.phase = Phase::Ready;
         cx.io.totals.conferences += 1;
         cx.io.event(Event::ConferenceStarted {
@@ -236,17 +289,38 @@ impl Conference {
             meeting_id: self.meeting_id.clone(),
         });
         self.publish(cx);
+        self.answer_waiters(cx);
+        self.elect_owner(cx);
+        self.ensure_sessions(cx);
+    }
+
+    pub(super) fn answer_waiters(&mut self, cx: &mut Cx<'_>) {
         for waiter in std::mem::take(&mut self.waiters) {
             self.answer(cx, waiter, true);
         }
-        self.elect_owner(cx);
-        self.ensure_sessions(cx);
+    }
+
+    /// Whoever asked over HTTP is told to ask again. Requests by IQ are the server's to bring again.
+    pub(crate) fn dismiss_waiters(&mut self, cx: &mut Cx<'_>) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            match waiter {
+                Waiter::Http(_) => self.answer(cx, waiter, false),
+                Waiter::Iq(_) => self.waiters.push(waiter),
+            }
+        }
     }
 
     /// Sends the whole presence of the focus. Without the join element, or the room would send everything again.
     pub(super) fn publish(&self, cx: &mut Cx<'_>) {
         let presence = element("presence", ns::CLIENT).attr("to", self.occupant(NICK));
         cx.io.send(presence.children(self.info.elements()).done());
+    }
+
+    /// The same, if it says something new.
+    pub(super) fn publish_news(&mut self, cx: &mut Cx<'_>) {
+        if self.told.as_ref() != Some(&self.info) {
+            self.publish(cx);
+        }
     }
 
     /// Changes one conference property.
@@ -280,13 +354,19 @@ impl Conference {
         }
         if let Some(member) = self.members.get_mut(nick) {
             let was_moderator = member.is_moderator();
+            let is_back = !std::mem::replace(&mut member.seen, true);
+            member.jid = item.jid.clone().or(member.jid.take());
             member.affiliation = item.affiliation.unwrap_or(member.affiliation);
             member.role = item.role.unwrap_or(member.role);
             member.info = info;
             let is_moderator = member.is_moderator();
             self.update_sender_limits(cx);
-            if was_moderator != is_moderator {
+            if was_moderator != is_moderator || is_back {
                 self.refresh_force_mutes(cx);
+            }
+            if is_back {
+                self.elect_owner(cx);
+                self.ensure_sessions(cx);
             }
             return;
         }
@@ -333,18 +413,26 @@ impl Conference {
         let unknown = member.features.is_none();
         self.members.insert(nick.to_owned(), member);
         if unknown {
-            let purpose = Purpose::Features {
-                room: self.room.clone(),
-                nick: nick.to_owned(),
-                key: key.clone(),
-            };
-            let query = element("query", ns::DISCO_INFO).attr_opt("node", key);
-            cx.io
-                .request("get", self.occupant(nick), query, purpose, FEATURES_TIMEOUT);
+            self.ask_features(cx, nick, key);
         }
         self.update_sender_limits(cx);
         self.elect_owner(cx);
         self.ensure_sessions(cx);
+    }
+
+    /// Asks a client what it can do. On the way back into the room that must wait.
+    pub(super) fn ask_features(&mut self, cx: &mut Cx<'_>, nick: &str, key: Option<String>) {
+        if self.phase == Phase::Returning {
+            return;
+        }
+        let purpose = Purpose::Features {
+            room: self.room.clone(),
+            nick: nick.to_owned(),
+            key: key.clone(),
+        };
+        let query = element("query", ns::DISCO_INFO).attr_opt("node", key);
+        cx.io
+            .request("get", self.occupant(nick), query, purpose, FEATURES_TIMEOUT);
     }
 
     /// A client told what it can do; `None` when it did not.
@@ -395,6 +483,11 @@ impl Conference {
         }
         self.update_sender_limits(cx);
         self.elect_owner(cx);
+        self.watch_single(cx);
+    }
+
+    /// Whoever is alone with a session loses it after a while.
+    pub(super) fn watch_single(&mut self, cx: &mut Cx<'_>) {
         let sessions = self
             .members
             .values()
@@ -410,7 +503,7 @@ impl Conference {
     }
 
     /// Somebody must be able to moderate: the first who came.
-    fn elect_owner(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn elect_owner(&mut self, cx: &mut Cx<'_>) {
         if self.phase != Phase::Ready || !cx.config.auto_owner || self.is_breakout {
             return;
         }
@@ -420,7 +513,7 @@ impl Conference {
         let eligible = self
             .members
             .values()
-            .filter(|m| !m.recorder && !m.gateway && !m.is_visitor());
+            .filter(|m| m.seen && !m.recorder && !m.gateway && !m.is_visitor());
         let first = eligible.min_by_key(|m| m.order);
         let Some((order, Some(jid))) = first.map(|m| (m.order, m.jid.as_ref())) else {
             return;
@@ -435,7 +528,8 @@ impl Conference {
             jid: Some(jid.into()),
             ..Item::default()
         };
-        cx.io.tell("set", &self.room, Admin { items: vec![item] });
+        let admin = Admin { items: vec![item] };
+        cx.io.tell(&self.room, "set", &self.room, admin);
     }
 
     /// The end: everything is given up and everybody who waits gets an answer.

@@ -77,7 +77,7 @@ impl Conference {
             } else {
                 jingle.contents = sources::xml_contents(&owners);
             }
-            cx.io.tell("set", &to, &jingle);
+            cx.io.tell(&self.room, "set", &to, &jingle);
         }
     }
 }

@@ -66,6 +66,13 @@ pub struct World {
     pub form_fields: Vec<(String, String)>,
     /// The room answers joins.
     pub room_answers: bool,
+    /// What each bridge said of itself last.
+    pub bridge_presences: BTreeMap<String, Element>,
+    /// The server lost its rooms: the next join makes one anew.
+    pub rooms_lost: bool,
+    config: FocusConfig,
+    /// Nothing reaches the focus.
+    is_cut: bool,
     inbox: VecDeque<Element>,
     /// All that the focus sent.
     pub sent: Vec<Element>,
@@ -91,7 +98,7 @@ impl World {
         let now = beginning();
         let mut world = Self {
             now,
-            focus: Focus::new(config, [7; 32]),
+            focus: Focus::new(config.clone(), [7; 32]),
             bridges: BTreeMap::new(),
             clients: BTreeMap::new(),
             focus_presences: Vec::new(),
@@ -104,6 +111,10 @@ impl World {
             leaving_bridges: BTreeSet::new(),
             form_fields: vec![("muc#roominfo_meetingId".into(), "5cc8f3dc-meeting".into())],
             room_answers: true,
+            bridge_presences: BTreeMap::new(),
+            rooms_lost: false,
+            config,
+            is_cut: false,
             inbox: VecDeque::new(),
             sent: Vec::new(),
             counter: 0,
@@ -143,8 +154,40 @@ impl World {
             .attr("from", format!("{BREWERY}/{name}"))
             .attr("to", FOCUS)
             .child(Element::from(&all))
-            .child(user("participant", "none", None, false));
-        self.deliver(presence.done());
+            .child(user("participant", "none", None, false))
+            .done();
+        self.bridge_presences
+            .insert(name.to_owned(), presence.clone());
+        self.deliver(presence);
+    }
+
+    /// The stream of the focus breaks.
+    pub fn cut(&mut self) {
+        self.focus.offline(self.now);
+        self.is_cut = true;
+    }
+
+    /// The focus is back with a new stream.
+    pub fn reattach(&mut self) {
+        self.is_cut = false;
+        self.inbox.clear();
+        self.joined.clear();
+        let jid = FullJid::new(FOCUS).unwrap();
+        self.focus.online(self.now, jid, false);
+        self.run();
+    }
+
+    /// The focus dies, and another one goes on with what was written down of it.
+    pub fn restart(&mut self) {
+        let json = self.focus.snapshot().to_json();
+        let snapshot = focus::Snapshot::from_json(&json).unwrap();
+        self.focus = Focus::restore(self.now, self.config.clone(), [8; 32], &snapshot);
+        assert_eq!(
+            self.focus.snapshot(),
+            snapshot,
+            "nothing is lost on the way"
+        );
+        self.reattach();
     }
 
     /// The bridge's stream is gone and the server says so.
@@ -195,6 +238,9 @@ impl World {
 
     /// Gives the focus a stanza and lets everything happen that follows.
     pub fn deliver(&mut self, stanza: Element) {
+        if self.is_cut {
+            return;
+        }
         self.inbox.push_back(stanza);
         self.run();
     }
@@ -260,7 +306,12 @@ impl World {
                 (bare, Some(resource))
             });
         match (out.name(), bare, resource) {
-            ("presence", BREWERY, _) => {}
+            ("presence", BREWERY, _) => {
+                let there = self.bridge_presences.iter();
+                let there = there.filter(|(name, _)| self.bridges.contains_key(*name));
+                self.inbox
+                    .extend(there.map(|(_, presence)| presence.clone()));
+            }
             ("presence", room, Some("focus")) => self.route_presence(room, &out),
             ("iq", BREWERY, Some(name)) => self.route_to_bridge(name, &out),
             ("iq", "meet.test", None) => {
@@ -286,6 +337,16 @@ impl World {
             assert!(self.joined.insert(room.to_owned()), "joined twice");
             if !self.room_answers {
                 return;
+            }
+            let there = self.clients.values().filter(|c| c.room == room);
+            self.inbox.extend(there.map(FakeClient::presence));
+            if self.rooms_lost {
+                let status = element("status", ns::MUC_USER).attr("code", 201);
+                let own = user("moderator", "owner", Some(FOCUS), true);
+                let echo = element("presence", ns::CLIENT)
+                    .attr("from", format!("{room}/focus"))
+                    .child(Build::from(own).child(status));
+                return self.inbox.push_back(echo.done());
             }
         } else if unavailable {
             assert!(self.joined.remove(room), "left without being there");

@@ -1,0 +1,311 @@
+//! Going on with a conference after the stream, or the focus itself, was replaced.
+//!
+//! The order: the room shows who is there, whoever is missing has left, the bridge is asked whether it still has the
+//! conference, what was under way at the break is said again. Sessions of those who stayed are not touched.
+use std::time::Duration;
+
+use stanza::colibri2::{ConferenceModify, ErrorAnswer, Reason};
+use stanza::{Element, FullJid};
+
+use super::{Conference, Cx, Phase};
+use crate::event::{Event, Reinvite};
+use crate::io::{Purpose, Timer, Undone};
+
+/// An offer whose arrival is doubtful is replaced when it is not accepted within this time.
+const DOUBTFUL_WAIT: Duration = Duration::from_secs(5);
+/// Time for members to come back to a room that the server made anew.
+const MISSING_WAIT: Duration = Duration::from_secs(30);
+/// A bridge is asked so often whether it has the conference.
+const MAX_PROBES: u32 = 3;
+/// Requests kept for a bridge that is away.
+const MAX_UNDONE: usize = 10_000;
+
+impl Conference {
+    /// The stream is gone for good and another one begins. False if the room was not ready yet: it is joined anew.
+    pub(crate) fn lose_stream(&mut self) -> bool {
+        self.join_tries = 0;
+        match self.phase {
+            Phase::Joining if !self.adopting => return false,
+            Phase::Over(_) => {}
+            _ => self.phase = Phase::Returning,
+        }
+        self.adopting = false;
+        self.inside = true;
+        self.owner_asked = None;
+        for member in self.members.values_mut() {
+            member.seen = false;
+        }
+        true
+    }
+
+    /// Keeps what waited for an answer on the former stream.
+    pub(crate) fn keep_undone(&mut self, undone: Undone) {
+        if self.phase == Phase::Returning && self.undone.len() < MAX_UNDONE {
+            self.undone.push(undone);
+        }
+    }
+
+    /// The room has let the focus in again and shown everybody. `created`: it was made anew, the server had lost it.
+    pub(super) fn on_returned(&mut self, cx: &mut Cx<'_>, created: bool) {
+        self.stop_join_timer(cx);
+        self.adopting = true;
+        if created {
+            self.phase = Phase::Joining;
+            return self.ask_room_form(cx);
+        }
+        self.adopt(cx, false);
+    }
+
+    /// Goes on. In a room that is new, members are waited for.
+    pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, created: bool) {
+        self.adopting = false;
+        self.phase = Phase::Ready;
+        if created {
+            let room = self.room.clone();
+            cx.io.after(MISSING_WAIT, Timer::Missing(room));
+        } else {
+            self.drop_missing(cx);
+        }
+        if self.phase != Phase::Ready {
+            return;
+        }
+        cx.io.totals.adopted += 1;
+        cx.io.event(Event::ConferenceAdopted {
+            room: self.room.clone(),
+            participants: self.member_count(),
+            sessions: self.session_count(),
+        });
+        self.publish_news(cx);
+        self.answer_waiters(cx);
+        let unknown = self.members.iter().filter(|(_, m)| m.features.is_none());
+        for nick in unknown.map(|(nick, _)| nick.clone()).collect::<Vec<_>>() {
+            self.ask_features(cx, &nick, None);
+        }
+        if self.members.is_empty() && self.initial_timer.is_none() {
+            self.restart_initial_timer(cx);
+        }
+        self.watch_single(cx);
+        self.watch_doubtful(cx);
+        self.attach_bridge(cx);
+        self.refresh_force_mutes(cx);
+        self.elect_owner(cx);
+    }
+
+    /// Whoever the room does not show has left.
+    fn drop_missing(&mut self, cx: &mut Cx<'_>) {
+        let missing = self.members.iter().filter(|(_, m)| !m.seen);
+        for nick in missing.map(|(nick, _)| nick.clone()).collect::<Vec<_>>() {
+            self.on_left(cx, &nick);
+        }
+    }
+
+    /// Those who did not come back to a new room are not waited for any longer.
+    pub(crate) fn on_missing_timer(&mut self, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Ready {
+            self.drop_missing(cx);
+        }
+    }
+
+    /// Whether an offer that is not accepted yet arrived, and whether its acceptance was lost, nobody knows.
+    fn watch_doubtful(&mut self, cx: &mut Cx<'_>) {
+        let sessions = self.members.values_mut().filter_map(|m| m.session.as_mut());
+        let mut doubtful = false;
+        for session in sessions.filter(|session| !session.active && !session.stale) {
+            session.doubtful = true;
+            doubtful = true;
+        }
+        if doubtful {
+            let room = self.room.clone();
+            cx.io.after(DOUBTFUL_WAIT, Timer::Doubtful(room));
+        }
+    }
+
+    /// Offers that were not accepted in the end are made anew.
+    pub(crate) fn on_doubtful_timer(&mut self, cx: &mut Cx<'_>) {
+        let lost = self.members.iter().filter(|(_, m)| {
+            let session = m.session.as_ref();
+            session.is_some_and(|s| s.doubtful && !s.active && !s.stale)
+        });
+        for nick in lost.map(|(nick, _)| nick.clone()).collect::<Vec<_>>() {
+            self.reinvite(cx, &nick, Reinvite::OfferLost);
+        }
+    }
+
+    /// A bridge has shown itself on the new stream.
+    pub(crate) fn on_bridge_back(&mut self, cx: &mut Cx<'_>, bridge: &FullJid) {
+        if self.bridge() == Some(bridge) && self.phase == Phase::Ready {
+            self.attach_bridge(cx);
+        }
+    }
+
+    /// The bridge is away for longer, and there is no other.
+    pub(crate) fn on_bridge_missed(&mut self, cx: &mut Cx<'_>, bridge: &FullJid) {
+        if self.bridge() == Some(bridge) {
+            self.set_bridge_available(cx, false);
+        }
+    }
+
+    /// Whether the bridge has not shown itself yet on the present stream.
+    pub(super) fn is_bridge_away(&self, cx: &Cx<'_>) -> bool {
+        self.bridge()
+            .is_some_and(|bridge| cx.bridges.is_away(bridge))
+    }
+
+    /// Goes on with the bridge, if it is there: asks whether it has the conference, and says again what was under way.
+    fn attach_bridge(&mut self, cx: &mut Cx<'_>) {
+        let away = self.is_bridge_away(cx);
+        if !away {
+            self.probe(cx, 0);
+        }
+        for undone in std::mem::take(&mut self.undone) {
+            self.redo(cx, undone);
+        }
+        if away {
+            return;
+        }
+        if self.stay.is_some() {
+            self.set_bridge_available(cx, true);
+        }
+        self.drop_ownerless(cx);
+        self.ensure_sessions(cx);
+    }
+
+    /// Endpoints for which nobody has a session: whether the bridge made them is not known.
+    fn drop_ownerless(&mut self, cx: &mut Cx<'_>) {
+        let Some(stay) = self.stay.as_mut() else {
+            return;
+        };
+        let (members, id) = (&self.members, &stay.id);
+        let ownerless = |nick: &&String| {
+            members.get(*nick).is_none_or(|m| {
+                m.invite.is_none() && m.session.as_ref().is_none_or(|s| s.stay != *id || s.stale)
+            })
+        };
+        let nicks: Vec<String> = stay.endpoints.iter().filter(ownerless).cloned().collect();
+        let bridge = stay.bridge.clone();
+        for nick in &nicks {
+            stay.endpoints.remove(nick);
+        }
+        for nick in &nicks {
+            self.expire_one(cx, &bridge, nick);
+        }
+    }
+
+    fn redo(&mut self, cx: &mut Cx<'_>, undone: Undone) {
+        match undone.purpose {
+            Purpose::Told { kind, payload, .. } => {
+                match undone.to.parse::<FullJid>() {
+                    Ok(to) if cx.bridges.is_away(&to) => self.keep_for_bridge(&to, *payload),
+                    _ => cx.io.tell(&self.room, kind, undone.to, *payload),
+                };
+            }
+            Purpose::Update {
+                nick,
+                bridge_session,
+                modify,
+                ..
+            } => {
+                let stay = self.stay_by_id(&bridge_session);
+                let known = stay.filter(|stay| stay.endpoints.contains(&nick));
+                if let Some(bridge) = known.map(|stay| stay.bridge.clone()) {
+                    self.send_update(cx, &nick, &bridge, &bridge_session, *modify, false);
+                }
+            }
+            Purpose::IceRestart { nick, sid, .. } => {
+                let session = self.members.get(&nick).and_then(|m| m.session.as_ref());
+                if session.is_some_and(|s| s.sid == sid && !s.stale) {
+                    self.restart_ice(cx, &nick, &sid);
+                }
+            }
+            Purpose::Allocate { nick, sid, .. } => {
+                // Its endpoint is dropped as one without an owner, and asked for anew.
+                if let Some(member) = self.members.get_mut(&nick) {
+                    member.invite.take_if(|invite| invite.sid == sid);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_for_bridge(&mut self, bridge: &FullJid, payload: Element) {
+        let purpose = Purpose::Told {
+            room: self.room.clone(),
+            kind: "get",
+            payload: Box::new(payload),
+        };
+        self.keep_for(bridge, purpose);
+    }
+
+    fn keep_for(&mut self, bridge: &FullJid, purpose: Purpose) {
+        if self.undone.len() < MAX_UNDONE {
+            let to = bridge.to_string();
+            self.undone.push(Undone { to, purpose });
+        }
+    }
+
+    /// Tells a bridge something, now or when it is back.
+    pub(super) fn tell_bridge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &FullJid,
+        modify: &ConferenceModify,
+    ) {
+        if self.phase == Phase::Returning || cx.bridges.is_away(bridge) {
+            self.keep_for_bridge(bridge, modify.into());
+        } else {
+            cx.io.tell(&self.room, "get", bridge, modify);
+        }
+    }
+
+    /// Asks a bridge for something, now or when it is back.
+    pub(super) fn ask_bridge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &FullJid,
+        payload: impl Into<Element>,
+        purpose: Purpose,
+    ) {
+        if self.phase == Phase::Returning || cx.bridges.is_away(bridge) {
+            return self.keep_for(bridge, purpose);
+        }
+        let timeout = cx.config.bridges.reply_timeout;
+        cx.io.request("get", bridge, payload, purpose, timeout);
+    }
+
+    fn probe(&mut self, cx: &mut Cx<'_>, tries: u32) {
+        let Some(stay) = self.stay.as_ref().filter(|stay| stay.created) else {
+            return;
+        };
+        let purpose = Purpose::Probe {
+            room: self.room.clone(),
+            bridge_session: stay.id.clone(),
+            tries,
+        };
+        let bridge = stay.bridge.clone();
+        let modify = self.modify();
+        self.ask_bridge(cx, &bridge, &modify, purpose);
+    }
+
+    /// The bridge told whether it has the conference, or was silent.
+    pub(crate) fn on_probed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stay: &str,
+        tries: u32,
+        answer: Option<&Element>,
+    ) {
+        if self.stay.as_ref().is_none_or(|current| current.id != stay) {
+            return;
+        }
+        let Some(answer) = answer else {
+            if tries + 1 < MAX_PROBES {
+                self.probe(cx, tries + 1);
+            }
+            return;
+        };
+        let error = ErrorAnswer::of_iq(answer);
+        if error.is_some_and(|error| error.reason == Some(Reason::ConferenceNotFound)) {
+            self.leave_stay(cx, "it lost the conference while the focus was away");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Participants whose media do not work: what they get, how often, and what it says about the bridge.
+use std::time::Duration;
+
+use stanza::error::{Condition, StanzaError};
+use stanza::{Element, iq};
+
+use super::{Conference, Cx};
+use crate::event::Reinvite;
+
+/// Failures of one participant further back than this do not count any more.
+const WINDOW: Duration = Duration::from_secs(600);
+/// Further sessions within that time.
+const MAX_FAILURES: usize = 5;
+/// Wait before the second further session; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// Failures of each participant after which all of them together may leave their bridge.
+const REPEATED: usize = 2;
+
+impl Conference {
+    /// What a participant says about its media is remembered of its bridge.
+    pub(super) fn report_bridge(&self, cx: &mut Cx<'_>, nick: &str) {
+        if let Some(stay) = &self.stay {
+            cx.bridges.report(cx.io.now, &stay.bridge, &self.room, nick);
+        }
+    }
+
+    /// ICE failed for a participant, who gets another session: at once, then after growing pauses, then no more.
+    pub(super) fn on_ice_failed(&mut self, cx: &mut Cx<'_>, nick: &str, request: &Element) {
+        let now = cx.io.now;
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
+        if member.session.as_ref().is_none_or(|session| session.stale) {
+            // It is being replaced already.
+            return cx.io.answer(iq::result_to(request, None));
+        }
+        let failures = &mut member.ice_failures;
+        failures.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        failures.push_back(now);
+        let count = failures.len();
+        if count > MAX_FAILURES {
+            return self.give_up_on(cx, nick, request);
+        }
+        cx.io.answer(iq::result_to(request, None));
+        self.report_bridge(cx, nick);
+        if let Some(bridge) = self.useless_bridge(cx) {
+            self.avoid = Some(bridge);
+            return self.leave_stay(cx, "ICE fails again and again for everybody in it");
+        }
+        if let Some(doubling) = count.checked_sub(2) {
+            let wait = FIRST_WAIT.saturating_mul(1 << doubling);
+            self.hold(cx, nick, wait);
+        }
+        self.reinvite(cx, nick, Reinvite::IceFailed);
+    }
+
+    /// The bridge, when it works for nobody in the conference and there is another one: nobody loses by a move.
+    fn useless_bridge(&self, cx: &Cx<'_>) -> Option<stanza::FullJid> {
+        let mut with_session = self.members.values().filter(|m| m.session.is_some());
+        let all_fail = with_session.clone().count() >= 2
+            && with_session.all(|m| m.ice_failures.len() >= REPEATED);
+        let bridge = &self.stay.as_ref()?.bridge;
+        (all_fail && cx.bridges.has_alternative(cx.io.now, bridge)).then(|| bridge.clone())
+    }
+
+    /// No session works for this participant: it is told so and left in peace.
+    fn give_up_on(&mut self, cx: &mut Cx<'_>, nick: &str, request: &Element) {
+        let text = format!(
+            "no media after {MAX_FAILURES} further sessions within {} minutes; no more are offered",
+            WINDOW.as_secs() / 60
+        );
+        cx.io.totals.given_up += 1;
+        self.refused(cx, nick, format!("jingle: {text}"));
+        let error = StanzaError::new(Condition::ResourceConstraint).with_text(text.clone());
+        cx.io.answer(error.reply_to(request));
+        let sid = self.members.get_mut(nick).and_then(|member| {
+            member.released = true;
+            member.session.as_ref().map(|session| session.sid.clone())
+        });
+        if let Some(sid) = sid {
+            self.terminate(cx, nick, &sid, "connectivity-error", &text);
+        }
+        self.close_session(cx, nick);
+    }
+}

@@ -1,0 +1,209 @@
+//! Streams that come and go: conferences outlive them, and outlive the focus itself by snapshots.
+use std::time::{Duration, Instant};
+
+use stanza::muc::Join;
+use stanza::{FullJid, element, ns};
+
+use super::Focus;
+use crate::NICK;
+use crate::conference::{Conference, Cx, Phase};
+use crate::config::FocusConfig;
+use crate::io::{Purpose, Timer};
+use crate::snapshot::Snapshot;
+
+/// After a pause of the stream: time for what was on its way.
+const RESUME_GRACE: Duration = Duration::from_secs(2);
+/// After a change of the stream: time for bridges and rooms to show themselves.
+const CHANGE_GRACE: Duration = Duration::from_secs(5);
+/// Rooms entered again at one time; each that answers makes place for the next.
+const ROOMS_AT_ONCE: usize = 32;
+
+impl Focus {
+    /// A focus that goes on with the conferences of an earlier one, once it is online. What cannot be used of the
+    /// snapshot is left out, with an [`crate::Event::Warning`] for each conference.
+    #[must_use]
+    pub fn restore(now: Instant, config: FocusConfig, seed: [u8; 32], snapshot: &Snapshot) -> Self {
+        let mut focus = Self::new(config, seed);
+        let io = focus.at(now);
+        io.set_adopting();
+        io.count_from(snapshot.highest_order());
+        for record in snapshot.conferences() {
+            let full = focus.conferences.len() >= focus.config.max_conferences;
+            let restored = match full {
+                true => Err("too many conferences".to_owned()),
+                false => Conference::from_record(&focus.config, record),
+            };
+            let taken = |new: &Conference| {
+                let mut others = focus.conferences.values();
+                others.any(|c| c.room() == new.room() || c.meeting_id() == new.meeting_id())
+            };
+            match restored {
+                Ok(conference) if !taken(&conference) => {
+                    if let Some(bridge) = conference.bridge() {
+                        focus.bridges.expect(now, bridge.clone());
+                    }
+                    let room = conference.room().clone();
+                    focus.conferences.insert(room, conference);
+                }
+                Ok(_) => focus.warn_of_record("it is there twice"),
+                Err(reason) => focus.warn_of_record(&reason),
+            }
+        }
+        focus
+    }
+
+    fn warn_of_record(&mut self, reason: &str) {
+        if let Some(io) = self.io.as_mut() {
+            io.warn(format!(
+                "a conference of the snapshot is left out: {reason}"
+            ));
+        }
+    }
+
+    /// What another focus needs to go on with the conferences of this one.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let records = self.conferences.values().filter_map(Conference::record);
+        Snapshot::new(records.collect())
+    }
+
+    /// Whether a snapshot may differ from the one taken before the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The host has logged in as `jid`. `resumed`: the former stream goes on (XEP-0198), so everything the server
+    /// knows of the focus still holds. Otherwise the focus enters its rooms again and goes on with what it finds there.
+    pub fn online(&mut self, now: Instant, jid: FullJid, resumed: bool) {
+        let io = self.at(now);
+        if resumed && io.jid.as_ref() == Some(&jid) {
+            io.postpone(RESUME_GRACE);
+            let now = io.now;
+            self.bridges.excuse(now);
+        } else {
+            self.begin_stream(jid);
+        }
+        self.online = true;
+        self.offline_since = None;
+        self.settle();
+    }
+
+    fn begin_stream(&mut self, jid: FullJid) {
+        let Some(io) = self.io.as_mut() else { return };
+        let undone = io.change_stream(jid, CHANGE_GRACE);
+        self.bridges.lose_sight(io.now);
+        self.leaving.clear();
+        self.greet();
+        let Some(io) = self.io.as_mut() else { return };
+        self.returning.clear();
+        self.to_return.clear();
+        for (room, conference) in &mut self.conferences {
+            if conference.lose_stream() {
+                self.to_return.push_back(room.clone());
+            } else {
+                let mut cx = Cx {
+                    config: &self.config,
+                    io,
+                    bridges: &mut self.bridges,
+                    caps: &mut self.caps,
+                };
+                conference.join(&mut cx);
+            }
+        }
+        for undone in undone {
+            let room = undone.purpose.room().cloned();
+            if let Some(conference) = room.and_then(|room| self.conferences.get_mut(&room)) {
+                conference.keep_undone(undone);
+            }
+        }
+    }
+
+    /// What the server must know of the focus on a new stream, rooms of meetings apart.
+    fn greet(&mut self) {
+        let (Some(io), config) = (self.io.as_mut(), &self.config) else {
+            return;
+        };
+        // The proxy in front of the focus learns its full address from this presence.
+        io.send(element("presence", ns::CLIENT).done());
+        let question = element("query", ns::DISCO_INFO);
+        io.request(
+            "get",
+            &config.domain,
+            question,
+            Purpose::Components,
+            config.reply_timeout,
+        );
+        let brewery =
+            element("presence", ns::CLIENT).attr("to", format!("{}/{NICK}", config.brewery));
+        io.send(brewery.child(Join::default()).done());
+        io.after(config.bridges.health_interval, Timer::Health);
+    }
+
+    /// The stream is lost; it may come back by [`Focus::online`], sooner or later. Conferences are kept until then.
+    pub fn offline(&mut self, now: Instant) {
+        let now = self.at(now).now;
+        self.online = false;
+        self.offline_since.get_or_insert(now);
+    }
+
+    /// While the focus is offline: whoever waited long enough is told to ask again.
+    pub(super) fn dismiss_waiters(&mut self, now: Instant) {
+        let patience = self.config.reply_timeout;
+        let over = |since: Instant| now.saturating_duration_since(since) >= patience;
+        if !self.offline_since.is_some_and(over) {
+            return;
+        }
+        self.offline_since = None;
+        let Some(io) = self.io.as_mut() else { return };
+        for conference in self.conferences.values_mut() {
+            let mut cx = Cx {
+                config: &self.config,
+                io,
+                bridges: &mut self.bridges,
+                caps: &mut self.caps,
+            };
+            conference.dismiss_waiters(&mut cx);
+        }
+    }
+
+    /// Enters rooms again, some at a time.
+    pub(super) fn enter_next_rooms(&mut self) {
+        let conferences = &self.conferences;
+        self.returning.retain(|room| {
+            conferences
+                .get(room)
+                .is_some_and(|c| c.phase() == Phase::Returning)
+        });
+        while self.online && self.returning.len() < ROOMS_AT_ONCE {
+            let Some(room) = self.to_return.pop_front() else {
+                return;
+            };
+            with_conference!(self, &room, |conference, cx| conference.join(cx));
+            if self.conferences.contains_key(&room) {
+                self.returning.insert(room);
+            }
+        }
+    }
+
+    /// Bridges that are back: their conferences go on with them. Bridges that are missed: their conferences say so.
+    pub(super) fn attach_returned(&mut self) {
+        let returned = self.bridges.take_returned().into_iter();
+        let missed = self.bridges.take_missed().into_iter();
+        let news = returned.map(|bridge| (bridge, true));
+        for (bridge, back) in news.chain(missed.map(|bridge| (bridge, false))) {
+            let Some(io) = self.io.as_mut() else { return };
+            for conference in self.conferences.values_mut() {
+                let mut cx = Cx {
+                    config: &self.config,
+                    io,
+                    bridges: &mut self.bridges,
+                    caps: &mut self.caps,
+                };
+                match back {
+                    true => conference.on_bridge_back(&mut cx, &bridge),
+                    false => conference.on_bridge_missed(&mut cx, &bridge),
+                }
+            }
+        }
+    }
+}

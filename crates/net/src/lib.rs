@@ -10,6 +10,7 @@ mod arena;
 mod host;
 mod message;
 mod poller;
+mod signal;
 mod slab;
 mod socket;
 

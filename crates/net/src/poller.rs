@@ -3,40 +3,63 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::signal::{Counter, Signal};
 use crate::socket::UdpBatch;
 
 /// Event data of the waker; sockets have 0.
 const WAKER: u64 = 1;
 
+/// A counter in the kernel that a poller can wait for (eventfd).
 #[derive(Debug)]
-struct Signal {
-    eventfd: OwnedFd,
-    /// Raised already, so that many wakes cost one system call.
-    raised: AtomicBool,
+struct EventFd(OwnedFd);
+
+impl EventFd {
+    fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are involved.
+        own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+    }
 }
 
-/// Wakes a [`Poller`] from another thread.
-#[derive(Clone, Debug)]
-pub struct Waker(Arc<Signal>);
-
-impl Waker {
-    /// Makes the next or current wait return. Never blocks.
-    pub fn wake(&self) {
-        if self.0.raised.swap(true, Ordering::AcqRel) {
-            return;
-        }
+impl Counter for EventFd {
+    fn add(&self) {
         let one: u64 = 1;
         // SAFETY: eight bytes of a local are read. A full counter (would block) means that the poller wakes anyway.
         let _ = unsafe {
             libc::write(
-                self.0.eventfd.as_raw_fd(),
+                self.0.as_raw_fd(),
                 std::ptr::from_ref(&one).cast(),
                 size_of::<u64>(),
             )
         };
+    }
+
+    fn take(&self) {
+        let mut count: u64 = 0;
+        // SAFETY: eight bytes of a local are written.
+        let _ = unsafe {
+            libc::read(
+                self.0.as_raw_fd(),
+                std::ptr::from_mut(&mut count).cast(),
+                size_of::<u64>(),
+            )
+        };
+    }
+}
+
+type WakeSignal = Signal<AtomicBool, EventFd>;
+
+/// Wakes a [`Poller`] from another thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<WakeSignal>);
+
+impl Waker {
+    /// Makes the next or current wait return; after that wait the poller's thread sees what the caller queued before.
+    /// Never blocks.
+    pub fn wake(&self) {
+        self.0.raise();
     }
 }
 
@@ -44,7 +67,7 @@ impl Waker {
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
-    signal: Arc<Signal>,
+    signal: Arc<WakeSignal>,
     /// The kernel waits in nanoseconds, until it says it cannot.
     precise: bool,
 }
@@ -74,18 +97,13 @@ impl Poller {
     pub fn new() -> io::Result<(Self, Waker)> {
         // SAFETY: no pointers are involved.
         let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: as above.
-        let eventfd = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        let signal = Arc::new(Signal {
-            eventfd,
-            raised: AtomicBool::new(false),
-        });
+        let signal = Arc::new(Signal::new(AtomicBool::new(false), EventFd::new()?));
         let poller = Self {
             epoll,
             signal: signal.clone(),
             precise: true,
         };
-        poller.watch(signal.eventfd.as_raw_fd(), WAKER)?;
+        poller.watch(signal.counter.0.as_raw_fd(), WAKER)?;
         Ok((poller, Waker(signal)))
     }
 
@@ -140,24 +158,9 @@ impl Poller {
             }
         }
         if ready.woken {
-            self.lower();
+            self.signal.lower();
         }
         Ok(ready)
-    }
-
-    /// Takes the signal down. The flag first: whoever raises it after that writes again, and whoever raised it before has
-    /// queued what the caller looks at next.
-    fn lower(&self) {
-        self.signal.raised.store(false, Ordering::Release);
-        let mut count: u64 = 0;
-        // SAFETY: eight bytes of a local are written.
-        let _ = unsafe {
-            libc::read(
-                self.signal.eventfd.as_raw_fd(),
-                std::ptr::from_mut(&mut count).cast(),
-                size_of::<u64>(),
-            )
-        };
     }
 
     fn wait_raw(&self, events: &mut [libc::epoll_event; 8], timeout: Option<Duration>) -> i64 {
@@ -187,5 +190,38 @@ impl Poller {
         });
         // SAFETY: `events` has room for `max` events.
         i64::from(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), max, millis) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Threads queue and wake at all distances in time from the poller's own steps; what was queued is always seen.
+    #[test]
+    fn every_wake_of_a_flood_arrives() {
+        const THREADS: usize = 2;
+        const EACH: usize = 200_000;
+        let (mut poller, waker) = Poller::new().unwrap();
+        let queued = Arc::new(AtomicUsize::new(0));
+        for _ in 0..THREADS {
+            let (waker, queued) = (waker.clone(), queued.clone());
+            std::thread::spawn(move || {
+                for n in 0..EACH {
+                    queued.fetch_add(1, Ordering::Relaxed);
+                    waker.wake();
+                    for _ in 0..n % 61 {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        let mut seen = 0;
+        while seen < THREADS * EACH {
+            let ready = poller.wait(Some(Duration::from_secs(20))).unwrap();
+            assert!(ready.woken, "a wake was lost after {seen} of them");
+            seen = queued.load(Ordering::Relaxed);
+        }
     }
 }

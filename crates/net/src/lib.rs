@@ -9,6 +9,7 @@
 mod arena;
 mod host;
 mod message;
+mod plain;
 mod poller;
 mod signal;
 mod slab;

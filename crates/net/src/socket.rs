@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -10,6 +11,7 @@ use crate::arena::{Run, SendArena};
 use crate::message::{
     Control, empty_header, empty_storage, read_address, read_aside, write_address, write_control,
 };
+use crate::plain::PlainPaths;
 use crate::slab::{ReceiveSlab, SLOT_LEN};
 
 /// Messages of one receive call.
@@ -60,6 +62,8 @@ pub struct UdpStats {
     pub send_messages: u64,
     /// Datagrams not sent: buffer full or refused by the kernel.
     pub send_dropped: u64,
+    /// Segmented sends that a path refused; they were sent one by one.
+    pub segmentation_refused: u64,
     /// Receive errors other than "nothing there".
     pub receive_errors: u64,
 }
@@ -70,8 +74,10 @@ pub struct UdpBatch {
     socket: Socket,
     local: SocketAddr,
     stats: UdpStats,
-    /// Segmentation offload on send, until the kernel refuses it once.
+    /// Segmentation offload on send: asked for, and the kernel knows it.
     segmentation: bool,
+    /// Where it does not work.
+    plain: PlainPaths,
     pieces: Vec<Run>,
 }
 
@@ -113,7 +119,8 @@ impl UdpBatch {
             socket,
             local,
             stats: UdpStats::default(),
-            segmentation: config.offload,
+            segmentation: config.offload && knows_segmentation(fd),
+            plain: PlainPaths::default(),
             pieces: Vec::new(),
         })
     }
@@ -206,12 +213,15 @@ impl UdpBatch {
         arena.clear();
     }
 
-    /// Sends runs that lie in `arena`. What the kernel does not take is dropped and counted.
+    /// Sends runs that lie in `arena`. A run that its path does not take in segments (smaller MTU, no offload there) is
+    /// sent one by one, at once and for some minutes after. What the kernel does not take then is dropped and counted.
     pub fn send_runs(&mut self, arena: &[u8], runs: &[Run]) {
         let mut pieces = std::mem::take(&mut self.pieces);
         pieces.clear();
+        let now = (!self.plain.is_empty()).then(now);
         for run in runs {
-            split(run, self.segmentation, &mut pieces);
+            let plain = now.is_some_and(|now| self.plain.contains(now, run.to.ip()));
+            split(run, self.segmentation && !plain, &mut pieces);
         }
         let mut at = 0;
         while let Some(rest) = pieces.get(at..).filter(|rest| !rest.is_empty()) {
@@ -220,16 +230,10 @@ impl UdpBatch {
                 Ok(sent) => at += sent,
                 Err(error) => match (error.kind(), error.raw_os_error()) {
                     (io::ErrorKind::Interrupted, _) => {}
-                    (_, Some(libc::EINVAL | libc::EIO))
-                        if self.segmentation && rest.first().is_some_and(|r| r.len > r.segment) =>
+                    (_, Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE))
+                        if rest.first().is_some_and(|r| r.len > r.segment) =>
                     {
-                        tracing::info!(local = %self.local, "no segmentation offload; sending one by one");
-                        self.segmentation = false;
-                        let remaining = rest.to_vec();
-                        pieces.clear();
-                        for run in &remaining {
-                            split(run, false, &mut pieces);
-                        }
+                        pieces = self.without_segments(&error, rest);
                         at = 0;
                     }
                     // The buffer is full: the path cannot take more now, and later is too late.
@@ -247,6 +251,22 @@ impl UdpBatch {
             }
         }
         self.pieces = pieces;
+    }
+
+    /// The path of the first of `rest` does not take segments: remembers it, and cuts what goes there.
+    fn without_segments(&mut self, error: &io::Error, rest: &[Run]) -> Vec<Run> {
+        let mut pieces = Vec::with_capacity(rest.len() + MAX_SEGMENTS);
+        let refused = rest.first().map(|run| run.to.ip());
+        if let Some(ip) = refused {
+            tracing::debug!(%error, "a path takes no segmented sends; sending one by one there");
+            self.stats.segmentation_refused += 1;
+            self.plain.remember(now(), ip);
+        }
+        for run in rest {
+            let same = Some(run.to.ip()) == refused;
+            split(run, run.len > run.segment && !same, &mut pieces);
+        }
+        pieces
     }
 
     fn send_burst(&mut self, arena: &[u8], runs: &[Run]) -> io::Result<usize> {
@@ -311,6 +331,31 @@ impl UdpBatch {
             && ip.is_ipv4() == run.to.is_ipv4();
         useful.then_some(ip)
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long a path is remembered; read only where one is"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Whether the kernel has UDP segmentation offload (Linux 4.18).
+fn knows_segmentation(fd: RawFd) -> bool {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: value and length are locals that live through the call, and the length is the value's size.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            std::ptr::from_mut(&mut value).cast(),
+            &mut len,
+        )
+    };
+    result == 0
 }
 
 fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
@@ -458,6 +503,68 @@ mod tests {
         a.send(&mut arena);
         assert_eq!(collect(&mut b, &mut poller, 1), [b"found"]);
         assert_eq!(a.stats().send_dropped, 1);
+    }
+
+    /// A network namespace for this thread: loopback, and an address behind a route of 1,000 bytes. `None` where the test
+    /// may not have one.
+    fn narrow_route() -> Option<IpAddr> {
+        // SAFETY: no pointers are involved; only this thread changes.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return None;
+        }
+        let commands = [
+            "link set lo up",
+            "addr add 192.0.2.1/32 dev lo",
+            "route replace local 192.0.2.1 dev lo table local mtu 1000",
+        ];
+        let done = commands.iter().all(|arguments| {
+            let ip = std::process::Command::new("ip")
+                .args(arguments.split(' '))
+                .status();
+            ip.is_ok_and(|status| status.success())
+        });
+        done.then(|| IpAddr::from([192, 0, 2, 1]))
+    }
+
+    #[test]
+    fn a_narrow_path_gets_its_datagrams_and_the_others_keep_segments() {
+        let thread = std::thread::spawn(|| {
+            let Some(narrow) = narrow_route() else {
+                eprintln!("skipped: no rights to make a network namespace, or no `ip` command");
+                return;
+            };
+            let (mut a, mut wide, mut poller) = pair(true);
+            let mut config = UdpConfig::new("0.0.0.0:0".parse().unwrap());
+            config.offload = false;
+            let mut b = UdpBatch::bind(&config).unwrap();
+            let (mut narrow_poller, _waker) = Poller::new().unwrap();
+            narrow_poller.add(&b).unwrap();
+            let to = SocketAddr::new(narrow, b.local_addr().port());
+            for round in 0..2 {
+                let mut arena = SendArena::default();
+                let sent: Vec<Vec<u8>> = (0..20u8).map(|i| vec![i; 1100]).collect();
+                for datagram in &sent {
+                    arena.push(None, wide.local_addr(), datagram);
+                }
+                for datagram in &sent {
+                    arena.push(None, to, datagram);
+                }
+                for datagram in &sent {
+                    arena.push(None, wide.local_addr(), datagram);
+                }
+                let before = a.stats();
+                a.send(&mut arena);
+                assert_eq!(collect(&mut b, &mut narrow_poller, 20), sent);
+                let twice: Vec<_> = sent.iter().chain(&sent).cloned().collect();
+                assert_eq!(collect(&mut wide, &mut poller, 40), twice);
+                let after = a.stats();
+                // Twenty plain ones, and two messages of segments; the path is asked once.
+                assert_eq!(after.send_messages - before.send_messages, 22);
+                assert_eq!(after.segmentation_refused, 1, "round {round}");
+                assert_eq!((after.sent - before.sent, after.send_dropped), (60, 0));
+            }
+        });
+        thread.join().unwrap();
     }
 
     #[test]

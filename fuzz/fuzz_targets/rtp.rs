@@ -16,7 +16,8 @@ fn payload(data: &[u8]) {
         assert!(blocks.map(|b| b.data.len()).sum::<usize>() < data.len());
     }
     let _ = (
-        h264::starts_key_frame(data),
+        h264::contents(data),
+        rtp::obu::starts_sequence(data),
         rtx::unwrap(data),
         rtp::audio::opus_duration(data),
     );

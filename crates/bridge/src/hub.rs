@@ -69,6 +69,11 @@ pub(crate) enum Command {
         from: std::net::SocketAddr,
         shard: usize,
     },
+    /// The host's addresses changed: host candidates, and public addresses with the host candidate behind each.
+    Addresses(
+        Vec<std::net::SocketAddr>,
+        Vec<(std::net::SocketAddr, std::net::SocketAddr)>,
+    ),
     Stop,
     /// Stands for a defect anywhere below.
     #[cfg(test)]

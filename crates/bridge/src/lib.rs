@@ -3,6 +3,7 @@
 //! [`Bridge::start`] binds the UDP ports, starts one thread for each shard of the media plane and attaches to every
 //! signalling node. The packet path lives in those threads alone; requests reach them through bounded queues.
 
+mod addresses;
 mod attachment;
 mod config;
 mod hub;

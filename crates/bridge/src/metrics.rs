@@ -82,7 +82,7 @@ impl Collector for BridgeCollector {
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 24] = [
+        let counters: [(&str, &str, u64); 27] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -103,9 +103,24 @@ impl Collector for BridgeCollector {
                 t.udp_send_dropped,
             ),
             (
+                "segmentation_refused",
+                "Segmented sends that a path refused and that went one by one",
+                t.udp_segmentation_refused,
+            ),
+            (
                 "packets_retransmitted",
                 "Packets sent again after a NACK",
                 s.retransmitted,
+            ),
+            (
+                "retransmissions_refused",
+                "Packets not sent again: too often, too old, or beyond the receiver's share",
+                s.retransmit_refused,
+            ),
+            (
+                "audio_not_loudest",
+                "Audio packets not sent because louder sources have all slots of the receiver",
+                s.audio_not_loudest,
             ),
             ("packets_nacked", "Packets asked for again", s.nacked),
             (

@@ -32,6 +32,7 @@ pub(crate) struct Totals {
     pub(crate) web_socket_received: u64,
     pub(crate) web_socket_sent: u64,
     pub(crate) udp_send_dropped: u64,
+    pub(crate) udp_segmentation_refused: u64,
     pub(crate) udp_send_messages: u64,
     pub(crate) panics: u64,
     pub(crate) handed_over: u64,
@@ -72,6 +73,7 @@ impl Totals {
             t.channel_unknown += s.control.unknown;
             t.channel_limited += s.control.rate_limited;
             t.udp_send_dropped += s.udp.send_dropped;
+            t.udp_segmentation_refused += s.udp.segmentation_refused;
             t.udp_send_messages += s.udp.send_messages;
             t.panics += s.panics;
             t.handed_over += s.handed_over;
@@ -93,6 +95,8 @@ fn add_stats(sum: &mut Stats, s: &Stats) {
     }
     sum.retransmitted += s.retransmitted;
     sum.retransmit_missed += s.retransmit_missed;
+    sum.retransmit_refused += s.retransmit_refused;
+    sum.audio_not_loudest += s.audio_not_loudest;
     sum.nacked += s.nacked;
     sum.keyframe_requests += s.keyframe_requests;
     sum.keyframe_requests_received += s.keyframe_requests_received;

@@ -235,6 +235,9 @@ impl Worker {
                 }
                 state.learned.insert(from, shard);
             }
+            Command::Addresses(hosts, mapped) => {
+                state.controller.set_addresses(now, hosts, mapped);
+            }
             Command::Stop => {
                 state.controller.shutdown(now);
                 state.stop = true;
@@ -388,6 +391,7 @@ impl Worker {
             udp.sent += s.sent;
             udp.send_messages += s.send_messages;
             udp.send_dropped += s.send_dropped;
+            udp.segmentation_refused += s.segmentation_refused;
             udp.receive_errors += s.receive_errors;
         }
         let mut snapshot = lock(&handle.snapshot);

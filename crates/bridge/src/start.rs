@@ -5,7 +5,7 @@
 )]
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,12 +20,12 @@ use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{BridgeConfig, Mapping};
+use crate::config::BridgeConfig;
 use crate::hub::{COMMANDS, Command, Hub, ShardHandle};
 use crate::load::Load;
 use crate::presence::Totals;
 use crate::shard::Worker;
-use crate::{attachment, metrics, rest, web_socket};
+use crate::{addresses, attachment, metrics, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -82,8 +82,8 @@ impl Bridge {
             listen = bound.iter().map(UdpBatch::local_addr).collect();
             sockets.push(bound);
         }
-        let hosts = host_candidates(&listen);
-        let mapped = mapped_candidates(&hosts, &config.mappings);
+        let offered = addresses::Offered::now(&listen, &config.mappings);
+        let (hosts, mapped) = (offered.hosts.clone(), offered.mapped.clone());
         if hosts.is_empty() && mapped.is_empty() {
             return Err(StartError::NoAddress);
         }
@@ -117,6 +117,10 @@ impl Bridge {
         }
         let mut background = JoinSet::new();
         background.spawn(measure_load(hub.clone(), config.proc_dir.clone()));
+        if listen.iter().any(|address| address.ip().is_unspecified()) {
+            let mappings = config.mappings.clone();
+            background.spawn(addresses::watch(hub.clone(), listen, mappings, offered));
+        }
         let advertised: Vec<SocketAddr> = mapped.iter().map(|m| m.0).chain(hosts).collect();
         tracing::info!(
             server_id = config.server_id,
@@ -241,47 +245,6 @@ fn bind(listen: &[SocketAddr], reuse_port: bool) -> Result<Vec<UdpBatch>, StartE
         .collect()
 }
 
-/// The addresses behind the sockets: all of the machine for the unspecified address of a family.
-fn host_candidates(listen: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut hosts = Vec::new();
-    for address in listen {
-        if address.ip().is_unspecified() {
-            let local = net::local_addresses();
-            let same = local.iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
-            hosts.extend(same.map(|ip| SocketAddr::new(*ip, address.port())));
-        } else {
-            hosts.push(*address);
-        }
-    }
-    hosts.dedup();
-    hosts
-}
-
-fn mapped_candidates(hosts: &[SocketAddr], mappings: &[Mapping]) -> Vec<(SocketAddr, SocketAddr)> {
-    let mut mapped = Vec::new();
-    for mapping in mappings {
-        let behind = hosts.iter().filter(|host| match mapping.local {
-            Some(local) => host.ip() == local,
-            None => host.is_ipv4() == mapping.public.is_ipv4() && !is_loopback(host.ip()),
-        });
-        for host in behind {
-            let port = match mapping.public.port() {
-                0 => host.port(),
-                port => port,
-            };
-            let public = SocketAddr::new(mapping.public.ip(), port);
-            if public != *host && !mapped.iter().any(|(known, _)| *known == public) {
-                mapped.push((public, *host));
-            }
-        }
-    }
-    mapped
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.is_loopback()
-}
-
 type Part = (Vec<UdpBatch>, Poller, Receiver<Command>);
 
 fn prepare(sockets: Vec<UdpBatch>) -> Result<(ShardHandle, Part), StartError> {
@@ -347,35 +310,6 @@ async fn measure_load(hub: Arc<Hub>, proc_dir: std::path::PathBuf) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn addr(s: &str) -> SocketAddr {
-        s.parse().unwrap()
-    }
-
-    #[test]
-    fn mappings_stand_before_the_hosts_they_name() {
-        let hosts = [
-            addr("10.0.0.5:10000"),
-            addr("10.0.1.5:10000"),
-            addr("[fd00::5]:10000"),
-        ];
-        let one = Mapping {
-            public: addr("203.0.113.9:0"),
-            local: Some("10.0.1.5".parse().unwrap()),
-        };
-        assert_eq!(
-            mapped_candidates(&hosts, &[one]),
-            [(addr("203.0.113.9:10000"), addr("10.0.1.5:10000"))]
-        );
-        let any = Mapping {
-            public: addr("203.0.113.9:4443"),
-            local: None,
-        };
-        assert_eq!(
-            mapped_candidates(&hosts, &[any]),
-            [(addr("203.0.113.9:4443"), addr("10.0.0.5:10000"))]
-        );
-    }
 
     #[test]
     fn there_is_always_a_shard() {

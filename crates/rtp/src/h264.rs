@@ -1,21 +1,53 @@
-//! H.264 payloads (RFC 6184): finding key frames.
+//! H.264 payloads (RFC 6184): what of a key frame they hold.
 
+const NAL_SLICE: u8 = 1;
 const NAL_IDR: u8 = 5;
 const NAL_SPS: u8 = 7;
 const NAL_STAP_A: u8 = 24;
 const NAL_FU_A: u8 = 28;
 
-/// Whether the packet starts a key frame: carries a sequence parameter set or the first part of an IDR slice.
-pub fn starts_key_frame(payload: &[u8]) -> bool {
-    let kind = |b: u8| b & 0x1F;
-    let is_key = |b: u8| matches!(kind(b), NAL_IDR | NAL_SPS);
+/// What of a key frame is in a packet. A key frame is a frame with a sequence parameter set or an IDR slice; it begins
+/// with its first packet, which may hold neither (access unit delimiter, SEI).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// A sequence parameter set: what comes before it in the frame is dispensable.
+    pub parameters: bool,
+    /// An IDR slice or a part of one.
+    pub idr: bool,
+    /// A slice of any kind or a part of one.
+    pub slice: bool,
+}
+
+/// Looks into a payload: a single NAL unit, STAP-A or FU-A (packetization modes 0 and 1).
+pub fn contents(payload: &[u8]) -> Contents {
+    let mut contents = Contents::default();
     match payload {
-        [first, ..] if is_key(*first) => true,
-        [first, rest @ ..] if kind(*first) == NAL_STAP_A => aggregated(rest).any(is_key),
-        // FU header: start bit, end bit, reserved, type.
-        [first, fu, ..] if kind(*first) == NAL_FU_A => fu & 0x80 != 0 && is_key(*fu),
-        _ => false,
+        [first, rest @ ..] if kind(*first) == NAL_STAP_A => {
+            aggregated(rest).for_each(|b| contents.add(b));
+        }
+        // The FU header has the type of the NAL unit in the same bits.
+        [first, fu, ..] if kind(*first) == NAL_FU_A => contents.add(*fu),
+        [first, ..] => contents.add(*first),
+        [] => {}
     }
+    contents
+}
+
+impl Contents {
+    fn add(&mut self, header: u8) {
+        match kind(header) {
+            NAL_SPS => self.parameters = true,
+            n @ NAL_SLICE..=NAL_IDR => {
+                self.slice = true;
+                self.idr |= n == NAL_IDR;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kind(header: u8) -> u8 {
+    header & 0x1F
 }
 
 /// First bytes of the NAL units of a STAP-A.
@@ -34,20 +66,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_frames() {
-        for (payload, key) in [
-            (&[0x67, 1][..], true),
-            (&[0x65, 1], true),
-            (&[0x61, 1], false),
-            (&[0x78, 0, 1, 0x06, 0, 2, 0x67, 1], true),
-            (&[0x78, 0, 1, 0x06, 0, 2, 0x61, 1], false),
-            (&[0x7C, 0x85, 1], true),
-            (&[0x7C, 0x05, 1], false),
-            (&[0x7C], false),
-            (&[0x78, 0], false),
-            (&[], false),
+    fn parts_of_key_frames() {
+        // Payload; parameter set, IDR slice, any slice.
+        for (payload, parameters, idr, slice) in [
+            (&[0x67, 1][..], true, false, false),
+            (&[0x68, 1], false, false, false),
+            (&[0x09, 0x10], false, false, false),
+            (&[0x65, 1], false, true, true),
+            (&[0x61, 1], false, false, true),
+            (&[0x78, 0, 1, 0x06, 0, 2, 0x67, 1], true, false, false),
+            (&[0x78, 0, 1, 0x67, 0, 2, 0x65, 1], true, true, true),
+            (&[0x78, 0, 1, 0x06, 0, 2, 0x61, 1], false, false, true),
+            (&[0x7C, 0x85, 1], false, true, true),
+            (&[0x7C, 0x05, 1], false, true, true),
+            (&[0x7C, 0x81, 1], false, false, true),
+            (&[0x7C], false, false, false),
+            (&[0x78, 0], false, false, false),
+            (&[], false, false, false),
         ] {
-            assert_eq!(starts_key_frame(payload), key, "{payload:?}");
+            let expected = Contents {
+                parameters,
+                idr,
+                slice,
+            };
+            assert_eq!(contents(payload), expected, "{payload:?}");
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod audio;
 pub mod av1;
 pub mod ext;
 pub mod h264;
+pub mod obu;
 mod packet;
 mod picture;
 pub mod red;

@@ -259,7 +259,7 @@ proptest! {
         if let Ok(blocks) = red::blocks(&bytes) {
             prop_assert!(blocks.map(|b| b.data.len()).sum::<usize>() < bytes.len());
         }
-        let _ = (h264::starts_key_frame(&bytes), rtx::unwrap(&bytes), crate::audio::opus_duration(&bytes));
+        let _ = (h264::contents(&bytes), crate::obu::starts_sequence(&bytes), rtx::unwrap(&bytes), crate::audio::opus_duration(&bytes));
         if let Ok(d) = av1::Descriptor::parse(&bytes, None) {
             let mut out = [0; 255];
             if let Ok(len) = d.rewrite(&bytes, 9, 0, None, &mut out) {

@@ -1,4 +1,8 @@
 //! Whole meetings through a shard: real transports, a lossy network, virtual time.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may stop here"
+)]
 
 mod support;
 
@@ -6,7 +10,7 @@ use sfu::*;
 use sim::{LinkSpec, Loss};
 use std::time::Duration;
 use support::camera::Camera;
-use support::{CONFERENCE, World, endpoint_id, source_name};
+use support::{CONFERENCE, RTX, World, audio_packet, endpoint_id, source_name};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -312,4 +316,164 @@ fn who_leaves_is_gone_and_who_falls_silent_is_reported() {
     // The others go on.
     let stream = w.clients[0].receiver.of("p2-v0").unwrap();
     assert!(w.now - stream.last_frame.unwrap() < Duration::from_millis(200));
+}
+
+/// Numbers of packets of the one video stream a client got, by whether they came again.
+fn video_numbers(w: &World, client: usize) -> (Vec<u16>, usize) {
+    let packets = w.clients[client].video.as_ref().unwrap().iter();
+    let views: Vec<_> = packets.map(|p| rtp::RtpView::parse(p).unwrap()).collect();
+    let again = views.iter().filter(|v| v.payload_type == RTX).count();
+    let first = views.iter().filter(|v| v.payload_type != RTX);
+    (first.map(|v| v.sequence_number).collect(), again)
+}
+
+#[test]
+fn asking_for_packets_again_and_again_multiplies_nothing() {
+    let mut w = World::new(good(), 11);
+    w.join("a", Some(Camera::new(1, 1, false, 4)), None, true);
+    let greedy = w.join("b", None, None, true);
+    w.clients[greedy].video = Some(Vec::new());
+    w.connect_all();
+    w.want(greedy, 180);
+    w.run(2 * SECOND);
+    let packets = w.clients[greedy].video.as_ref().unwrap();
+    let ssrc = rtp::RtpView::parse(&packets[0]).unwrap().ssrc;
+    let ask = |w: &mut World, numbers: &[u16]| {
+        let mut out = vec![0; 1200];
+        let mut writer = rtp::rtcp::Writer::new(&mut out);
+        writer.nack(9.into(), ssrc, numbers).unwrap();
+        let len = writer.len();
+        out.truncate(len);
+        w.clients[greedy].outbox.1.push(out);
+    };
+    // One packet, a thousand times within a second.
+    let (numbers, before) = video_numbers(&w, greedy);
+    for _ in 0..1000 {
+        ask(&mut w, &numbers[numbers.len() - 1..]);
+        w.run(Duration::from_millis(1));
+    }
+    w.run(SECOND);
+    let (_, after) = video_numbers(&w, greedy);
+    assert!(
+        (1..=3).contains(&(after - before)),
+        "{} times",
+        after - before
+    );
+    // Everything, all the time.
+    let sent_before = w.clients[greedy].video.as_ref().unwrap().len();
+    let before = after;
+    for _ in 0..1000 {
+        let (numbers, _) = video_numbers(&w, greedy);
+        ask(&mut w, &numbers[numbers.len().saturating_sub(600)..]);
+        w.run(Duration::from_millis(10));
+    }
+    let (_, after) = video_numbers(&w, greedy);
+    let all = w.clients[greedy].video.as_ref().unwrap().len() - sent_before;
+    let fresh = all - (after - before);
+    // A third of what is sent, 128 KiB, and 20 kB a second; packets have 700 bytes.
+    let allowed = fresh / 3 + (128 * 1024 + 10 * 20_000) / 700 + 10;
+    assert!(after - before <= allowed, "{} for {fresh}", after - before);
+    assert!(w.shard.stats().retransmit_refused > 0);
+}
+
+/// A speaker with `count` microphones and a listener with slots for fifty.
+fn choir(count: u32, rewriting: bool) -> World {
+    let mut w = World::new(good(), 12);
+    w.join("a", None, None, rewriting);
+    w.join("b", None, None, rewriting);
+    let source = |n: u32| {
+        let name = source_name(&format!("a-a{n}"));
+        Source::from_groups(name, MediaKind::Audio, VideoType::Camera, &[5000 + n], &[]).unwrap()
+    };
+    let update = EndpointUpdate {
+        sources: Some((0..count).map(source).collect()),
+        ..EndpointUpdate::default()
+    };
+    w.shard
+        .update_endpoint(w.now, CONFERENCE, &endpoint_id("a"), update)
+        .unwrap();
+    w.connect_all();
+    w.want(1, 0);
+    w
+}
+
+/// Twenty milliseconds at a time; `level` of each microphone in -dBov.
+fn sing(w: &mut World, from: u16, steps: u16, count: u32, level: impl Fn(u32, u16) -> u8) {
+    for step in from..from + steps {
+        for n in 0..count {
+            let packet = audio_packet(5000 + n, step, u32::from(step) * 960, level(n, step));
+            w.clients[0].outbox.0.push(packet);
+        }
+        w.run(Duration::from_millis(20));
+    }
+}
+
+/// Messages about audio slots to the listener.
+fn audio_maps(w: &World) -> Vec<&Vec<SourceMapEntry>> {
+    let notices = w.clients[1].notices.iter();
+    let maps = notices.filter_map(|(_, n)| match n {
+        ChannelNotice::AudioSourcesMap(entries) => Some(entries),
+        _ => None,
+    });
+    maps.collect()
+}
+
+#[test]
+fn the_loudest_have_the_audio_slots() {
+    const COUNT: u32 = 56;
+    let mut w = choir(COUNT, true);
+    // All about equally loud: who has a slot keeps it.
+    let murmur = |n: u32, step: u16| 60 + (n * 7 + u32::from(step) * 5) as u8 % 6;
+    sing(&mut w, 0, 100, COUNT, murmur);
+    assert_eq!(w.clients[1].heard.len(), 50);
+    let maps = audio_maps(&w);
+    assert!(maps.len() <= 55, "{} messages", maps.len());
+    let told = maps.len();
+    let slots: std::collections::HashMap<_, _> = maps
+        .iter()
+        .flat_map(|m| m.iter())
+        .map(|e| (e.source.clone(), e.ssrc))
+        .collect();
+    let without = (0..COUNT).find(|n| !slots.contains_key(&source_name(&format!("a-a{n}"))));
+    let soloist = without.unwrap();
+    // One of those without a slot raises the voice, and is heard within a second.
+    let solo = |n: u32, step: u16| if n == soloist { 20 } else { murmur(n, step) };
+    sing(&mut w, 100, 50, COUNT, solo);
+    let name = source_name(&format!("a-a{soloist}"));
+    let maps = audio_maps(&w);
+    let entry = maps
+        .iter()
+        .flat_map(|m| m.iter())
+        .find(|e| e.source == name)
+        .unwrap();
+    let ssrc = entry.ssrc;
+    assert!(
+        maps.len() - told <= 2,
+        "one slot changes hands, not {}",
+        maps.len() - told
+    );
+    let before = w.clients[1].heard[&ssrc].0;
+    sing(&mut w, 150, 50, COUNT, solo);
+    assert!(w.clients[1].heard[&ssrc].0 >= before + 48);
+    assert_eq!(w.clients[1].audio_gaps, 0);
+    assert!(w.shard.stats().audio_not_loudest > 0);
+    // Everybody shouts in turn, as fast as can be: messages stay few.
+    let told = audio_maps(&w).len();
+    sing(&mut w, 200, 200, COUNT, |n, step| {
+        if u32::from(step / 5) % COUNT == n {
+            5
+        } else {
+            80
+        }
+    });
+    let messages = audio_maps(&w).len() - told;
+    assert!(messages <= 4 * 5 + 1, "{messages} messages in four seconds");
+}
+
+#[test]
+fn without_rewriting_all_are_heard() {
+    let mut w = choir(56, false);
+    sing(&mut w, 0, 50, 56, |_, _| 60);
+    assert_eq!(w.clients[1].heard.len(), 56);
+    assert!(audio_maps(&w).is_empty() && w.clients[1].audio_gaps == 0);
 }

@@ -118,20 +118,23 @@ impl Agent {
         agent.set_initial_stun_rto(CHECK_RTO);
         agent.set_max_stun_rto(CHECK_INTERVAL);
         agent.set_max_candidate_pairs(MAX_PAIRS);
-        for addr in locals {
-            if let Ok(candidate) = is::Candidate::host(*addr, Protocol::Udp) {
-                agent.add_local_candidate(candidate);
-            }
-        }
-        let paths = Paths::default();
-        Self {
+        let mut agent = Self {
             agent,
             credentials,
             has_remote: false,
             outstanding: VecDeque::new(),
             revive_at: None,
-            paths,
+            paths: Paths::default(),
             rtt: None,
+        };
+        locals.iter().for_each(|addr| agent.add_local(*addr));
+        agent
+    }
+
+    /// An address of ours, known from the start or later.
+    pub(super) fn add_local(&mut self, addr: SocketAddr) {
+        if let Ok(candidate) = is::Candidate::host(addr, Protocol::Udp) {
+            self.agent.add_local_candidate(candidate);
         }
     }
 

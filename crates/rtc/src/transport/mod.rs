@@ -43,6 +43,8 @@ const MAX_HELD: usize = 16;
 const MAX_QUEUED: usize = 256;
 /// Fingerprints and candidates taken from signalling.
 const MAX_SIGNALLED: usize = 32;
+/// Addresses of ours, the host's later ones included.
+const MAX_LOCALS: usize = 32;
 /// Longest prefix of a username fragment.
 const MAX_UFRAG_PREFIX: usize = 32;
 
@@ -224,8 +226,12 @@ impl Transport {
         to: SocketAddr,
         datagram: &[u8],
     ) -> bool {
+        let kind = demux(datagram);
+        if kind == Some(PacketKind::Stun) {
+            self.learn(to);
+        }
         let path = self.path_of(from, to);
-        let accepted = match demux(datagram) {
+        let accepted = match kind {
             Some(PacketKind::Stun) => self.handle_stun(now, path, datagram),
             Some(PacketKind::Dtls) => self.handle_dtls(now, path, datagram),
             _ => false,
@@ -234,8 +240,27 @@ impl Transport {
         accepted
     }
 
-    /// The path of a packet, with an address of ours that ICE knows: behind address translation or a socket bound to
-    /// every address, `to` may be none of them.
+    /// The host's addresses changed: what to signal from now on, in answers and after an ICE restart. What runs goes on,
+    /// and may move to the new ones.
+    pub fn set_candidates(&mut self, now: Instant, candidates: Vec<Candidate>) {
+        for base in local_addresses(&candidates) {
+            self.learn(base);
+        }
+        self.config.candidates = candidates;
+        self.run(now);
+    }
+
+    /// A check that came to an address of the host is answered from there, whether or not the address was known (the host
+    /// may have got it later): address translation in front of the peer lets nothing else pass.
+    fn learn(&mut self, to: SocketAddr) {
+        let usable = !to.ip().is_unspecified() && !to.ip().is_multicast();
+        if usable && self.locals.len() < MAX_LOCALS && !self.locals.contains(&to) {
+            self.locals.push(to);
+            self.agents().for_each(|agent| agent.add_local(to));
+        }
+    }
+
+    /// The path of a packet, with an address of ours that ICE knows, even if it came to one too many.
     fn path_of(&self, from: SocketAddr, to: SocketAddr) -> Path {
         let known = self.locals.contains(&to);
         let same_family = || {

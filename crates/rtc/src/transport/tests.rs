@@ -476,6 +476,32 @@ fn a_socket_bound_to_every_address_works() {
 }
 
 #[test]
+fn an_address_that_came_later_is_answered_from() {
+    // What the bridge advertises is none of its addresses yet; whatever leaves from another address is lost on the way, as
+    // behind an address translation.
+    let later = addr(7, 10_000);
+    for changed in [false, true] {
+        let mut setting = Setting::new(perfect());
+        setting.a.candidates = vec![Candidate::srflx(later, addr(1, 10_000), 1)];
+        setting.fate = Box::new(move |side, transmit, _| {
+            let through = side == Side::B && transmit.to == later || transmit.from == later;
+            through
+                .then_some(Duration::from_millis(10))
+                .into_iter()
+                .collect()
+        });
+        let mut w = World::new(setting);
+        if changed {
+            let now = w.now;
+            w.a.set_candidates(now, vec![Candidate::host(later, 1)]);
+            assert_eq!(w.a.local().candidates[0].addr, later);
+        }
+        connect(&mut w);
+        assert_eq!(w.a.path().map(|p| p.local), Some(later), "told: {changed}");
+    }
+}
+
+#[test]
 fn closing_tells_the_peer() {
     let mut w = World::new(Setting::new(perfect()));
     connect(&mut w);

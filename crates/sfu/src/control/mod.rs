@@ -280,6 +280,16 @@ impl Controller {
         }
     }
 
+    /// The host's addresses changed; see [`Shard::set_addresses`].
+    pub fn set_addresses(
+        &mut self,
+        now: Instant,
+        hosts: Vec<SocketAddr>,
+        mapped: Vec<(SocketAddr, SocketAddr)>,
+    ) {
+        self.shard.set_addresses(now, hosts, mapped);
+    }
+
     /// Ends all conferences: the host is about to drop this controller.
     pub fn shutdown(&mut self, now: Instant) {
         let ids: Vec<_> = self.meetings.keys().copied().collect();

@@ -1,9 +1,11 @@
 //! A conference: its endpoints and sources, who is to get what, who speaks.
 
 use super::allocation::Settings;
-use super::endpoint::{AudioSlot, Endpoint, MAX_SLOTS, Negotiated, SentSsrc, Traffic, audio_entry};
+use super::endpoint::{AudioSlot, Endpoint, Negotiated, SentSsrc, Traffic, audio_entry};
 use super::event::{ChannelNotice, Event};
 use super::ids::{ConferenceId, EndpointId, SourceName};
+use super::numbers::Numbers;
+use super::resend::ResendBudget;
 use super::send::SendQueue;
 use super::shard::{ControlError, ShardConfig};
 use super::source::{Media, SourceState};
@@ -53,6 +55,7 @@ pub(crate) struct Conference {
     pub(crate) silence: bool,
     pub(crate) speakers: Speakers,
     early_types: HashMap<SourceName, VideoType>,
+    pub(crate) next_audio_review: u64,
     /// Layers or speakers changed: decide anew who gets what.
     pub(crate) unsettled: bool,
     pub(crate) created: u64,
@@ -77,6 +80,7 @@ impl Conference {
             silence: false,
             speakers: Speakers::default(),
             early_types: HashMap::new(),
+            next_audio_review: 0,
             unsettled: false,
             created: now,
             empty_since: Some(now),
@@ -137,6 +141,7 @@ impl Conference {
             id: spec.id.clone(),
             visitor: spec.visitor,
             rewriting: spec.ssrc_rewriting,
+            private_addresses: spec.private_addresses,
             negotiated: Negotiated::new(&spec.payload_types, &spec.header_extensions),
             transport,
             inbound: None,
@@ -150,9 +155,11 @@ impl Conference {
             subscription: Subscription::default(),
             video: Vec::new(),
             audio: Vec::new(),
+            numbers: Numbers::default(),
             forwarded: Vec::new(),
             channel_open: false,
             queue: SendQueue::default(),
+            resends: ResendBudget::new(ctx.us),
             recorder: rtp::rtcp::twcc::Recorder::new(),
             next_feedback: 0,
             next_report: 0,
@@ -229,8 +236,14 @@ impl Conference {
                 slot.offsets = None;
             }
             if !endpoint.rewriting {
-                // SSRCs are the sender's own: nothing to use again.
-                endpoint.audio.retain(|s| s.source.is_some());
+                // SSRCs are the sender's own: nothing to use again but the numbers, should they come back.
+                let numbers = &mut endpoint.numbers;
+                endpoint.audio.retain(|s| {
+                    if s.source.is_none() {
+                        s.retire(numbers);
+                    }
+                    s.source.is_some()
+                });
             }
         }
     }
@@ -422,67 +435,6 @@ impl Conference {
                 return ssrc;
             }
         }
-    }
-
-    /// The audio slot that carries a source towards a receiver; binds one if there is none yet.
-    pub(crate) fn audio_slot(
-        &mut self,
-        ctx: &mut Context<'_>,
-        index: usize,
-        source: usize,
-    ) -> Option<usize> {
-        let endpoint = self.endpoint(index)?;
-        if let Some(at) = endpoint.audio.iter().position(|s| s.source == Some(source)) {
-            return Some(at);
-        }
-        let rewriting = endpoint.rewriting;
-        let at = match endpoint.audio.len() {
-            n if n < MAX_SLOTS || !rewriting => n,
-            _ => {
-                let free = endpoint.audio.iter().position(|s| s.source.is_none());
-                free.or_else(|| {
-                    (0..endpoint.audio.len())
-                        .min_by_key(|i| endpoint.audio.get(*i).map(|s| s.used_at))
-                })?
-            }
-        };
-        if at == endpoint.audio.len() {
-            let ssrc = match rewriting {
-                true => self.new_ssrc(ctx, index),
-                false => {
-                    self.sources
-                        .get(source)?
-                        .as_ref()?
-                        .spec
-                        .encodings
-                        .first()?
-                        .ssrc
-                }
-            };
-            let slot = AudioSlot {
-                ssrc,
-                source: None,
-                offsets: None,
-                last: None,
-                used_at: 0,
-                next_report: 0,
-                packets: 0,
-                octets: 0,
-            };
-            self.endpoint_mut(index)?.audio.push(slot);
-        }
-        let slot = self.endpoint_mut(index)?.audio.get_mut(at)?;
-        slot.source = Some(source);
-        slot.offsets = None;
-        if rewriting {
-            let entry = audio_entry(
-                self.endpoint(index)?.audio.get(at)?,
-                self.sources.get(source)?.as_ref()?,
-            );
-            let id = self.endpoint(index)?.id.clone();
-            self.notice(ctx, &id, ChannelNotice::AudioSourcesMap(vec![entry]));
-        }
-        Some(at)
     }
 
     /// Tells an endpoint all demands for its own sources.

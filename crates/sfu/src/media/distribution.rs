@@ -217,9 +217,13 @@ impl Conference {
         let count = endpoint.video.len();
         if !endpoint.rewriting {
             let encoding = *self.sources.get(source)?.as_ref()?.spec.encodings.first()?;
-            let slot = VideoSlot::new(encoding.ssrc, encoding.rtx, start);
+            let endpoint = self.endpoints.get_mut(index)?.as_deref_mut()?;
+            // What is free is given up first, so that the numbers of its SSRCs are known.
             let free = endpoint.video.iter().position(|s| s.source.is_none());
-            let endpoint = self.endpoint_mut(index)?;
+            for slot in endpoint.video.iter().filter(|s| s.source.is_none()) {
+                slot.retire(&mut endpoint.numbers);
+            }
+            let slot = VideoSlot::resume(encoding.ssrc, encoding.rtx, start, &endpoint.numbers);
             return Some(
                 match free.and_then(|f| endpoint.video.get_mut(f).map(|s| (f, s))) {
                     Some((free, old)) => {

@@ -3,6 +3,8 @@
 use super::allocation::Settings;
 use super::event::SourceMapEntry;
 use super::ids::{EndpointId, SourceName};
+use super::numbers::{Numbers, Standing};
+use super::resend::ResendBudget;
 use super::send::SendQueue;
 use super::slot::VideoSlot;
 use super::source::PayloadCodec;
@@ -135,12 +137,47 @@ pub(crate) struct AudioSlot {
     pub(crate) source: Option<usize>,
     /// Subtracted from the source's numbers and timestamps; `None` until the first packet.
     pub(crate) offsets: Option<(u16, u32)>,
+    /// When it was given to its source.
+    pub(crate) bound_at: u64,
     /// Newest number and timestamp sent.
     pub(crate) last: Option<(u16, u32)>,
     pub(crate) used_at: u64,
     pub(crate) next_report: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
+}
+
+impl AudioSlot {
+    /// A slot for an SSRC; where the receiver was sent it before, its numbers go on.
+    pub(crate) fn resume(ssrc: u32, numbers: &Numbers) -> Self {
+        let standing = numbers.get(ssrc);
+        Self {
+            ssrc,
+            source: None,
+            offsets: None,
+            bound_at: 0,
+            last: standing.map(|s| (s.seq, s.timestamp)),
+            used_at: 0,
+            next_report: 0,
+            packets: standing.map_or(0, |s| s.packets),
+            octets: standing.map_or(0, |s| s.octets),
+        }
+    }
+
+    /// Notes where the numbers stand, before the slot is given up.
+    pub(crate) fn retire(&self, numbers: &mut Numbers) {
+        if let Some((seq, timestamp)) = self.last {
+            let standing = Standing {
+                seq,
+                timestamp,
+                sent_at: self.used_at,
+                packets: self.packets,
+                octets: self.octets,
+                ..Standing::default()
+            };
+            numbers.remember(self.ssrc, standing);
+        }
+    }
 }
 
 /// A sender report that left, to measure the round trip by.
@@ -175,6 +212,8 @@ pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) visitor: bool,
     pub(crate) rewriting: bool,
+    /// It may be given private addresses as candidates.
+    pub(crate) private_addresses: bool,
     pub(crate) negotiated: Negotiated,
     pub(crate) transport: Transport,
     pub(crate) inbound: Option<Inbound>,
@@ -190,10 +229,13 @@ pub(crate) struct Endpoint {
     pub(crate) subscription: Subscription,
     pub(crate) video: Vec<VideoSlot>,
     pub(crate) audio: Vec<AudioSlot>,
+    /// Where the numbers stand of sources' own SSRCs that have no slot any more; without rewriting only.
+    pub(crate) numbers: Numbers,
     /// What the client was last told to be forwarded.
     pub(crate) forwarded: Vec<SourceName>,
     pub(crate) channel_open: bool,
     pub(crate) queue: SendQueue,
+    pub(crate) resends: ResendBudget,
     /// Packets of it that carried transport-wide numbers.
     pub(crate) recorder: Recorder,
     pub(crate) next_feedback: u64,

@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::event::ChannelNotice;
 use super::receive::ClockPoint;
 use super::send::Pending;
-use super::slot::Forward;
+use super::slot::{Forward, Refusal};
 use super::source::Media;
 use super::stats::DropReason;
 use rtp::rtcp::{
@@ -159,7 +159,7 @@ impl Conference {
         let Some(endpoint) = self.endpoint_mut(index) else {
             return;
         };
-        let rtt = endpoint.round_trip().unwrap_or(0);
+        let rtt = endpoint.round_trip().unwrap_or(DEFAULT_RTT);
         let quiet = (rtt * 9 / 10).min(rtt.saturating_sub(5 * MS)).min(500 * MS);
         let Some(at) = endpoint.video.iter().position(|s| s.ssrc == ssrc) else {
             return;
@@ -168,22 +168,26 @@ impl Conference {
             let Some(slot) = endpoint.video.get_mut(at) else {
                 return;
             };
-            let Some(forward) = slot.resend(ctx.us, seq, quiet) else {
-                ctx.stats.retransmit_missed += u64::from(!slot.remembers(seq));
-                continue;
-            };
             let Some(rtx_ssrc) = slot.rtx_ssrc else {
                 return;
             };
-            if ctx.store.get(forward.id).is_none() {
-                ctx.stats.retransmit_missed += 1;
-                continue;
-            }
-            slot.rtx_seq = slot.rtx_seq.wrapping_add(1);
+            let missed = slot.missed(ctx.us, seq, quiet).and_then(|forward| {
+                let (bytes, _) = ctx.store.get(forward.id).ok_or(Refusal::Unknown)?;
+                let spent = endpoint.resends.spend(ctx.us, bytes.len() as u64);
+                spent.then_some(forward).ok_or(Refusal::Spent)
+            });
+            let forward = match missed {
+                Ok(forward) => forward,
+                Err(refusal) => {
+                    ctx.stats.retransmit_missed += u64::from(refusal == Refusal::Unknown);
+                    ctx.stats.retransmit_refused += u64::from(refusal == Refusal::Spent);
+                    continue;
+                }
+            };
             let pending = Pending {
                 id: forward.id,
                 ssrc: rtx_ssrc,
-                seq: slot.rtx_seq,
+                seq: slot.resent(ctx.us, seq),
                 timestamp: forward.timestamp,
                 picture_id: forward.picture_id,
                 tl0: forward.tl0,
@@ -257,7 +261,7 @@ impl Conference {
                 let Some(stream) = video.encodings.get(usize::from(encoding)) else {
                     continue;
                 };
-                let Some(list) = stream.replay(ctx.us, max_age) else {
+                let Some(list) = stream.keys.replay(ctx.us, max_age) else {
                     continue;
                 };
                 let mut burst = smallvec::SmallVec::<[Forward; 64]>::new();
@@ -334,6 +338,7 @@ impl Conference {
         }
         self.look_at_layers(ctx.us);
         self.settle(ctx);
+        self.review_audio(ctx);
         for index in 0..self.endpoints.len() {
             if self.endpoint(index).is_some_and(Endpoint::is_connected) {
                 self.request_missing(ctx, index);

@@ -78,9 +78,10 @@ impl Conference {
             false,
         )?;
         let published = audio.publish(seq, parsed.level, muted)?;
-        if let Some(level) = parsed.level.filter(|_| !visitor) {
-            self.speakers
-                .level(ctx.us, &state.owner_id, SILENCE - level.level.min(SILENCE));
+        let level = parsed.level.map(|l| SILENCE - l.level.min(SILENCE));
+        audio.loudness.heard(ctx.us, level);
+        if let Some(level) = level.filter(|_| !visitor) {
+            self.speakers.level(ctx.us, &state.owner_id, level);
         }
         parsed.record.header.sequence_number = published as u16;
         let id = ctx
@@ -207,25 +208,19 @@ impl Conference {
             usize::from(parsed.record.descriptor.1),
         );
         let descriptor = packet.get(at..at + len).filter(|d| !d.is_empty());
-        let (codec, key) =
+        let (codec, sign) =
             inspect(parsed.codec, view.payload(), descriptor).ok_or(DropReason::BadPayload)?;
         if parsed.codec != PayloadCodec::Av1 {
             // The descriptor's frame numbers would contradict a rewritten stream.
             parsed.record.descriptor = (0, 0);
         }
         parsed.record.codec = codec;
-        let picture = match codec {
-            Codec::Vp8(vp8) => vp8.picture_id,
-            Codec::Vp9(vp9) => vp9.picture_id,
-            Codec::Opaque => None,
-        };
-        let picture = picture.map_or(0, |(id, long)| stream.pictures.unwrap(id, long));
         let id = ctx
             .store
             .insert(packet, parsed.record)
             .ok_or(DropReason::Oversized)?;
-        let published = Published { seq, picture, id };
-        let newest_key = stream.note(ctx.us, published, key);
+        let published = Published { seq, timestamp, id };
+        let newest_key = stream.keys.note(ctx.us, published, sign);
         if newest_key {
             ctx.stats.keyframes_received += 1;
             self.unsettled |= stream.learn_height(&codec);
@@ -278,12 +273,12 @@ impl Conference {
             let Some(slot) = endpoint.video.get_mut(at) else {
                 continue;
             };
-            if key && slot.accepts_keyframe(encoding) {
+            if key && (slot.accepts_keyframe(encoding) || !slot.continues(encoding, record)) {
                 let mut burst = smallvec::SmallVec::<[Forward; 8]>::new();
                 slot.start(
                     ctx.us,
                     encoding,
-                    stream.since_key(),
+                    stream.keys.since_key(),
                     false,
                     ctx.store,
                     |forward| burst.push(forward),
@@ -489,6 +484,7 @@ impl Endpoint {
                 .map_or(0, |(_, r)| u32::from(r.header.payload_len));
             slot.packets = slot.packets.wrapping_add(1);
             slot.octets = slot.octets.wrapping_add(octets);
+            self.resends.earn(octets.into());
             let pending = Pending {
                 id: forward.id,
                 ssrc: slot.ssrc,

@@ -5,6 +5,7 @@
 //! encrypts and groups into runs. `feedback` is RTCP, `allocation` says who gets what.
 
 mod allocation;
+mod audio_slots;
 mod conference;
 mod congestion;
 mod distribution;
@@ -15,8 +16,13 @@ mod event;
 mod feedback;
 mod ids;
 mod ingress;
+mod key_frames;
+mod loudness;
+mod numbers;
 mod offsets;
+mod pictures;
 mod receive;
+mod resend;
 mod send;
 mod shard;
 mod slot;

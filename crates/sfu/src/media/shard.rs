@@ -350,6 +350,37 @@ impl Shard {
         hosts.chain(mapped).collect()
     }
 
+    /// The host's addresses changed: what new endpoints are offered, and those that run after an ICE restart.
+    pub fn set_addresses(
+        &mut self,
+        now: Instant,
+        hosts: Vec<SocketAddr>,
+        mapped: Vec<(SocketAddr, SocketAddr)>,
+    ) {
+        self.config.host_candidates = hosts;
+        self.config.mapped_candidates = mapped;
+        for conference in 0..self.conferences.len() {
+            let endpoints = self.conferences.get(conference).and_then(|c| c.as_deref());
+            for endpoint in 0..endpoints.map_or(0, |c| c.endpoints.len()) {
+                let place = Place {
+                    conference,
+                    endpoint,
+                };
+                let Some(private) =
+                    endpoint_at(&self.conferences, place).map(|e| e.private_addresses)
+                else {
+                    continue;
+                };
+                let candidates = self.candidates(private);
+                if let Some(target) = endpoint_at_mut(&mut self.conferences, place) {
+                    target.transport.set_candidates(now, candidates);
+                    self.touched.push(place);
+                    self.drain_transport_events(now, place);
+                }
+            }
+        }
+    }
+
     /// Makes STUN for an endpoint's user fragments find it.
     pub(crate) fn bind_ufrags(&mut self, place: Place) {
         let Some(endpoint) = endpoint_at(&self.conferences, place) else {

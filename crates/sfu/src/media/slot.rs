@@ -1,13 +1,22 @@
 //! A video slot: one outgoing video stream of one receiver, whatever source and encoding feed it.
 
 use super::feedback::BLIND_INTERVAL;
+use super::numbers::{Numbers, Standing};
 use super::offsets::Offsets;
+use super::pictures::Pictures;
 use super::receive::ClockPoint;
 use super::store::{Codec, PacketId, Record, Store};
 use rtp::rtcp::SenderInfo;
+use std::mem::{Discriminant, discriminant};
 
 /// Packets remembered for retransmission, per slot; a power of two.
 const HISTORY: usize = 1024;
+/// How often a packet is sent again.
+const MAX_RESENDS: u8 = 3;
+/// Oldest packet that is sent again, microseconds since it was first sent.
+const MAX_RESEND_AGE: u64 = 3_000_000;
+/// A key frame is asked for this long after a packet that does not go with what was forwarded, unless one comes.
+const STRANGE_INTERVAL: u64 = 200_000;
 /// Spacing of replayed frames in RTP units: 1 ms, so that a receiver shows them as fast as it can decode.
 const REPLAY_STEP: u32 = 90;
 /// Video clock.
@@ -18,8 +27,8 @@ const CLOCK: u64 = 90_000;
 pub(crate) struct Published {
     /// Unwrapped sequence number.
     pub(crate) seq: u64,
-    /// Unwrapped picture id, 0 where the codec has none.
-    pub(crate) picture: u64,
+    /// Timestamp as received.
+    pub(crate) timestamp: u32,
     /// In the store.
     pub(crate) id: PacketId,
 }
@@ -47,15 +56,16 @@ pub(crate) struct Target {
 struct Current {
     encoding: u8,
     temporal: u8,
+    codec: Discriminant<Codec>,
     seq: Offsets,
-    pictures: Offsets,
-    newest_picture: u64,
+    /// `None` where pictures have no ids.
+    pictures: Option<Pictures>,
     timestamp_offset: u32,
     tl0_offset: u8,
 }
 
 /// Where the outgoing stream stands, whatever feeds it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Out {
     next_seq: u64,
     timestamp: u32,
@@ -70,7 +80,21 @@ struct Out {
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     forward: Forward,
+    /// When it was sent first, and last.
+    first: u64,
     at: u64,
+    resends: u8,
+}
+
+/// Why a packet is not sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It was not sent, or is forgotten.
+    Unknown,
+    /// It was sent a moment ago: the request may have crossed it.
+    Crossed,
+    /// It was sent again often enough, or is too old to be of use.
+    Spent,
 }
 
 /// What is known of the receiver's picture.
@@ -136,6 +160,52 @@ impl VideoSlot {
         }
     }
 
+    /// A slot for SSRCs that the receiver may have been sent before; their numbers go on. `start` as for [`Self::new`].
+    pub(crate) fn resume(ssrc: u32, rtx_ssrc: Option<u32>, start: u64, numbers: &Numbers) -> Self {
+        let mut slot = Self::new(ssrc, rtx_ssrc, start);
+        if let Some(standing) = numbers.get(ssrc) {
+            slot.out = Out {
+                next_seq: u64::from(standing.seq) + 1,
+                timestamp: standing.timestamp,
+                sent_at: standing.sent_at,
+                next_picture: standing.next_picture,
+                tl0: standing.tl0,
+                open: standing.open,
+                started: true,
+            };
+            (slot.packets, slot.octets) = (standing.packets, standing.octets);
+        }
+        if let Some(standing) = rtx_ssrc.and_then(|ssrc| numbers.get(ssrc)) {
+            slot.rtx_seq = standing.seq;
+        }
+        slot
+    }
+
+    /// Notes where the numbers stand, before the slot is given up.
+    pub(crate) fn retire(&self, numbers: &mut Numbers) {
+        if !self.out.started {
+            return;
+        }
+        let standing = Standing {
+            seq: self.out.next_seq.wrapping_sub(1) as u16,
+            timestamp: self.out.timestamp,
+            sent_at: self.out.sent_at,
+            next_picture: self.out.next_picture,
+            tl0: self.out.tl0,
+            open: self.out.open,
+            packets: self.packets,
+            octets: self.octets,
+        };
+        numbers.remember(self.ssrc, standing);
+        if let Some(ssrc) = self.rtx_ssrc {
+            let standing = Standing {
+                seq: self.rtx_seq,
+                ..Standing::default()
+            };
+            numbers.remember(ssrc, standing);
+        }
+    }
+
     /// The encoding being forwarded.
     pub(crate) fn encoding(&self) -> Option<u8> {
         self.current.as_ref().map(|c| c.encoding)
@@ -182,6 +252,20 @@ impl VideoSlot {
         }
     }
 
+    /// Whether a key frame of the encoding being forwarded goes on with its codec and its numbers. Where it does not (the
+    /// sender changed its codec or began anew), forwarding begins anew with it.
+    pub(crate) fn continues(&self, encoding: u8, record: &Record) -> bool {
+        let Some(current) = self.current.as_ref().filter(|c| c.encoding == encoding) else {
+            return true;
+        };
+        current.codec == discriminant(&record.codec)
+            && match (&current.pictures, record.codec.picture_id()) {
+                (Some(pictures), Some(id)) => pictures.is_near(id),
+                (None, None) => true,
+                _ => false,
+            }
+    }
+
     /// Begins an encoding at a key frame: `list` holds the key frame's first packet and all that followed. Everything
     /// in it is sent at once. `compress`: with timestamps close together, so that a receiver does not spread over time
     /// what is past; the list must be without gaps then.
@@ -205,6 +289,9 @@ impl VideoSlot {
         let Some(target) = self.target else {
             return false;
         };
+        if compress && !same_numbering(&first_record.codec, &last_record.codec) {
+            return false;
+        }
         let (first_in, last_in) = (first_record.header.timestamp, last_record.header.timestamp);
         let span = match compress {
             true => frames(list, store).saturating_sub(1) * REPLAY_STEP,
@@ -212,13 +299,14 @@ impl VideoSlot {
         };
         let end = self.next_timestamp(now, span);
         let next_seq = self.out.next_seq + u64::from(self.out.open);
-        let tl0_in = tl0(&first_record.codec);
+        let tl0_in = first_record.codec.tl0();
+        let pictures = first_record.codec.picture_id();
         self.current = Some(Current {
             encoding,
             temporal: target.temporal,
+            codec: discriminant(&first_record.codec),
             seq: Offsets::starting(first.seq, next_seq),
-            pictures: Offsets::starting(first.picture, self.out.next_picture),
-            newest_picture: first.picture,
+            pictures: pictures.map(|id| Pictures::starting(id, self.out.next_picture)),
             timestamp_offset: last_in.wrapping_sub(end),
             tl0_offset: self.out.tl0.wrapping_add(1).wrapping_sub(tl0_in),
         });
@@ -291,10 +379,32 @@ impl VideoSlot {
     ) -> Option<Forward> {
         let target = self.target?;
         let current = self.current.as_mut()?;
+        let id = record.codec.picture_id();
+        let far = |pictures: &Pictures| id.is_some_and(|id| !pictures.is_near(id));
+        if current.codec != discriminant(&record.codec)
+            || current.pictures.as_ref().is_some_and(far)
+        {
+            // It goes on at a key frame of that codec and numbering. If none comes with it, one is asked for.
+            if current.seq.map(packet.seq).is_some() {
+                self.picture.confirmed = false;
+                self.picture.next_try = self.picture.next_try.min(now + STRANGE_INTERVAL);
+            }
+            return None;
+        }
+        let (mut picture, mut newer) = (None, false);
+        if let Some(id) = id {
+            let next = self.out.next_picture;
+            let pictures = current
+                .pictures
+                .get_or_insert_with(|| Pictures::starting(id, next));
+            let number = pictures.unwrap(id);
+            newer = number > pictures.newest;
+            pictures.newest = pictures.newest.max(number);
+            picture = Some((number, pictures));
+        }
         if let Codec::Vp8(vp8) = &record.codec {
             let layer = vp8.temporal_id.unwrap_or(0);
-            if packet.picture > current.newest_picture {
-                current.newest_picture = packet.picture;
+            if newer {
                 // Down at once, up only where the frame needs nothing that was left out.
                 let wanted = if target.encoding < current.encoding {
                     0
@@ -309,25 +419,30 @@ impl VideoSlot {
             }
             if layer > current.temporal {
                 current.seq.leave_out(packet.seq);
-                current.pictures.leave_out(packet.picture);
+                if let Some((number, pictures)) = picture {
+                    pictures.offsets.leave_out(number);
+                }
                 return None;
             }
         }
         let seq = current.seq.accept(packet.seq)?;
-        let picture = current.pictures.accept(packet.picture)?;
+        let picture = match picture {
+            Some((number, pictures)) => Some(pictures.offsets.accept(number)?),
+            None => None,
+        };
         let timestamp = timestamp.unwrap_or(
             record
                 .header
                 .timestamp
                 .wrapping_sub(current.timestamp_offset),
         );
-        let tl0 = tl0(&record.codec).wrapping_add(current.tl0_offset);
+        let tl0 = record.codec.tl0().wrapping_add(current.tl0_offset);
         if seq >= self.out.next_seq {
             self.out = Out {
                 next_seq: seq + 1,
                 timestamp,
                 sent_at: now,
-                next_picture: self.out.next_picture.max(picture + 1),
+                next_picture: self.out.next_picture.max(picture.map_or(0, |p| p + 1)),
                 tl0,
                 open: !record.header.marker,
                 started: true,
@@ -337,7 +452,7 @@ impl VideoSlot {
             id: packet.id,
             seq: seq as u16,
             timestamp,
-            picture_id: (picture & 0x7FFF) as u16,
+            picture_id: (picture.unwrap_or(0) & 0x7FFF) as u16,
             tl0,
         };
         self.used_at = now;
@@ -350,28 +465,39 @@ impl VideoSlot {
             self.history.resize(HISTORY, None);
         }
         if let Some(slot) = self.history.get_mut(usize::from(forward.seq) % HISTORY) {
-            *slot = Some(Sent { forward, at });
+            *slot = Some(Sent {
+                forward,
+                first: at,
+                at,
+                resends: 0,
+            });
         }
     }
 
-    /// A packet that the receiver misses, unless it was sent less than `quiet` microseconds ago. Counts as sent again.
-    pub(crate) fn resend(&mut self, now: u64, seq: u16, quiet: u64) -> Option<Forward> {
-        let slot = self.history.get_mut(usize::from(seq) % HISTORY)?;
-        let sent = slot.as_mut().filter(|s| s.forward.seq == seq)?;
+    /// A packet that the receiver misses, unless it was sent less than `quiet` microseconds ago.
+    pub(crate) fn missed(&self, now: u64, seq: u16, quiet: u64) -> Result<Forward, Refusal> {
+        let slot = self.history.get(usize::from(seq) % HISTORY);
+        let sent = slot
+            .and_then(|s| s.as_ref())
+            .filter(|s| s.forward.seq == seq)
+            .ok_or(Refusal::Unknown)?;
+        if sent.resends >= MAX_RESENDS || now.saturating_sub(sent.first) > MAX_RESEND_AGE {
+            return Err(Refusal::Spent);
+        }
         if now.saturating_sub(sent.at) < quiet {
-            return None;
+            return Err(Refusal::Crossed);
         }
-        sent.at = now;
-        Some(sent.forward)
+        Ok(sent.forward)
     }
 
-    /// Whether `seq` was sent on this slot and is remembered.
-    pub(crate) fn remembers(&self, seq: u16) -> bool {
-        let slot = self
-            .history
-            .get(usize::from(seq) % HISTORY)
-            .and_then(|s| s.as_ref());
-        slot.is_some_and(|s| s.forward.seq == seq)
+    /// It was sent again: the number of that packet on the RTX stream.
+    pub(crate) fn resent(&mut self, now: u64, seq: u16) -> u16 {
+        if let Some(Some(sent)) = self.history.get_mut(usize::from(seq) % HISTORY) {
+            sent.at = now;
+            sent.resends = sent.resends.saturating_add(1);
+        }
+        self.rtx_seq = self.rtx_seq.wrapping_add(1);
+        self.rtx_seq
     }
 
     /// A receiver report names `highest` as the newest number it has.
@@ -402,12 +528,13 @@ impl VideoSlot {
     }
 }
 
-fn tl0(codec: &Codec) -> u8 {
-    match codec {
-        Codec::Vp8(vp8) => vp8.tl0_pic_idx.unwrap_or(0),
-        Codec::Vp9(vp9) => vp9.tl0_pic_idx.unwrap_or(0),
-        Codec::Opaque => 0,
-    }
+/// Whether two packets of a short list are of one codec and one numbering of pictures.
+fn same_numbering(first: &Codec, last: &Codec) -> bool {
+    let near = match (first.picture_id(), last.picture_id()) {
+        (Some(first), Some(last)) => Pictures::starting(first, 0).is_near(last),
+        _ => true,
+    };
+    near && discriminant(first) == discriminant(last)
 }
 
 /// Frames in a list, by their timestamps.

@@ -1,8 +1,9 @@
 //! Continuity of a video slot, whatever happens to the order of packets and to the target.
 
+use super::key_frames::KeySign;
 use super::offsets::Offsets;
 use super::slot::{Forward, Published, Target, VideoSlot};
-use super::source::{EncodingState, Pictures};
+use super::source::EncodingState;
 use super::store::{Codec, Record, Store};
 use proptest::prelude::*;
 use rtp::RtpHeader;
@@ -10,9 +11,40 @@ use std::collections::BTreeMap;
 
 const PACKETS: usize = 3;
 
+/// What a sender can change to in the middle of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Vp8,
+    /// VP8 of another encoder: its picture ids have nothing to do with those before.
+    OtherVp8,
+    Vp9,
+    H264,
+    Av1,
+}
+
+const KINDS: [Kind; 5] = [Kind::Vp8, Kind::OtherVp8, Kind::Vp9, Kind::H264, Kind::Av1];
+
+impl Kind {
+    fn has_ids(self) -> bool {
+        !matches!(self, Self::H264 | Self::Av1)
+    }
+
+    /// What a packet of it tells of key frames.
+    fn sign(self, key: bool, packet: usize) -> KeySign {
+        match (key, self, packet) {
+            (false, ..) => KeySign::None,
+            (true, Self::H264, 0) => KeySign::Parameters,
+            (true, Self::H264, _) => KeySign::Inside,
+            (true, _, 0) => KeySign::Start,
+            _ => KeySign::None,
+        }
+    }
+}
+
 /// A packet of a simulcast encoding: frame, packet of the frame.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
+    codec: Kind,
     encoding: u8,
     frame: u32,
     packet: usize,
@@ -22,12 +54,17 @@ struct Sent {
 fn packet(sent: Sent) -> (u64, Record) {
     let seq = 65_000 + u64::from(sent.frame) * PACKETS as u64 + sent.packet as u64;
     let last = sent.packet + 1 == PACKETS;
+    let first_id = match sent.codec {
+        Kind::OtherVp8 => 9_000,
+        Kind::Vp9 => 20_000,
+        _ => 32_700,
+    };
     let tid = [0u8, 2, 1, 2][sent.frame as usize % 4];
     let sync = matches!(sent.frame % 4, 1 | 2);
     let tl0 = (sent.frame / 4) as u8;
     let start = sent.packet == 0;
     let mut payload = vec![if start { 0x90 } else { 0x80 }, 0xE0];
-    payload.extend((((sent.frame + 32_700) as u16) | 0x8000).to_be_bytes());
+    payload.extend((((sent.frame + first_id) as u16) | 0x8000).to_be_bytes());
     payload.extend([tl0, tid << 6 | u8::from(sync) << 5]);
     payload.extend([u8::from(!(sent.key && start)), 0, 0, 0, 0, 0]);
     let mut bytes = vec![0x80, 100 | u8::from(last) << 7];
@@ -37,10 +74,18 @@ fn packet(sent: Sent) -> (u64, Record) {
     bytes.extend([0, 0, 0, sent.encoding]);
     bytes.extend(payload);
     let header = RtpHeader::parse(&bytes).unwrap();
-    let vp8 = rtp::vp8::Vp8::parse(&bytes[12..]).unwrap();
+    let codec = match sent.codec {
+        Kind::Vp8 | Kind::OtherVp8 => Codec::Vp8(rtp::vp8::Vp8::parse(&bytes[12..]).unwrap()),
+        Kind::Vp9 => {
+            let id = ((sent.frame + first_id) as u16 | 0x8000).to_be_bytes();
+            Codec::Vp9(rtp::vp9::Vp9::parse(&[0xA0, id[0], id[1], 0, tl0]).unwrap())
+        }
+        Kind::H264 => Codec::H264,
+        Kind::Av1 => Codec::Av1,
+    };
     let record = Record {
         header,
-        codec: Codec::Vp8(vp8),
+        codec,
         orientation: None,
         audio_level: None,
         descriptor: (0, 0),
@@ -55,7 +100,6 @@ fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent,
         EncodingState::new(0, 0, false),
         EncodingState::new(1, 1, false),
     ];
-    let mut pictures = [Pictures::default(), Pictures::default()];
     let mut slot = VideoSlot::new(9, Some(10), 0x1234_5678_9ABC_DEF0);
     slot.bind(0, 0);
     let mut ids: Vec<(super::store::PacketId, Sent)> = Vec::new();
@@ -67,18 +111,16 @@ fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent,
         let now = 1_000_000 + time * 11_000;
         let e = usize::from(sent.encoding);
         let (seq, record) = packet(*sent);
-        let Codec::Vp8(vp8) = record.codec else {
-            continue;
-        };
-        let (id, long) = vp8.picture_id.unwrap();
-        let picture = pictures[e].unwrap(id, long);
         let id = store.insert(&[0; 30], record).unwrap();
         ids.push((id, *sent));
-        let published = Published { seq, picture, id };
-        let key = encodings[e].note(now, published, vp8.key_frame);
+        let timestamp = record.header.timestamp;
+        let published = Published { seq, timestamp, id };
+        let sign = sent.codec.sign(sent.key, sent.packet);
+        let key = encodings[e].keys.note(now, published, sign);
         let mut burst = Vec::new();
-        if key && slot.accepts_keyframe(sent.encoding) {
-            let list = encodings[e].since_key();
+        let anew = slot.accepts_keyframe(sent.encoding) || !slot.continues(sent.encoding, &record);
+        if key && anew {
+            let list = encodings[e].keys.since_key();
             slot.start(now, sent.encoding, list, false, &store, |f| burst.push(f));
         } else {
             burst.extend(slot.offer(now, sent.encoding, &published, &record, key));
@@ -101,15 +143,17 @@ proptest! {
         keys in proptest::collection::vec(0u8..12, 100),
         changes in proptest::collection::vec((0usize..500, 0u8..3, 0u8..3), 0..8),
         reorder in any::<bool>(),
+        codecs in proptest::collection::vec(proptest::sample::select(&KINDS[..]), 3),
     ) {
         let mut order = Vec::new();
         for frame in 0..90u32 {
             for encoding in 0..2u8 {
                 for p in 0..PACKETS {
                     let n = order.len();
-                    let key = frame % 4 == 0 && (frame == 0 || keys[frame as usize] == 0);
+                    let codec = codecs[frame as usize / 32];
+                    let key = frame % 32 == 0 || (frame % 4 == 0 && keys[frame as usize] == 0);
                     let delay = if reorder { delays[n % 600] } else { 0 };
-                    let sent = Sent { encoding, frame, packet: p, key };
+                    let sent = Sent { codec, encoding, frame, packet: p, key };
                     if !(reorder && lost[n % 600] == 0) {
                         order.push((u64::from(frame) * 3 + delay, sent));
                     } else {
@@ -141,20 +185,21 @@ proptest! {
             } else {
                 prop_assert!(rtp::seq::diff32(fb.timestamp, fa.timestamp) > 0, "{:?} {:?}", pair[0], pair[1]);
                 let step = fb.picture_id.wrapping_sub(fa.picture_id) & 0x7FFF;
-                prop_assert!((1..60).contains(&step), "picture {} after {}", fb.picture_id, fa.picture_id);
+                let ids = a.codec.has_ids() && b.codec.has_ids();
+                prop_assert!(!ids || (1..60).contains(&step), "picture {} after {}", fb.picture_id, fa.picture_id);
             }
-            if a.encoding != b.encoding {
-                prop_assert!(b.packet == 0, "an encoding begins with its first packet");
+            if (a.encoding, a.codec) != (b.encoding, b.codec) {
+                prop_assert!(b.packet == 0 && b.key, "an encoding begins with the first packet of a key frame");
             }
         }
         if !reorder {
             // Nothing lost: no gap at all but where a frame was cut short.
             for pair in list.windows(2) {
-                let ((a, fa), (_, fb)) = (pair[0], pair[1]);
+                let ((a, fa), (b, fb)) = (pair[0], pair[1]);
                 let gap = fb.seq - fa.seq;
                 prop_assert!(gap == 1 || (gap == 2 && a.packet + 1 < PACKETS), "{:?} {:?}", pair[0], pair[1]);
                 let step = fb.picture_id.wrapping_sub(fa.picture_id) & 0x7FFF;
-                prop_assert!(step <= 1, "picture id jumps by {step}");
+                prop_assert!(step <= 1 || !(a.codec.has_ids() && b.codec.has_ids()), "picture id jumps by {step}");
             }
         }
     }

@@ -91,6 +91,10 @@ pub struct Stats {
     pub retransmitted: u64,
     /// Packets asked for by a NACK that the store no longer had.
     pub retransmit_missed: u64,
+    /// Packets asked for by a NACK that were not sent again: too often, too old, or beyond the receiver's share.
+    pub retransmit_refused: u64,
+    /// Audio packets not sent to a receiver because louder sources have all its slots.
+    pub audio_not_loudest: u64,
     /// Packets we asked senders to repeat.
     pub nacked: u64,
     /// Key frame requests sent to senders.

@@ -11,6 +11,14 @@ use rtp::vp9::Vp9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PacketId(u32);
 
+#[cfg(test)]
+impl PacketId {
+    /// A name of nothing stored.
+    pub(crate) fn for_test(id: u32) -> Self {
+        Self(id)
+    }
+}
+
 /// What is known of a stored packet besides its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record {
@@ -29,12 +37,36 @@ pub(crate) struct Record {
 /// Codec properties that layer choice and rewriting need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
-    /// Nothing to choose or rewrite.
+    /// Of another codec: nothing to choose or rewrite.
     Opaque,
+    /// H.264 (RFC 6184): nothing to rewrite.
+    H264,
+    /// AV1: nothing to rewrite.
+    Av1,
     /// VP8 (RFC 7741).
     Vp8(Vp8),
     /// VP9 (RFC 9628).
     Vp9(Vp9),
+}
+
+impl Codec {
+    /// Picture id and whether it has 15 bits (else 7), where the codec has such and the packet has one.
+    pub(crate) fn picture_id(&self) -> Option<(u16, bool)> {
+        match self {
+            Self::Vp8(vp8) => vp8.picture_id,
+            Self::Vp9(vp9) => vp9.picture_id,
+            Self::H264 | Self::Av1 | Self::Opaque => None,
+        }
+    }
+
+    /// TL0PICIDX; 0 where there is none.
+    pub(crate) fn tl0(&self) -> u8 {
+        match self {
+            Self::Vp8(vp8) => vp8.tl0_pic_idx.unwrap_or(0),
+            Self::Vp9(vp9) => vp9.tl0_pic_idx.unwrap_or(0),
+            Self::H264 | Self::Av1 | Self::Opaque => 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -27,6 +27,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub const VP8: u8 = 100;
 pub const RTX: u8 = 96;
+pub const VP9: u8 = 101;
+pub const H264: u8 = 102;
+pub const AV1: u8 = 103;
+/// Local id of the AV1 dependency descriptor.
+pub const DESCRIPTOR: u8 = 11;
 pub const OPUS: u8 = 111;
 pub const CONFERENCE: ConferenceId = ConferenceId(7);
 
@@ -49,13 +54,17 @@ pub struct Client {
     pub receiver: Receiver,
     /// Audio level to send every 20 ms, -dBov.
     pub audio_level: Option<u8>,
-    audio_seq: u16,
+    pub audio_seq: u16,
     pub audio_ssrc: u32,
     next_audio: Instant,
     /// Audio packets received, by SSRC, and their newest number.
     pub heard: HashMap<u32, (u64, u16)>,
     pub audio_gaps: u64,
     pub notices: Vec<(Instant, ChannelNotice)>,
+    /// RTP and RTCP in plaintext to send next.
+    pub outbox: (Vec<Vec<u8>>, Vec<Vec<u8>>),
+    /// Video packets as received, instead of decoding them.
+    pub video: Option<Vec<Vec<u8>>>,
     next_feedback: Instant,
 }
 
@@ -147,6 +156,9 @@ impl World {
         spec.payload_types = vec![
             payload(VP8, MediaKind::Video, "VP8"),
             payload(RTX, MediaKind::Video, "rtx"),
+            payload(VP9, MediaKind::Video, "VP9"),
+            payload(H264, MediaKind::Video, "H264"),
+            payload(AV1, MediaKind::Video, "AV1"),
             payload(OPUS, MediaKind::Audio, "opus"),
         ];
         let extensions = [
@@ -154,6 +166,10 @@ impl World {
             (
                 5,
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+            ),
+            (
+                DESCRIPTOR,
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
             ),
         ];
         spec.header_extensions = extensions
@@ -214,6 +230,8 @@ impl World {
             heard: HashMap::new(),
             audio_gaps: 0,
             notices: Vec::new(),
+            outbox: Default::default(),
+            video: None,
             next_feedback: self.now,
         });
         index
@@ -407,6 +425,8 @@ impl Client {
                 self.audio_gaps += 1;
             }
             *entry = (entry.0 + 1, view.sequence_number);
+        } else if let Some(video) = &mut self.video {
+            video.push(packet.to_vec());
         } else {
             self.receiver.receive(now, &view);
         }
@@ -460,7 +480,7 @@ impl Client {
     }
 
     fn send_media(&mut self, now: Instant, bridge: SocketAddr, net: &mut Net) {
-        let mut packets = Vec::new();
+        let mut packets = std::mem::take(&mut self.outbox.0);
         if now >= self.next_audio
             && let Some(level) = self.audio_level
         {
@@ -474,7 +494,7 @@ impl Client {
             ));
             self.audio_seq = self.audio_seq.wrapping_add(1);
         }
-        let mut rtcp = Vec::new();
+        let mut rtcp = std::mem::take(&mut self.outbox.1);
         if let Some(camera) = &mut self.camera {
             packets.extend(camera.packets(now));
             rtcp.extend(camera.report(now));
@@ -522,7 +542,7 @@ impl Client {
     }
 }
 
-fn audio_packet(ssrc: u32, seq: u16, timestamp: u32, level: u8) -> Vec<u8> {
+pub fn audio_packet(ssrc: u32, seq: u16, timestamp: u32, level: u8) -> Vec<u8> {
     let mut p = vec![0x90, OPUS];
     p.extend(seq.to_be_bytes());
     p.extend(timestamp.to_be_bytes());

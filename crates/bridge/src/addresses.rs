@@ -1,0 +1,153 @@
+//! Which addresses peers are offered: those of the host behind the sockets, and public ones in front of them. The host may
+//! get and lose addresses while the bridge runs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Mapping;
+use crate::hub::{Command, Hub};
+
+/// How often the host's addresses are read.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// What is offered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Offered {
+    /// Addresses of the host.
+    pub(crate) hosts: Vec<SocketAddr>,
+    /// Public addresses, each with the address of the host behind it.
+    pub(crate) mapped: Vec<(SocketAddr, SocketAddr)>,
+}
+
+impl Offered {
+    /// What the host has now. Reads the list of interfaces where a socket is bound to all addresses.
+    pub(crate) fn now(listen: &[SocketAddr], mappings: &[Mapping]) -> Self {
+        let hosts = host_candidates(listen);
+        let mapped = mapped_candidates(&hosts, mappings);
+        Self { hosts, mapped }
+    }
+
+    /// Addresses of the host that this has and `other` has not.
+    fn without(&self, other: &Self) -> Vec<SocketAddr> {
+        let missing = self.hosts.iter().filter(|h| !other.hosts.contains(h));
+        missing.copied().collect()
+    }
+}
+
+/// Tells the shards whenever the host's addresses have changed. Without any address the last ones stay: an interface is
+/// down, and there is nothing else to offer.
+pub(crate) async fn watch(
+    hub: Arc<Hub>,
+    listen: Vec<SocketAddr>,
+    mappings: Vec<Mapping>,
+    mut offered: Offered,
+) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let present = Offered::now(&listen, &mappings);
+        let (new, gone) = (present.without(&offered), offered.without(&present));
+        if present.hosts.is_empty() || (new.is_empty() && gone.is_empty()) {
+            continue;
+        }
+        tracing::info!(?new, ?gone, "the addresses of this machine changed");
+        let told = hub.shards.iter().all(|shard| {
+            let command = Command::Addresses(present.hosts.clone(), present.mapped.clone());
+            shard.send(command).is_ok()
+        });
+        // A shard whose queue is full is told the next time.
+        if told {
+            offered = present;
+        }
+    }
+}
+
+/// The addresses behind the sockets: all of the machine for the unspecified address of a family.
+fn host_candidates(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut hosts = Vec::new();
+    for address in listen {
+        if address.ip().is_unspecified() {
+            let local = net::local_addresses();
+            let same = local.iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
+            hosts.extend(same.map(|ip| SocketAddr::new(*ip, address.port())));
+        } else {
+            hosts.push(*address);
+        }
+    }
+    hosts.dedup();
+    hosts
+}
+
+fn mapped_candidates(hosts: &[SocketAddr], mappings: &[Mapping]) -> Vec<(SocketAddr, SocketAddr)> {
+    let mut mapped = Vec::new();
+    for mapping in mappings {
+        let behind = hosts.iter().filter(|host| match mapping.local {
+            Some(local) => host.ip() == local,
+            None => host.is_ipv4() == mapping.public.is_ipv4() && !is_loopback(host.ip()),
+        });
+        for host in behind {
+            let port = match mapping.public.port() {
+                0 => host.port(),
+                port => port,
+            };
+            let public = SocketAddr::new(mapping.public.ip(), port);
+            if public != *host && !mapped.iter().any(|(known, _)| *known == public) {
+                mapped.push((public, *host));
+            }
+        }
+    }
+    mapped
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(s: &str) -> SocketAddr {
+        s.parse().unwrap()
+    }
+
+    #[test]
+    fn mappings_stand_before_the_hosts_they_name() {
+        let hosts = [
+            addr("10.0.0.5:10000"),
+            addr("10.0.1.5:10000"),
+            addr("[fd00::5]:10000"),
+        ];
+        let one = Mapping {
+            public: addr("203.0.113.9:0"),
+            local: Some("10.0.1.5".parse().unwrap()),
+        };
+        assert_eq!(
+            mapped_candidates(&hosts, &[one]),
+            [(addr("203.0.113.9:10000"), addr("10.0.1.5:10000"))]
+        );
+        let any = Mapping {
+            public: addr("203.0.113.9:4443"),
+            local: None,
+        };
+        assert_eq!(
+            mapped_candidates(&hosts, &[any]),
+            [(addr("203.0.113.9:4443"), addr("10.0.0.5:10000"))]
+        );
+    }
+
+    #[test]
+    fn what_came_and_what_went() {
+        let offered = |hosts: &[&str]| Offered {
+            hosts: hosts.iter().map(|h| addr(h)).collect(),
+            mapped: Vec::new(),
+        };
+        let before = offered(&["10.0.0.5:1", "10.0.0.6:1"]);
+        let after = offered(&["10.0.0.6:1", "10.0.0.8:1"]);
+        assert_eq!(after.without(&before), [addr("10.0.0.8:1")]);
+        assert_eq!(before.without(&after), [addr("10.0.0.5:1")]);
+        // In another order they are the same.
+        let turned = offered(&["10.0.0.6:1", "10.0.0.5:1"]);
+        assert!(turned.without(&before).is_empty() && before.without(&turned).is_empty());
+    }
+}

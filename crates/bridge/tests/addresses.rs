@@ -1,0 +1,136 @@
+//! A machine that gets and loses addresses while its bridge runs, in a network namespace of its own. The tests run
+//! themselves again in one; where that is not allowed they say so and do nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops where it fails"
+)]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use bridge::Mapping;
+use common::client::{Client, Ssrcs, run};
+use common::{create, start, transport};
+
+/// Runs an ignored test of this file in a namespace of its own.
+fn in_namespace(test: &str) {
+    let unshare = |arguments: &[&str]| {
+        Command::new("unshare")
+            .arg("--net")
+            .args(arguments)
+            .status()
+    };
+    if !unshare(&["ip", "link", "set", "lo", "up"]).is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no rights to make a network namespace, or no `unshare` and `ip`");
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let arguments = [
+        own.to_str().unwrap(),
+        "--exact",
+        test,
+        "--ignored",
+        "--nocapture",
+    ];
+    assert!(unshare(&arguments).unwrap().success());
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
+}
+
+/// An interface with one address.
+fn interface(address: &str) {
+    ip("link set lo up");
+    ip("link add d0 type veth peer name d1");
+    ip("link set d0 up");
+    ip("link set d1 up");
+    ip(&format!("addr add {address}/24 dev d0"));
+}
+
+fn listen(config: &mut bridge::BridgeConfig) {
+    config.listen = vec!["0.0.0.0:0".parse().unwrap()];
+}
+
+#[test]
+fn new_meetings_are_offered_what_is_there() {
+    in_namespace("another_address_is_offered");
+}
+
+#[tokio::test]
+#[ignore = "runs in a network namespace"]
+async fn another_address_is_offered() {
+    interface("192.0.2.5");
+    let (_bridge, mut meet, _) = start(listen).await;
+    let mut offered = async |n: u32| {
+        let meeting = format!("5cc8f3dc-9e19-4a26-a0e4-{n:012}");
+        let answer = meet.ask(&create(&meeting, "aaaa1111", true)).await;
+        let candidates = transport(&answer).candidates;
+        candidates.into_iter().map(|c| c.ip).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(0).await, ["192.0.2.5"]);
+    ip("addr del 192.0.2.5/24 dev d0");
+    ip("addr add 192.0.2.8/24 dev d0");
+    for n in 1..300 {
+        if offered(n).await == ["192.0.2.8"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the new address is not offered");
+}
+
+#[test]
+fn an_advertised_address_that_came_later_is_used() {
+    in_namespace("a_later_address_is_answered_from");
+}
+
+#[tokio::test]
+#[ignore = "runs in a network namespace"]
+async fn a_later_address_is_answered_from() {
+    interface("192.0.2.5");
+    // As behind an address translation: nothing else comes through.
+    let filter = "add table ip n; add chain ip n in { type filter hook input priority 0; }; \
+                  add rule ip n in ip saddr 192.0.2.5 drop";
+    if !Command::new("nft")
+        .arg(filter)
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        eprintln!("skipped: no `nft` to filter with");
+        return;
+    }
+    let (_bridge, mut meet, _) = start(|config| {
+        listen(config);
+        config.mappings = vec![Mapping {
+            public: "192.0.2.7:0".parse().unwrap(),
+            local: None,
+        }];
+    })
+    .await;
+    ip("addr add 192.0.2.7/24 dev d0");
+    let meeting = "5cc8f3dc-9e19-4a26-a0e4-1404e987b296";
+    let answer = meet.ask(&create(meeting, "aaaa1111", true)).await;
+    let mut offer = transport(&answer);
+    offer.candidates.retain(|c| c.ip == "192.0.2.7");
+    assert_eq!(offer.candidates.len(), 1);
+    let ssrcs = Ssrcs {
+        audio: 1,
+        video: 2,
+        rtx: 3,
+    };
+    let mut client = Client::new(&offer, ssrcs).await;
+    meet.ask(&client.update(meeting, "aaaa1111")).await;
+    let mut clients = [client];
+    run(
+        &mut clients,
+        "connected by the later address",
+        |_| {},
+        |c| c[0].connected && c[0].channel_open,
+    )
+    .await;
+}

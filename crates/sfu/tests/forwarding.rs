@@ -1,8 +1,5 @@
 //! Whole meetings through a shard: real transports, a lossy network, virtual time.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on may stop here"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop here")]
 
 mod support;
 

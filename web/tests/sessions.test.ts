@@ -1,6 +1,7 @@
 // Media sessions: answering the focus, following the source maps, mending a lost path, and going direct.
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { VirtualClock } from "../src/protocol/clock";
+import { codecOrder, decodableCodecs } from "../src/protocol/codec-choice";
 import { readConfig } from "../src/protocol/config";
 import { type Jingle, parseJingle } from "../src/protocol/jingle";
 import { NS } from "../src/protocol/ns";
@@ -70,6 +71,7 @@ class World {
         return pc.asReal();
       },
       iceServers: () => [],
+      codecs: [],
     });
     this.sessions.on("broken", (e) => this.broken.push(e.condition));
     this.occupant("focus", "focus@auth.meet.example.com/focus");
@@ -77,13 +79,19 @@ class World {
     void this.sessions.setTracks(TRACKS);
   }
 
-  occupant(nick: string, jid = `${nick}-1@meet.example.com/r`): void {
+  occupant(nick: string, jid = `${nick}-1@meet.example.com/r`, inner = ""): void {
     this.room.handle(
       parse(
-        `<presence xmlns="jabber:client" from="${ROOM}/${nick}"><x xmlns="${NS.mucUser}"><item role="participant" jid="${jid}"/></x></presence>`,
+        `<presence xmlns="jabber:client" from="${ROOM}/${nick}"><x xmlns="${NS.mucUser}"><item role="participant" jid="${jid}"/></x>${inner}</presence>`,
       ),
     );
     this.sessions.onRoster();
+  }
+
+  /** Somebody who says what can be decoded. */
+  decoder(nick: string, codecs: string): void {
+    const list = `<jitsi_participant_codecList>${codecs}</jitsi_participant_codecList>`;
+    this.occupant(nick, `${nick}-1@meet.example.com/r`, list);
   }
 
   gone(nick: string): void {
@@ -130,6 +138,29 @@ class World {
   }
 }
 
+describe("the codec to send", () => {
+  it.each<[readonly string[], readonly (readonly string[])[], string]>([
+    [["av1", "vp8"], [], "av1"],
+    [
+      ["h264", "vp8"],
+      [
+        ["vp8", "vp9", "av1"],
+        ["h264", "vp8"],
+      ],
+      "vp8",
+    ],
+    [["h264"], [["vp8"], ["vp8", "h264"]], "vp8"],
+    [["av1", "vp8"], [[], ["AV1"]], "av1"],
+    // No codec suits all: the one that most can decode.
+    [["av1", "h264"], [["vp8"], ["h264"], ["h264"]], "h264"],
+  ])("of %j for people who decode %j is %s", (preferred, others, codec) => {
+    expect(codecOrder(preferred, others)[0]).toBe(codec);
+  });
+  it("is chosen from all that a browser decodes, not only what the deployment prefers", () => {
+    expect(decodableCodecs(["h264"], ["video/VP8", "video/rtx", "video/H264"])).toEqual(["h264", "vp8"]);
+  });
+});
+
 describe("the bridge session", () => {
   it("accepts an offer with named sources in three layers", async () => {
     const world = new World();
@@ -154,8 +185,40 @@ describe("the bridge session", () => {
     const world = new World({ videoQuality: { codecPreferenceOrder: ["VP8", "VP9"] } });
     const pc = await world.bridge();
     const names = readSdp(pc.remotes[0] ?? "")[1]?.payloads.map((p) => p.name);
-    expect(names?.slice(0, 3)).toEqual(["VP8", "VP9", "AV1"]);
+    expect(names?.slice(0, 2)).toEqual(["VP8", "VP9"]);
     expect(names).toHaveLength(8);
+  });
+
+  it("sends a codec that everybody can decode, and decides anew as people come and go", async () => {
+    const world = new World({
+      p2p: { enabled: false },
+      videoQuality: { codecPreferenceOrder: ["H264", "VP8"] },
+    });
+    const first = () => readSdp(pc.remotes.at(-1) ?? "")[1]?.payloads[0]?.name;
+    world.decoder("11111111", "h264,vp8,vp9,av1");
+    const pc = await world.bridge();
+    expect(first()).toBe("H264");
+    world.decoder("22222222", "VP8,VP9,AV1");
+    await world.clock.advance(1);
+    expect(first()).toBe("VP8");
+    const negotiations = pc.remotes.length;
+    world.decoder("33333333", "vp8,h264");
+    world.occupant("44444444");
+    await world.clock.advance(1);
+    expect(pc.remotes).toHaveLength(negotiations);
+    world.gone("22222222");
+    await world.clock.advance(1);
+    expect(first()).toBe("H264");
+  });
+
+  it("answers an offer with what those who were here before can decode", async () => {
+    const world = new World({
+      p2p: { enabled: false },
+      videoQuality: { codecPreferenceOrder: ["H264", "VP8"] },
+    });
+    world.decoder("22222222", "vp8,vp9");
+    const pc = await world.bridge();
+    expect(readSdp(pc.remotes[0] ?? "")[1]?.payloads[0]?.name).toBe("VP8");
   });
 
   it("adds an m-line for a mapped SSRC, and only relabels when the SSRC is known", async () => {

@@ -67,9 +67,10 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   readonly region: string;
 
   private readonly options: BridgeSessionOptions;
+  private codecs: readonly string[];
   private readonly bridgeSessionId: string | undefined;
   private accepted = false;
-  private readonly afterAccept: (() => void)[] = [];
+  private readonly afterAccept: (() => unknown)[] = [];
   private iceGeneration = 0;
   private mendTimer: Timer | undefined;
   private mending = false;
@@ -79,6 +80,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   constructor(offer: Jingle, options: BridgeSessionOptions) {
     super();
     this.options = options;
+    this.codecs = options.codecs;
     this.sid = offer.sid;
     this.bridgeSessionId = offer.bridgeSession?.id;
     this.region = offer.bridgeSession?.region ?? "";
@@ -95,7 +97,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   /** Answers the offer. */
   async start(offer: Jingle): Promise<void> {
     try {
-      const ordered = preferCodecs(inMediaOrder(offer.contents), this.options.codecs);
+      const ordered = preferCodecs(inMediaOrder(offer.contents), this.codecs);
       const remote = new RemoteSections(ordered, (s) => s.owner === "jvb" || s.owner === "");
       for (const content of ordered) this.mapSignalled(remote, content);
       this.openChannel(ordered);
@@ -131,6 +133,14 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     return { ...element, children: [lastN, ...element.children] };
   }
 
+  /** Orders the video codecs anew, the one to send first. */
+  setCodecs(codecs: readonly string[]): void {
+    if (this.codecs[0] === codecs[0]) return;
+    this.codecs = codecs;
+    // The first answer is not disturbed; what it did not know comes after it.
+    this.whenAccepted(() => this.media.setCodecs(this.codecs).catch((error) => this.onMediaError(error)));
+  }
+
   /** Takes a later Jingle action of the focus. */
   handle(jingle: Jingle): void {
     switch (jingle.action) {
@@ -149,7 +159,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     }
   }
 
-  private whenAccepted(task: () => void): void {
+  private whenAccepted(task: () => unknown): void {
     if (this.accepted) task();
     else this.afterAccept.push(task);
   }

@@ -346,7 +346,10 @@ export class Conference extends Emitter<ConferenceEvents> {
       roster();
       if (room.joined) this.emit("personJoined", occupant);
     });
-    on("occupantChanged", () => this.emit("roster", undefined));
+    on("occupantChanged", () => {
+      this.sessions?.onCodecs();
+      this.emit("roster", undefined);
+    });
     on("occupantLeft", (left) => {
       roster();
       this.emit("personLeft", left);
@@ -503,6 +506,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       endpointId: this.endpointId,
       newPeerConnection: (servers) => this.takePeerConnection(servers),
       iceServers: () => this.iceServers,
+      codecs: this.options.codecs(),
     });
     this.sessions = sessions;
     const current =

@@ -53,6 +53,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   /** Whether sources were noted that the browser does not know yet. */
   outdated = false;
   private readonly options: PeerMediaOptions;
+  private codecs: readonly string[];
   private remote: RemoteSections | undefined;
   private tracks: LocalTracks = { audio: null, video: null, desktop: null };
   private sending = true;
@@ -69,6 +70,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     super();
     this.pc = pc;
     this.options = options;
+    this.codecs = options.codecs;
     pc.oniceconnectionstatechange = () => {
       if (!this.closed) this.emit("iceState", pc.iceConnectionState);
     };
@@ -288,11 +290,25 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     await Promise.all(jobs);
   }
 
+  /** Sends another codec first, in a running session by negotiating anew. */
+  async setCodecs(codecs: readonly string[]): Promise<void> {
+    // The others come into play only where the first cannot be sent.
+    if (this.codecs[0] === codecs[0]) return;
+    this.codecs = codecs;
+    if (this.remote === undefined || this.closed) return;
+    if (!this.remote.preferCodecs(codecs)) return;
+    for (const { kind, mid } of this.senderRows()) {
+      const transceiver = kind === "audio" ? undefined : this.transceiver(mid, -1);
+      if (transceiver !== undefined) this.preferCodecs(transceiver);
+    }
+    await this.renegotiate();
+  }
+
   private preferCodecs(transceiver: RTCRtpTransceiver): void {
     const capabilities = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
     const rank = (mime: string): number => {
-      const index = this.options.codecs.indexOf(mime.toLowerCase().replace("video/", ""));
-      return index < 0 ? this.options.codecs.length : index;
+      const index = this.codecs.indexOf(mime.toLowerCase().replace("video/", ""));
+      return index < 0 ? this.codecs.length : index;
     };
     const sorted = [...capabilities].sort((a, b) => rank(a.mimeType) - rank(b.mimeType));
     try {

@@ -1,7 +1,7 @@
 // The far side of a peer connection as a list of m-lines: the base ones of the offer, one for each remote
 // SSRC, and one for each further source we send. Every description handed to the browser is written from it.
 
-import type { Content, MediaKind, SsrcGroup, Transport } from "./jingle";
+import { type Content, type MediaKind, preferCodecs, type SsrcGroup, type Transport } from "./jingle";
 import { type SdpSection, type SdpSource, withoutLocalExtensions, writeSdp } from "./sdp";
 
 /** A media source somebody else sends, as the model sees it. */
@@ -55,6 +55,15 @@ export class RemoteSections {
         baseGroups: content.groups.filter((g) => g.ssrcs.every((ssrc) => own.some((s) => s.ssrc === ssrc))),
       });
     }
+  }
+
+  /** Orders the video codecs. Returns true if the browser needs a new description. */
+  preferCodecs(codecs: readonly string[]): boolean {
+    const video = this.templates.get("video");
+    if (video === undefined) return false;
+    const [ordered = video] = preferCodecs([video], codecs);
+    this.templates.set("video", ordered);
+    return ordered.payloads.some((payload, index) => payload !== video.payloads[index]);
   }
 
   get hasData(): boolean {

@@ -4,6 +4,7 @@
 import type { BridgeChannel, EndpointMessage, ReceiverConstraints } from "./bridge-channel";
 import { BridgeSession } from "./bridge-session";
 import type { Clock, Timer } from "./clock";
+import { codecOrder } from "./codec-choice";
 import type { MeetingConfig } from "./config";
 import { Emitter } from "./emitter";
 import type { ProtocolError } from "./errors";
@@ -40,6 +41,8 @@ export interface SessionsOptions {
   readonly endpointId: string;
   readonly newPeerConnection: (iceServers: readonly RTCIceServer[]) => RTCPeerConnection;
   readonly iceServers: () => readonly RTCIceServer[];
+  /** What this browser can decode, and so negotiate; lower case. */
+  readonly codecs: readonly string[];
 }
 
 const NO_TRACKS: LocalTracks = { audio: null, video: null, desktop: null };
@@ -142,7 +145,7 @@ export class Sessions extends Emitter<SessionsEvents> {
       preferSctp: config.preferSctp,
       ignoreDomain: config.ignoreBridgeDomain,
       layers: config.simulcast ? 3 : 1,
-      codecs: config.codecs,
+      codecs: this.codecs(),
       iceRestart: config.iceRestart,
       tracks: this.tracks,
       openWebSocket: (url) => new WebSocket(url),
@@ -156,6 +159,20 @@ export class Sessions extends Emitter<SessionsEvents> {
     bridge.on("failed", (error) => this.onBridgeFailed(bridge, error));
     if (this.usesPeer) void bridge.media.setSending(false);
     void bridge.start(offer);
+  }
+
+  /** What everybody can decode comes first. */
+  private codecs(): string[] {
+    const { config, room } = this.options;
+    return codecOrder(config.codecs, [
+      this.options.codecs,
+      ...[...room.occupants.values()].map((o) => o.codecs),
+    ]);
+  }
+
+  /** To be called when somebody came, left, or says something else about what can be decoded. */
+  onCodecs(): void {
+    this.bridge?.setCodecs(this.codecs());
   }
 
   private endBridge(): void {
@@ -228,6 +245,7 @@ export class Sessions extends Emitter<SessionsEvents> {
   onRoster(): void {
     const { room, clock, config, endpointId } = this.options;
     const others = [...room.occupants.values()];
+    this.onCodecs();
     for (const track of this.bridge?.remoteTracks() ?? []) {
       if (!room.occupants.has(track.source.owner)) this.bridge?.media.disown(track.source.owner);
     }

@@ -2,6 +2,8 @@
 
 export const NS = {
   client: "jabber:client",
+  httpBind: "http://jabber.org/protocol/httpbind",
+  xbosh: "urn:xmpp:xbosh",
   framing: "urn:ietf:params:xml:ns:xmpp-framing",
   streams: "http://etherx.jabber.org/streams",
   sasl: "urn:ietf:params:xml:ns:xmpp-sasl",

@@ -16,6 +16,8 @@ export interface Socket {
   onerror: ((event: never) => void) | null;
   send(data: string): void;
   close(code?: number): void;
+  /** Nothing may be sent before the last question is answered, and a session cannot be resumed over it. */
+  readonly sequential?: boolean;
 }
 
 export interface StreamOptions {
@@ -166,9 +168,13 @@ export class XmppStream extends Emitter<StreamEvents> {
     return `${this.url}${this.url.includes("?") ? "&" : "?"}previd=${this.smId}`;
   }
 
+  private get pipelined(): boolean {
+    return this.options.pipelined && this.socket?.sequential !== true;
+  }
+
   private startLogin(): void {
     this.writeOpen();
-    if (!this.options.pipelined) return;
+    if (!this.pipelined) return;
     this.writeAuth();
     this.writeOpen();
     if (this.smId === undefined) this.writeBind();
@@ -327,7 +333,7 @@ export class XmppStream extends Emitter<StreamEvents> {
   }
 
   private onFeatures(features: XmlElement): void {
-    const { pipelined } = this.options;
+    const { pipelined } = this;
     if (this.phase === "opening") {
       const mechanisms = child(features, "mechanisms", NS.sasl);
       const names = mechanisms === undefined ? [] : children(mechanisms, "mechanism").map((m) => text(m));
@@ -338,7 +344,8 @@ export class XmppStream extends Emitter<StreamEvents> {
       this.phase = "authenticating";
       if (!pipelined) this.writeAuth();
     } else if (this.phase === "restarting") {
-      const canManage = child(features, "sm", NS.sm) !== undefined && this.options.resume;
+      const resumable = this.options.resume && this.socket?.sequential !== true;
+      const canManage = resumable && child(features, "sm", NS.sm) !== undefined;
       if (this.smId !== undefined && canManage) {
         this.smOn = true;
         this.phase = "resuming";
@@ -352,7 +359,7 @@ export class XmppStream extends Emitter<StreamEvents> {
   private onSasl(element: XmlElement): void {
     if (element.name === "success") {
       this.phase = "restarting";
-      if (!this.options.pipelined) this.writeOpen();
+      if (!this.pipelined) this.writeOpen();
     } else if (element.name === "failure") {
       this.fail(new ProtocolError("login-failed", text(child(element, "text"))));
     }

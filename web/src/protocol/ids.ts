@@ -26,18 +26,3 @@ export function endpointIdFor(jid: string): string {
   const first = jid.slice(0, 8).toLowerCase();
   return /^[0-9a-f]{8}$/.test(first) ? first : randomHex(8);
 }
-
-/** The characters a room name cannot have in a URL segment. */
-const NOT_IN_ROOM = /[:?#[\]@!$&'()*+,;=></"]/g;
-
-/** Room name as it is sent to the server: NFKC, lower case, percent-encoded. */
-export function backendRoomName(segment: string): string {
-  let name = segment;
-  try {
-    name = decodeURIComponent(segment);
-  } catch {
-    // A stray percent sign is taken literally.
-  }
-  name = name.replace(NOT_IN_ROOM, "").normalize("NFKC").toLowerCase();
-  return encodeURIComponent(name).toLowerCase();
-}

@@ -6,9 +6,9 @@ import { chooseVisible, fitGrid, type Ranked, receiverConstraints, requestHeight
 import { initials } from "../src/model/people";
 import { SettingsStore } from "../src/model/settings";
 import { commandFor, type KeyPress } from "../src/model/shortcuts";
-import { parseHash, readConfig } from "../src/protocol/config";
+import { readConfig } from "../src/protocol/config";
 import { cameraEncodings } from "../src/protocol/encodings";
-import { backendRoomName, endpointIdFor } from "../src/protocol/ids";
+import { endpointIdFor } from "../src/protocol/ids";
 
 describe("fitGrid", () => {
   const wide = { width: 1280, height: 640 };
@@ -165,7 +165,7 @@ describe("links", () => {
 
 describe("settings", () => {
   it("survive storage that is broken, full or of an older shape", () => {
-    const stored = { value: '{"name":7,"audioOn":false,"recentRooms":["a"]}' };
+    const stored = { value: '{"name":7,"audioOn":false,"recentRooms":["Café"]}' };
     const storage = {
       getItem: () => stored.value,
       setItem: () => {
@@ -173,11 +173,48 @@ describe("settings", () => {
       },
     };
     const settings = new SettingsStore(storage, () => "uid");
-    expect(settings.get()).toMatchObject({ name: "", audioOn: false, recentRooms: ["a"], machineUid: "uid" });
-    settings.rememberRoom("b");
-    expect(settings.get().recentRooms).toEqual(["b", "a"]);
+    expect(settings.get()).toMatchObject({
+      name: "",
+      audioOn: false,
+      recent: ["Caf%C3%A9"],
+      machineUid: "uid",
+    });
+    settings.rememberRoom("acme/b");
+    expect(settings.get().recent).toEqual(["acme/b", "Caf%C3%A9"]);
     stored.value = "{";
     expect(new SettingsStore(storage, () => "u").get().videoOn).toBe(true);
+  });
+});
+
+describe("what holds for a visit", () => {
+  function stored() {
+    const kept = { value: "{}" };
+    const storage = {
+      getItem: () => kept.value,
+      setItem: (_key: string, value: string) => {
+        kept.value = value;
+      },
+    };
+    return {
+      settings: new SettingsStore(storage, () => "uid"),
+      again: () => new SettingsStore(storage, () => ""),
+    };
+  }
+  it("is not remembered, also when it is used unchanged", () => {
+    const { settings, again } = stored();
+    settings.change({ name: "Bob" });
+    settings.forVisit({ name: "Mallory" });
+    expect(settings.get().name).toBe("Mallory");
+    settings.change({ name: "Mallory", audioOn: false });
+    expect(settings.get().name).toBe("Mallory");
+    expect(again().get()).toMatchObject({ name: "Bob", audioOn: false });
+  });
+  it("gives way to what the user types", () => {
+    const { settings, again } = stored();
+    settings.forVisit({ name: "Mallory" });
+    settings.change({ name: "Ann" });
+    expect(settings.get().name).toBe("Ann");
+    expect(again().get().name).toBe("Ann");
   });
 });
 
@@ -192,31 +229,9 @@ describe("configuration", () => {
       prejoin: true,
     });
   });
-  it("takes overrides from the link", () => {
-    const hash =
-      "#config.p2p.enabled=false&config.prejoinConfig.enabled=false&userInfo.displayName=%22Ann%20M%22&config.resolution=360";
-    expect(readConfig({ p2p: { enabled: true } }, { ...page, hash })).toMatchObject({
-      p2pEnabled: false,
-      prejoin: false,
-      displayName: "Ann M",
-      resolution: 360,
-    });
-  });
-  it("does not let a link choose the server, or reach into objects", () => {
-    expect(parseHash("#config.hosts.domain=%22evil%22&config.websocket=%22wss://evil%22")).toEqual({});
-    expect(parseHash("#config.__proto__.x=1&other.a=1&config=2")).toEqual({});
-  });
 });
 
 describe("names", () => {
-  it.each([
-    ["Caf%C3%A9%20Ops", "caf%c3%a9%20ops"],
-    ["Stand-Up", "stand-up"],
-    ["a:b@c", "abc"],
-    ["100%", "100%25"],
-  ])("the room %s is %s for the server", (segment, name) => {
-    expect(backendRoomName(segment)).toBe(name);
-  });
   it("takes the endpoint id from the account, or makes one", () => {
     expect(endpointIdFor("A1B2C3D4-77aa@x/y")).toBe("a1b2c3d4");
     expect(endpointIdFor("short@x/y")).toMatch(/^[0-9a-f]{8}$/);

@@ -1,14 +1,15 @@
 // What the page asks of the browser beside media.
 
 import type { Meeting } from "../model/meeting";
+import { texts } from "../model/texts";
 
 export async function copyLink(meeting: Meeting): Promise<void> {
   const link = `${location.origin}${location.pathname}`;
   try {
     await navigator.clipboard.writeText(link);
-    meeting.notices.show("The link was copied.");
+    meeting.notices.show(texts.linkCopied);
   } catch {
-    meeting.notices.show(`The link is ${link}`);
+    meeting.notices.show(texts.linkIs(link));
   }
 }
 

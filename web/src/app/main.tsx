@@ -5,10 +5,15 @@ import { LocalMedia } from "../model/local-media";
 import { Meeting } from "../model/meeting";
 import { SettingsStore } from "../model/settings";
 import { collect, type Statistics } from "../model/statistics";
+import { texts } from "../model/texts";
+import { BoshSocket } from "../protocol/bosh";
 import { systemClock } from "../protocol/clock";
+import { decodableCodecs } from "../protocol/codec-choice";
 import { Conference } from "../protocol/conference";
-import { type MeetingConfig, readConfig } from "../protocol/config";
-import { backendRoomName, randomHex } from "../protocol/ids";
+import { type Embedder, type MeetingConfig, readConfig } from "../protocol/config";
+import { randomHex } from "../protocol/ids";
+import { type RoomAddress, readPath } from "../protocol/room-names";
+import { Transports } from "../protocol/transports";
 import { App } from "./app";
 import { HomePage } from "./components/pages";
 import roomStyle from "./room.css?inline";
@@ -41,29 +46,37 @@ function storage(): globalThis.Storage | undefined {
   }
 }
 
-function decodableCodecs(preferred: readonly string[]): string[] {
-  const capabilities = globalThis.RTCRtpReceiver?.getCapabilities?.("video")?.codecs ?? [];
-  const known = new Set(capabilities.map((c) => c.mimeType.toLowerCase().replace("video/", "")));
-  return preferred.filter((c) => known.has(c));
-}
-
-function titleOf(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
+/** The page that led here, or that shows ours inside its own. */
+function embedder(): Embedder {
+  const { ancestorOrigins } = location as { ancestorOrigins?: DOMStringList };
+  return {
+    framed: window.self !== window.top,
+    ancestors: ancestorOrigins && [...ancestorOrigins],
+    referrer: document.referrer,
+  };
 }
 
 /** Begins to connect at once; returns what draws the page when there is one to draw on. */
-function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElement) => void {
-  const config: MeetingConfig = readConfig(window.config, location);
-  if (config.displayName !== undefined) settings.change({ name: config.displayName });
+function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLElement) => void {
+  const config: MeetingConfig = readConfig(window.config, location, embedder());
+  if (config.displayName !== undefined) settings.forVisit({ name: config.displayName });
+  const transports = new Transports({
+    clock: systemClock,
+    webSocket: (url, protocol) => new WebSocket(url, protocol),
+    boshUrl: config.boshUrl && new URL(config.boshUrl, location.href).href,
+    bosh: (url) =>
+      new BoshSocket(url, {
+        clock: systemClock,
+        fetch: (address, init) => fetch(address, init),
+        random: Math.random,
+      }),
+  });
   const media = new LocalMedia(navigator.mediaDevices, settings, config.resolution);
   // Asking the browser for its codecs takes long enough to be left until the connection is under way.
   let codecs: string[] | undefined;
   const meeting = new Meeting({
-    roomTitle: titleOf(segment),
+    roomTitle: room.title,
+    roomPath: room.path,
     config,
     clock: systemClock,
     settings,
@@ -73,14 +86,17 @@ function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElem
     newConference: () =>
       new Conference({
         config,
-        roomName: backendRoomName(segment),
+        roomName: room.name,
         clock: systemClock,
         machineUid: settings.get().machineUid,
         random: Math.random,
-        openSocket: (url, protocol) => new WebSocket(url, protocol),
+        openSocket: transports.open,
         newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
         codecs: () => {
-          codecs ??= decodableCodecs(config.codecs);
+          codecs ??= decodableCodecs(
+            config.codecs,
+            (RTCRtpReceiver.getCapabilities?.("video")?.codecs ?? []).map((c) => c.mimeType),
+          );
           return codecs;
         },
       }),
@@ -92,7 +108,7 @@ function startMeeting(segment: string, settings: SettingsStore): (root: HTMLElem
   void media.start(audioOn && !config.startWithAudioMuted, videoOn && !config.startWithVideoMuted);
   watch(meeting);
   return (root) => {
-    document.title = `${titleOf(segment)} · Pontoon`;
+    document.title = `${room.title} · Pontoon`;
     render(<App meeting={meeting} />, root);
   };
 }
@@ -149,20 +165,29 @@ function pageParsed(): Promise<HTMLElement | null> {
   });
 }
 
+/** One page for one room: with a slash at its end the address would load the settings of a tenant. */
+function goToPlainAddress(): boolean {
+  const reading = readPath(location.pathname);
+  if (reading.kind !== "room" || location.pathname === `/${reading.room.path}`) return false;
+  location.replace(`/${reading.room.path}${location.search}${location.hash}`);
+  return true;
+}
+
 async function main(): Promise<void> {
+  if (goToPlainAddress()) return;
   await settingsLoaded();
   const settings = new SettingsStore(storage(), () => randomHex(32));
-  const segment = location.pathname.split("/").filter(Boolean).pop();
+  const reading = readPath(location.pathname);
   const able = typeof globalThis.RTCPeerConnection === "function";
-  const draw = segment !== undefined && able ? startMeeting(segment, settings) : undefined;
+  const draw = reading.kind === "room" && able ? startMeeting(reading.room, settings) : undefined;
   const style = document.createElement("style");
   style.textContent = pageStyle + roomStyle;
   document.head.append(style);
   const root = await pageParsed();
   if (root === null) return;
   if (draw !== undefined) draw(root);
-  else if (segment === undefined) render(<HomePage settings={settings} />, root);
-  else root.textContent = "This browser cannot take part in video meetings. Please use a current browser.";
+  else if (reading.kind !== "room") render(<HomePage settings={settings} address={reading} />, root);
+  else root.textContent = texts.cannotMeet;
 }
 
 void main();

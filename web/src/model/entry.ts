@@ -1,13 +1,12 @@
 // Coming and going: the page before, the way in with a password or a knock, and why one is out again.
 
 import type { ProtocolError } from "../protocol/errors";
-import { type Explanation, explain } from "./explain";
+import { type Explanation, explain, explainRemoval } from "./explain";
 import type { Link } from "./link";
 import type { LocalMedia } from "./local-media";
 import { Value } from "./observable";
 import type { RoomSettings } from "./room-settings";
 import type { SettingsStore } from "./settings";
-import { texts } from "./texts";
 import type { View } from "./view";
 
 export type Page = "prejoin" | "room" | "left";
@@ -28,7 +27,8 @@ export interface EntryOptions {
   readonly media: LocalMedia;
   readonly room: RoomSettings;
   readonly view: View;
-  readonly roomTitle: string;
+  /** Path of the room's page, percent-encoded, with its tenant. */
+  readonly roomPath: string;
 }
 
 export class Entry {
@@ -64,9 +64,9 @@ export class Entry {
   }
 
   join(name: string, password?: string): void {
-    const { link, settings, room, view, roomTitle, media } = this.options;
+    const { link, settings, room, view, roomPath, media } = this.options;
     settings.change({ name: name.trim() });
-    settings.rememberRoom(roomTitle);
+    settings.rememberRoom(roomPath);
     room.password = password ?? room.password;
     // Logging in ahead may have failed for good; the user asks for another attempt.
     if (link.conference.state === "ended") link.replace().setTracks(media.tracks.get());
@@ -122,8 +122,7 @@ export class Entry {
   }
 
   private onRemoved({ kind, by, reason }: { kind: "kicked" | "ended"; by: string; reason: string }): void {
-    const title = kind === "kicked" ? texts.kicked(by) : texts.meetingEnded;
-    this.leaveFor({ title, hint: reason });
+    this.leaveFor(explainRemoval(kind, by, reason));
   }
 
   private leaveFor(problem: Explanation): void {

@@ -1,74 +1,91 @@
 // Errors in plain sentences: what happened, and what the user can do.
 
-import type { ProtocolError } from "../protocol/errors";
+import type { ErrorCode, ProtocolError } from "../protocol/errors";
+import { texts } from "./texts";
 
 export interface Explanation {
   readonly title: string;
   readonly hint: string;
+  /** Nothing failed: somebody ended it. */
+  readonly over?: boolean;
 }
+
+const t = texts.errors;
+
+/** Title and hint, and whether the server's own words follow. */
+const EXPLANATIONS: Readonly<Record<ErrorCode, readonly [title: string, hint: string, words?: "words"]>> = {
+  "connection-failed": [t.unreachable, t.unreachableHint],
+  "connection-lost": [t.lost, t.lostHint],
+  "login-required": [t.loginRequired, t.loginRequiredHint],
+  "login-failed": [t.loginFailed, t.loginFailedHint, "words"],
+  "conference-request-failed": [t.notStarted, t.inAMoment, "words"],
+  "authentication-required": [t.noHost, t.noHostHint],
+  "not-live": [t.notLive, t.notLiveHint],
+  "password-required": [t.password, t.passwordHint],
+  "room-full": [t.full, t.fullHint],
+  "not-allowed": [t.notAllowed, "", "words"],
+  "members-only": [t.membersOnly, t.membersOnlyHint],
+  "waiting-for-host": [t.waitingForHost, t.inAMoment],
+  "name-required": [t.nameRequired, t.nameRequiredHint],
+  "not-supported": [t.notSupported, t.notSupportedHint],
+  "media-failed": [t.media, t.mediaHint, "words"],
+  timeout: [t.timeout, t.tryAgain],
+  "join-failed": [t.join, t.tryAgain, "words"],
+  stanza: [t.join, t.tryAgain, "words"],
+};
+
+/** Refusals that stay the same however often one asks. */
+const FOR_GOOD: ReadonlySet<string> = new Set([
+  "400",
+  "404",
+  "413",
+  "bad-request",
+  "jid-malformed",
+  "not-acceptable",
+]);
 
 export function explain(error: ProtocolError): Explanation {
-  const words = error.detail === "" ? "" : ` The server says: “${error.detail}”`;
-  switch (error.code) {
-    case "connection-failed":
-      return {
-        title: "The meeting server cannot be reached.",
-        hint: "Check your internet connection and try again.",
-      };
-    case "connection-lost":
-      return { title: "The connection was lost.", hint: "Try to join again." };
-    case "login-required":
-      return { title: "This server asks for a login.", hint: "Guests cannot join meetings here." };
-    case "login-failed":
-      return { title: "The server did not accept the login.", hint: `Ask for a new invitation.${words}` };
-    case "conference-request-failed":
-      return { title: "The meeting could not be started.", hint: `Try again in a moment.${words}` };
-    case "authentication-required":
-      return { title: "The meeting has not started yet.", hint: "You will join when the host arrives." };
-    case "not-live":
-      return { title: "The meeting is not open yet.", hint: "You will join when it opens." };
-    case "password-required":
-      return { title: "This meeting has a password.", hint: "Enter it to join." };
-    case "room-full":
-      return { title: "The meeting is full.", hint: "Try again when somebody has left." };
-    case "not-allowed":
-      return { title: "You are not allowed to join this meeting.", hint: words.trim() };
-    case "members-only":
-      return {
-        title: "The host lets people in one by one.",
-        hint: "Ask the host to let you in.",
-      };
-    case "waiting-for-host":
-      return { title: "The host has not arrived yet.", hint: "Try again in a moment." };
-    case "name-required":
-      return { title: "This meeting asks for your name.", hint: "Enter it and join again." };
-    case "not-supported":
-      return { title: "This browser cannot take part in video meetings.", hint: "Use a current browser." };
-    case "media-failed":
-      return { title: "Sound and picture could not be connected.", hint: `Trying again.${words}` };
-    case "timeout":
-      return { title: "The server did not answer in time.", hint: "Try again." };
-    case "join-failed":
-    case "stanza":
-      return { title: "Joining did not work.", hint: `Try again.${words}` };
-  }
+  const [title, hint, words] = EXPLANATIONS[error.code];
+  const said = words === undefined || error.detail === "" ? "" : t.serverSays(error.detail);
+  const advice = FOR_GOOD.has(error.condition) && said !== "" ? "" : hint;
+  return { title, hint: [advice, said].filter((part) => part !== "").join(" ") };
 }
 
-/** Why a device could not be used. */
-export function explainDevice(device: "camera" | "microphone" | "screen", error: unknown): string {
-  const name = error instanceof Error ? error.name : "";
-  const the = device === "screen" ? "Your screen" : `Your ${device}`;
+/** Why one is out of the meeting although one did not leave. */
+export function explainRemoval(kind: "kicked" | "ended", by: string, reason: string): Explanation {
+  const given = reason.trim();
+  const said = given === "" || given === texts.kickReason ? "" : texts.out.reason(given);
+  if (kind === "ended") return { title: texts.meetingEnded, hint: said || texts.out.endedHint, over: true };
+  const hint = [said, texts.out.kickedHint].filter((part) => part !== "").join(" ");
+  return { title: texts.kicked(by), hint, over: true };
+}
+
+/**
+ * Why a device could not be used, and what to do.
+ *
+ * @param framed whether another page shows ours, which may forbid it too
+ */
+export function explainDevice(
+  device: "camera" | "microphone" | "screen",
+  error: unknown,
+  framed = globalThis.self !== globalThis.top,
+): string {
+  const { name, message } = error instanceof Error ? error : { name: "", message: "" };
+  const d = texts.deviceErrors;
+  const which = d.your[device];
   switch (name) {
     case "NotAllowedError":
     case "SecurityError":
-      return `${the} may not be used. Allow it in the browser’s site settings.`;
+      // Chromium says so in words only.
+      if (/by system/i.test(message)) return d.deniedBySystem(which);
+      return framed ? d.deniedByPage(which) : d.denied(which);
     case "NotFoundError":
     case "OverconstrainedError":
-      return `No ${device} was found.`;
+      return d.none(device);
     case "NotReadableError":
     case "AbortError":
-      return `${the} is in use by another program.`;
+      return d.taken(which);
     default:
-      return `${the} could not be started.`;
+      return d.failed(which);
   }
 }

@@ -1,16 +1,23 @@
-// The user's microphone, camera and screen: opening, muting, changing and losing them.
+// The user's microphone, camera and screen: opening, muting, choosing, losing and finding them again.
 
 import type { LocalTracks } from "../protocol/peer-media";
+import {
+  added,
+  type Change,
+  DEVICE_KINDS,
+  type DeviceKind,
+  type DeviceLists,
+  INPUT_KINDS,
+  type InputKind,
+  isEmpty,
+  listDevices,
+  NO_DEVICES,
+  namesOf,
+} from "./devices";
 import { explainDevice } from "./explain";
 import { Value } from "./observable";
 import type { SettingsStore } from "./settings";
-
-export type DeviceKind = "microphone" | "camera" | "speaker";
-
-export interface DeviceInfo {
-  readonly id: string;
-  readonly label: string;
-}
+import { texts } from "./texts";
 
 export interface LocalMediaState {
   readonly audioOn: boolean;
@@ -24,7 +31,9 @@ export interface LocalMediaState {
   readonly audioTrack: MediaStreamTrack | null;
   readonly videoTrack: MediaStreamTrack | null;
   readonly screenTrack: MediaStreamTrack | null;
-  readonly devices: Readonly<Record<DeviceKind, readonly DeviceInfo[]>>;
+  readonly devices: DeviceLists;
+  /** Where the sound goes; empty is where the system sends it. */
+  readonly speaker: string;
 }
 
 /** The part of `navigator.mediaDevices` that is used. */
@@ -35,16 +44,48 @@ export interface Capture {
   addEventListener(type: "devicechange", listener: () => void): void;
 }
 
+/** Something to tell the user about devices. */
+export interface DeviceNews {
+  /** News about the same replace each other. */
+  readonly key: string;
+  /** Empty: what was told under this key is no longer true. */
+  readonly text: string;
+  readonly important: boolean;
+  /** Also stands in `audioError` or `videoError`. */
+  readonly isError: boolean;
+  readonly offer?: { readonly label: string; readonly run: () => void };
+}
+
+/** One kind of input: what the user wants, and the work on it, one thing after the other. */
+interface Input {
+  wanted: boolean;
+  work: Promise<void>;
+}
+
+interface Fields {
+  readonly on: boolean;
+  readonly busy: boolean;
+  readonly error: string;
+  readonly track: MediaStreamTrack | null;
+}
+
+const PREFIX = { microphone: "audio", camera: "video" } as const;
+const PLUGGED = "device-plugged";
+
 export class LocalMedia {
   readonly state: Value<LocalMediaState>;
   /** What is sent: tracks that exist and are not muted. */
   readonly tracks: Value<LocalTracks>;
-  readonly notices = new Value<string>("");
+  readonly news = new Value<DeviceNews | undefined>(undefined);
   private readonly capture: Capture | undefined;
   private readonly settings: SettingsStore;
   private readonly height: number;
-  private audioWanted = false;
-  private videoWanted = false;
+  private readonly inputs: Readonly<Record<InputKind, Input>> = {
+    microphone: { wanted: false, work: Promise.resolve() },
+    camera: { wanted: false, work: Promise.resolve() },
+  };
+  /** Grows when everything is stopped: what was asked for before is not wanted any more. */
+  private generation = 0;
 
   /** @param capture undefined where the page may not capture at all */
   constructor(capture: Capture | undefined, settings: SettingsStore, height: number) {
@@ -63,10 +104,11 @@ export class LocalMedia {
       audioTrack: null,
       videoTrack: null,
       screenTrack: null,
-      devices: { microphone: [], camera: [], speaker: [] },
+      devices: NO_DEVICES,
+      speaker: settings.get().speaker,
     });
     this.state.subscribe(() => this.publish());
-    capture?.addEventListener("devicechange", () => void this.refreshDevices());
+    capture?.addEventListener("devicechange", () => void this.refreshDevices(true));
   }
 
   private publish(): void {
@@ -85,77 +127,135 @@ export class LocalMedia {
     this.state.update((s) => ({ ...s, ...change }));
   }
 
+  private get(kind: InputKind): Fields {
+    const s = this.state.get();
+    return kind === "microphone"
+      ? { on: s.audioOn, busy: s.audioBusy, error: s.audioError, track: s.audioTrack }
+      : { on: s.videoOn, busy: s.videoBusy, error: s.videoError, track: s.videoTrack };
+  }
+
+  private set(kind: InputKind, change: Partial<Fields>): void {
+    const prefix = PREFIX[kind];
+    const named = Object.entries(change).map(([key, value]) => [
+      `${prefix}${key.charAt(0).toUpperCase()}${key.slice(1)}`,
+      value,
+    ]);
+    this.change(Object.fromEntries(named) as Partial<LocalMediaState>);
+  }
+
+  /** Does one thing after the other; what is still to be done when everything is stopped is left out. */
+  private enqueue(kinds: readonly InputKind[], task: () => Promise<void>): Promise<void> {
+    const { generation } = this;
+    const before = Promise.all(kinds.map((kind) => this.inputs[kind].work));
+    const work = before.then(() => (generation === this.generation ? task() : undefined));
+    for (const kind of kinds) this.inputs[kind].work = work;
+    return work;
+  }
+
+  // --- opening ------------------------------------------------------------------------------
+
   /** Opens what is wanted, with one question to the user if possible. */
   async start(audio: boolean, video: boolean): Promise<void> {
-    this.audioWanted = audio;
-    this.videoWanted = video;
+    const { microphone, camera } = this.inputs;
+    microphone.wanted = audio;
+    camera.wanted = video;
     if (this.capture === undefined) {
-      this.change({
-        audioError: "This page may not use a microphone.",
-        videoError: "This page may not use a camera.",
-      });
+      this.change({ audioError: texts.devices.noMicrophoneHere, videoError: texts.devices.noCameraHere });
       return;
     }
-    if (!audio && !video) {
-      await this.refreshDevices();
-      return;
+    if (audio && video) {
+      void this.enqueue(INPUT_KINDS, () => this.openBoth());
+    } else {
+      for (const kind of INPUT_KINDS) void this.settle(kind);
     }
-    this.change({ audioBusy: audio, videoBusy: video });
-    try {
-      const stream = await this.capture.getUserMedia({
-        ...(audio && { audio: this.audioConstraints() }),
-        ...(video && { video: this.videoConstraints() }),
-      });
-      this.takeAudio(stream.getAudioTracks()[0]);
-      this.takeVideo(stream.getVideoTracks()[0]);
-    } catch {
-      // One of them failed; find out which.
-      await Promise.all([audio ? this.openAudio() : undefined, video ? this.openVideo() : undefined]);
-      const { audioError, videoError } = this.state.get();
-      this.announce(`${audioError} ${videoError}`.trim());
-    }
+    await Promise.all([microphone.work, camera.work]);
+    const { audioError, videoError } = this.state.get();
+    const text = audioError === videoError ? audioError : `${audioError} ${videoError}`.trim();
+    this.tell({ key: "device-error", text, important: true, isError: true });
     await this.refreshDevices();
   }
 
-  private audioConstraints(): MediaTrackConstraints {
-    const { microphone } = this.settings.get();
-    return {
-      echoCancellation: true,
-      noiseSuppression: true,
-      autoGainControl: true,
-      ...(microphone !== "" && { deviceId: { ideal: microphone } }),
-    };
+  private async openBoth(): Promise<void> {
+    const { generation } = this;
+    this.change({ audioBusy: true, videoBusy: true });
+    let stream: MediaStream;
+    try {
+      stream = await this.ask({
+        audio: this.constraints("microphone", this.settings.get().microphone),
+        video: this.constraints("camera", this.settings.get().camera),
+      });
+    } catch {
+      // One of them failed; find out which.
+      await Promise.all(INPUT_KINDS.map((kind) => this.open(kind)));
+      return;
+    }
+    this.take("microphone", stream.getAudioTracks()[0], generation);
+    this.take("camera", stream.getVideoTracks()[0], generation);
   }
 
-  private videoConstraints(): MediaTrackConstraints {
-    const { camera } = this.settings.get();
+  private ask(constraints: MediaStreamConstraints): Promise<MediaStream> {
+    if (this.capture === undefined) throw new DOMException("", "NotFoundError");
+    return this.capture.getUserMedia(constraints);
+  }
+
+  /** @param id the device and no other; empty for what the system chooses */
+  private constraints(kind: InputKind, id: string): MediaTrackConstraints {
+    const device = id === "" ? {} : { deviceId: { exact: id } };
+    if (kind === "microphone")
+      return { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...device };
     return {
       height: { ideal: this.height },
       width: { ideal: Math.round((this.height * 16) / 9) },
       frameRate: { max: 30, ideal: 30 },
-      ...(camera !== "" && { deviceId: { ideal: camera } }),
+      ...device,
     };
   }
 
-  private takeAudio(track: MediaStreamTrack | undefined): void {
-    if (track === undefined) return;
-    this.stop(this.state.get().audioTrack);
-    track.onended = () => this.onEnded("microphone", track);
-    this.change({ audioTrack: track, audioOn: this.audioWanted, audioBusy: false, audioError: "" });
+  private async track(kind: InputKind, id: string): Promise<MediaStreamTrack | undefined> {
+    const constraints = this.constraints(kind, id);
+    if (kind === "microphone") return (await this.ask({ audio: constraints })).getAudioTracks()[0];
+    return (await this.ask({ video: constraints })).getVideoTracks()[0];
   }
 
-  private takeVideo(track: MediaStreamTrack | undefined): void {
-    if (track === undefined) return;
-    if (!this.videoWanted) {
-      // Switched off while the camera was starting.
-      track.stop();
-      this.change({ videoBusy: false });
+  /** Opens an input that has no track yet, if it is wanted. */
+  private settle(kind: InputKind): Promise<void> {
+    return this.enqueue([kind], async () => {
+      if (this.inputs[kind].wanted && this.get(kind).track === null) await this.open(kind);
+    });
+  }
+
+  /** Opens the chosen device, or the system's when that is not there. */
+  private async open(kind: InputKind): Promise<void> {
+    const { generation } = this;
+    this.set(kind, { busy: true });
+    try {
+      const chosen = this.settings.get()[kind];
+      let track: MediaStreamTrack | undefined;
+      try {
+        track = await this.track(kind, chosen);
+      } catch (error) {
+        if (chosen === "" || !isMissing(error)) throw error;
+        track = await this.track(kind, "");
+      }
+      this.take(kind, track, generation);
+    } catch (error) {
+      this.set(kind, { busy: false, on: false, track: null, error: explainDevice(kind, error) });
+    }
+  }
+
+  private take(kind: InputKind, track: MediaStreamTrack | undefined, generation: number): void {
+    const { wanted } = this.inputs[kind];
+    // Switched off while it was starting. A muted microphone stays open, so that unmuting is immediate.
+    const late = generation !== this.generation || (kind === "camera" && !wanted);
+    if (track === undefined || late) {
+      track?.stop();
+      this.set(kind, { busy: false });
       return;
     }
-    this.stop(this.state.get().videoTrack);
-    track.contentHint = "motion";
-    track.onended = () => this.onEnded("camera", track);
-    this.change({ videoTrack: track, videoOn: true, videoBusy: false, videoError: "" });
+    this.stop(this.get(kind).track);
+    if (kind === "camera") track.contentHint = "motion";
+    track.onended = () => this.onLost(kind, track);
+    this.set(kind, { track, on: wanted, busy: false, error: "" });
   }
 
   private stop(track: MediaStreamTrack | null): void {
@@ -164,56 +264,33 @@ export class LocalMedia {
     track.stop();
   }
 
-  private async openAudio(): Promise<void> {
-    if (this.capture === undefined) return;
-    this.change({ audioBusy: true });
-    try {
-      const stream = await this.capture.getUserMedia({ audio: this.audioConstraints() });
-      this.takeAudio(stream.getAudioTracks()[0]);
-    } catch (error) {
-      const audioError = explainDevice("microphone", error);
-      this.change({ audioBusy: false, audioOn: false, audioTrack: null, audioError });
-    }
-  }
-
-  private async openVideo(): Promise<void> {
-    if (this.capture === undefined) return;
-    this.change({ videoBusy: true });
-    try {
-      const stream = await this.capture.getUserMedia({ video: this.videoConstraints() });
-      this.takeVideo(stream.getVideoTracks()[0]);
-    } catch (error) {
-      const videoError = explainDevice("camera", error);
-      this.change({ videoBusy: false, videoOn: false, videoTrack: null, videoError });
-    }
-  }
+  // --- on and off ---------------------------------------------------------------------------
 
   /** Mutes or unmutes; a muted microphone stays open so that unmuting is immediate. */
   async setAudio(on: boolean, remember = true): Promise<void> {
-    this.audioWanted = on;
+    this.inputs.microphone.wanted = on;
     if (remember) this.settings.change({ audioOn: on });
-    const { audioTrack } = this.state.get();
-    if (audioTrack !== null) this.change({ audioOn: on });
-    else if (on) {
-      await this.openAudio();
-      this.announce(this.state.get().audioError);
-      await this.refreshDevices();
-    }
+    if (this.get("microphone").track !== null) this.set("microphone", { on });
+    else if (on) await this.switchOn("microphone");
   }
 
   /** Starts the camera, or switches it off so that its light goes out. */
   async setVideo(on: boolean, remember = true): Promise<void> {
-    this.videoWanted = on;
+    this.inputs.camera.wanted = on;
     if (remember) this.settings.change({ videoOn: on });
-    const { videoTrack, videoBusy } = this.state.get();
-    if (!on) {
-      this.stop(videoTrack);
-      this.change({ videoOn: false, videoTrack: null });
-    } else if (videoTrack === null && !videoBusy) {
-      await this.openVideo();
-      this.announce(this.state.get().videoError);
-      await this.refreshDevices();
+    if (on) {
+      await this.switchOn("camera");
+    } else {
+      this.stop(this.get("camera").track);
+      this.set("camera", { on: false, track: null });
     }
+  }
+
+  private async switchOn(kind: InputKind): Promise<void> {
+    if (this.get(kind).track !== null) return;
+    await this.settle(kind);
+    this.tell({ key: "device-error", text: this.get(kind).error, important: true, isError: true });
+    await this.refreshDevices();
   }
 
   async startScreen(): Promise<void> {
@@ -227,8 +304,13 @@ export class LocalMedia {
       this.change({ screenTrack: track, screenOn: true });
     } catch (error) {
       // Changing one's mind in the browser's dialog is no error.
-      const name = error instanceof Error ? error.name : "";
-      if (name !== "NotAllowedError") this.announce(explainDevice("screen", error));
+      if (nameOf(error) === "NotAllowedError") return;
+      this.tell({
+        key: "screen-error",
+        text: explainDevice("screen", error),
+        important: true,
+        isError: true,
+      });
     }
   }
 
@@ -237,81 +319,217 @@ export class LocalMedia {
     this.change({ screenTrack: null, screenOn: false });
   }
 
+  /** Ends everything, when the user leaves. */
+  stopAll(): void {
+    this.generation += 1;
+    for (const kind of INPUT_KINDS) {
+      this.inputs[kind].wanted = false;
+      this.stop(this.get(kind).track);
+      this.set(kind, { track: null, on: false });
+    }
+    this.stopScreen();
+  }
+
+  // --- choosing -----------------------------------------------------------------------------
+
+  /** Takes another device, at once if the old one is in use. */
   async select(kind: DeviceKind, id: string): Promise<void> {
+    this.forget(PLUGGED);
     if (kind === "speaker") {
       this.settings.change({ speaker: id });
-      this.state.update((s) => ({ ...s }));
-    } else if (kind === "microphone") {
-      this.settings.change({ microphone: id });
-      if (this.state.get().audioTrack !== null) await this.openAudio();
-    } else {
-      this.settings.change({ camera: id });
-      if (this.state.get().videoOn) {
-        this.stop(this.state.get().videoTrack);
-        await this.openVideo();
-      }
+      this.change({ speaker: id });
+      return;
+    }
+    const before = this.settings.get()[kind];
+    this.settings.change({ [kind]: id });
+    // The list shows the choice also while nothing is open.
+    this.state.update((s) => ({ ...s }));
+    await this.enqueue([kind], () => this.exchange(kind, before));
+  }
+
+  private async exchange(kind: InputKind, before: string): Promise<void> {
+    const old = this.get(kind).track;
+    const id = this.settings.get()[kind];
+    if (old === null || (id !== "" && old.getSettings().deviceId === id)) return;
+    const { generation } = this;
+    this.set(kind, { busy: true });
+    try {
+      this.take(kind, await this.trackBeside(kind, id, old), generation);
+    } catch (error) {
+      if (this.settings.get()[kind] === id) this.settings.change({ [kind]: before });
+      const label = this.labelOf(kind, id);
+      const text = texts.devices.notUsed(label, explainDevice(kind, error));
+      this.tell({ key: `device-${kind}`, text, important: true, isError: false });
+      this.set(kind, { busy: false });
+      if (old.readyState === "ended") await this.open(kind);
     }
   }
 
-  selected(kind: DeviceKind): string {
-    const settings = this.settings.get();
-    if (kind === "speaker") return settings.speaker;
-    const { audioTrack, videoTrack } = this.state.get();
-    const track = kind === "microphone" ? audioTrack : videoTrack;
-    return track?.getSettings().deviceId ?? settings[kind];
+  /** Opens a device while another is open; where only one can be, gives that one up. */
+  private async trackBeside(
+    kind: InputKind,
+    id: string,
+    old: MediaStreamTrack,
+  ): Promise<MediaStreamTrack | undefined> {
+    try {
+      return await this.track(kind, id);
+    } catch (error) {
+      if (!isTaken(error)) throw error;
+      this.stop(old);
+      return await this.track(kind, id);
+    }
   }
 
-  /** Ends everything, when the user leaves. */
-  stopAll(): void {
-    const { audioTrack, videoTrack, screenTrack } = this.state.get();
-    for (const track of [audioTrack, videoTrack, screenTrack]) this.stop(track);
-    this.change({
-      audioTrack: null,
-      videoTrack: null,
-      screenTrack: null,
-      audioOn: false,
-      videoOn: false,
-      screenOn: false,
+  /** The device in use, else the one that would be. */
+  selected(kind: DeviceKind): string {
+    if (kind === "speaker") return this.state.get().speaker;
+    return this.get(kind).track?.getSettings().deviceId ?? this.settings.get()[kind];
+  }
+
+  /** The browser refused to play over the chosen speaker. */
+  speakerFailed(id: string): void {
+    if (id === "" || this.state.get().speaker !== id) return;
+    this.change({ speaker: "" });
+    const text = texts.devices.speakerGone(this.labelOf("speaker", id));
+    this.tell({ key: "device-speaker", text, important: true, isError: false });
+  }
+
+  private labelOf(kind: DeviceKind, id: string): string {
+    return this.state.get().devices[kind].find((d) => d.id === id)?.label ?? texts.devices.kinds[kind];
+  }
+
+  // --- losing and finding -------------------------------------------------------------------
+
+  /** A device was pulled out or taken away: go on with what the system has, or without. */
+  private onLost(kind: InputKind, track: MediaStreamTrack): void {
+    if (this.get(kind).track !== track) return;
+    track.onended = null;
+    const label = track.label || texts.devices.kinds[kind];
+    this.set(kind, { track: null, on: false });
+    void this.enqueue([kind], async () => {
+      if (this.inputs[kind].wanted && this.get(kind).track === null) await this.open(kind);
+      const { track: next, error } = this.get(kind);
+      const text =
+        next !== null
+          ? texts.devices.replaced(label, next.label)
+          : this.inputs[kind].wanted
+            ? texts.devices.lostForGood(label, kind, error)
+            : texts.devices.lost(label);
+      this.tell({ key: `device-${kind}`, text, important: true, isError: false });
     });
   }
 
-  /** A device was pulled out or taken away: go on with another one, or without. */
-  private onEnded(kind: "microphone" | "camera", track: MediaStreamTrack): void {
-    const state = this.state.get();
-    if (kind === "microphone" && state.audioTrack === track) {
-      this.change({ audioTrack: null, audioOn: false });
-      this.announce("Your microphone was disconnected.");
-      if (this.audioWanted) void this.openAudio();
-    } else if (kind === "camera" && state.videoTrack === track) {
-      this.change({ videoTrack: null, videoOn: false });
-      this.announce("Your camera was disconnected.");
-      if (this.videoWanted) void this.openVideo();
+  private onDevices(before: DeviceLists, now: DeviceLists): void {
+    for (const kind of INPUT_KINDS) {
+      const { track } = this.get(kind);
+      const id = track?.getSettings().deviceId ?? "";
+      // Not every browser ends the track of a device that is gone.
+      if (track !== null && has(before, kind, id) && !has(now, kind, id)) this.onLost(kind, track);
     }
+    const fresh = added(before, now);
+    if (added(now, before).length > 0) this.forget(PLUGGED);
+    // A first list says nothing about what was there before.
+    if (isEmpty(before)) this.openWaiting(fresh);
+    else this.onPlugged(fresh);
   }
 
-  private announce(sentence: string): void {
-    if (sentence === "") return;
-    this.notices.set("");
-    this.notices.set(sentence);
+  private checkSpeaker(before: DeviceLists, now: DeviceLists): void {
+    const { speaker } = this.state.get();
+    if (speaker === "" || now.speaker.length === 0 || has(now, "speaker", speaker)) return;
+    const label = before.speaker.find((d) => d.id === speaker)?.label;
+    this.change({ speaker: "" });
+    // One that was chosen at an earlier visit and is not here today is no news.
+    if (label === undefined) return;
+    const text = texts.devices.speakerGone(label);
+    this.tell({ key: "device-speaker", text, important: true, isError: false });
   }
 
-  private async refreshDevices(): Promise<void> {
+  /** Opens what was wanted and not there. Returns the kinds that had to wait for a device. */
+  private openWaiting(fresh: readonly Change[]): ReadonlySet<DeviceKind> {
+    const waiting = INPUT_KINDS.filter(
+      (kind) =>
+        this.inputs[kind].wanted &&
+        this.get(kind).track === null &&
+        !this.get(kind).busy &&
+        fresh.some((d) => d.kind === kind),
+    );
+    for (const kind of waiting) {
+      void this.settle(kind).then(() => {
+        const { track } = this.get(kind);
+        if (track === null) return;
+        this.tell({
+          key: `device-${kind}`,
+          text: texts.devices.used(track.label),
+          important: false,
+          isError: false,
+        });
+      });
+    }
+    return new Set(waiting);
+  }
+
+  /** Something was plugged in: used where nothing was, else offered. */
+  private onPlugged(fresh: readonly Change[]): void {
+    const taken = this.openWaiting(fresh);
+    const offered = fresh.filter((d) => !taken.has(d.kind));
+    if (offered.length === 0) return;
+    const wasChosen = offered.some((d) => this.settings.get()[d.kind] === d.id);
+    const names = namesOf(offered);
+    this.tell({
+      key: PLUGGED,
+      text: wasChosen ? texts.devices.back(names) : texts.devices.plugged(names),
+      important: false,
+      isError: false,
+      offer: {
+        label: texts.devices.use,
+        run: () => {
+          for (const kind of DEVICE_KINDS) {
+            const device = offered.find((d) => d.kind === kind);
+            if (device !== undefined) void this.select(kind, device.id);
+          }
+        },
+      },
+    });
+  }
+
+  private tell(news: DeviceNews): void {
+    if (news.text !== "") this.news.set(news);
+  }
+
+  private forget(key: string): void {
+    this.news.set({ key, text: "", important: false, isError: false });
+  }
+
+  /** @param changed the browser said that something was plugged in or pulled out */
+  private async refreshDevices(changed = false): Promise<void> {
     if (this.capture === undefined) return;
     try {
       const all = await this.capture.enumerateDevices();
-      const list = (kind: MediaDeviceKind, fallback: string): DeviceInfo[] =>
-        all
-          .filter((d) => d.kind === kind && d.deviceId !== "")
-          .map((d, index) => ({ id: d.deviceId, label: d.label || `${fallback} ${index + 1}` }));
-      this.change({
-        devices: {
-          microphone: list("audioinput", "Microphone"),
-          camera: list("videoinput", "Camera"),
-          speaker: list("audiooutput", "Speaker"),
-        },
-      });
+      const before = this.state.get().devices;
+      const devices = listDevices(all, texts.devices.nameless);
+      this.change({ devices });
+      this.checkSpeaker(before, devices);
+      if (changed) this.onDevices(before, devices);
     } catch {
       // Without the list there is nothing to choose from.
     }
   }
+}
+
+function has(lists: DeviceLists, kind: DeviceKind, id: string): boolean {
+  return lists[kind].some((d) => d.id === id);
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : "";
+}
+
+/** The device that was asked for is not there. */
+function isMissing(error: unknown): boolean {
+  return ["OverconstrainedError", "NotFoundError"].includes(nameOf(error));
+}
+
+/** The device cannot be opened now, perhaps because another one is open. */
+function isTaken(error: unknown): boolean {
+  return ["NotReadableError", "AbortError"].includes(nameOf(error));
 }

@@ -33,6 +33,8 @@ export type MeetingState = EntryState &
 
 export interface MeetingOptions {
   readonly roomTitle: string;
+  /** Path of the room's page, percent-encoded, with its tenant. */
+  readonly roomPath: string;
   readonly config: MeetingConfig;
   readonly clock: Clock;
   readonly settings: SettingsStore;
@@ -65,7 +67,7 @@ export class Meeting {
 
   constructor(options: MeetingOptions) {
     this.options = options;
-    const { config, clock, settings, media, roomTitle } = options;
+    const { config, clock, settings, media, roomPath } = options;
     const link = new Link(options.newConference);
     const notices = new Notices(clock);
     const { view, nameOf } = this;
@@ -93,7 +95,7 @@ export class Meeting {
       room: this.room,
       knockSound: options.knockSound,
     });
-    this.entry = new Entry({ link, settings, media, room: this.room, view, roomTitle });
+    this.entry = new Entry({ link, settings, media, room: this.room, view, roomPath });
     this.chat = new Chat({ link, view, notices, nameOf, wallClock: options.wallClock });
     const parts = [
       this.entry,
@@ -109,11 +111,19 @@ export class Meeting {
     this.state = new Value<MeetingState>(this.compose());
     for (const part of parts) part.state.subscribe(() => this.state.set(this.compose()));
     this.entry.state.subscribe(() => this.entry.state.get().page === "left" && this.own.lowerHand());
-    media.notices.subscribe(() => {
-      const text = media.notices.get();
-      // Before joining, the form itself says what is wrong with the devices.
-      if (text !== "" && this.state.get().page === "room") notices.show(text, { important: true });
-    });
+    media.news.subscribe(() => this.onDeviceNews());
+  }
+
+  private onDeviceNews(): void {
+    const { media, notices } = this;
+    const news = media.news.get();
+    if (news === undefined) return;
+    const { key, text, important, isError, offer } = news;
+    if (text === "") notices.withdraw(key);
+    // Before joining, the form itself says what is wrong with the devices.
+    if (text === "" || (isError && this.state.get().page !== "room")) return;
+    const actions = offer === undefined ? [] : [{ ...offer, testid: "use-device", primary: true }];
+    notices.show(text, { key, important, actions });
   }
 
   private compose(): MeetingState {

@@ -2,6 +2,7 @@
 
 import type { RemoteTrack } from "../protocol/peer-media";
 import type { Occupant } from "../protocol/room";
+import { texts } from "./texts";
 
 export interface Person {
   readonly id: string;
@@ -30,11 +31,16 @@ export interface Tile {
   readonly screen: boolean;
 }
 
-export const NAMELESS = "Guest";
+/** Longer names are cut where they are shown, so that they do not push everything else away. */
+const LONGEST_NAME = 80;
+/** Line breaks, and marks that turn round the direction of what follows. */
+const NOT_IN_NAMES = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu;
 
 export function displayName(name: string): string {
-  const trimmed = name.trim();
-  return trimmed === "" ? NAMELESS : trimmed;
+  const trimmed = name.replace(NOT_IN_NAMES, " ").trim();
+  const letters = Array.from(trimmed);
+  if (letters.length > LONGEST_NAME) return `${letters.slice(0, LONGEST_NAME).join("")}…`;
+  return trimmed === "" ? texts.nameless : trimmed;
 }
 
 /** Up to two letters for a person without a picture. */

@@ -8,7 +8,8 @@ export interface Settings {
   readonly camera: string;
   readonly speaker: string;
   readonly machineUid: string;
-  readonly recentRooms: readonly string[];
+  /** Paths of the pages of rooms, percent-encoded, with their tenants, the latest first. */
+  readonly recent: readonly string[];
 }
 
 const KEY = "pontoon.settings";
@@ -22,7 +23,7 @@ const DEFAULTS: Settings = {
   camera: "",
   speaker: "",
   machineUid: "",
-  recentRooms: [],
+  recent: [],
 };
 
 /** The part of `localStorage` that is used. */
@@ -33,31 +34,49 @@ export interface Storage {
 
 export class SettingsStore {
   private readonly storage: Storage | undefined;
-  private value: Settings;
+  private stored: Settings;
+  /** What holds for this visit and is not remembered. */
+  private visit: Partial<Settings> = {};
 
   /** @param storage undefined where the browser forbids it; then nothing is remembered */
   constructor(storage: Storage | undefined, newUid: () => string) {
     this.storage = storage;
-    this.value = { ...DEFAULTS, ...this.load() };
-    if (this.value.machineUid === "") this.change({ machineUid: newUid() });
+    this.stored = { ...DEFAULTS, ...this.load() };
+    if (this.stored.machineUid === "") this.change({ machineUid: newUid() });
   }
 
   get(): Settings {
-    return this.value;
+    return { ...this.stored, ...this.visit };
   }
 
+  /** Lets something hold for this visit only, until the user says something else. */
+  forVisit(change: Partial<Settings>): void {
+    this.visit = { ...this.visit, ...change };
+  }
+
+  /** Remembers what the user chose. */
   change(change: Partial<Settings>): void {
-    this.value = { ...this.value, ...change };
+    const visit: Record<string, unknown> = { ...this.visit };
+    const chosen: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(change)) {
+      // What a link brought and the user left as it was is not the user's choice.
+      if (Object.hasOwn(visit, key) && visit[key] === value) continue;
+      delete visit[key];
+      chosen[key] = value;
+    }
+    this.visit = visit;
+    this.stored = { ...this.stored, ...chosen };
     try {
-      this.storage?.setItem(KEY, JSON.stringify(this.value));
+      this.storage?.setItem(KEY, JSON.stringify(this.stored));
     } catch {
       // Full or forbidden: the visit works without.
     }
   }
 
-  rememberRoom(room: string): void {
-    const others = this.value.recentRooms.filter((r) => r !== room);
-    this.change({ recentRooms: [room, ...others].slice(0, MAX_RECENT) });
+  /** @param path of the room's page, percent-encoded, with its tenant */
+  rememberRoom(path: string): void {
+    const others = this.stored.recent.filter((r) => r !== path);
+    this.change({ recent: [path, ...others].slice(0, MAX_RECENT) });
   }
 
   private load(): Partial<Settings> {
@@ -70,6 +89,10 @@ export class SettingsStore {
         if (Array.isArray(fallback) ? Array.isArray(value) : typeof value === typeof fallback)
           known[key] = value;
       }
+      // Earlier versions kept names without their tenants.
+      const { recentRooms } = stored as { recentRooms?: unknown };
+      if (known["recent"] === undefined && Array.isArray(recentRooms))
+        known["recent"] = recentRooms.filter((r) => typeof r === "string").map(encodeURIComponent);
       return known as Partial<Settings>;
     } catch {
       return {};

@@ -1,5 +1,7 @@
 // The keyboard shortcuts, which are those of Jitsi Meet where the function exists in both.
 
+import { texts } from "./texts";
+
 export type Action =
   | "toggle-audio"
   | "toggle-video"
@@ -21,19 +23,19 @@ export interface Shortcut {
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
-  { key: "M", label: "Mute or unmute your microphone", action: "toggle-audio" },
-  { key: "V", label: "Start or stop your camera", action: "toggle-video" },
-  { key: "D", label: "Share or stop sharing your screen", action: "toggle-screen" },
-  { key: "C", label: "Open or close the chat", action: "toggle-chat" },
-  { key: "P", label: "Open or close the list of people", action: "toggle-people" },
-  { key: "R", label: "Raise or lower your hand", action: "toggle-hand" },
-  { key: "W", label: "Switch between grid and stage", action: "toggle-view" },
-  { key: "F", label: "Show or hide the strip of small pictures", action: "toggle-strip" },
-  { key: "S", label: "Full screen on or off", action: "toggle-fullscreen" },
-  { key: "A", label: "Choose the picture quality", action: "quality" },
-  { key: "Space", label: "Talk while held down", action: "push-to-talk" },
-  { key: "0–9", label: "Put a person on stage (0 is you)", action: "focus-person" },
-  { key: "?", label: "Show or hide these shortcuts", action: "help" },
+  { key: "M", label: texts.keys.audio, action: "toggle-audio" },
+  { key: "V", label: texts.keys.video, action: "toggle-video" },
+  { key: "D", label: texts.keys.screen, action: "toggle-screen" },
+  { key: "C", label: texts.keys.chat, action: "toggle-chat" },
+  { key: "P", label: texts.keys.people, action: "toggle-people" },
+  { key: "R", label: texts.keys.hand, action: "toggle-hand" },
+  { key: "W", label: texts.keys.view, action: "toggle-view" },
+  { key: "F", label: texts.keys.strip, action: "toggle-strip" },
+  { key: "S", label: texts.keys.fullscreen, action: "toggle-fullscreen" },
+  { key: "A", label: texts.keys.quality, action: "quality" },
+  { key: texts.keys.space, label: texts.keys.talk, action: "push-to-talk" },
+  { key: "0–9", label: texts.keys.person, action: "focus-person" },
+  { key: "?", label: texts.keys.help, action: "help" },
 ];
 
 export interface KeyPress {

@@ -1,4 +1,6 @@
-// The deployment's `config` object, read into what this client uses, with overrides from the page address.
+// The deployment's `config` object, read into what this client uses, with the few things a link may change.
+
+import { VIDEO_CODECS } from "./codec-choice";
 
 export interface MeetingConfig {
   readonly domain: string;
@@ -6,6 +8,8 @@ export interface MeetingConfig {
   readonly focus: string;
   readonly focusUserJid: string | undefined;
   readonly webSocketUrl: string;
+  /** Where the same is had over plain HTTP requests; undefined if nowhere. */
+  readonly boshUrl: string | undefined;
   readonly conferenceRequestUrl: string | undefined;
   readonly hiddenDomain: string | undefined;
   readonly resume: boolean;
@@ -40,23 +44,50 @@ function isRaw(value: unknown): value is Raw {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Keys that must not come from a link: they say whom to trust. */
-const NOT_OVERRIDABLE =
-  /^config\.(hosts|websocket|bosh|conferenceRequestUrl|focusUserJid|bridgeChannel\.ignoreDomain)\b/;
+type Check = (value: unknown) => boolean;
 
-/** Reads `#config.p2p.enabled=false&userInfo.displayName="Ann"` into nested objects. */
-export function parseHash(hash: string): Raw {
-  const root: Raw = {};
+const isTrue: Check = (v) => v === true;
+const isFalse: Check = (v) => v === false;
+const isText: Check = (v) => typeof v === "string" && v.trim() !== "";
+const isFlag: Check = (v) => typeof v === "boolean";
+const within =
+  (from: number, to: number): Check =>
+  (v) =>
+    Number.isInteger(v) && Number(v) >= from && Number(v) <= to;
+
+/**
+ * All that a link may set, and to what: how much to send and receive, and what makes the client more reserved than
+ * the deployment asks. Everything else says whom to trust or lets the page do what its operator does not want.
+ */
+const FROM_LINK: Readonly<Record<string, Check>> = {
+  "config.resolution": within(90, 2160),
+  "config.constraints.video.height.ideal": within(90, 2160),
+  "config.channelLastN": within(-1, 1000),
+  "config.p2p.enabled": isFalse,
+  "config.requireDisplayName": isTrue,
+  "config.startWithAudioMuted": isTrue,
+  "config.startWithVideoMuted": isTrue,
+  // Entering without a click needs the operator's leave besides, see `mayEnterAtOnce`.
+  "config.prejoinConfig.enabled": isFlag,
+  "config.prejoinPageEnabled": isFlag,
+  "userInfo.displayName": isText,
+};
+
+const MAX_NAME = 80;
+/** The characters of a token: three parts in base64url. What else stands there would become parameters of our own. */
+const TOKEN = /^[\w-]+(?:\.[\w-]+){0,4}$/;
+
+/** What a link sets, by its full key: `#config.resolution=360&userInfo.displayName="Ann"`. */
+export function readLink(hash: string): ReadonlyMap<string, unknown> {
+  const found = new Map<string, unknown>();
   for (const part of hash.replace(/^#/, "").split("&")) {
     const equals = part.indexOf("=");
     if (equals <= 0) continue;
-    const path = decode(part.slice(0, equals));
-    if (!/^(config|userInfo)(\.[A-Za-z0-9_]+)+$/.test(path) || NOT_OVERRIDABLE.test(path)) continue;
-    const keys = path.split(".");
-    if (keys.some((k) => k === "__proto__" || k === "constructor" || k === "prototype")) continue;
-    assign(root, keys, parseValue(decode(part.slice(equals + 1))));
+    const key = decode(part.slice(0, equals));
+    const value = parseValue(decode(part.slice(equals + 1)));
+    if (Object.hasOwn(FROM_LINK, key) && FROM_LINK[key]?.(value)) found.set(key, value);
   }
-  return root;
+  return found;
 }
 
 function decode(value: string): string {
@@ -73,27 +104,6 @@ function parseValue(value: string): unknown {
   } catch {
     return value;
   }
-}
-
-function assign(root: Raw, keys: readonly string[], value: unknown): void {
-  let at = root;
-  keys.forEach((key, index) => {
-    if (index === keys.length - 1) {
-      at[key] = value;
-      return;
-    }
-    const next = at[key];
-    const inner: Raw = isRaw(next) ? next : {};
-    at[key] = inner;
-    at = inner;
-  });
-}
-
-function merge(base: unknown, over: unknown): unknown {
-  if (!isRaw(base) || !isRaw(over)) return over === undefined ? base : over;
-  const out: Raw = { ...base };
-  for (const [key, value] of Object.entries(over)) out[key] = merge(base[key], value);
-  return out;
 }
 
 class Reader {
@@ -119,6 +129,11 @@ class Reader {
     return typeof value === "number" && Number.isFinite(value) ? value : undefined;
   }
 
+  strings(path: string): string[] {
+    const value = this.at(path);
+    return Array.isArray(value) ? value.filter((v): v is string => typeof v === "string") : [];
+  }
+
   flag(path: string, fallback: boolean): boolean {
     const value = this.at(path);
     return typeof value === "boolean" ? value : fallback;
@@ -133,13 +148,38 @@ export interface PageAddress {
   readonly search: string;
 }
 
-const DEFAULT_CODECS = ["vp8", "vp9", "h264", "av1"];
+/** Which page ours came from, or is shown in. */
+export interface Embedder {
+  readonly framed: boolean;
+  /** Origins of the pages around ours, the nearest first; undefined where the browser does not tell. */
+  readonly ancestors: readonly string[] | undefined;
+  /** Address of the page that led here; empty if it is not told. */
+  readonly referrer: string;
+}
+
+const ALONE: Embedder = { framed: false, ancestors: undefined, referrer: "" };
+
+/** Whether a link may lead into the meeting without a click: where it comes from pages the operator named. */
+function mayEnterAtOnce(allowed: readonly string[], own: string, embedder: Embedder): boolean {
+  const { framed, ancestors, referrer } = embedder;
+  if (framed && ancestors !== undefined && ancestors.length > 0) {
+    return (
+      ancestors.some((origin) => allowed.includes(origin)) &&
+      ancestors.every((origin) => origin === own || allowed.includes(origin))
+    );
+  }
+  try {
+    return allowed.includes(new URL(referrer).origin);
+  } catch {
+    return false;
+  }
+}
 
 /** @param raw the global `config`, or undefined if the script did not load */
-export function readConfig(raw: unknown, page: PageAddress): MeetingConfig {
-  const hash = parseHash(page.hash);
-  const r = new Reader(merge(isRaw(raw) ? raw : {}, isRaw(hash["config"]) ? hash["config"] : {}) as Raw);
-  const user = new Reader(isRaw(hash["userInfo"]) ? hash["userInfo"] : {});
+export function readConfig(raw: unknown, page: PageAddress, embedder: Embedder = ALONE): MeetingConfig {
+  const r = new Reader(isRaw(raw) ? raw : {});
+  const link = readLink(page.hash);
+  const linked = (key: string): number | undefined => link.get(`config.${key}`) as number | undefined;
   const domain = r.string("hosts.domain") ?? page.hostname;
   return {
     domain,
@@ -147,6 +187,7 @@ export function readConfig(raw: unknown, page: PageAddress): MeetingConfig {
     focus: r.string("hosts.focus") ?? `focus.${domain}`,
     focusUserJid: r.string("focusUserJid"),
     webSocketUrl: absoluteSocket(r.string("websocket") ?? "/xmpp-websocket", page),
+    boshUrl: r.string("bosh"),
     conferenceRequestUrl: r.string("conferenceRequestUrl"),
     hiddenDomain: r.string("hiddenDomain"),
     resume: r.flag("enableWebsocketResume", true),
@@ -161,23 +202,46 @@ export function readConfig(raw: unknown, page: PageAddress): MeetingConfig {
     ssrcRewriting: r.flag("flags.ssrcRewritingEnabled", true),
     iceRestart: r.flag("enableIceRestart", true),
     simulcast: !r.flag("disableSimulcast", false),
-    lastN: r.number("channelLastN") ?? -1,
-    codecs: codecsOf(r.at("videoQuality.codecPreferenceOrder")),
-    p2pEnabled: r.flag("p2p.enabled", true),
+    lastN: linked("channelLastN") ?? r.number("channelLastN") ?? -1,
+    codecs: codecsOf(r.strings("videoQuality.codecPreferenceOrder")),
+    p2pEnabled: r.flag("p2p.enabled", true) && !link.has("config.p2p.enabled"),
     p2pStunServers: stunServers(r.at("p2p.stunServers")),
     p2pDelay: (r.number("p2p.backToP2PDelay") ?? 5) * 1000,
     useTurnUdp: r.flag("useTurnUdp", false),
-    resolution: r.number("constraints.video.height.ideal") ?? r.number("resolution") ?? 720,
-    prejoin: r.flag("prejoinConfig.enabled", r.flag("prejoinPageEnabled", true)),
-    requireName: r.flag("requireDisplayName", false),
+    resolution:
+      linked("constraints.video.height.ideal") ??
+      linked("resolution") ??
+      r.number("constraints.video.height.ideal") ??
+      r.number("resolution") ??
+      720,
+    prejoin: prejoin(r, link, page, embedder),
+    requireName: r.flag("requireDisplayName", false) || link.has("config.requireDisplayName"),
     startAudioMuted: r.number("startAudioMuted"),
     startVideoMuted: r.number("startVideoMuted"),
-    startWithAudioMuted: r.flag("startWithAudioMuted", false),
-    startWithVideoMuted: r.flag("startWithVideoMuted", false),
+    startWithAudioMuted: r.flag("startWithAudioMuted", false) || link.has("config.startWithAudioMuted"),
+    startWithVideoMuted: r.flag("startWithVideoMuted", false) || link.has("config.startWithVideoMuted"),
     region: r.string("deploymentInfo.userRegion"),
-    displayName: user.string("displayName"),
-    token: new URLSearchParams(page.search).get("jwt") ?? undefined,
+    displayName: (link.get("userInfo.displayName") as string | undefined)?.trim().slice(0, MAX_NAME),
+    token: token(page.search),
   };
+}
+
+function prejoin(
+  r: Reader,
+  link: ReadonlyMap<string, unknown>,
+  page: PageAddress,
+  embedder: Embedder,
+): boolean {
+  const ofOperator = r.flag("prejoinConfig.enabled", r.flag("prejoinPageEnabled", true));
+  const asked = link.get("config.prejoinConfig.enabled") ?? link.get("config.prejoinPageEnabled");
+  if (typeof asked !== "boolean" || asked === ofOperator) return ofOperator;
+  const origin = `${page.protocol}//${page.host}`;
+  return asked || !mayEnterAtOnce(r.strings("embedOrigins"), origin, embedder);
+}
+
+function token(search: string): string | undefined {
+  const jwt = new URLSearchParams(search).get("jwt") ?? "";
+  return TOKEN.test(jwt) ? jwt : undefined;
 }
 
 function absoluteSocket(url: string, page: PageAddress): string {
@@ -187,10 +251,9 @@ function absoluteSocket(url: string, page: PageAddress): string {
   return `${scheme}//${page.host}${url.startsWith("/") ? "" : "/"}${url}`;
 }
 
-function codecsOf(value: unknown): string[] {
-  const stated = Array.isArray(value) ? value.filter((c): c is string => typeof c === "string") : [];
-  const lower = stated.map((c) => c.toLowerCase()).filter((c) => DEFAULT_CODECS.includes(c));
-  return lower.length > 0 ? lower : DEFAULT_CODECS;
+function codecsOf(stated: readonly string[]): readonly string[] {
+  const lower = stated.map((c) => c.toLowerCase()).filter((c) => VIDEO_CODECS.includes(c));
+  return lower.length > 0 ? lower : VIDEO_CODECS;
 }
 
 function stunServers(value: unknown): RTCIceServer[] {

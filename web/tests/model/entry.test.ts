@@ -15,7 +15,7 @@ class World extends Ground {
     media: this.media,
     room: this.room,
     view: this.view,
-    roomTitle: "standup",
+    roomPath: "standup",
   });
 
   get state() {
@@ -76,7 +76,7 @@ describe("the way out", () => {
     world.conference.tell("removed", { kind: "kicked", by: "Bob", reason: "bye" });
     expect(world.state).toMatchObject({
       page: "left",
-      problem: { title: "Bob removed you from the meeting.", hint: "bye" },
+      problem: { title: "Bob removed you from the meeting.", hint: expect.stringContaining("“bye”") },
     });
     expect(world.view.state.get().panel).toBe("none");
   });

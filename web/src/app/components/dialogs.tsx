@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import type { LocalMediaState } from "../../model/local-media";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { SHORTCUTS } from "../../model/shortcuts";
+import { texts } from "../../model/texts";
 import { DevicePickers } from "./devices";
 import { Dialog } from "./dialog";
 
@@ -36,7 +37,7 @@ export function Dialogs({ meeting, state, media }: DialogsProps): JSX.Element | 
 
 function HelpDialog({ onClose }: { onClose: () => void }): JSX.Element {
   return (
-    <Dialog title="Keyboard shortcuts" testid="help-dialog" onClose={onClose}>
+    <Dialog title={texts.bar.shortcuts} testid="help-dialog" onClose={onClose}>
       <dl class="shortcuts">
         {SHORTCUTS.map((s) => (
           <div key={s.key}>
@@ -62,7 +63,7 @@ function SettingsDialog({
 }): JSX.Element {
   const [name, setName] = useState(meeting.options.settings.get().name);
   return (
-    <Dialog title="Devices and name" testid="settings-dialog" onClose={onClose}>
+    <Dialog title={texts.bar.settings} testid="settings-dialog" onClose={onClose}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -72,7 +73,7 @@ function SettingsDialog({
         }}
       >
         <label class="field">
-          <span>Your name</span>
+          <span>{texts.yourName}</span>
           <input
             data-autofocus
             data-testid="settings-name"
@@ -83,7 +84,7 @@ function SettingsDialog({
         </label>
         <DevicePickers media={meeting.media} state={media} />
         <button type="submit" class="button primary">
-          Done
+          {texts.done}
         </button>
       </form>
     </Dialog>
@@ -91,9 +92,9 @@ function SettingsDialog({
 }
 
 const QUALITIES = [
-  { height: 180, label: "Low: saves data" },
-  { height: 360, label: "Medium" },
-  { height: 720, label: "High" },
+  { height: 180, label: texts.quality.low },
+  { height: 360, label: texts.quality.medium },
+  { height: 720, label: texts.quality.high },
 ] as const;
 
 function QualityDialog({
@@ -107,9 +108,9 @@ function QualityDialog({
 }): JSX.Element {
   const chosen = QUALITIES.findLast((q) => q.height <= state.maxHeight)?.height ?? 180;
   return (
-    <Dialog title="Picture quality" testid="quality-dialog" onClose={onClose}>
+    <Dialog title={texts.bar.quality} testid="quality-dialog" onClose={onClose}>
       <fieldset class="form radios">
-        <legend>Receive pictures in at most this quality</legend>
+        <legend>{texts.quality.legend}</legend>
         {QUALITIES.map((q) => (
           <label key={q.height}>
             <input
@@ -137,7 +138,7 @@ function LockDialog({
 }): JSX.Element {
   const [password, setPassword] = useState("");
   return (
-    <Dialog title="Password of this meeting" testid="lock-dialog" onClose={onClose}>
+    <Dialog title={texts.lock.title} testid="lock-dialog" onClose={onClose}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -145,13 +146,9 @@ function LockDialog({
           if (password !== "") meeting.moderation.lock(password);
         }}
       >
-        <p>
-          {state.locked
-            ? "Whoever wants to come in has to enter the password."
-            : "Whoever comes from now on has to enter the password. Those who are here stay."}
-        </p>
+        <p>{state.locked ? texts.lock.locked : texts.lock.open}</p>
         <label class="field">
-          <span>{state.locked ? "New password" : "Password"}</span>
+          <span>{state.locked ? texts.lock.newPassword : texts.password}</span>
           <input
             data-autofocus
             data-testid="lock-password"
@@ -169,11 +166,11 @@ function LockDialog({
               data-testid="unlock"
               onClick={() => meeting.moderation.lock("")}
             >
-              Remove the password
+              {texts.lock.remove}
             </button>
           )}
           <button type="submit" class="button primary" data-testid="lock-set" disabled={password === ""}>
-            Set password
+            {texts.lock.set}
           </button>
         </div>
       </form>
@@ -185,7 +182,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
   const [password, setPassword] = useState("");
   const leave = (): void => void meeting.entry.leave();
   return (
-    <Dialog title="This meeting has a password" testid="password-dialog" onClose={leave}>
+    <Dialog title={texts.hasPassword} testid="password-dialog" onClose={leave}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -195,11 +192,11 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
       >
         {wrong && (
           <p class="field-error" role="alert">
-            That password is not right.
+            {texts.passwordWrong}
           </p>
         )}
         <label class="field">
-          <span>Password</span>
+          <span>{texts.password}</span>
           <input
             data-autofocus
             type="password"
@@ -210,7 +207,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
         </label>
         <div class="row">
           <button type="button" class="button" onClick={leave}>
-            Leave
+            {texts.leave}
           </button>
           <button
             type="submit"
@@ -218,7 +215,7 @@ function PasswordDialog({ meeting, wrong }: { meeting: Meeting; wrong: boolean }
             data-testid="room-password-join"
             disabled={password === ""}
           >
-            Join
+            {texts.join}
           </button>
         </div>
       </form>
@@ -231,7 +228,7 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
   const leave = (): void => void meeting.entry.leave();
   const waiting = state.knocking === "waiting";
   return (
-    <Dialog title="The host lets people in one by one" testid="knock-dialog" onClose={leave}>
+    <Dialog title={texts.knock.title} testid="knock-dialog" onClose={leave}>
       <form
         class="form"
         onSubmit={(event) => {
@@ -240,12 +237,12 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
         }}
       >
         <p role="status">
-          {waiting && "You asked to join. Please wait until somebody lets you in."}
-          {state.knocking === "denied" && "You were not let in."}
-          {state.knocking === "no" && "Say who you are and ask to join."}
+          {waiting && texts.knock.waiting}
+          {state.knocking === "denied" && texts.knock.denied}
+          {state.knocking === "no" && texts.knock.ask}
         </p>
         <label class="field">
-          <span>Your name</span>
+          <span>{texts.yourName}</span>
           <input
             data-autofocus
             data-testid="knock-name"
@@ -257,7 +254,7 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
         </label>
         <div class="row">
           <button type="button" class="button" onClick={leave}>
-            Leave
+            {texts.leave}
           </button>
           <button
             type="submit"
@@ -265,7 +262,7 @@ function KnockDialog({ meeting, state }: { meeting: Meeting; state: MeetingState
             data-testid="knock"
             disabled={waiting || name.trim() === ""}
           >
-            {state.knocking === "denied" ? "Ask again" : "Ask to join"}
+            {state.knocking === "denied" ? texts.knock.again : texts.knock.button}
           </button>
         </div>
       </form>

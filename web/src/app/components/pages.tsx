@@ -1,11 +1,13 @@
 // The pages before and after a meeting: home, preparing to join, and having left.
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import { suggestRoom } from "../../model/names";
 import { hueOf, initials } from "../../model/people";
 import type { SettingsStore } from "../../model/settings";
+import { texts } from "../../model/texts";
+import { type Reading, readPath, readTyped } from "../../protocol/room-names";
 import { useInitialFocus, useValue } from "../hooks";
 import { Icon } from "../icons";
 import { DevicePickers } from "./devices";
@@ -13,66 +15,95 @@ import { Video } from "./video";
 
 function Brand(): JSX.Element {
   return (
-    <a class="brand" href="/" aria-label="Pontoon, home">
+    <a class="brand" href="/" aria-label={texts.brandHome}>
       <img src="/icon.svg" alt="" width={32} height={32} />
       <span>Pontoon</span>
     </a>
   );
 }
 
-/** Turns what was typed, a name or a whole link, into the last segment of an address. */
-function roomPath(typed: string): string {
-  const last =
-    typed
-      .trim()
-      .replace(/[?#].*$/, "")
-      .replace(/\/+$/, "")
-      .split("/")
-      .pop() ?? "";
-  return last.trim().replace(/\s+/g, "-");
+/** What is wrong with an address or a name, or where else it leads. */
+function AddressProblem({ id, reading }: { id: string; reading: Reading }): JSX.Element | null {
+  if (reading.kind === "refused") {
+    return (
+      <p class="field-error" role="alert" id={id} data-testid="room-problem">
+        {texts.home.problems[reading.problem](reading.title)}
+      </p>
+    );
+  }
+  if (reading.kind !== "elsewhere") return null;
+  return (
+    <p class="field-error" role="alert" id={id} data-testid="room-problem">
+      {texts.home.elsewhere(reading.host)}{" "}
+      <a href={reading.url} data-testid="room-elsewhere" rel="noreferrer">
+        {texts.home.openThere}
+      </a>
+    </p>
+  );
 }
 
-export function HomePage({ settings }: { settings: SettingsStore }): JSX.Element {
+/** @param address what the page's own address says, when it is no room */
+export function HomePage({ settings, address }: { settings: SettingsStore; address: Reading }): JSX.Element {
   const [suggestion] = useState(suggestRoom);
-  const [typed, setTyped] = useState("");
+  const [typed, setTyped] = useState(address.kind === "refused" ? address.title : "");
+  const [reading, setReading] = useState<Reading>(address);
   const input = useInitialFocus<HTMLInputElement>();
-  const recent = settings.get().recentRooms;
+  const problem = useId();
+  const recent = settings.get().recent.flatMap((path) => {
+    const found = readPath(path);
+    return found.kind === "room" ? [found.room] : [];
+  });
+  const go = (): void => {
+    const found = readTyped(typed.trim() || suggestion, location.host);
+    setReading(found);
+    if (found.kind === "room") location.assign(`/${found.room.path}`);
+    else input.current?.focus();
+  };
+  const wrong = reading.kind === "refused" || reading.kind === "elsewhere";
   return (
     <main class="page home">
       <Brand />
-      <h1>Meet face to face</h1>
-      <p class="lead">Choose a name, share the link, and talk. No account, nothing to install.</p>
+      <h1>{texts.home.title}</h1>
+      <p class="lead">{texts.home.lead}</p>
       <form
         class="home-form"
         onSubmit={(event) => {
           event.preventDefault();
-          const room = roomPath(typed) || suggestion;
-          location.assign(`/${encodeURIComponent(room)}`);
+          go();
         }}
       >
         <label class="field grow">
-          <span>Name of the meeting</span>
+          <span>{texts.home.name}</span>
           <input
             ref={input}
             data-testid="room-input"
             value={typed}
             placeholder={suggestion}
-            maxLength={120}
+            maxLength={2_000}
             autocapitalize="off"
-            onInput={(event) => setTyped(event.currentTarget.value)}
+            aria-invalid={wrong}
+            aria-describedby={wrong ? problem : undefined}
+            onInput={(event) => {
+              setTyped(event.currentTarget.value);
+              setReading({ kind: "none" });
+            }}
           />
         </label>
         <button type="submit" class="button primary large" data-testid="room-go">
-          Start or join
+          {texts.home.go}
         </button>
       </form>
+      <AddressProblem id={problem} reading={reading} />
       {recent.length > 0 && (
-        <nav class="recent" aria-label="Recent meetings">
-          <h2>Recent meetings</h2>
+        <nav class="recent" aria-label={texts.home.recent}>
+          <h2>{texts.home.recent}</h2>
           <ul>
-            {recent.map((room) => (
-              <li key={room}>
-                <a href={`/${encodeURIComponent(room)}`}>{room}</a>
+            {recent.map(({ path, title }) => (
+              <li key={path}>
+                <a href={`/${path}`} data-testid="recent">
+                  {path.includes("/") && <small>{tenantOf(path)}</small>}
+                  {title}
+                </a>
               </li>
             ))}
           </ul>
@@ -82,27 +113,34 @@ export function HomePage({ settings }: { settings: SettingsStore }): JSX.Element
   );
 }
 
+function tenantOf(path: string): string {
+  const tenant = path.slice(0, path.indexOf("/"));
+  try {
+    return `${decodeURIComponent(tenant)} / `;
+  } catch {
+    return `${tenant} / `;
+  }
+}
+
 export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
   const media = useValue(meeting.media.state);
   const [name, setName] = useState(meeting.options.settings.get().name);
   const input = useInitialFocus<HTMLInputElement>();
   const { requireName } = meeting.options.config;
   const blocked = requireName && name.trim() === "";
-  const problem = media.audioError || media.videoError;
+  const problem = [...new Set([media.audioError, media.videoError])].join(" ").trim();
   return (
     <main class="page prejoin">
       <Brand />
       <div class="prejoin-body">
-        <section class="preview" aria-label="Your picture">
-          <Video track={media.videoTrack} mirrored label="Your picture" />
+        <section class="preview" aria-label={texts.prejoin.picture}>
+          <Video track={media.videoTrack} mirrored label={texts.prejoin.picture} />
           {media.videoTrack === null && (
             <div class="avatar-area">
               <span class="avatar" style={{ "--hue": String(hueOf(name)) }} aria-hidden="true">
                 {initials(name)}
               </span>
-              <span class="preview-note">
-                {media.videoBusy ? "The camera is starting…" : "Your camera is off"}
-              </span>
+              <span class="preview-note">{media.videoBusy ? texts.prejoin.starting : texts.prejoin.off}</span>
             </div>
           )}
           <div class="preview-tools">
@@ -110,7 +148,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
               type="button"
               class={`tool tool-${media.audioOn ? "on" : "off"}`}
               data-testid="prejoin-audio"
-              aria-label={media.audioOn ? "Mute microphone" : "Unmute microphone"}
+              aria-label={media.audioOn ? texts.bar.mute : texts.bar.unmute}
               onClick={() => meeting.own.toggleAudio()}
             >
               <Icon name={media.audioOn ? "mic" : "micOff"} />
@@ -119,7 +157,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
               type="button"
               class={`tool tool-${media.videoOn ? "on" : "off"}`}
               data-testid="prejoin-video"
-              aria-label={media.videoOn ? "Stop camera" : "Start camera"}
+              aria-label={media.videoOn ? texts.bar.stopCamera : texts.bar.startCamera}
               onClick={() => meeting.own.toggleVideo()}
             >
               <Icon name={media.videoOn ? "camera" : "cameraOff"} />
@@ -133,14 +171,14 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
             if (!blocked) meeting.entry.join(name);
           }}
         >
-          <h1>{meeting.options.roomTitle}</h1>
+          <h1 class="clamped">{meeting.options.roomTitle}</h1>
           {state.problem !== undefined && (
             <p class="field-error" role="alert">
               {state.problem.title} {state.problem.hint}
             </p>
           )}
           <label class="field">
-            <span>Your name</span>
+            <span>{texts.yourName}</span>
             <input
               ref={input}
               data-testid="prejoin-name"
@@ -148,18 +186,18 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
               maxLength={80}
               required={requireName}
               autocomplete="name"
-              placeholder="How the others see you"
+              placeholder={texts.prejoin.namePlaceholder}
               onInput={(event) => setName(event.currentTarget.value)}
             />
           </label>
           <DevicePickers media={meeting.media} state={media} />
           {problem !== "" && (
             <p class="hint" role="status">
-              <Icon name="alert" size={16} /> {problem} You can join without it.
+              <Icon name="alert" size={16} /> {problem} {texts.prejoin.without}
             </p>
           )}
           <button type="submit" class="button primary large" data-testid="prejoin-join" disabled={blocked}>
-            Join the meeting
+            {texts.prejoin.join}
           </button>
         </form>
       </div>
@@ -174,8 +212,8 @@ export function LeftPage({ meeting, state }: { meeting: Meeting; state: MeetingS
     <main class="page left" data-testid="left-page">
       <Brand />
       <div class="card center" role={problem === undefined ? undefined : "alert"}>
-        <h1>{problem?.title ?? "You left the meeting."}</h1>
-        {problem !== undefined && problem.hint !== "" && <p>{problem.hint}</p>}
+        <h1 class="clamped">{problem?.title ?? texts.out.left}</h1>
+        {problem !== undefined && problem.hint !== "" && <p class="clamped">{problem.hint}</p>}
         <div class="row">
           <button
             ref={button}
@@ -184,10 +222,10 @@ export function LeftPage({ meeting, state }: { meeting: Meeting; state: MeetingS
             data-testid="rejoin"
             onClick={() => meeting.entry.rejoin()}
           >
-            {problem === undefined ? "Join again" : "Try again"}
+            {problem === undefined || problem.over ? texts.out.again : texts.out.retry}
           </button>
           <a class="button large" href="/">
-            Home
+            {texts.out.home}
           </a>
         </div>
       </div>

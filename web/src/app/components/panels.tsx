@@ -17,12 +17,12 @@ function Message({ entry }: { entry: ChatEntry }): JSX.Element {
     entry.privateWith === undefined
       ? ""
       : entry.own
-        ? ` to ${entry.privateWith}, privately`
-        : " to you, privately";
+        ? texts.chat.toPrivately(entry.privateWith)
+        : texts.chat.toYou;
   return (
     <li class={`message${entry.own ? " own" : ""}${entry.privateWith === undefined ? "" : " private"}`}>
       <div class="message-head">
-        <strong>{entry.own ? "You" : entry.name}</strong>
+        <strong>{entry.own ? texts.chat.you : entry.name}</strong>
         <span>{privately}</span>
         <time dateTime={new Date(entry.at).toISOString()}>{timeFormat.format(entry.at)}</time>
       </div>
@@ -54,14 +54,14 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
 
   return (
     <Sheet
-      title="Chat"
-      closeLabel="Close chat"
+      title={texts.chat.title}
+      closeLabel={texts.chat.close}
       testid="chat-panel"
       opener="toggle-chat"
       onClose={() => meeting.view.togglePanel("chat")}
     >
-      <ol class="messages" ref={list} aria-live="polite" aria-label="Messages">
-        {chat.entries.length === 0 && <li class="empty-note">Nobody has written anything yet.</li>}
+      <ol class="messages" ref={list} aria-live="polite" aria-label={texts.chat.messages}>
+        {chat.entries.length === 0 && <li class="empty-note">{texts.chat.none}</li>}
         {chat.entries.map((entry) => (
           <Message key={entry.id} entry={entry} />
         ))}
@@ -79,7 +79,7 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
           </p>
         )}
         <label class="chat-to">
-          <span>To</span>
+          <span>{texts.chat.to}</span>
           <select
             data-testid="chat-to"
             value={to?.id ?? ""}
@@ -103,8 +103,8 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
           <textarea
             ref={input}
             data-testid="chat-input"
-            aria-label="Message"
-            placeholder="Write a message"
+            aria-label={texts.chat.message}
+            placeholder={texts.chat.placeholder}
             rows={2}
             maxLength={MAX_MESSAGE}
             value={draft}
@@ -119,7 +119,7 @@ export function ChatPanel({ meeting, state }: { meeting: Meeting; state: Meeting
             type="submit"
             class="icon-button primary"
             data-testid="chat-send"
-            aria-label="Send"
+            aria-label={texts.chat.send}
             disabled={draft.trim() === ""}
           >
             <Icon name="send" size={20} />
@@ -144,7 +144,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
     if (!person.audioMuted) {
       actions.push({
         icon: "micOff",
-        label: `Mute ${person.name}`,
+        label: texts.roster.mute(person.name),
         testid: "mute-person",
         run: () => meeting.moderation.mutePerson(person.id, "audio"),
       });
@@ -152,7 +152,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
     if (!person.videoMuted) {
       actions.push({
         icon: "cameraOff",
-        label: `Stop the camera of ${person.name}`,
+        label: texts.roster.stopCamera(person.name),
         testid: "stop-camera-person",
         run: () => meeting.moderation.mutePerson(person.id, "video"),
       });
@@ -160,7 +160,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
     if (!person.moderator) {
       actions.push({
         icon: "crown",
-        label: `Make ${person.name} a moderator`,
+        label: texts.roster.promote(person.name),
         testid: "grant-person",
         run: () => meeting.moderation.grantModerator(person.id),
       });
@@ -168,7 +168,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
   }
   actions.push({
     icon: "chat",
-    label: `Write to ${person.name}`,
+    label: texts.roster.write(person.name),
     testid: "write-person",
     run: () => {
       meeting.chat.setTo(person.id);
@@ -178,7 +178,7 @@ function actionsFor(meeting: Meeting, person: Person, moderator: boolean): Perso
   if (moderator) {
     actions.push({
       icon: "remove",
-      label: `Remove ${person.name}`,
+      label: texts.roster.remove(person.name),
       testid: "kick-person",
       run: () => meeting.moderation.kick(person.id),
     });
@@ -205,17 +205,25 @@ function PersonRow({
           {person.name}
           {person.local && " (you)"}
         </span>
-        {person.moderator && <small>Moderator</small>}
+        {person.moderator && <small>{texts.roster.moderator}</small>}
       </span>
       {person.handRaised && (
-        <span class="person-flag" role="img" aria-label="Hand raised">
+        <span class="person-flag" role="img" aria-label={texts.roster.handRaised}>
           <Icon name="hand" size={18} />
         </span>
       )}
-      <span class="person-flag" role="img" aria-label={person.audioMuted ? "Muted" : "Microphone on"}>
+      <span
+        class="person-flag"
+        role="img"
+        aria-label={person.audioMuted ? texts.roster.muted : texts.roster.micOn}
+      >
         <Icon name={person.audioMuted ? "micOff" : "mic"} size={18} />
       </span>
-      <span class="person-flag" role="img" aria-label={person.videoMuted ? "Camera off" : "Camera on"}>
+      <span
+        class="person-flag"
+        role="img"
+        aria-label={person.videoMuted ? texts.roster.cameraOff : texts.roster.cameraOn}
+      >
         <Icon name={person.videoMuted ? "cameraOff" : "camera"} size={18} />
       </span>
       <span class="person-actions">
@@ -241,8 +249,8 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
   const anyoneLoud = state.people.some((p) => !p.local && !p.audioMuted);
   return (
     <Sheet
-      title={`People (${state.people.length})`}
-      closeLabel="Close the list of people"
+      title={texts.roster.title(state.people.length)}
+      closeLabel={texts.roster.close}
       testid="people-panel"
       opener="toggle-people"
       onClose={() => meeting.view.togglePanel("people")}
@@ -275,7 +283,7 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
           ))}
         </ul>
       )}
-      <ul class="people" aria-label="People">
+      <ul class="people" aria-label={texts.roster.list}>
         {state.people.map((person) => (
           <PersonRow key={person.id} meeting={meeting} person={person} moderator={state.moderator} />
         ))}
@@ -289,7 +297,7 @@ export function PeoplePanel({ meeting, state }: { meeting: Meeting; state: Meeti
             disabled={!anyoneLoud}
             onClick={() => meeting.moderation.muteEveryone()}
           >
-            <Icon name="micOff" size={18} /> Mute everybody
+            <Icon name="micOff" size={18} /> {texts.roster.muteAll}
           </button>
         </footer>
       )}

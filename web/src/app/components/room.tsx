@@ -55,7 +55,7 @@ function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): 
     <header class="room-head">
       <h1 class="room-title">
         {state.locked && <Icon name="lock" size={16} />}
-        {state.subject || meeting.options.roomTitle}
+        <span class="one-line">{state.subject || meeting.options.roomTitle}</span>
       </h1>
       {state.startedAt !== undefined && <Elapsed since={state.startedAt} />}
       <span
@@ -75,7 +75,7 @@ function Header({ meeting, state }: { meeting: Meeting; state: MeetingState }): 
           data-testid="invite"
           onClick={() => void copyLink(meeting)}
         >
-          <Icon name="link" size={16} /> Copy the link
+          <Icon name="link" size={16} /> {texts.bar.copyLink}
         </button>
       )}
       {state.noBridge && (
@@ -95,7 +95,7 @@ function Elapsed({ since }: { since: number }): JSX.Element {
   const hours = Math.floor(seconds / 3_600);
   const rest = `${two(Math.floor((seconds % 3_600) / 60))}:${two(seconds % 60)}`;
   return (
-    <span class="elapsed" role="timer" aria-label="Time since the start">
+    <span class="elapsed" role="timer" aria-label={texts.elapsed}>
       {hours > 0 ? `${hours}:${rest}` : rest}
     </span>
   );
@@ -105,7 +105,7 @@ function Elapsed({ since }: { since: number }): JSX.Element {
 function Sound({ meeting, state }: { meeting: Meeting; state: MeetingState }): JSX.Element {
   const [blocked, setBlocked] = useState(false);
   const [attempt, setAttempt] = useState(0);
-  const sink = meeting.options.settings.get().speaker;
+  const { speaker: sink } = meeting.media.state.get();
   const speakers = state.people.filter((p) => !p.local && p.audioTrack !== null);
   return (
     <>
@@ -115,6 +115,7 @@ function Sound({ meeting, state }: { meeting: Meeting; state: MeetingState }): J
             key={p.id}
             track={p.audioTrack}
             sink={sink}
+            onSinkFailed={() => meeting.media.speakerFailed(sink)}
             attempt={attempt}
             onBlocked={() => setBlocked(true)}
           />
@@ -130,7 +131,7 @@ function Sound({ meeting, state }: { meeting: Meeting; state: MeetingState }): J
             setAttempt(attempt + 1);
           }}
         >
-          <Icon name="speaker" size={18} /> Turn on the sound
+          <Icon name="speaker" size={18} /> {texts.turnOnSound}
         </button>
       )}
     </>

@@ -5,6 +5,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { fitGrid, type Size } from "../../model/layout";
 import type { Meeting, MeetingState } from "../../model/meeting";
 import type { Tile } from "../../model/people";
+import { texts } from "../../model/texts";
 import { useSize } from "../hooks";
 import { TileView } from "./tile";
 
@@ -47,7 +48,7 @@ function GridView({ meeting, state }: StageProps): JSX.Element {
     meeting.reception.showTiles(new Map(tiles.map((t) => [t.key, pixels(grid.tile.height)])));
   }, [keys, grid, meeting]);
   return (
-    <section class="grid" ref={ref} aria-label="People in the meeting" data-testid="grid">
+    <section class="grid" ref={ref} aria-label={texts.pictures.title} data-testid="grid">
       {size.width > 0 &&
         tiles.map((tile) => (
           <TileView
@@ -59,7 +60,7 @@ function GridView({ meeting, state }: StageProps): JSX.Element {
             onPin={() => meeting.stage.pin(tile.key)}
           />
         ))}
-      {hidden > 0 && <p class="grid-more">and {hidden} more</p>}
+      {hidden > 0 && <p class="grid-more">{texts.pictures.more(hidden)}</p>}
     </section>
   );
 }
@@ -77,7 +78,7 @@ function StageView({ meeting, state, staged }: StageProps & { staged: Tile }): J
     meeting.reception.showTiles(shown);
   }, [keys, staged.key, size.height, meeting]);
   return (
-    <section class="stage-view" aria-label="People in the meeting" data-testid="stage">
+    <section class="stage-view" aria-label={texts.pictures.title} data-testid="stage">
       <div class="stage" ref={ref}>
         <TileView
           key={staged.key}

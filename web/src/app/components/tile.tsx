@@ -17,14 +17,18 @@ export interface TileProps {
 export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): JSX.Element {
   const { person, screen } = tile;
   const track = screen ? person.screenTrack : person.videoTrack;
-  const who = person.local ? "You" : person.name;
-  const title = screen ? `${person.local ? "Your" : `${person.name}’s`} screen` : who;
+  const who = person.local ? texts.pictures.you : person.name;
+  const title = screen
+    ? person.local
+      ? texts.pictures.yourScreen
+      : texts.pictures.screen(person.name)
+    : who;
   const classes = ["tile", speaking && "speaking", screen && "screen", track === null && "no-video"];
   const states = [
-    !screen && person.audioMuted && "muted",
-    !screen && person.videoMuted && "camera off",
-    person.handRaised && "hand raised",
-    speaking && "speaking",
+    !screen && person.audioMuted && texts.pictures.muted,
+    !screen && person.videoMuted && texts.pictures.cameraOff,
+    person.handRaised && texts.pictures.handRaised,
+    speaking && texts.pictures.speaking,
     person.connectionLost && "connection problems",
   ].filter(Boolean);
   return (
@@ -56,14 +60,14 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
         mirrored={person.local && !screen}
         contain={screen}
         remote={!person.local}
-        label={`Picture of ${title}`}
+        label={texts.pictures.pictureOf(title)}
       />
       {person.connectionLost && <div class="tile-banner">{texts.connectionProblems}</div>}
       {person.videoPaused && !screen && !person.connectionLost && (
-        <div class="tile-banner">Picture paused to save bandwidth</div>
+        <div class="tile-banner">{texts.pictures.paused}</div>
       )}
       {person.handRaised && !screen && (
-        <span class="tile-hand" title="Hand raised">
+        <span class="tile-hand" title={texts.pictures.handSign}>
           <Icon name="hand" size={18} />
         </span>
       )}
@@ -79,7 +83,7 @@ export function TileView({ tile, speaking, onStage, size, onPin }: TileProps): J
         type="button"
         class="tile-pin"
         aria-pressed={onStage}
-        aria-label={onStage ? `Take ${title} off the stage` : `Put ${title} on the stage`}
+        aria-label={onStage ? texts.pictures.unpin(title) : texts.pictures.pin(title)}
         onClick={onPin}
       >
         <Icon name="pin" size={18} />

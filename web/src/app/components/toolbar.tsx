@@ -62,13 +62,13 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
     <div
       class="toolbar"
       role="toolbar"
-      aria-label="Meeting controls"
+      aria-label={texts.bar.title}
       tabIndex={-1}
       onKeyDown={(event) => moveAlong(event, event.currentTarget)}
     >
       <ToolButton
         icon={media.audioOn ? "mic" : "micOff"}
-        label={media.audioOn ? "Mute microphone" : "Unmute microphone"}
+        label={media.audioOn ? texts.bar.mute : texts.bar.unmute}
         shortcut="M"
         testid="toggle-audio"
         tone={media.audioOn ? "on" : "off"}
@@ -77,7 +77,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       />
       <ToolButton
         icon={media.videoOn ? "camera" : "cameraOff"}
-        label={media.videoOn ? "Stop camera" : "Start camera"}
+        label={media.videoOn ? texts.bar.stopCamera : texts.bar.startCamera}
         shortcut="V"
         testid="toggle-video"
         tone={media.videoOn ? "on" : "off"}
@@ -87,7 +87,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       {canShare && (
         <ToolButton
           icon="screen"
-          label={media.screenOn ? "Stop sharing your screen" : "Share your screen"}
+          label={media.screenOn ? texts.bar.stopSharing : texts.bar.share}
           shortcut="D"
           testid="toggle-screen"
           pressed={media.screenOn}
@@ -96,7 +96,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       )}
       <ToolButton
         icon="hand"
-        label={state.handRaised ? "Lower your hand" : "Raise your hand"}
+        label={state.handRaised ? texts.bar.lowerHand : texts.bar.raiseHand}
         shortcut="R"
         testid="toggle-hand"
         pressed={state.handRaised}
@@ -105,7 +105,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       />
       <ToolButton
         icon="chat"
-        label={unread > 0 ? `Chat, ${unread} unread` : "Chat"}
+        label={texts.bar.chat(unread)}
         shortcut="C"
         testid="toggle-chat"
         pressed={state.panel === "chat"}
@@ -124,7 +124,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       />
       <ToolButton
         icon={state.stage === undefined ? "stage" : "grid"}
-        label={state.stage === undefined ? "Stage view" : "Grid view"}
+        label={state.stage === undefined ? texts.bar.stage : texts.bar.grid}
         shortcut="W"
         testid="toggle-view"
         extra="wide-only"
@@ -133,7 +133,7 @@ export function Toolbar({ meeting, state, media, unread }: ToolbarProps): JSX.El
       <MoreMenu meeting={meeting} state={state} />
       <ToolButton
         icon="leave"
-        label="Leave the meeting"
+        label={texts.bar.leave}
         testid="leave"
         tone="danger"
         onClick={() => void meeting.entry.leave()}
@@ -153,44 +153,44 @@ interface MenuEntry {
 
 function entriesFor(meeting: Meeting, state: MeetingState): MenuEntry[] {
   const entries: MenuEntry[] = [
-    { icon: "link", label: "Copy the link", testid: "copy-link", run: () => void copyLink(meeting) },
+    { icon: "link", label: texts.bar.copyLink, testid: "copy-link", run: () => void copyLink(meeting) },
     {
       icon: "settings",
-      label: "Devices and name",
+      label: texts.bar.settings,
       testid: "settings",
       run: () => meeting.view.openDialog("settings"),
     },
     {
       icon: "quality",
-      label: "Picture quality",
+      label: texts.bar.quality,
       testid: "quality",
       run: () => meeting.view.openDialog("quality"),
     },
     {
       icon: "hand",
-      label: state.handRaised ? "Lower your hand" : "Raise your hand",
+      label: state.handRaised ? texts.bar.lowerHand : texts.bar.raiseHand,
       testid: "menu-hand",
       narrowOnly: true,
       run: () => meeting.own.toggleHand(),
     },
     {
       icon: state.stage === undefined ? "stage" : "grid",
-      label: state.stage === undefined ? "Stage view" : "Grid view",
+      label: state.stage === undefined ? texts.bar.stage : texts.bar.grid,
       testid: "menu-view",
       narrowOnly: true,
       run: () => meeting.stage.toggleView(),
     },
-    { icon: "expand", label: "Full screen", testid: "fullscreen", run: toggleFullscreen },
+    { icon: "expand", label: texts.bar.fullscreen, testid: "fullscreen", run: toggleFullscreen },
     {
       icon: "keyboard",
-      label: "Keyboard shortcuts",
+      label: texts.bar.shortcuts,
       testid: "shortcuts",
       run: () => meeting.view.openDialog("help"),
     },
   ];
   if (state.moderator) {
-    const label = state.locked ? "Change or remove the password" : "Set a password";
-    const door = state.lobby ? "Let people in freely" : "Let people in one by one";
+    const label = state.locked ? texts.bar.changeLock : texts.bar.lock;
+    const door = state.lobby ? texts.bar.doorOpen : texts.bar.doorKnock;
     entries.splice(
       1,
       0,
@@ -244,16 +244,16 @@ function MoreMenu({ meeting, state }: { meeting: Meeting; state: MeetingState })
         ref={button}
         class="tool"
         data-testid="more"
-        aria-label="More"
+        aria-label={texts.bar.more}
         aria-haspopup="menu"
         aria-expanded={open}
-        title="More"
+        title={texts.bar.more}
         onClick={() => setOpen(!open)}
       >
         <Icon name="more" />
       </button>
       {open && (
-        <div class="menu" role="menu" aria-label="More" tabIndex={-1} onKeyDown={onKey}>
+        <div class="menu" role="menu" aria-label={texts.bar.more} tabIndex={-1} onKeyDown={onKey}>
           {entriesFor(meeting, state).map((entry) => (
             <button
               type="button"

@@ -92,13 +92,18 @@ function Player({
 export interface AudioProps {
   readonly track: MediaStreamTrack;
   readonly sink: string;
+  /** The browser does not play over this speaker. */
+  readonly onSinkFailed: () => void;
   /** The browser wants a click before it plays sound. */
   readonly onBlocked: () => void;
   /** Changes when the user has clicked. */
   readonly attempt: number;
 }
 
-export function Audio({ track, sink, onBlocked, attempt }: AudioProps): JSX.Element {
+/** Where a page may choose the speaker; not every browser lets it. */
+type SinkElement = HTMLAudioElement & { readonly sinkId?: string; setSinkId?(id: string): Promise<void> };
+
+export function Audio({ track, sink, onSinkFailed, onBlocked, attempt }: AudioProps): JSX.Element {
   const ref = useRef<HTMLAudioElement>(null);
   useEffect(() => {
     const audio = ref.current;
@@ -111,8 +116,9 @@ export function Audio({ track, sink, onBlocked, attempt }: AudioProps): JSX.Elem
     });
   }, [track, attempt]);
   useEffect(() => {
-    const audio = ref.current as (HTMLAudioElement & { setSinkId?(id: string): Promise<void> }) | null;
-    if (sink !== "") audio?.setSinkId?.(sink).catch(() => undefined);
+    const audio = ref.current as SinkElement | null;
+    if (audio === null || (audio.sinkId ?? "") === sink) return;
+    audio.setSinkId?.(sink).catch(onSinkFailed);
   }, [sink]);
   // biome-ignore lint/a11y/useMediaCaption: live speech has no caption track
   return <audio ref={ref} autoplay />;

@@ -45,7 +45,7 @@ export function displayName(name: string): string {
 
 /** Up to two letters for a person without a picture. */
 export function initials(name: string): string {
-  const words = displayName(name).split(/\s+/u);
+  const words = displayName(name).replace(/\s*…$/u, "").split(/\s+/u);
   const letters = [words[0], words.length > 1 ? words[words.length - 1] : undefined].map((w) =>
     w === undefined ? "" : (Array.from(w)[0] ?? ""),
   );

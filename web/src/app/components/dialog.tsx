@@ -1,9 +1,9 @@
 // The one dialog: over everything, keeps the focus inside, closes on Escape, gives the focus back.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { texts } from "../../model/texts";
-import { useReturnFocus } from "../focus";
+import { focusOr } from "../focus";
 import { Icon } from "../icons";
 
 export interface DialogProps {
@@ -17,13 +17,16 @@ export interface DialogProps {
 export function Dialog({ title, testid, onClose, children }: DialogProps): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useReturnFocus(ref, ".room, main");
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current;
-    // The native element makes everything else inert.
+    const before = document.activeElement;
+    // The native element makes everything else inert; so it is closed before the focus can go back.
     dialog?.showModal();
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
-    return () => dialog?.close();
+    return () => {
+      dialog?.close();
+      focusOr(before, ".room, main");
+    };
   }, []);
   return (
     <dialog

@@ -201,10 +201,7 @@ function PersonRow({
         {initials(person.name)}
       </span>
       <span class="person-name">
-        <span>
-          {person.name}
-          {person.local && " (you)"}
-        </span>
+        <span class="clamped">{person.local ? texts.roster.you(person.name) : person.name}</span>
         {person.moderator && <small>{texts.roster.moderator}</small>}
       </span>
       {person.handRaised && (

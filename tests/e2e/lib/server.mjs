@@ -115,11 +115,14 @@ export class Server {
     }
 }
 
-/** Starts `pontoon <args>` with its own state folder; `start` may place it on another host. */
+/**
+ * Starts `pontoon <args>` with its own state folder; `start` may place it on another host. Links of tests lead into
+ * the meeting without a click, which is the operator's to allow.
+ */
 export function pontoon(args, { env = {}, start = (command, list, options) => spawn(command, list, options) } = {}) {
     const stateDir = mkdtempSync(join(tmpdir(), 'pontoon-state-'));
     const child = start(binary, args, {
-        env: { ...process.env, PONTOON_STATE_DIR: stateDir, NO_COLOR: '1', ...env },
+        env: { ...process.env, PONTOON_STATE_DIR: stateDir, PONTOON_CLIENT_PREJOIN: 'false', NO_COLOR: '1', ...env },
         stdio: [ 'ignore', 'pipe', 'pipe' ]
     });
 

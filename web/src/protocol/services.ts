@@ -101,11 +101,11 @@ export async function requestConferenceByHttp(
   }
   if (response.status === 403) throw new ProtocolError("authentication-required");
   if (!response.ok) {
-    const words = await wordsOf(response);
-    const invalid = response.status === 400 && words.includes("invalid-session");
+    const body = await response.text().catch(() => "");
+    const invalid = response.status === 400 && body.includes("invalid-session");
     throw invalid
       ? new ProtocolError("stanza", "", "session-invalid")
-      : new ProtocolError("conference-request-failed", words, String(response.status));
+      : new ProtocolError("conference-request-failed", wordsOf(response, body), String(response.status));
   }
   const value = (await response.json()) as Record<string, unknown>;
   const text = (key: string): string | undefined => (typeof value[key] === "string" ? value[key] : undefined);
@@ -122,10 +122,9 @@ export async function requestConferenceByHttp(
 const MAX_WORDS = 300;
 
 /** What the server says about a refusal: its plain text; pages of proxies in between are no words for people. */
-async function wordsOf(response: Response): Promise<string> {
+function wordsOf(response: Response, body: string): string {
   if (response.headers.get("Content-Type")?.startsWith("text/plain") !== true) return "";
-  const text = await response.text().catch(() => "");
-  return text
+  return body
     .replace(/^Bad request:/, "")
     .replace(/\s+/g, " ")
     .trim()

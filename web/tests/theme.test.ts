@@ -1,5 +1,6 @@
 // The colours of the style sheets: whatever text stands on can be told from it (WCAG 2.2, 1.4.3: 4.5 to 1).
 import { describe, expect, it } from "vitest";
+import overlayCss from "../src/app/overlay.css?raw";
 import roomCss from "../src/app/room.css?raw";
 import pageCss from "../src/app/style.css?raw";
 
@@ -29,7 +30,7 @@ function rulesOf(css: string): Rule[] {
   });
 }
 
-const rules = [...rulesOf(pageCss), ...rulesOf(roomCss)];
+const rules = [...rulesOf(pageCss), ...rulesOf(overlayCss), ...rulesOf(roomCss)];
 const variables = new Map(rules.filter((r) => r.selector === ":root").flatMap((r) => [...r.declared]));
 
 function hsl(h: number, s: number, l: number): Colour {

@@ -16,6 +16,7 @@ import { type RoomAddress, readPath } from "../protocol/room-names";
 import { Transports } from "../protocol/transports";
 import { App } from "./app";
 import { HomePage } from "./components/pages";
+import overlayStyle from "./overlay.css?inline";
 import roomStyle from "./room.css?inline";
 import { playKnock } from "./sounds";
 import pageStyle from "./style.css?inline";
@@ -181,7 +182,7 @@ async function main(): Promise<void> {
   const able = typeof globalThis.RTCPeerConnection === "function";
   const draw = reading.kind === "room" && able ? startMeeting(reading.room, settings) : undefined;
   const style = document.createElement("style");
-  style.textContent = pageStyle + roomStyle;
+  style.textContent = pageStyle + overlayStyle + roomStyle;
   document.head.append(style);
   const root = await pageParsed();
   if (root === null) return;

@@ -7,18 +7,19 @@ use axum::response::{IntoResponse, Response};
 use focus::{ConferenceRequest, RequestError};
 
 use crate::focus_task::FocusHandle;
+use crate::metrics::Metrics;
 use crate::web;
 
 /// Largest request read.
 const MAX_BODY: usize = 64 * 1024;
 
 pub(crate) async fn handle(
-    State(focus): State<FocusHandle>,
+    State((focus, metrics)): State<(FocusHandle, Metrics)>,
     method: Method,
     body: Body,
 ) -> Response {
     let mut response = match method {
-        Method::POST => post(&focus, body).await,
+        Method::POST => post(&focus, &metrics, body).await,
         Method::OPTIONS => StatusCode::OK.into_response(),
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     };
@@ -26,14 +27,16 @@ pub(crate) async fn handle(
     response
 }
 
-async fn post(focus: &FocusHandle, body: Body) -> Response {
+async fn post(focus: &FocusHandle, metrics: &Metrics, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let request = match ConferenceRequest::from_json(&body) {
         Ok(request) => request,
         Err(error) => {
-            return (StatusCode::BAD_REQUEST, format!("Bad request: {error}\n")).into_response();
+            metrics.refused("conference-request");
+            // The sentence is shown to people.
+            return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
         }
     };
     match focus.request(request).await {
@@ -44,7 +47,7 @@ async fn post(focus: &FocusHandle, body: Body) -> Response {
             response
         }
         Err(error @ RequestError::ForeignRoom) => {
-            (StatusCode::BAD_REQUEST, format!("Bad request: {error}\n")).into_response()
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

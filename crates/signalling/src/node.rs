@@ -146,7 +146,8 @@ impl Node {
             )
             .route("/http-bind", any(http_bind::handle).with_state(bosh));
         if let Some(focus) = &self.focus {
-            let route = any(conference_request::handle).with_state(focus.clone());
+            let route = any(conference_request::handle)
+                .with_state((focus.clone(), self.context.metrics.clone()));
             router = router.route("/conference-request/v1", route);
         }
         router

@@ -128,7 +128,7 @@ impl Hosts {
             tenant => format!(
                 "{}.{}.{}",
                 self.muc_prefix,
-                tenant.to_lowercase(),
+                stanza::jitsi::room::tenant_label(tenant),
                 self.main
             ),
         };
@@ -216,6 +216,8 @@ mod tests {
         assert_eq!(lobby, jid("[acme]r@lobby.meet.example.com"));
         assert_eq!(hosts.meeting_of_lobby(&lobby), Some(external.clone()));
         assert_eq!(hosts.room_of_query("R", "Acme"), Some(external));
+        let office = jid("r@conference.b=c3=bcro.meet.example.com");
+        assert_eq!(hosts.room_of_query("r", "Büro"), Some(office));
         assert_eq!(
             hosts.room_of_query("caf%c3%a9", ""),
             Some(jid("caf%c3%a9@conference.meet.example.com"))

@@ -6,6 +6,7 @@ use minidom::Element;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::room::{self, RoomNameError};
 use crate::build::{Build, element};
 
 /// Namespace of conference requests and of most of what a focus puts into stanzas.
@@ -23,6 +24,9 @@ pub enum ConferenceRequestError {
     /// The room is not a bare address with a local part.
     #[error("the room is not a valid room address")]
     BadRoom,
+    /// The room has a name that no room can have.
+    #[error(transparent)]
+    Name(#[from] RoomNameError),
     /// The body is not the JSON object this form wants.
     #[error("not a JSON object of the expected form: {0}")]
     Json(String),
@@ -210,6 +214,9 @@ fn parse_room(room: Option<&str>) -> Result<BareJid, ConferenceRequestError> {
     let room = room
         .filter(|room| !room.is_empty())
         .ok_or(ConferenceRequestError::NoRoom)?;
+    if let Some((name, _domain)) = room.split_once('@') {
+        room::check(name)?;
+    }
     let room = BareJid::new(room).map_err(|_| ConferenceRequestError::BadRoom)?;
     if room.node().is_none() {
         return Err(ConferenceRequestError::BadRoom);
@@ -268,6 +275,11 @@ mod tests {
                 ConferenceRequestError::BadRoom,
             ),
             (r#"{"room":"a@b/c"}"#, ConferenceRequestError::BadRoom),
+            (r#"{"room":"@c.test"}"#, RoomNameError::Empty.into()),
+            (
+                r#"{"room":"config.js@c.test"}"#,
+                RoomNameError::Reserved("config.js".to_owned()).into(),
+            ),
         ] {
             assert_eq!(
                 ConferenceRequest::from_json(body.as_bytes()),

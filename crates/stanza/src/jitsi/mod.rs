@@ -5,3 +5,4 @@ pub mod conference;
 pub mod moderation;
 pub mod mute;
 pub mod presence;
+pub mod room;

@@ -75,13 +75,9 @@ impl Server {
                 Ok(Some(info.into()))
             }
             ("query", ns::DISCO_ITEMS) if get => Ok(Some(Items::default().into())),
-            ("services", version @ (ns::EXTDISCO | ns::EXTDISCO_1)) if get => {
-                let services = self.services_element(now, version, payload.attr("type"));
-                // An empty list would take clients their built-in STUN servers.
-                services
-                    .map(Some)
-                    .ok_or(Condition::ServiceUnavailable.into())
-            }
+            ("services", version @ (ns::EXTDISCO | ns::EXTDISCO_1)) if get => Ok(Some(
+                self.services_element(now, version, payload.attr("type")),
+            )),
             ("query", ns::VERSION) if get => {
                 let text = |name: &str, text: &str| element(name, ns::VERSION).text(text).done();
                 let version = self.core.config.version.clone();
@@ -128,10 +124,8 @@ impl Server {
             ns::DISCO_ITEMS,
             ns::VERSION,
             ns::TIME,
+            ns::EXTDISCO,
         ]);
-        if !core.config.external_services.is_empty() {
-            info = info.features([ns::EXTDISCO]);
-        }
         info
     }
 
@@ -175,8 +169,9 @@ impl Server {
         info
     }
 
-    /// The list of STUN and TURN servers; `None` when there are none.
-    fn services_element(&self, now: Instant, version: &str, kind: Option<&str>) -> Option<Element> {
+    /// The list of STUN and TURN servers. An empty one is an answer too: an error would have clients ask again, and use
+    /// servers of others for direct media.
+    fn services_element(&self, now: Instant, version: &str, kind: Option<&str>) -> Element {
         let all = services(&self.core, now);
         let wanted = all
             .into_iter()
@@ -195,7 +190,7 @@ impl Server {
                     .done()
             })
             .collect();
-        (!list.is_empty()).then(|| element("services", version).children(list).done())
+        element("services", version).children(list).done()
     }
 
     /// What a client would ask right after it is bound, told unasked.
@@ -207,7 +202,7 @@ impl Server {
             .attr("from", self.core.hosts.main.as_str())
             .attr("to", jid.as_str())
             .child(Element::from(info))
-            .children(self.services_element(now, ns::EXTDISCO, None));
+            .child(self.services_element(now, ns::EXTDISCO, None));
         Some(message.done())
     }
 }

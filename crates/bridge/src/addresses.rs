@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Mapping;
+use crate::config::{Mapping, OwnAddresses};
 use crate::hub::{Command, Hub};
 
 /// How often the host's addresses are read.
@@ -22,10 +22,13 @@ pub(crate) struct Offered {
 
 impl Offered {
     /// What the host has now. Reads the list of interfaces where a socket is bound to all addresses.
-    pub(crate) fn now(listen: &[SocketAddr], mappings: &[Mapping]) -> Self {
+    pub(crate) fn now(listen: &[SocketAddr], mappings: &[Mapping], own: &OwnAddresses) -> Self {
         let hosts = host_candidates(listen);
         let mapped = mapped_candidates(&hosts, mappings);
-        Self { hosts, mapped }
+        Self {
+            hosts: told(hosts, own),
+            mapped,
+        }
     }
 
     /// Addresses of the host that this has and `other` has not.
@@ -41,13 +44,15 @@ pub(crate) async fn watch(
     hub: Arc<Hub>,
     listen: Vec<SocketAddr>,
     mappings: Vec<Mapping>,
+    own: OwnAddresses,
     mut offered: Offered,
 ) {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let present = Offered::now(&listen, &mappings);
+        let present = Offered::now(&listen, &mappings, &own);
         let (new, gone) = (present.without(&offered), offered.without(&present));
-        if present.hosts.is_empty() || (new.is_empty() && gone.is_empty()) {
+        let same = new.is_empty() && gone.is_empty() && present.mapped == offered.mapped;
+        if same || (present.hosts.is_empty() && present.mapped.is_empty()) {
             continue;
         }
         tracing::info!(?new, ?gone, "the addresses of this machine changed");
@@ -60,6 +65,12 @@ pub(crate) async fn watch(
             offered = present;
         }
     }
+}
+
+/// The addresses that peers are told.
+fn told(mut hosts: Vec<SocketAddr>, own: &OwnAddresses) -> Vec<SocketAddr> {
+    hosts.retain(|host| own.tells(host.ip()));
+    hosts
 }
 
 /// The addresses behind the sockets: all of the machine for the unspecified address of a family.
@@ -134,6 +145,19 @@ mod tests {
             mapped_candidates(&hosts, &[any]),
             [(addr("203.0.113.9:4443"), addr("10.0.0.5:10000"))]
         );
+    }
+
+    #[test]
+    fn only_the_addresses_asked_for_are_told() {
+        let hosts = ["10.0.0.5:10000", "172.17.0.1:10000", "[fd00::5]:10000"].map(addr);
+        let only = |some: &[&str]| {
+            let some = some.iter().map(|ip| ip.parse().unwrap());
+            told(hosts.to_vec(), &OwnAddresses::Only(some.collect()))
+        };
+        assert_eq!(told(hosts.to_vec(), &OwnAddresses::All), hosts);
+        assert_eq!(only(&["10.0.0.5"]), [hosts[0]]);
+        // An address of a translator in front is no host's; its mapping is told instead.
+        assert_eq!(only(&["203.0.113.9"]), []);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct BridgeConfig {
     pub version: String,
     /// UDP addresses for media. The unspecified address of a family means all its addresses.
     pub listen: Vec<SocketAddr>,
+    /// Which of the machine's own addresses are advertised.
+    pub own_addresses: OwnAddresses,
     /// Public addresses in front of local ones (static NAT).
     pub mappings: Vec<Mapping>,
     /// Advertise private addresses to every endpoint.
@@ -40,6 +42,25 @@ pub struct BridgeConfig {
     pub proc_dir: PathBuf,
 }
 
+/// Which of the machine's own addresses peers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnAddresses {
+    /// Every one at which the bridge listens.
+    All,
+    /// These only, as far as the machine has them. Media is received at the others too, but nobody is told.
+    Only(Vec<IpAddr>),
+}
+
+impl OwnAddresses {
+    /// Whether peers are told this address.
+    pub fn tells(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(some) => some.contains(&address),
+        }
+    }
+}
+
 /// A public address in front of a local one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
@@ -57,6 +78,7 @@ impl BridgeConfig {
             region: None,
             version: concat!("pontoon-", env!("CARGO_PKG_VERSION")).to_owned(),
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 10_000))],
+            own_addresses: OwnAddresses::All,
             mappings: Vec::new(),
             private_addresses: true,
             shards: 0,

@@ -16,7 +16,7 @@ mod shard;
 mod start;
 mod web_socket;
 
-pub use config::{BridgeConfig, Mapping, NodeConfig, NodeTarget};
+pub use config::{BridgeConfig, Mapping, NodeConfig, NodeTarget, OwnAddresses};
 pub use start::{Bridge, StartError};
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Bridge {
             listen = bound.iter().map(UdpBatch::local_addr).collect();
             sockets.push(bound);
         }
-        let offered = addresses::Offered::now(&listen, &config.mappings);
+        let offered = addresses::Offered::now(&listen, &config.mappings, &config.own_addresses);
         let (hosts, mapped) = (offered.hosts.clone(), offered.mapped.clone());
         if hosts.is_empty() && mapped.is_empty() {
             return Err(StartError::NoAddress);
@@ -119,7 +119,14 @@ impl Bridge {
         background.spawn(measure_load(hub.clone(), config.proc_dir.clone()));
         if listen.iter().any(|address| address.ip().is_unspecified()) {
             let mappings = config.mappings.clone();
-            background.spawn(addresses::watch(hub.clone(), listen, mappings, offered));
+            let own = config.own_addresses.clone();
+            background.spawn(addresses::watch(
+                hub.clone(),
+                listen,
+                mappings,
+                own,
+                offered,
+            ));
         }
         let advertised: Vec<SocketAddr> = mapped.iter().map(|m| m.0).chain(hosts).collect();
         tracing::info!(

@@ -33,11 +33,14 @@ pub enum Kind {
     List,
     /// A list of addresses or networks, see [`Cidr`].
     Networks,
-    /// A list of IP addresses.
+    /// A list of IP addresses, and the word `own` for those of the machine.
     Addresses,
     /// A table of names and texts.
     Map,
 }
+
+/// What stands for the machine's own addresses in a list of addresses.
+pub(crate) const OWN: &str = "own";
 
 /// A value as written, not yet interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +73,9 @@ impl Kind {
             Self::Listen => "a port, an \"address:port\", or \"off\"".to_owned(),
             Self::List => "a list of texts".to_owned(),
             Self::Networks => "a list of addresses or networks (\"10.0.0.0/8\")".to_owned(),
-            Self::Addresses => "a list of IP addresses".to_owned(),
+            Self::Addresses => {
+                format!("a list of IP addresses, \"{OWN}\" for the machine's own among them")
+            }
             Self::Map => "a table of texts".to_owned(),
         }
     }
@@ -169,11 +174,14 @@ impl Kind {
             (Self::Networks, Value::List(items)) => items
                 .iter()
                 .try_for_each(|item| item.parse::<Cidr>().map(drop)),
-            (Self::Addresses, Value::List(items)) => items.iter().try_for_each(|item| {
-                item.parse::<IpAddr>()
-                    .map(drop)
-                    .map_err(|_error| format!("\"{item}\" is not an IP address"))
-            }),
+            (Self::Addresses, Value::List(items)) => items
+                .iter()
+                .filter(|item| *item != OWN)
+                .try_for_each(|item| {
+                    item.parse::<IpAddr>().map(drop).map_err(|_error| {
+                        format!("\"{item}\" is neither an IP address nor \"{OWN}\"")
+                    })
+                }),
             _ => Ok(()),
         }
     }
@@ -350,6 +358,7 @@ mod tests {
         assert!(Kind::Bool.from_text("maybe").is_err());
         assert!(Kind::Integer { min: 1, max: 5 }.from_text("6").is_err());
         assert!(Kind::Addresses.from_text("192.0.2.1,meet").is_err());
+        assert!(Kind::Addresses.from_text("own,192.0.2.1").is_ok());
         assert!(Kind::Domain.from_text("meet_me.example").is_err());
         assert!(Kind::Map.from_text("a").is_err());
         let Ok(Value::Map(map)) = Kind::Map.from_text("a=http://b, c=d") else {

@@ -5,6 +5,7 @@
 //! is what was written and where (file and line, environment, command line); [`Settings`] is what it means.
 
 mod account;
+mod address;
 mod error;
 mod join;
 mod kind;

@@ -132,22 +132,38 @@ pub const OPTIONS: &[OptionSpec] = &[
         "front.https",
         Kind::Listen,
         DefaultValue::Computed("443 as root, else 8443"),
-        "Where HTTPS is served. Port 0 takes any free port.",
+        "Where HTTPS is served. Port 0 takes any free port. `off` only behind a proxy that ends TLS: pages then come by plain HTTP at `front.http`, and browsers give camera and microphone only to people whom the proxy serves by HTTPS.",
         "The port browsers use, where the process may open it.",
     ),
     option(
         "front.http",
         Kind::Listen,
-        DefaultValue::Computed("80 as root, else 8080"),
-        "Where plain HTTP is answered with a redirect to HTTPS.",
+        DefaultValue::Computed(
+            "80 as root, else 8080; `127.0.0.1:8080` with `front.https = \"off\"`",
+        ),
+        "Where plain HTTP is answered: with a redirect to HTTPS, or with pages for what a trusted proxy got by HTTPS (`X-Forwarded-Proto: https`).",
         "People type addresses without a scheme.",
+    ),
+    option(
+        "front.trusted_proxies",
+        Kind::Networks,
+        DefaultValue::Toml("[\"127.0.0.0/8\", \"::1\"]"),
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: limits by address and `front.metrics_allow` then go by the person's address. From others these headers count for nothing.",
+        "A proxy on the same machine is the operator's own.",
     ),
     option(
         "front.public_url",
         Kind::Text,
         DefaultValue::Computed("from the request"),
-        "The address people use, `https://meet.example.com`, when the requests' `Host` does not tell it (behind a proxy that changes it).",
+        "The address people use, `https://meet.example.com`: redirects lead there, and clients find the server there. Needed behind a proxy that changes `Host`, and behind NAT that changes the port.",
         "The browser knows best how it got here.",
+    ),
+    option(
+        "front.embed_origins",
+        Kind::List,
+        DefaultValue::Toml("[]"),
+        "Origins whose pages may show meetings in a frame, `https://intra.example.com`, and whose links may enter a meeting without a click. Pages of other sites can do neither.",
+        "A page of a stranger must not open cameras in a hidden frame.",
     ),
     option(
         "front.certificate",
@@ -315,8 +331,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     option(
         "bridge.advertise",
         Kind::Addresses,
-        DefaultValue::Computed("the machine's own addresses"),
-        "Addresses at which clients reach the media port, when they differ from the machine's own (NAT, cloud).",
+        DefaultValue::Toml("[\"own\"]"),
+        "Addresses told to clients for media; `own` stands for all of the machine's. What is not listed is not told: `[\"203.0.113.5\"]` is only the public address of a NAT or cloud, `[\"own\", \"203.0.113.5\"]` both, for people inside and outside; `[\"192.0.2.7\"]` is that one of the machine's, without those of container networks.",
         "Right on a plain network.",
     ),
     option(

@@ -1,16 +1,17 @@
 //! What the written settings mean, with all defaults in place.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use telemetry::{LogConfig, LogFormat, Redacted};
 use toml::de::DeValue;
 
 use crate::account::{self, ServiceAccount};
+use crate::address;
 use crate::error::{ConfigError, Origin};
 use crate::join::JoinToken;
-use crate::kind::{Cidr, Listen, Value};
+use crate::kind::{Cidr, Listen, OWN, Value};
 use crate::layers::Layers;
 use crate::options::{DefaultValue, find};
 
@@ -51,10 +52,14 @@ pub struct Settings {
 pub struct FrontSettings {
     /// HTTPS listener.
     pub https: Listen,
-    /// Redirecting HTTP listener.
+    /// Plain HTTP listener.
     pub http: Listen,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<Cidr>,
     /// Origin people use, `https://host[:port]`, without a trailing slash.
     pub public_url: Option<String>,
+    /// Origins that may frame meetings.
+    pub embed_origins: Vec<String>,
     /// Certificate chain and key, PEM files.
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Foreign web tree.
@@ -112,7 +117,9 @@ pub struct MeetSettings {
 pub struct BridgeSettings {
     /// Media port.
     pub udp: Listen,
-    /// Addresses told to clients; empty means the machine's own.
+    /// Whether the machine's own addresses are told to clients.
+    pub advertise_own: bool,
+    /// Addresses told to clients besides; the machine's own may be among them.
     pub advertise: Vec<IpAddr>,
     /// Name, when written.
     pub id: Option<String>,
@@ -128,6 +135,19 @@ pub struct BridgeSettings {
     pub http: Listen,
     /// Bases of the WebSocket form of the bridge channel; `None` when not written.
     pub colibri_ws: Option<Vec<String>>,
+}
+
+impl BridgeSettings {
+    /// Origins of the WebSockets that browsers open to bridges.
+    pub fn socket_origins(&self) -> Vec<String> {
+        let bases = self.colibri_ws.iter().flatten();
+        let mut origins: Vec<String> = bases
+            .filter_map(|base| address::socket_origin(base))
+            .collect();
+        origins.sort();
+        origins.dedup();
+        origins
+    }
 }
 
 impl Settings {
@@ -196,26 +216,31 @@ impl Reader<'_> {
     fn front(&mut self, privileged: bool) -> FrontSettings {
         let (https, http) = if privileged { (443, 80) } else { (8443, 8080) };
         let https = self.listen("front.https", https);
-        if https == Listen::Off {
+        let http = match https {
+            // Only the proxy is meant to come here.
+            Listen::Off if self.layers.get("front.http").is_none() => {
+                Listen::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
+            }
+            _ => self.listen("front.http", http),
+        };
+        if (https, http) == (Listen::Off, Listen::Off) {
             self.fail(
-                "front.https",
-                "cannot be off: browsers give camera and microphone to HTTPS pages only".to_owned(),
-                "write a port",
+                "front.http",
+                "is off, and so is front.https: nothing would serve pages".to_owned(),
+                "write a port for one of them",
             );
         }
         FrontSettings {
             https,
-            http: self.listen("front.http", http),
+            http,
+            trusted_proxies: self.networks("front.trusted_proxies"),
             public_url: self.public_url(),
+            embed_origins: self.embed_origins(),
             certificate: self.certificate(),
             web_root: self.path("front.web_root"),
             hsts: self.bool("front.hsts"),
             shard: self.header_text("front.shard"),
-            metrics_allow: self
-                .list("front.metrics_allow")
-                .iter()
-                .filter_map(|network| network.parse().ok())
-                .collect(),
+            metrics_allow: self.networks("front.metrics_allow"),
             colibri_ws: self.colibri_ws(),
         }
     }
@@ -244,10 +269,18 @@ impl Reader<'_> {
                 "write a port, or run \"pontoon meet\"",
             );
         }
+        let told = self.list("bridge.advertise");
+        if told.is_empty() {
+            self.fail(
+                "bridge.advertise",
+                "is empty: nobody could reach the bridge".to_owned(),
+                "write \"own\" for the machine's addresses",
+            );
+        }
         BridgeSettings {
             udp,
-            advertise: self
-                .list("bridge.advertise")
+            advertise_own: told.iter().any(|address| address == OWN),
+            advertise: told
                 .iter()
                 .filter_map(|address| address.parse().ok())
                 .collect(),
@@ -321,17 +354,37 @@ impl Reader<'_> {
 
     fn public_url(&mut self) -> Option<String> {
         let url = self.optional("front.public_url")?;
-        let origin = url.strip_suffix('/').unwrap_or(&url);
-        let host = origin.strip_prefix("https://").unwrap_or_default();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-        if host.is_empty() || !host.bytes().all(plain) {
+        let origin = address::public_url(&url);
+        if origin.is_none() {
             self.fail(
                 "front.public_url",
                 "is not an https address without a path".to_owned(),
                 "write it like \"https://meet.example.com\"",
             );
         }
-        Some(origin.to_owned())
+        origin
+    }
+
+    fn embed_origins(&mut self) -> Vec<String> {
+        let mut origins = Vec::new();
+        for text in self.list("front.embed_origins") {
+            match address::origin(&text) {
+                Some(origin) => origins.push(origin),
+                None => self.fail(
+                    "front.embed_origins",
+                    format!("\"{text}\" is not an origin"),
+                    "write scheme and host, and nothing else: \"https://intra.example.com\"",
+                ),
+            }
+        }
+        origins
+    }
+
+    fn networks(&self, key: &'static str) -> Vec<Cidr> {
+        self.list(key)
+            .iter()
+            .filter_map(|network| network.parse().ok())
+            .collect()
     }
 
     fn header_text(&mut self, key: &'static str) -> Option<String> {
@@ -388,7 +441,8 @@ impl Reader<'_> {
         let Some(Value::List(bases)) = self.value("bridge.colibri_ws") else {
             return None;
         };
-        if let Some(base) = bases.iter().find(|base| !base.starts_with("wss://")) {
+        let wrong = |base: &&String| address::socket_origin(base).is_none();
+        if let Some(base) = bases.iter().find(wrong) {
             self.fail(
                 "bridge.colibri_ws",
                 format!("\"{base}\" is not a WebSocket address"),
@@ -600,6 +654,30 @@ mod tests {
     }
 
     #[test]
+    fn addresses_for_media_replace_or_add() {
+        let told = |text: &str| {
+            let bridge = check(text).unwrap().bridge;
+            (bridge.advertise_own, bridge.advertise.len())
+        };
+        assert_eq!(told(""), (true, 0));
+        assert_eq!(told("[bridge]\nadvertise = [\"203.0.113.5\"]"), (false, 1));
+        let both = "[bridge]\nadvertise = [\"own\", \"203.0.113.5\"]";
+        assert_eq!(told(both), (true, 1));
+        let none = check("[bridge]\nadvertise = []").unwrap_err();
+        assert!(none[0].contains("bridge.advertise: is empty"), "{none:?}");
+    }
+
+    #[test]
+    fn https_may_end_at_a_proxy() {
+        let settings = check("[front]\nhttps = \"off\"").unwrap();
+        assert_eq!(settings.front.https, Listen::Off);
+        assert_eq!(settings.front.http.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.front.trusted_proxies.len(), 2);
+        let settings = check("[front]\nhttps = \"off\"\nhttp = 8000").unwrap();
+        assert_eq!(settings.front.http, Listen::Port(8000));
+    }
+
+    #[test]
     fn regions_are_inherited() {
         let settings = check("[signalling]\nregion = \"eu\"").unwrap();
         assert_eq!(settings.bridge.region.as_deref(), Some("eu"));
@@ -643,8 +721,12 @@ mod tests {
                 "p.toml:2: front.certificate: has no private key; set front.key too",
             ),
             (
-                "[front]\nhttps = \"off\"",
-                "p.toml:2: front.https: cannot be off",
+                "[front]\nhttps = \"off\"\nhttp = \"off\"",
+                "p.toml:3: front.http: is off, and so is front.https",
+            ),
+            (
+                "[front]\nembed_origins = [\"https://*.example.com\"]",
+                "p.toml:2: front.embed_origins: \"https://*.example.com\" is not an origin",
             ),
             (
                 "[front]\npublic_url = \"https://a/b\"",

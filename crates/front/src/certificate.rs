@@ -5,16 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::aws_lc_rs::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::FrontError;
+use crate::{FrontError, pem, validity};
 
 /// Age at which a self-signed web certificate is made anew; browsers distrust much longer lives.
 const RENEW_AFTER: Duration = Duration::from_secs(300 * 24 * 3600);
@@ -79,29 +78,49 @@ impl Certificate {
             path: path.to_owned(),
             problem,
         };
-        let chain = CertificateDer::pem_file_iter(chain_path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| wrong(chain_path, pem_problem(&error)))?;
-        if chain.is_empty() {
-            return Err(wrong(
-                chain_path,
-                "there is no certificate in it".to_owned(),
-            ));
+        let chain = pem::chain(chain_path).map_err(|problem| wrong(chain_path, problem))?;
+        let key = pem::key(key_path).map_err(|problem| wrong(key_path, problem))?;
+        if let Some(problem) = chain.first().and_then(|leaf| validity::refusal(leaf)) {
+            return Err(wrong(chain_path, problem));
         }
-        let key = PrivateKeyDer::from_pem_file(key_path)
-            .map_err(|error| wrong(key_path, pem_problem(&error)))?;
         let certificate = Self { chain, key };
         // Said now, by name, rather than at the first handshake.
-        certificate.server_config(&[]).map_err(|error| {
-            let problem = match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    "it is not the key of the certificate".to_owned()
-                }
-                other => other.to_string(),
-            };
-            wrong(key_path, problem)
+        certificate.server_config(&[]).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => match certificate.place_of_leaf() {
+                Some(place) => wrong(
+                    chain_path,
+                    format!("the key belongs to certificate {place} in it; the server's own certificate must stand first"),
+                ),
+                None => wrong(
+                    key_path,
+                    format!("it is not the key of the certificate in {}", chain_path.display()),
+                ),
+            },
+            rustls::Error::InvalidCertificate(problem) => wrong(
+                chain_path,
+                format!("the first certificate in it cannot be used: {problem:?}"),
+            ),
+            other => wrong(key_path, format!("this server cannot use such a key: {other}")),
         })?;
         Ok(certificate)
+    }
+
+    /// At which place of the chain, counted from 1, the certificate of the key stands.
+    fn place_of_leaf(&self) -> Option<usize> {
+        let belongs = |certificate: &CertificateDer<'static>| {
+            let alone = Self {
+                chain: vec![certificate.clone()],
+                key: self.key.clone_key(),
+            };
+            alone.server_config(&[]).is_ok()
+        };
+        Some(self.chain.iter().position(belongs)? + 1)
+    }
+
+    /// What clients will find wrong with the certificate, in sentences that follow its name; it is used all the same.
+    /// `host` is the name people use, if it is known.
+    pub fn warnings(&self, host: Option<&str>, now: SystemTime) -> Vec<String> {
+        validity::warnings(&self.chain, host, now)
     }
 
     /// The chain, leaf first, DER.
@@ -141,21 +160,6 @@ impl Certificate {
     }
 }
 
-fn pem_problem(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            "there is no such file".to_owned()
-        }
-        Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "this user may not read it".to_owned()
-        }
-        Error::Io(error) => error.to_string(),
-        Error::NoItemsFound => "there is no PEM item of the right kind in it".to_owned(),
-        _ => "it is not in PEM format".to_owned(),
-    }
-}
-
 fn age(path: &Path) -> Option<Duration> {
     fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }
@@ -179,7 +183,7 @@ fn make_self_signed(
     params.distinguished_name = name;
     if renew {
         // A day back for clocks that lag; together less than the 398 days browsers accept.
-        let now = std::time::SystemTime::now();
+        let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(24 * 3600)).into();
         params.not_after = (now + Duration::from_secs(396 * 24 * 3600)).into();
     }
@@ -283,10 +287,78 @@ mod tests {
             "{}",
             why(&text, &missing)
         );
-        assert!(why(&chain, &chain).contains("no PEM item of the right kind"));
+        assert!(why(&chain, &chain).contains("no private key in it, but a certificate"));
+        let key = state.join("web-key.pem");
+        assert!(
+            why(&key, &key)
+                .contains("web-key.pem: there is no certificate in it, but a private key")
+        );
         let foreign = other.path().join("state/web-key.pem");
         assert!(
-            why(&chain, &foreign).ends_with("web-key.pem: it is not the key of the certificate")
+            why(&chain, &foreign)
+                .contains("state/web-key.pem: it is not the key of the certificate in")
+        );
+        assert!(why(&state, &key).contains("state: it is a directory"));
+        write_private(&text, b"\xff\xfe-\0-\0").unwrap();
+        assert!(why(&text, &key).contains("UTF-16"));
+        write_private(&text, b"\x30\x82\x01\x0a").unwrap();
+        assert!(why(&text, &key).contains("openssl x509 -inform der"));
+        assert!(why(&chain, &text).contains("openssl pkey -inform der"));
+        let both = std::fs::read(other.path().join("state/web-certificate.pem")).unwrap();
+        let both = [both, std::fs::read(&chain).unwrap()].concat();
+        write_private(&text, &both).unwrap();
+        assert!(why(&text, &key).contains("text.pem: the key belongs to certificate 2 in it"));
+    }
+
+    /// Files as operators' tools make them.
+    #[test]
+    fn files_of_openssl() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = "set -e\n\
+            openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=RootCA\n\
+            openssl genrsa -traditional -out k.key 2048\n\
+            openssl req -new -key k.key -out k.csr -subj /CN=old.example.com\n\
+            openssl x509 -req -in k.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out v1.crt -days 20\n\
+            printf 'subjectAltName=DNS:old.example.com\\n' > ext\n\
+            openssl x509 -req -in k.csr -CA ca.crt -CAkey ca.key -out good.crt -days 20 -extfile ext\n\
+            (printf '\\357\\273\\277'; cat good.crt; printf '\\357\\273\\277'; cat ca.crt) > bom.crt\n\
+            (printf '\\357\\273\\277'; cat k.key) > bom.key\n\
+            openssl rsa -traditional -aes128 -passout pass:x -in k.key -out enc.key\n\
+            openssl pkey -aes128 -passout pass:x -in k.key -out enc8.key\n";
+        let made = std::process::Command::new("sh")
+            .args(["-c", script])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let load = |chain: &str, key: &str| {
+            let source = CertificateSource::Files {
+                chain: directory.path().join(chain),
+                key: directory.path().join(key),
+            };
+            Certificate::load(&source)
+        };
+        let bom = load("bom.crt", "bom.key").unwrap();
+        assert_eq!(bom.chain().len(), 2);
+        for (chain, key, blamed, words) in [
+            ("v1.crt", "k.key", "v1.crt: ", "X.509 version 1"),
+            ("good.crt", "enc.key", "enc.key: ", "it is encrypted"),
+            ("good.crt", "enc8.key", "enc8.key: ", "openssl pkey -in"),
+        ] {
+            let why = load(chain, key).unwrap_err().to_string();
+            assert!(why.contains(blamed) && why.contains(words), "{why}");
+        }
+        let now = std::time::SystemTime::now();
+        let found = load("good.crt", "k.key")
+            .unwrap()
+            .warnings(Some("new.test"), now);
+        assert!(
+            found[0].contains("for old.example.com, not for new.test"),
+            "{found:?}"
         );
     }
 }

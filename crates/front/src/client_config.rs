@@ -1,6 +1,7 @@
 //! `config.js`: what clients are told about the deployment, made for each request.
 
 use serde_json::{Map, Value, json};
+use stanza::jitsi::room;
 
 /// What goes into `config.js` besides the addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct ClientConfig {
     pub shard: Option<String>,
     /// See `shard`.
     pub region: Option<String>,
+    /// Origins whose pages may frame meetings, and whose links may enter without a click.
+    pub embed_origins: Vec<String>,
     /// JavaScript appended to the text.
     pub extra: String,
 }
@@ -57,7 +60,7 @@ impl Place<'_> {
         if self.tenant.is_empty() {
             String::new()
         } else {
-            format!("{}.", self.tenant.replace('.', "_").to_lowercase())
+            format!("{}.", room::tenant_label(self.tenant))
         }
     }
 }
@@ -116,6 +119,13 @@ impl ClientConfig {
             json!({ "video": { "height": { "ideal": self.resolution, "max": self.resolution, "min": 180 } } }),
         );
         put("channelLastN", json!(self.last_n));
+        // Links from elsewhere enter without a click only where the operator said so.
+        put("embedOrigins", json!(self.embed_origins));
+        // Not defaults of the official client's code but of the file it expects.
+        put("enableNoAudioDetection", json!(true));
+        put("enableNoisyMicDetection", json!(true));
+        put("mouseMoveCallbackInterval", json!(1000));
+        put("testing", json!({}));
         put("startAudioMuted", json!(self.start_audio_muted));
         put("startVideoMuted", json!(self.start_video_muted));
         if self.shard.is_some() || self.region.is_some() {
@@ -180,6 +190,7 @@ pub(crate) mod tests {
             start_video_muted: 25,
             shard: None,
             region: None,
+            embed_origins: vec!["https://intra.example.com".to_owned()],
             extra: String::new(),
         }
     }
@@ -225,6 +236,31 @@ pub(crate) mod tests {
             tenant: "a b",
         }));
         assert_eq!(config["bosh"], "https://h/a%20b/http-bind");
+        let config = parse(&example().script(Place {
+            host: "h",
+            tenant: "Bücher AG",
+        }));
+        assert_eq!(
+            config["hosts"]["muc"],
+            "conference.b=c3=bccher=20ag.meet.example.com"
+        );
+        assert_eq!(config["bosh"], "https://h/B%C3%BCcher%20AG/http-bind");
+    }
+
+    #[test]
+    fn keys_the_official_client_expects_are_there() {
+        let config = parse(&example().script(Place {
+            host: "h",
+            tenant: "",
+        }));
+        assert_eq!(config["enableNoAudioDetection"], true);
+        assert_eq!(config["enableNoisyMicDetection"], true);
+        assert_eq!(config["mouseMoveCallbackInterval"], 1000);
+        assert!(config["testing"].is_object());
+        assert_eq!(
+            config["embedOrigins"],
+            serde_json::json!(["https://intra.example.com"])
+        );
     }
 
     #[test]

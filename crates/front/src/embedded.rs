@@ -78,7 +78,7 @@ pub(crate) fn content_type(name: &str) -> HeaderValue {
 }
 
 /// Whether `Accept-Encoding` has this coding with a weight above 0.
-fn accepts(request: &HeaderMap, coding: &str) -> bool {
+pub(crate) fn accepts(request: &HeaderMap, coding: &str) -> bool {
     request
         .get_all(header::ACCEPT_ENCODING)
         .iter()

@@ -5,19 +5,27 @@
 //! endpoint is a file of the web client or the name of a room.
 #![allow(clippy::disallowed_methods, reason = "a host reads the clock")]
 
+pub mod address;
 mod certificate;
 mod client_config;
 mod embedded;
 mod error;
+pub mod forwarded;
+mod headers;
 mod listen;
+mod metrics;
+mod pem;
 mod proxy;
+mod redirect;
 mod server;
 mod site;
-mod ssi;
-mod tenant;
+pub mod ssi;
+mod tree;
+mod validity;
 
 pub use certificate::{Certificate, CertificateSource, write_private};
 pub use client_config::ClientConfig;
 pub use error::FrontError;
+pub use forwarded::{Person, TrustedProxies};
 pub use listen::bind_tcp;
 pub use server::{Front, FrontConfig, HealthCheck, check_web_root};

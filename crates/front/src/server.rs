@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -31,9 +31,12 @@ use tower_http::compression::CompressionLayer;
 use crate::certificate::{Certificate, CertificateSource};
 use crate::client_config::ClientConfig;
 use crate::error::FrontError;
+use crate::forwarded::{Person, TrustedProxies};
 use crate::listen::bind_tcp;
-use crate::site::{Site, request_host};
-use crate::{proxy, tenant};
+use crate::metrics::Counters;
+use crate::redirect::Redirect;
+use crate::site::Site;
+use crate::{address, proxy};
 
 /// How long a peer may take for its TLS handshake, and for the head of each request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -52,10 +55,12 @@ pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What the front needs to start.
 pub struct FrontConfig {
-    /// Address of HTTPS; `[::]` is every address.
-    pub https: SocketAddr,
-    /// Address of the redirecting HTTP, if any.
+    /// Address of HTTPS, `[::]` is every address; without one, plain HTTP serves pages to a proxy that ends TLS.
+    pub https: Option<SocketAddr>,
+    /// Address of plain HTTP, if any: it redirects, except for what trusted proxies got by HTTPS.
     pub http: Option<SocketAddr>,
+    /// Proxies that say truly who a person is and whether they came by HTTPS.
+    pub trusted_proxies: TrustedProxies,
     /// The certificate.
     pub certificate: CertificateSource,
     /// A web tree to serve instead of the built-in client.
@@ -72,6 +77,8 @@ pub struct FrontConfig {
     pub metrics: Metrics,
     /// What `/health` asks.
     pub health: HealthCheck,
+    /// Origins of bridges' WebSockets that people's browsers open themselves, `wss://media.example.com`.
+    pub bridge_origins: Vec<String>,
     /// Bridges elsewhere whose WebSockets are passed on, and their addresses (`http://host:port`).
     pub colibri_ws: BTreeMap<String, Uri>,
 }
@@ -89,9 +96,8 @@ impl fmt::Debug for FrontConfig {
 
 /// The front with its ports open.
 pub struct Front {
-    https: TcpListener,
+    https: Option<(TcpListener, TlsAcceptor)>,
     http: Option<TcpListener>,
-    tls: TlsAcceptor,
     config: FrontConfig,
 }
 
@@ -110,14 +116,10 @@ impl Front {
         if let Some(root) = &config.web_root {
             check_web_root(root)?;
         }
-        let certificate = Certificate::load(&config.certificate)?;
-        let tls = certificate
-            .server_config(&[b"h2", b"http/1.1"])
-            .map_err(|error| FrontError::Certificate {
-                path: PathBuf::from("certificate"),
-                problem: error.to_string(),
-            })?;
-        let https = bind_tcp("HTTPS", config.https)?;
+        let https = config
+            .https
+            .map(|address| Ok((bind_tcp("HTTPS", address)?, tls(&config.certificate)?)))
+            .transpose()?;
         let http = config
             .http
             .map(|address| bind_tcp("HTTP", address))
@@ -125,29 +127,33 @@ impl Front {
         Ok(Self {
             https,
             http,
-            tls: TlsAcceptor::from(tls),
             config,
         })
     }
 
-    /// Port on which HTTPS is served.
-    pub fn https_port(&self) -> u16 {
-        self.https
-            .local_addr()
-            .map_or(self.config.https.port(), |address| address.port())
+    /// Port on which HTTPS is served, if it is.
+    pub fn https_port(&self) -> Option<u16> {
+        let (listener, _tls) = self.https.as_ref()?;
+        Some(listener.local_addr().ok()?.port())
     }
 
-    /// Port on which plain HTTP is redirected, if any.
-    pub fn http_port(&self) -> Option<u16> {
-        Some(self.http.as_ref()?.local_addr().ok()?.port())
+    /// Address of plain HTTP, if any.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref()?.local_addr().ok()
     }
 
     /// Serves until `shutdown` completes, then lets requests in progress finish for a moment. The routers must not have
     /// fallbacks of their own.
     pub async fn run(self, routers: Vec<Router>, shutdown: impl Future<Output = ()>) {
-        let port = self.https_port();
+        let counters = Counters::register(&self.config.metrics);
         let shared = Arc::new(Shared {
-            router: router(&self.config, routers),
+            redirect: Redirect {
+                public_host: self.config.public_host.clone(),
+                port: self.https_port(),
+            },
+            trusted_proxies: self.config.trusted_proxies.clone(),
+            router: router(&self.config, &counters, routers),
+            counters,
             hsts: self.config.hsts,
             shard: self
                 .config
@@ -156,32 +162,34 @@ impl Front {
                 .as_deref()
                 .and_then(|name| HeaderValue::from_str(name).ok()),
             colibri_ws: self.config.colibri_ws,
-            https_port: port,
         });
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let https = accept(&self.https, &room, |stream, peer, permit| {
-            let (tls, shared, watcher) =
-                (self.tls.clone(), Arc::clone(&shared), graceful.watcher());
-            tokio::spawn(async move {
-                serve_https(stream, peer, tls, shared, watcher).await;
-                drop(permit);
-            });
-        });
+        let https = async {
+            let Some((listener, tls)) = &self.https else {
+                return std::future::pending().await;
+            };
+            accept(listener, &room, |stream, peer, permit| {
+                let (tls, shared, watcher) = (tls.clone(), Arc::clone(&shared), graceful.watcher());
+                tokio::spawn(async move {
+                    serve_https(stream, peer, tls, shared, watcher).await;
+                    drop(permit);
+                });
+            })
+            .await;
+        };
         let http = async {
-            match &self.http {
-                Some(listener) => {
-                    accept(listener, &room, |stream, _peer, permit| {
-                        let watcher = graceful.watcher();
-                        tokio::spawn(async move {
-                            serve(stream, watcher, move |request| redirect(&request, port)).await;
-                            drop(permit);
-                        });
-                    })
-                    .await;
-                }
-                None => std::future::pending().await,
-            }
+            let Some(listener) = &self.http else {
+                return std::future::pending().await;
+            };
+            accept(listener, &room, |stream, peer, permit| {
+                let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
+                tokio::spawn(async move {
+                    serve_plain(stream, peer, shared, watcher).await;
+                    drop(permit);
+                });
+            })
+            .await;
         };
         tokio::select! {
             () = https => {}
@@ -209,17 +217,53 @@ pub fn check_web_root(root: &Path) -> Result<(), FrontError> {
 
 struct Shared {
     router: Router,
+    redirect: Redirect,
+    trusted_proxies: TrustedProxies,
+    counters: Counters,
     hsts: bool,
     shard: Option<HeaderValue>,
     colibri_ws: BTreeMap<String, Uri>,
-    https_port: u16,
 }
 
 impl Shared {
-    async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    /// Who sent a request; proxies nobody vouched for are counted.
+    fn person(&self, peer: SocketAddr, headers: &HeaderMap) -> Person {
+        let person = self.trusted_proxies.person(peer, headers);
+        if person.forwarded && !person.trusted {
+            self.counters.untrusted_proxy();
+        }
+        person
+    }
+
+    /// Answers a request that came by TLS.
+    async fn respond_tls(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let person = self.person(peer, request.headers());
+        self.respond(person, true, request).await
+    }
+
+    /// Answers a request that came by plain HTTP: people are sent to HTTPS, proxies that had them there are served. When
+    /// HTTPS is ended elsewhere and nobody says how people came, they are served, as any redirect would come back here.
+    async fn respond_plain(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let person = self.person(peer, request.headers());
+        if person.https.unwrap_or(self.redirect.port.is_none()) {
+            return self
+                .respond(person, person.https == Some(true), request)
+                .await;
+        }
+        self.redirect.respond(request.uri(), request.headers())
+    }
+
+    async fn respond(
+        &self,
+        person: Person,
+        secure: bool,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let mut request = request.map(Body::new);
-        *request.uri_mut() = tenant::rewrite(std::mem::take(request.uri_mut()));
-        request.extensions_mut().insert(ConnectInfo(peer));
+        *request.uri_mut() = address::rewrite(std::mem::take(request.uri_mut()));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(person.address));
+        extensions.insert(person);
         let elsewhere =
             proxy::bridge_of(request.uri().path()).and_then(|bridge| self.colibri_ws.get(bridge));
         let mut response = match elsewhere {
@@ -234,7 +278,7 @@ impl Shared {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
-        if self.hsts {
+        if self.hsts && secure {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
         if let Some(shard) = &self.shard {
@@ -244,43 +288,96 @@ impl Shared {
     }
 }
 
+/// TLS with the certificate, for HTTP/2 and HTTP/1.1.
+fn tls(source: &CertificateSource) -> Result<TlsAcceptor, FrontError> {
+    let certificate = Certificate::load(source)?;
+    let tls = certificate
+        .server_config(&[b"h2", b"http/1.1"])
+        .map_err(|error| FrontError::Certificate {
+            path: PathBuf::from("certificate"),
+            problem: error.to_string(),
+        })?;
+    Ok(TlsAcceptor::from(tls))
+}
+
 /// All endpoints; the site answers the rest.
-fn router(config: &FrontConfig, routers: Vec<Router>) -> Router {
-    let host = config.public_host.clone();
+fn router(config: &FrontConfig, counters: &Counters, routers: Vec<Router>) -> Router {
     let site = Arc::new(Site::new(
         config.web_root.clone(),
         config.client.clone(),
-        host,
+        config.public_host.clone(),
+        &config.bridge_origins,
+        counters.clone(),
     ));
-    let site = Router::new()
-        .fallback(move |request| Arc::clone(&site).respond(request))
+    let pages = Arc::clone(&site);
+    let pages = Router::new()
+        .fallback(move |request| Arc::clone(&pages).respond(request))
         .layer(CompressionLayer::new());
     let health = Arc::clone(&config.health);
-    let health = get(move || std::future::ready(health_answer(&health)));
+    let health = move |_request: &Request<Body>| health_answer(&health);
     let (metrics, allow) = (config.metrics.clone(), Arc::clone(&config.metrics_allow));
+    let metrics = move |request: &Request<Body>| metrics_answer(&metrics, &allow, request);
     let own = Router::new()
-        .route("/health", health.clone())
-        .route("/_health", health.clone())
-        .route("/about/health", health)
-        .route("/_unlock", get(unlock))
-        .route(
-            "/metrics",
-            get(move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
-                std::future::ready(if allow(peer.ip()) {
-                    (
-                        [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)],
-                        metrics.encode(),
-                    )
-                        .into_response()
-                } else {
-                    StatusCode::FORBIDDEN.into_response()
-                })
-            }),
-        );
+        .route("/_pontoon/health", get(answer(health.clone())))
+        .route("/_pontoon/metrics", get(answer(metrics.clone())))
+        .route("/health", get(unless_page(&site, health.clone())))
+        .route("/_health", get(unless_page(&site, health.clone())))
+        .route("/about/health", get(unless_page(&site, health)))
+        .route("/metrics", get(unless_page(&site, metrics)))
+        .route("/_unlock", get(unlock));
     routers
         .into_iter()
         .fold(own, Router::merge)
-        .fallback_service(site)
+        .fallback_service(pages)
+}
+
+/// A handler that answers at once.
+fn answer(
+    make: impl Fn(&Request<Body>) -> Response<Body> + Clone,
+) -> impl Fn(Request<Body>) -> std::future::Ready<Response<Body>> + Clone {
+    move |request| std::future::ready(make(&request))
+}
+
+/// A handler for monitoring whose address is also a room's name: a browser that asks for a page gets the room.
+fn unless_page<F>(
+    site: &Arc<Site>,
+    make: F,
+) -> impl Fn(Request<Body>) -> std::pin::Pin<Box<dyn Future<Output = Response<Body>> + Send>>
++ Clone
++ use<F>
+where
+    F: Fn(&Request<Body>) -> Response<Body> + Clone,
+{
+    let site = Arc::clone(site);
+    move |request| {
+        if asks_for_page(request.headers()) {
+            Box::pin(Arc::clone(&site).respond(request))
+        } else {
+            Box::pin(std::future::ready(make(&request)))
+        }
+    }
+}
+
+/// Whether somebody wants to see a page: browsers name HTML first, tools do not name it.
+fn asks_for_page(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/html"))
+}
+
+fn metrics_answer(
+    metrics: &Metrics,
+    allow: &Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    request: &Request<Body>,
+) -> Response<Body> {
+    let person = request.extensions().get::<Person>();
+    if !person.is_some_and(|person| person.certain && allow(person.address.ip())) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)];
+    (kind, metrics.encode()).into_response()
 }
 
 fn health_answer(check: &HealthCheck) -> Response<Body> {
@@ -344,14 +441,13 @@ async fn serve_https(
     match timeout(HANDSHAKE, stream.peek(&mut first)).await {
         // People type http:// before an address with a port; a TLS record never begins with a letter.
         Ok(Ok(1)) if first[0].is_ascii_uppercase() => {
-            let port = shared.https_port;
-            serve(stream, watcher, move |request| redirect(&request, port)).await;
+            serve_plain(stream, peer, shared, watcher).await;
         }
         Ok(Ok(1)) => match timeout(HANDSHAKE, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let respond = move |request| {
                     let shared = Arc::clone(&shared);
-                    async move { shared.respond(peer, request).await }
+                    async move { shared.respond_tls(peer, request).await }
                 };
                 serve_async(stream, watcher, respond).await;
             }
@@ -362,15 +458,12 @@ async fn serve_https(
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    watcher: Watcher,
-    respond: impl Fn(Request<Incoming>) -> Response<Body> + Send + Sync + 'static,
-) {
-    serve_async(stream, watcher, move |request| {
-        std::future::ready(respond(request))
-    })
-    .await;
+async fn serve_plain(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, watcher: Watcher) {
+    let respond = move |request| {
+        let shared = Arc::clone(&shared);
+        async move { shared.respond_plain(peer, request).await }
+    };
+    serve_async(stream, watcher, respond).await;
 }
 
 async fn serve_async<S, F, R>(stream: S, watcher: Watcher, respond: F)
@@ -396,55 +489,5 @@ where
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "connection ended");
-    }
-}
-
-/// Sends plain HTTP to the same address on HTTPS.
-fn redirect(request: &Request<Incoming>, port: u16) -> Response<Body> {
-    let Some(host) = request_host(request.uri(), request.headers()) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let location = https_location(
-        host,
-        port,
-        request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str()),
-    );
-    (
-        StatusCode::PERMANENT_REDIRECT,
-        [(header::LOCATION, location)],
-    )
-        .into_response()
-}
-
-fn https_location(host: &str, port: u16, path: &str) -> String {
-    // The last colon begins a port unless it stands inside an IPv6 address.
-    let name = match host.rsplit_once(':') {
-        Some((name, digits)) if !digits.contains(']') => name,
-        _ => host,
-    };
-    if port == 443 {
-        format!("https://{name}{path}")
-    } else {
-        format!("https://{name}:{port}{path}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::https_location;
-
-    #[test]
-    fn redirects_keep_host_and_path() {
-        for (host, port, expected) in [
-            ("meet.test", 443, "https://meet.test/a?b"),
-            ("meet.test:8080", 8443, "https://meet.test:8443/a?b"),
-            ("[::1]:8080", 8443, "https://[::1]:8443/a?b"),
-            ("[::1]", 443, "https://[::1]/a?b"),
-        ] {
-            assert_eq!(https_location(host, port, "/a?b"), expected);
-        }
     }
 }

@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use tower::ServiceExt as _;
-use tower_http::services::ServeDir;
 
+use crate::address::{decode, is_tenant};
 use crate::client_config::{ClientConfig, Place};
 use crate::embedded;
+use crate::headers::PageHeaders;
+use crate::metrics::Counters;
 use crate::ssi::{self, Source};
-use crate::tenant::is_tenant;
+use crate::tree::Tree;
 
-/// Policy of the built-in client's page: its own scripts only, its own host for connections.
-const CONTENT_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data: blob: https:; media-src 'self' data: blob:; connect-src 'self' wss:; \
-    worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'none'";
+/// What a browser shows beside the title of a page that names no picture.
+static ICON: &[u8] = include_bytes!("favicon.ico");
+/// Search engines may know that there is a server, not which meetings it has.
+const ROBOTS: &str = "User-agent: *\nAllow: /$\nDisallow: /\n";
 
 /// First segments that are directories of files, never tenants.
 const DIRECTORIES: [&str; 10] = [
@@ -33,19 +34,15 @@ const DIRECTORIES: [&str; 10] = [
     ".well-known",
 ];
 
-/// Endings of files; a missing one is an error, not a room.
-const FILE_ENDINGS: [&str; 20] = [
-    "html", "js", "mjs", "css", "map", "json", "txt", "xml", "ico", "png", "svg", "jpg", "jpeg",
-    "gif", "webp", "woff", "woff2", "wasm", "wav", "mp3",
-];
-
 /// The web client and how its pages are addressed.
 pub(crate) struct Site {
     /// A foreign web tree; the built-in client without one.
-    root: Option<PathBuf>,
+    tree: Option<Tree>,
     client: ClientConfig,
     /// Host people use, when requests do not tell it.
     public_host: Option<String>,
+    headers: PageHeaders,
+    counters: Counters,
 }
 
 /// What an address means.
@@ -57,29 +54,40 @@ enum Target {
     Config { tenant: String },
     /// A file by its path.
     File(String),
+    /// `favicon.ico` where the client has none.
+    Icon,
+    /// `robots.txt` where the client has none.
+    Robots,
     /// Nothing.
     Missing,
 }
 
 impl Site {
+    /// `bridge_origins` are those of bridges' WebSockets at other hosts.
     pub(crate) fn new(
         root: Option<PathBuf>,
         client: ClientConfig,
         public_host: Option<String>,
+        bridge_origins: &[String],
+        counters: Counters,
     ) -> Self {
         Self {
-            root,
+            tree: root.map(|root| Tree::new(root, counters.clone())),
+            headers: PageHeaders::new(&client.embed_origins, bridge_origins),
             client,
             public_host,
+            counters,
         }
     }
 
     /// Answers any request.
     pub(crate) async fn respond(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
+            self.counters.refused("method");
             return self.missing(StatusCode::METHOD_NOT_ALLOWED).await;
         }
         let Some(segments) = decode(request.uri().path()) else {
+            self.counters.refused("path");
             return self.missing(StatusCode::BAD_REQUEST).await;
         };
         let host = self.host(request.uri(), request.headers());
@@ -93,40 +101,60 @@ impl Site {
                 text("text/javascript; charset=utf-8", script)
             }
             Target::File(path) => self.file(&path, &host, request).await,
-            Target::Missing => self.missing(StatusCode::NOT_FOUND).await,
+            Target::Icon => {
+                let mut response = Response::new(Body::from(ICON));
+                let headers = response.headers_mut();
+                headers.insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("image/x-icon"),
+                );
+                headers.insert(
+                    header::CACHE_CONTROL,
+                    HeaderValue::from_static("public, max-age=86400"),
+                );
+                response
+            }
+            Target::Robots => text("text/plain; charset=utf-8", ROBOTS.to_owned()),
+            Target::Missing => {
+                self.counters.refused("missing");
+                self.missing(StatusCode::NOT_FOUND).await
+            }
         }
     }
 
+    /// As in the web server of a Jitsi deployment: what is no file is a room, whatever its name looks like.
     async fn target(&self, segments: &[String]) -> Target {
+        let page = |tenant: &str| Target::Page {
+            tenant: tenant.to_owned(),
+        };
         let Some((first, rest)) = segments.split_first() else {
-            return Target::Page {
-                tenant: String::new(),
-            };
+            return page("");
         };
         if let Some(target) = self.known(segments, "").await {
             return target;
         }
         if rest.is_empty() {
-            return if is_file_name(first) {
-                Target::Missing
-            } else {
-                Target::Page {
-                    tenant: String::new(),
-                }
-            };
+            return page("");
         }
-        if DIRECTORIES.contains(&first.as_str()) || !is_tenant(first) {
+        if !is_tenant(first) || self.is_directory(first).await {
             return Target::Missing;
         }
         if let Some(target) = self.known(rest, first).await {
             return target;
         }
         match rest {
-            [room] if !is_file_name(room) => Target::Page {
-                tenant: first.clone(),
-            },
+            [_room] => page(first),
             _ => Target::Missing,
         }
+    }
+
+    /// Whether what is addressed below this segment are files, never rooms of a tenant.
+    async fn is_directory(&self, segment: &str) -> bool {
+        DIRECTORIES.contains(&segment)
+            || match &self.tree {
+                Some(tree) => tree.has_directory(segment).await,
+                None => false,
+            }
     }
 
     /// Files and generated files.
@@ -143,35 +171,33 @@ impl Site {
                     .await
                     .then(|| Target::File(library.to_owned()))
             }
-            _ => self.has(&path).await.then_some(Target::File(path)),
+            _ if self.has(&path).await => Some(Target::File(path)),
+            "favicon.ico" if self.has("images/favicon.ico").await => {
+                Some(Target::File("images/favicon.ico".to_owned()))
+            }
+            "favicon.ico" => Some(Target::Icon),
+            "robots.txt" => Some(Target::Robots),
+            _ => None,
         }
     }
 
     async fn has(&self, path: &str) -> bool {
-        match &self.root {
+        match &self.tree {
             None => embedded::find(path).is_some(),
-            Some(root) => tokio::fs::metadata(root.join(path))
-                .await
-                .is_ok_and(|file| file.is_file()),
+            Some(tree) => tree.has(path).await,
         }
     }
 
     async fn page(&self, host: &str, tenant: &str, headers: &HeaderMap) -> Response<Body> {
-        match &self.root {
-            Some(root) => {
-                let page = tokio::fs::read_to_string(root.join("index.html")).await;
-                match page {
-                    Ok(page) => html(self.include(&page, "", host, tenant)),
-                    Err(_error) => self.missing(StatusCode::NOT_FOUND).await,
-                }
-            }
+        match &self.tree {
+            Some(tree) => match tree.text("index.html").await {
+                Some(page) => self.foreign_html(&page, "", host, tenant),
+                None => self.missing(StatusCode::NOT_FOUND).await,
+            },
             None => match embedded::find("index.html") {
                 Some(page) => {
                     let mut response = page.respond(headers);
-                    response.headers_mut().insert(
-                        header::CONTENT_SECURITY_POLICY,
-                        HeaderValue::from_static(CONTENT_POLICY),
-                    );
+                    self.headers.own_page(response.headers_mut(), host);
                     response
                 }
                 None => status(StatusCode::NOT_FOUND),
@@ -180,21 +206,34 @@ impl Site {
     }
 
     async fn file(&self, path: &str, host: &str, request: Request<Body>) -> Response<Body> {
-        let Some(root) = &self.root else {
+        let Some(tree) = &self.tree else {
             return match embedded::find(path) {
                 Some(file) => file.respond(request.headers()),
                 None => status(StatusCode::NOT_FOUND),
             };
         };
         if path.ends_with(".html")
-            && let Ok(page) = tokio::fs::read_to_string(root.join(path)).await
+            && let Some(page) = tree.text(path).await
         {
             let directory = path
                 .rsplit_once('/')
                 .map_or("", |(directory, _name)| directory);
-            return html(self.include(&page, directory, host, ""));
+            return self.foreign_html(&page, directory, host, "");
         }
-        serve_from(root, path, request).await
+        tree.respond(path, request).await
+    }
+
+    /// A page of the foreign tree with its includes.
+    fn foreign_html(
+        &self,
+        page: &str,
+        directory: &str,
+        host: &str,
+        tenant: &str,
+    ) -> Response<Body> {
+        let mut response = html(self.include(page, directory, host, tenant));
+        self.headers.foreign_page(response.headers_mut());
+        response
     }
 
     fn include(&self, page: &str, directory: &str, host: &str, tenant: &str) -> String {
@@ -208,11 +247,12 @@ impl Site {
     }
 
     async fn missing(&self, code: StatusCode) -> Response<Body> {
-        let mut response = match &self.root {
-            Some(root) => match tokio::fs::read_to_string(root.join("static/404.html")).await {
-                Ok(page) => html(self.include(&page, "static", &self.client.domain, "")),
-                Err(_error) => text("text/plain; charset=utf-8", "Nothing is here.\n".to_owned()),
-            },
+        let page = match &self.tree {
+            Some(tree) => tree.text("static/404.html").await,
+            None => None,
+        };
+        let mut response = match page {
+            Some(page) => self.foreign_html(&page, "static", &self.client.domain, ""),
             None => text("text/plain; charset=utf-8", "Nothing is here.\n".to_owned()),
         };
         *response.status_mut() = code;
@@ -250,78 +290,11 @@ impl Source for Includes<'_> {
         if path == "config.js" {
             return Some(self.site.client.script(self.place));
         }
-        let root = self.site.root.as_ref()?;
+        let root = self.site.tree.as_ref()?.root();
         let file = std::fs::read_to_string(root.join(path)).ok();
         // Bundles are addressed relative to the root of the tree, below a tenant too.
         file.or_else(|| (path == "base.html").then(|| "<base href=\"/\" />".to_owned()))
     }
-}
-
-async fn serve_from(
-    root: &std::path::Path,
-    path: &str,
-    mut request: Request<Body>,
-) -> Response<Body> {
-    let versioned = request
-        .uri()
-        .query()
-        .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("v=")));
-    let encoded: String = path.split('/').fold(String::new(), |all, segment| {
-        format!("{all}/{}", crate::client_config::encode_segment(segment))
-    });
-    let Ok(uri) = encoded.parse::<Uri>() else {
-        return status(StatusCode::NOT_FOUND);
-    };
-    *request.uri_mut() = uri;
-    let directory = ServeDir::new(root)
-        .append_index_html_on_directories(false)
-        .precompressed_gzip();
-    let Ok(response) = directory.oneshot(request).await;
-    let mut response = response.map(Body::new);
-    let cache = if versioned {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    // Pages of other sites embed meetings and load the library from here.
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
-    response
-}
-
-/// The decoded segments of a path without empty ones; `None` when it is not a path to anything.
-fn decode(path: &str) -> Option<Vec<String>> {
-    path.split('/')
-        .filter(|segment| !segment.is_empty())
-        .map(decode_segment)
-        .collect()
-}
-
-fn decode_segment(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let high = char::from(rest.next()?).to_digit(16)?;
-            let low = char::from(rest.next()?).to_digit(16)?;
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    let unsafe_name = text == "." || text == ".." || text.contains(['/', '\\', '\0']);
-    (!unsafe_name).then_some(text)
-}
-
-fn is_file_name(segment: &str) -> bool {
-    segment.rsplit_once('.').is_some_and(|(name, ending)| {
-        !name.is_empty() && FILE_ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
-    })
 }
 
 fn html(page: String) -> Response<Body> {
@@ -336,7 +309,8 @@ fn text(content_type: &'static str, body: String) -> Response<Body> {
     response
 }
 
-fn status(code: StatusCode) -> Response<Body> {
+/// An answer without a body.
+pub(crate) fn status(code: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = code;
     response
@@ -350,8 +324,14 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::{Request, StatusCode, header};
 
-    use super::{Site, decode};
+    use super::Site;
     use crate::client_config::tests::example;
+    use crate::metrics::Counters;
+
+    fn site(root: Option<&Path>) -> Arc<Site> {
+        let root = root.map(Path::to_owned);
+        Arc::new(Site::new(root, example(), None, &[], Counters::default()))
+    }
 
     fn tree() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
@@ -378,7 +358,7 @@ mod tests {
     }
 
     async fn get(root: Option<&Path>, path: &str) -> (StatusCode, String, axum::http::HeaderMap) {
-        let site = Arc::new(Site::new(root.map(Path::to_owned), example(), None));
+        let site = site(root);
         let request = Request::get(path)
             .header(header::HOST, "meet.test:8443")
             .body(Body::empty())
@@ -474,12 +454,11 @@ mod tests {
             ("/v1.2", StatusCode::OK),
             ("/config.js?room=a", StatusCode::OK),
             ("/acme/config.js", StatusCode::OK),
-            ("/favicon-none.ico", StatusCode::NOT_FOUND),
             ("/assets/none", StatusCode::NOT_FOUND),
             ("/a/b/c", StatusCode::NOT_FOUND),
             ("/a%27b/c", StatusCode::NOT_FOUND),
-            ("/%ff", StatusCode::BAD_REQUEST),
-            ("/%2", StatusCode::BAD_REQUEST),
+            ("/a%2fb", StatusCode::BAD_REQUEST),
+            ("/%00", StatusCode::BAD_REQUEST),
         ] {
             assert_eq!(get(None, path).await.0, expected, "{path}");
         }
@@ -489,7 +468,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forged_host_does_not_reach_the_script() {
-        let site = Arc::new(Site::new(None, example(), None));
+        let site = site(None);
         let request = Request::get("/config.js")
             .header(header::HOST, "a';alert(1)//")
             .body(Body::empty())
@@ -500,14 +479,77 @@ mod tests {
         assert!(String::from_utf8_lossy(&body).contains("wss://meet.example.com/xmpp-websocket"));
     }
 
-    #[test]
-    fn paths_decode() {
-        assert_eq!(
-            decode("//a//%20b/"),
-            Some(vec!["a".to_owned(), " b".to_owned()])
-        );
-        for path in ["/a/../b", "/%2e%2e", "/a%2fb", "/a%00", "/%zz", "/%"] {
-            assert_eq!(decode(path), None, "{path}");
+    #[tokio::test]
+    async fn any_single_segment_is_a_room() {
+        let tree = tree();
+        for root in [None, Some(tree.path())] {
+            let (_, room, _) = get(root, "/room").await;
+            for name in [
+                "node.js",
+                "team.json",
+                "notes.txt",
+                "a.xml",
+                "100%",
+                "M%FCller",
+                "%ff",
+                "%2",
+                "!!!",
+                "a:b&c",
+                "favicon-none.ico",
+                "b%C3%BCro",
+                "acme/team.json",
+            ] {
+                let (status, text, headers) = get(root, &format!("/{name}")).await;
+                assert_eq!(status, StatusCode::OK, "{name}");
+                assert_eq!(
+                    headers[header::CONTENT_TYPE],
+                    "text/html; charset=utf-8",
+                    "{name}"
+                );
+                assert!(name.contains('/') || text == room, "{name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn browsers_and_robots_find_what_they_ask_for() {
+        let tree = tree();
+        for root in [None, Some(tree.path())] {
+            let (status, text, headers) = get(root, "/robots.txt").await;
+            assert_eq!(status, StatusCode::OK);
+            assert_eq!(headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+            assert!(text.contains("Disallow: /"));
+            let (status, _, headers) = get(root, "/favicon.ico").await;
+            assert_eq!(status, StatusCode::OK);
+            assert_eq!(headers[header::CONTENT_TYPE], "image/x-icon");
+        }
+        let own = b"own".as_slice();
+        for place in ["images", ""] {
+            let directory = tree.path().join(place);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("favicon.ico"), own).unwrap();
+            assert_eq!(get(Some(tree.path()), "/favicon.ico").await.1, "own");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_tell_browsers_what_they_may_do() {
+        let tree = tree();
+        for (root, path, own) in [
+            (None, "/Room", true),
+            (Some(tree.path()), "/Room", false),
+            (Some(tree.path()), "/static/close.html", false),
+            (Some(tree.path()), "/libs/none.js", false),
+        ] {
+            let (_, _, headers) = get(root, path).await;
+            let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(
+                policy.contains("frame-ancestors 'self'"),
+                "{path}: {policy}"
+            );
+            assert_eq!(policy.contains("script-src"), own, "{path}: {policy}");
+            assert!(headers.contains_key(header::REFERRER_POLICY), "{path}");
+            assert!(headers.contains_key("permissions-policy"), "{path}");
         }
     }
 }

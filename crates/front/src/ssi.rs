@@ -4,68 +4,85 @@ use std::collections::HashMap;
 
 /// Includes within includes, at most.
 const MAX_DEPTH: usize = 8;
+/// Includes of one page with all that they include, at most.
+const MAX_INCLUDES: usize = 256;
 /// Bytes of one finished page, at most; what would go beyond is left out.
 const MAX_PAGE: usize = 4 * 1024 * 1024;
 
 /// What a page may refer to.
-pub(crate) trait Source {
+pub trait Source {
     /// The text behind an include; `None` when there is none, which is no error: many are optional.
     fn include(&self, path: &str) -> Option<String>;
 }
 
 /// Resolves all directives of `text`. `directory` is that of the page, without slashes at its ends; relative includes count
 /// from it.
-pub(crate) fn resolve(
+pub fn resolve(
     text: &str,
     directory: &str,
     variables: &HashMap<&str, String>,
     source: &dyn Source,
 ) -> String {
-    let mut page = String::with_capacity(text.len());
-    expand(text, directory, variables, source, 0, &mut page);
-    page
+    let mut page = Page {
+        text: String::with_capacity(text.len()),
+        includes: 0,
+        variables,
+        source,
+    };
+    page.expand(text, directory, 0);
+    page.text
 }
 
-fn expand(
-    text: &str,
-    directory: &str,
-    variables: &HashMap<&str, String>,
-    source: &dyn Source,
-    depth: usize,
-    page: &mut String,
-) {
-    let mut rest = text;
-    while let Some((before, directive)) = rest.split_once("<!--#") {
-        push(page, before);
-        let Some((directive, after)) = directive.split_once("-->") else {
-            push(page, "<!--#");
-            push(page, directive);
-            return;
-        };
-        rest = after;
-        match parse(directive) {
-            Some(Directive::Include(path)) if depth < MAX_DEPTH => {
-                if let Some(path) = join(directory, path)
-                    && let Some(included) = source.include(&path)
-                {
-                    let inner = path
-                        .rsplit_once('/')
-                        .map_or("", |(directory, _name)| directory);
-                    expand(&included, inner, variables, source, depth + 1, page);
+/// A page being put together.
+struct Page<'a> {
+    text: String,
+    includes: usize,
+    variables: &'a HashMap<&'a str, String>,
+    source: &'a dyn Source,
+}
+
+impl Page<'_> {
+    fn expand(&mut self, text: &str, directory: &str, depth: usize) {
+        let mut rest = text;
+        while let Some((before, directive)) = rest.split_once("<!--#") {
+            self.push(before);
+            let Some((directive, after)) = directive.split_once("-->") else {
+                self.push("<!--#");
+                self.push(directive);
+                return;
+            };
+            rest = after;
+            match parse(directive) {
+                Some(Directive::Include(path)) => self.include(directory, path, depth),
+                Some(Directive::Echo { name, default }) => {
+                    let value = self.variables.get(name).map_or(default, String::as_str);
+                    self.push(value);
                 }
+                None => {}
             }
-            Some(Directive::Echo { name, default }) => {
-                push(page, variables.get(name).map_or(default, String::as_str));
-            }
-            Some(Directive::Include(_)) | None => {}
+        }
+        self.push(rest);
+    }
+
+    fn include(&mut self, directory: &str, path: &str, depth: usize) {
+        if depth >= MAX_DEPTH || self.includes >= MAX_INCLUDES {
+            return;
+        }
+        self.includes += 1;
+        if let Some(path) = join(directory, path)
+            && let Some(included) = self.source.include(&path)
+        {
+            let inner = path
+                .rsplit_once('/')
+                .map_or("", |(directory, _name)| directory);
+            self.expand(&included, inner, depth + 1);
         }
     }
-    push(page, rest);
-}
 
-fn push(page: &mut String, text: &str) {
-    if page.len() + text.len() <= MAX_PAGE {
-        page.push_str(text);
+    fn push(&mut self, text: &str) {
+        if self.text.len() + text.len() <= MAX_PAGE {
+            self.text.push_str(text);
+        }
     }
 }
 
@@ -167,6 +184,22 @@ mod tests {
             "open <!--#include virtual=\"head.html\"",
         );
         check("<!--#include virtual=\"loop.html\" -->", "xxxxxxxx");
+    }
+
+    /// Each level would ask for ten times as many as the one before.
+    #[test]
+    fn a_page_that_includes_itself_often_ends() {
+        struct Counted(std::cell::Cell<usize>, String);
+        impl Source for Counted {
+            fn include(&self, _path: &str) -> Option<String> {
+                self.0.set(self.0.get() + 1);
+                (self.0.get() <= 10_000).then(|| self.1.clone())
+            }
+        }
+        let page = "<!--#include virtual=\"/a.html\" -->".repeat(10);
+        let source = Counted(std::cell::Cell::new(0), page.clone());
+        resolve(&page, "", &HashMap::new(), &source);
+        assert_eq!(source.0.get(), super::MAX_INCLUDES);
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, RawQuery};
 use axum::routing::any;
-use front::{Certificate, CertificateSource, ClientConfig, Front, FrontConfig};
+use front::{Certificate, CertificateSource, ClientConfig, Front, FrontConfig, TrustedProxies};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 struct Running {
+    /// Port 0 where there is none.
     https: u16,
     http: u16,
     tls: TlsConnector,
@@ -59,16 +60,22 @@ fn client() -> ClientConfig {
         start_video_muted: 25,
         shard: Some("s1".to_owned()),
         region: None,
+        embed_origins: Vec::new(),
         extra: String::new(),
     }
 }
 
 fn start(colibri_ws: BTreeMap<String, hyper::Uri>, routers: Vec<Router>) -> Running {
+    start_with(routers, |config| config.colibri_ws = colibri_ws)
+}
+
+fn start_with(routers: Vec<Router>, change: impl FnOnce(&mut FrontConfig)) -> Running {
     let state = tempfile::tempdir().unwrap();
     let any_port: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = FrontConfig {
-        https: any_port,
+    let mut config = FrontConfig {
+        https: Some(any_port),
         http: Some(any_port),
+        trusted_proxies: TrustedProxies::new(|ip| ip.is_loopback()),
         certificate: certificate(state.path()),
         web_root: None,
         client: client(),
@@ -77,10 +84,13 @@ fn start(colibri_ws: BTreeMap<String, hyper::Uri>, routers: Vec<Router>) -> Runn
         metrics_allow: Arc::new(|ip| ip.is_loopback()),
         metrics: telemetry::Metrics::new(),
         health: Arc::new(|| Ok(())),
-        colibri_ws,
+        bridge_origins: Vec::new(),
+        colibri_ws: BTreeMap::new(),
     };
+    change(&mut config);
     let front = Front::bind(config).unwrap();
-    let (https, http) = (front.https_port(), front.http_port().unwrap());
+    let https = front.https_port().unwrap_or_default();
+    let http = front.http_address().unwrap().port();
     let mut roots = rustls::RootCertStore::empty();
     let own = Certificate::load(&certificate(state.path())).unwrap();
     roots.add(own.chain()[0].clone()).unwrap();
@@ -114,19 +124,37 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> (StatusCode, hyper::HeaderMap, String) {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await))
-                .await
-                .unwrap();
-        tokio::spawn(connection);
-        read(
-            sender
-                .send_request(request("localhost:1234", path))
-                .await
-                .unwrap(),
-        )
-        .await
+        self.get_with(path, &[]).await
     }
+
+    async fn get_with(&self, path: &str, headers: &[(&'static str, &'static str)]) -> Answer {
+        exchange(self.connect().await, "localhost:1234", path, headers).await
+    }
+
+    /// By plain HTTP, as a proxy asks for people.
+    async fn get_plain(&self, path: &str, headers: &[(&'static str, &'static str)]) -> Answer {
+        let stream = TcpStream::connect(("127.0.0.1", self.http)).await.unwrap();
+        exchange(stream, "meet.test", path, headers).await
+    }
+}
+
+type Answer = (StatusCode, hyper::HeaderMap, String);
+
+async fn exchange(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+) -> Answer {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut request = request(host, path);
+    for &(name, value) in headers {
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    read(sender.send_request(request).await.unwrap()).await
 }
 
 fn request(host: &str, path: &str) -> Request<Empty<Bytes>> {
@@ -222,6 +250,137 @@ async fn plain_http_is_sent_to_https_on_either_port() {
             response.headers()["location"],
             format!("https://localhost:{}/Room?a=b", front.https)
         );
+    }
+}
+
+/// Tells the address from which a request comes.
+fn whoami() -> Router {
+    let answer = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() };
+    Router::new().route("/http-bind", any(answer))
+}
+
+#[tokio::test]
+async fn redirects_lead_to_the_address_people_use() {
+    let front = start_with(Vec::new(), |config| {
+        config.public_host = Some("meet.example.com".to_owned());
+    });
+    let (status, headers, _) = front.get_plain("/room?a=b", &[]).await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(headers["location"], "https://meet.example.com/room?a=b");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_that_ends_tls_is_served() {
+    let front = start(BTreeMap::new(), vec![whoami(), echo()]);
+    let https = ("x-forwarded-proto", "https");
+    let (status, headers, page) = front.get_plain("/Room", &[https]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.to_ascii_lowercase().contains("<!doctype html>"));
+    assert_eq!(headers["strict-transport-security"], "max-age=63072000");
+    let script = front.get_plain("/config.js", &[https]).await.2;
+    assert!(
+        script.contains("wss://meet.test/xmpp-websocket"),
+        "{script}"
+    );
+    let person = ("x-forwarded-for", "6.6.6.6, 203.0.113.7");
+    assert_eq!(
+        front.get_plain("/http-bind", &[https, person]).await.2,
+        "203.0.113.7"
+    );
+    assert_eq!(
+        front.get_with("/http-bind", &[person]).await.2,
+        "203.0.113.7"
+    );
+    let stream = TcpStream::connect(("127.0.0.1", front.http)).await.unwrap();
+    let mut upgrade =
+        tokio_tungstenite::tungstenite::client::IntoClientRequest::into_client_request(
+            "ws://meet.test/colibri-ws/a/c/e",
+        )
+        .unwrap();
+    upgrade
+        .headers_mut()
+        .insert(https.0, https.1.parse().unwrap());
+    tokio_tungstenite::client_async(upgrade, stream)
+        .await
+        .expect("an upgrade behind the proxy");
+    // People who came by plain HTTP, to it or to us.
+    for headers in [&[("x-forwarded-proto", "http")][..], &[]] {
+        let (status, _, _) = front.get_plain("/Room", headers).await;
+        assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    }
+}
+
+#[tokio::test]
+async fn what_strangers_write_about_their_way_counts_for_nothing() {
+    let front = start_with(vec![whoami()], |config| {
+        config.trusted_proxies = TrustedProxies::new(|_ip| false);
+    });
+    let claims = [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "203.0.113.7"),
+    ];
+    let (status, _, _) = front.get_plain("/Room", &claims).await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(front.get_with("/http-bind", &claims).await.2, "127.0.0.1");
+    let metrics = front.get("/_pontoon/metrics").await.2;
+    assert!(
+        metrics.contains("pontoon_front_untrusted_proxies_total 2"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn https_can_be_left_to_a_proxy() {
+    let front = start_with(Vec::new(), |config| config.https = None);
+    for headers in [&[("x-forwarded-proto", "https")][..], &[]] {
+        let (status, _, _) = front.get_plain("/Room", headers).await;
+        assert_eq!(
+            status,
+            StatusCode::OK,
+            "a redirect would come back for ever"
+        );
+    }
+    let (status, headers, _) = front
+        .get_plain("/Room", &[("x-forwarded-proto", "http")])
+        .await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(headers["location"], "https://meet.test/Room");
+}
+
+#[tokio::test]
+async fn rooms_may_be_called_health_and_metrics() {
+    let front = start(BTreeMap::new(), Vec::new());
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let room = front.get("/Room").await.2;
+    for name in ["/health", "/metrics", "/_health", "/about/health"] {
+        let (status, headers, page) = front.get_with(name, &[browser]).await;
+        assert_eq!((status, page == room), (StatusCode::OK, true), "{name}");
+        assert!(headers.contains_key("content-security-policy"), "{name}");
+    }
+    for name in ["/health", "/_health", "/about/health", "/_pontoon/health"] {
+        assert_eq!(front.get(name).await.2, "OK\n", "{name}");
+    }
+    assert_eq!(
+        front.get_with("/_pontoon/health", &[browser]).await.2,
+        "OK\n"
+    );
+    for name in ["/metrics", "/_pontoon/metrics"] {
+        assert!(front.get(name).await.2.ends_with("# EOF\n"), "{name}");
+        // A proxy on this machine must not open it to everybody, named or not.
+        for headers in [("x-forwarded-for", "203.0.113.7"), ("via", "1.1 proxy")] {
+            let (status, _, _) = front.get_with(name, &[headers]).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{name} behind a proxy");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tenants_have_the_keep_alive_target_too() {
+    let front = start(BTreeMap::new(), Vec::new());
+    for path in ["/_unlock", "/acme/_unlock"] {
+        let (_, headers, text) = front.get(path).await;
+        assert_eq!(text, "OK\n");
+        assert_eq!(headers["access-control-allow-origin"], "*");
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct SettingArgs {
     /// What is logged: a level, or levels by part (info,focus=debug).
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
-    /// Port (or address:port) of HTTPS.
+    /// Port (or address:port) of HTTPS; "off" behind a proxy that ends TLS.
     #[arg(long, global = true, value_name = "PORT")]
     https: Option<String>,
     /// Port of plain HTTP, which redirects to HTTPS; "off" for none.
@@ -89,7 +89,8 @@ pub(crate) struct SettingArgs {
     /// An unpacked jitsi-meet web tree to serve instead of the built-in client.
     #[arg(long, global = true, value_name = "DIR")]
     web_root: Option<String>,
-    /// Addresses at which clients reach the media port, separated by commas.
+    /// Addresses told to clients for media instead of the machine's own, separated by commas; "own" among them adds
+    /// those.
     #[arg(long, global = true, value_name = "ADDRESSES")]
     advertise: Option<String>,
     /// Join token of a meet node, as it prints it.

@@ -10,7 +10,7 @@ use crate::{load, parts};
 pub(crate) fn run(args: &SettingArgs) -> Result<(), Failure> {
     let (layers, strange) = load::layers(args)?;
     let settings = Settings::check(&layers, &load::machine())?;
-    files(&settings)?;
+    let warnings = files(&settings)?;
     for (key, origin) in layers.written() {
         println!("{key}: from {origin}");
     }
@@ -19,22 +19,26 @@ pub(crate) fn run(args: &SettingArgs) -> Result<(), Failure> {
             "{name}: looks like a setting of the environment but is none; docs/configuration.md lists all"
         );
     }
-    println!("The configuration is good.");
+    for warning in &warnings {
+        println!("Warning: {warning}.");
+    }
+    println!(
+        "{}",
+        if warnings.is_empty() {
+            "The configuration is good."
+        } else {
+            "The configuration can be used, but see the warnings."
+        }
+    );
     Ok(())
 }
 
-/// Reads the files the settings name.
-fn files(settings: &Settings) -> Result<(), Failure> {
-    if let Some((chain, key)) = &settings.front.certificate {
-        let source = front::CertificateSource::Files {
-            chain: chain.clone(),
-            key: key.clone(),
-        };
-        front::Certificate::load(&source).map_err(Failure::start)?;
-    }
+/// Reads the files the settings name; what can be used but will trouble people is returned.
+fn files(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let warnings = parts::certificate_warnings(settings)?;
     if let Some(root) = &settings.front.web_root {
         front::check_web_root(root).map_err(Failure::start)?;
     }
     parts::extra_script(settings)?;
-    Ok(())
+    Ok(warnings)
 }

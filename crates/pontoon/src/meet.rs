@@ -1,6 +1,6 @@
 //! `pontoon meet`: front, signalling and focus; and what `up` shares with it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +42,9 @@ impl Opened {
     /// Opens the ports and starts the signalling.
     pub(crate) async fn open(settings: &Settings, metrics: Metrics) -> Result<Self, Failure> {
         let secret = state::cluster_secret(settings)?;
+        for warning in parts::certificate_warnings(settings)? {
+            tracing::warn!("{warning}");
+        }
         let health = Arc::new(|| Ok(()));
         let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
             .map_err(Failure::start)?;
@@ -68,6 +71,7 @@ impl Opened {
     pub(crate) fn invitation(&self) -> Invitation {
         Invitation {
             https: self.front.https_port(),
+            http: self.front.http_address(),
             token: self.token.clone(),
         }
     }
@@ -106,7 +110,8 @@ impl Serving {
 
 /// How to get in.
 pub(crate) struct Invitation {
-    https: u16,
+    https: Option<u16>,
+    http: Option<SocketAddr>,
     token: Option<String>,
 }
 
@@ -121,6 +126,12 @@ impl Invitation {
         for (index, link) in self.links(settings).iter().enumerate() {
             println!("  {:<13} {link}", if index == 0 { "Open" } else { "or" });
         }
+        if let (None, Some(http)) = (self.https, self.http) {
+            println!(
+                "  {:<13} the proxy in front ends TLS, and passes requests on to http://{http}",
+                "HTTPS is off:"
+            );
+        }
         if let Some(token) = &self.token {
             println!("  {:<13} pontoon bridge --join {token}", "Add a bridge");
         }
@@ -131,10 +142,12 @@ impl Invitation {
         if let Some(url) = &settings.front.public_url {
             return vec![format!("{url}/")];
         }
-        let port = if self.https == 443 {
-            String::new()
-        } else {
-            format!(":{}", self.https)
+        let Some(https) = self.https else {
+            return Vec::new();
+        };
+        let port = match https {
+            443 => String::new(),
+            port => format!(":{port}"),
         };
         let listen = parts::address(settings.front.https).map(|address| address.ip());
         let mut links = Vec::new();

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use bridge::{BridgeConfig, Mapping};
+use bridge::{BridgeConfig, Mapping, OwnAddresses};
 use config::{JoinToken, Listen, Settings};
-use front::{Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck};
+use front::{
+    Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck, TrustedProxies,
+};
 use signalling::{SignallingConfig, TcpConfig};
 use telemetry::{Metrics, Redacted};
+use xmpp::{ExternalService, ServiceCredentials, ServiceKind, Transport};
 
 use crate::failure::Failure;
 use crate::state;
@@ -52,12 +56,13 @@ pub(crate) fn front(
     health: HealthCheck,
 ) -> Result<FrontConfig, Failure> {
     let front = &settings.front;
-    let https = address(front.https)
-        .ok_or_else(|| Failure::start("front.https is off, but pages need HTTPS; set a port"))?;
-    let allow = front.metrics_allow.clone();
+    let (allow, proxies) = (front.metrics_allow.clone(), front.trusted_proxies.clone());
     Ok(FrontConfig {
-        https,
+        https: address(front.https),
         http: address(front.http),
+        trusted_proxies: TrustedProxies::new(move |peer| {
+            proxies.iter().any(|network| network.contains(peer))
+        }),
         certificate: web_certificate(settings),
         web_root: front.web_root.clone(),
         client: client(settings)?,
@@ -66,6 +71,7 @@ pub(crate) fn front(
         metrics_allow: Arc::new(move |peer| allow.iter().any(|network| network.contains(peer))),
         metrics,
         health,
+        bridge_origins: settings.bridge.socket_origins(),
         colibri_ws: colibri_ws(settings)?,
     })
 }
@@ -93,7 +99,17 @@ pub(crate) fn public_host(settings: &Settings) -> Option<&str> {
         .strip_prefix("https://")
 }
 
-fn web_certificate(settings: &Settings) -> CertificateSource {
+/// A host of an address; the colons of an IPv6 address are no port's.
+fn without_port(host: &str) -> &str {
+    let bare = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    bare.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Where the certificate of the web server comes from.
+pub(crate) fn web_certificate(settings: &Settings) -> CertificateSource {
     if let Some((chain, key)) = &settings.front.certificate {
         return CertificateSource::Files {
             chain: chain.clone(),
@@ -101,13 +117,7 @@ fn web_certificate(settings: &Settings) -> CertificateSource {
         };
     }
     let mut hosts = vec!["localhost".to_owned(), settings.domain.clone()];
-    if let Some(host) = public_host(settings) {
-        hosts.push(
-            host.rsplit_once(':')
-                .map_or(host, |(name, _port)| name)
-                .to_owned(),
-        );
-    }
+    hosts.extend(public_host(settings).map(|host| without_port(host).to_owned()));
     hosts.extend(addresses().iter().map(ToString::to_string));
     hosts.extend([
         Ipv4Addr::LOCALHOST.to_string(),
@@ -121,6 +131,22 @@ fn web_certificate(settings: &Settings) -> CertificateSource {
         hosts,
         renew: true,
     }
+}
+
+/// What clients will find wrong with the operator's certificate, a sentence each.
+pub(crate) fn certificate_warnings(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let Some((chain, _key)) = &settings.front.certificate else {
+        return Ok(Vec::new());
+    };
+    let certificate = Certificate::load(&web_certificate(settings)).map_err(Failure::start)?;
+    let host = match public_host(settings) {
+        Some(host) => Some(without_port(host)),
+        // The name nothing resolves tells nothing about the one people use.
+        None => Some(settings.domain.as_str()).filter(|domain| !domain.ends_with(".internal")),
+    };
+    let found = certificate.warnings(host, SystemTime::now());
+    let named = |warning| format!("front.certificate: {}: {warning}", chain.display());
+    Ok(found.into_iter().map(named).collect())
 }
 
 fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
@@ -138,6 +164,7 @@ fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
         start_video_muted: client.start_video_muted,
         shard: settings.front.shard.clone(),
         region: settings.meet.region.clone(),
+        embed_origins: settings.front.embed_origins.clone(),
         extra: extra_script(settings)?,
     })
 }
@@ -154,6 +181,7 @@ pub(crate) fn signalling(
     node.xmpp.max_occupants = settings.meet.max_occupants;
     node.xmpp.deployment.shard = settings.front.shard.clone();
     node.xmpp.deployment.region = settings.meet.region.clone();
+    node.xmpp.external_services = stun_services(&settings.client.stun_servers);
     let Some(listen) = address(settings.meet.listen) else {
         return Ok((node, None));
     };
@@ -173,6 +201,25 @@ pub(crate) fn signalling(
     Ok((node, Some(certificate.fingerprint())))
 }
 
+/// The STUN servers in the form in which clients ask for them: having an answer they do not look into `config.js` any more.
+fn stun_services(urls: &[String]) -> Vec<ExternalService> {
+    let parse = |url: &String| {
+        let address = url.strip_prefix("stun:")?;
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+            _ => (address, 3478),
+        };
+        Some(ExternalService {
+            kind: ServiceKind::Stun,
+            host: host.to_owned(),
+            port,
+            transport: Some(Transport::Udp),
+            credentials: ServiceCredentials::None,
+        })
+    };
+    urls.iter().filter_map(parse).collect()
+}
+
 /// The password of the bridges.
 pub(crate) fn bridge_password(secret: &Redacted<String>) -> String {
     xmpp::auth::derive_password(secret.expose().as_bytes(), BRIDGE_ACCOUNT)
@@ -189,9 +236,14 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
         Listen::Port(port) => media_addresses(port),
         Listen::Address(address) => vec![address],
     };
+    if !bridge.advertise_own {
+        config.own_addresses = OwnAddresses::Only(bridge.advertise.clone());
+    }
+    let own = addresses();
     config.mappings = bridge
         .advertise
         .iter()
+        .filter(|address| !own.contains(address))
         .map(|&public| Mapping {
             public: SocketAddr::new(public, 0),
             local: None,
@@ -241,5 +293,21 @@ pub(crate) fn join_token(
         domain: settings.domain.clone(),
         password: Redacted::new(bridge_password(secret)),
         fingerprint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stun_services;
+
+    #[test]
+    fn stun_servers_are_told_by_xmpp_too() {
+        let urls = ["stun:a.test", "stun:b.test:443", "stun:[2001:db8::1]", "b"];
+        let services = stun_services(&urls.map(str::to_owned));
+        let told: Vec<String> = services
+            .iter()
+            .map(|service| format!("{} {}", service.host, service.port))
+            .collect();
+        assert_eq!(told, ["a.test 3478", "b.test 443", "[2001:db8::1] 3478"]);
     }
 }

@@ -228,6 +228,78 @@ fn unusable_files_are_one_sentence() {
 }
 
 #[test]
+fn check_warns_of_certificates_that_people_will_be_warned_of() {
+    let state = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem",
+        ])
+        .args([
+            "-out",
+            "c.pem",
+            "-days",
+            "3",
+            "-subj",
+            "/CN=old.example.com",
+        ])
+        .args(["-addext", "subjectAltName=DNS:old.example.com"])
+        .current_dir(state.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let check = |address: &str| {
+        let output = pontoon(state.path())
+            .args(["check", "--certificate", "c.pem", "--key", "k.pem", "--set"])
+            .arg(format!("front.public_url={address}"))
+            .current_dir(state.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = check("https://new.example.com:8443");
+    assert!(text.contains("c.pem: its certificate expires on"), "{text}");
+    assert!(
+        text.contains("is for old.example.com, not for new.example.com"),
+        "{text}"
+    );
+    assert!(!text.contains("is good"), "{text}");
+    let text = check("https://old.example.com");
+    assert!(!text.contains("not for"), "{text}");
+}
+
+#[test]
+fn https_may_be_left_to_a_proxy() {
+    let state = tempfile::tempdir().unwrap();
+    let mut child = pontoon(state.path())
+        .args([
+            "meet",
+            "--https",
+            "off",
+            "--http",
+            "127.0.0.1:0",
+            "--xmpp",
+            "off",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (said, _rest) = line(&mut child, "HTTPS is off");
+    stop(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(
+        said.contains("ends TLS") && said.contains("http://127.0.0.1:"),
+        "{said}"
+    );
+    let output = pontoon(state.path())
+        .args(["check", "--https", "off", "--http", "off"])
+        .output()
+        .unwrap();
+    assert!(refusal(output, 2).contains("nothing would serve pages"));
+}
+
+#[test]
 fn mistakes_in_the_configuration_name_their_place() {
     let state = tempfile::tempdir().unwrap();
     let file = state.path().join("pontoon.toml");

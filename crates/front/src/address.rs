@@ -1,14 +1,20 @@
-//! Tenants: `/<tenant>/<endpoint>` is the endpoint with the tenant in its query.
+//! Addresses of pages and endpoints: segments of paths, and tenants: `/<tenant>/<endpoint>` is the endpoint with the tenant
+//! in its query.
 
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 
 /// Endpoints of the signalling that want to know the tenant.
-const ENDPOINTS: [&str; 3] = ["xmpp-websocket", "http-bind", "conference-request/v1"];
+const ENDPOINTS: [&str; 4] = [
+    "xmpp-websocket",
+    "http-bind",
+    "conference-request/v1",
+    "_unlock",
+];
 
 /// Rewrites the address of a signalling endpoint: the tenant before it becomes the parameter `prefix`, which is always
 /// there, empty without a tenant. A `prefix` that the client wrote does not count. Other addresses are returned as they are.
-pub(crate) fn rewrite(uri: Uri) -> Uri {
+pub fn rewrite(uri: Uri) -> Uri {
     let path = uri.path().trim_start_matches('/');
     let split = ENDPOINTS.iter().find_map(|&endpoint| {
         let before = path.strip_suffix(endpoint)?;
@@ -35,15 +41,43 @@ pub(crate) fn rewrite(uri: Uri) -> Uri {
 }
 
 /// Whether a path segment, still encoded, can be a tenant.
-pub(crate) fn is_tenant(segment: &str) -> bool {
+pub fn is_tenant(segment: &str) -> bool {
     !segment.is_empty() && !segment.contains(['/', '?', '&', ':', '\'', '"', '=', '#'])
+}
+
+/// The decoded segments of a path without empty ones; `None` when one of them would lead elsewhere in a tree of files.
+pub fn decode(path: &str) -> Option<Vec<String>> {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| {
+            // As in clients: what is not the encoding of a text is taken as it stands.
+            let text = decode_segment(segment).unwrap_or_else(|| segment.to_owned());
+            let elsewhere = text == "." || text == ".." || text.contains(['/', '\\', '\0']);
+            (!elsewhere).then_some(text)
+        })
+        .collect()
+}
+
+fn decode_segment(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let high = char::from(rest.next()?).to_digit(16)?;
+            let low = char::from(rest.next()?).to_digit(16)?;
+            bytes.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::rewrite;
+    use super::{decode, rewrite};
 
     #[test]
     fn endpoints_get_a_prefix() {
@@ -74,6 +108,22 @@ mod tests {
             ),
         ] {
             assert_eq!(rewrite(from.parse().unwrap()).to_string(), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn paths_decode() {
+        for (path, segments) in [
+            ("//a//%20b/", vec!["a", " b"]),
+            ("/100%", vec!["100%"]),
+            ("/M%FCller", vec!["M%FCller"]),
+            ("/%zz/%2", vec!["%zz", "%2"]),
+        ] {
+            let expected: Vec<String> = segments.into_iter().map(str::to_owned).collect();
+            assert_eq!(decode(path), Some(expected), "{path}");
+        }
+        for path in ["/a/../b", "/%2e%2e", "/a%2fb", "/a%5Cb", "/a%00"] {
+            assert_eq!(decode(path), None, "{path}");
         }
     }
 

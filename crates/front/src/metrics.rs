@@ -1,0 +1,73 @@
+//! Counters of the front.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// The front's metrics; clones count together.
+#[derive(Clone, Default)]
+pub(crate) struct Counters {
+    refused: Family<Reason, Counter<u64, AtomicU64>>,
+    foreign_proxies: Counter<u64, AtomicU64>,
+    compressed: Counter<u64, AtomicU64>,
+    told: Arc<AtomicBool>,
+}
+
+impl Counters {
+    pub(crate) fn register(metrics: &telemetry::Metrics) -> Self {
+        let counters = Self::default();
+        metrics.register(|r| {
+            r.register(
+                "front_refused",
+                "Requests for pages and files refused, by reason",
+                counters.refused.clone(),
+            );
+            r.register(
+                "front_untrusted_proxies",
+                "Requests that came through a proxy which front.trusted_proxies does not name",
+                counters.foreign_proxies.clone(),
+            );
+            r.register(
+                "front_compressed",
+                "Files of the web tree compressed; what was compressed before is sent again from memory",
+                counters.compressed.clone(),
+            );
+        });
+        counters
+    }
+
+    /// Counts a request that is not answered with what it asks for.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a request of a proxy nobody vouched for, and tells the operator once.
+    pub(crate) fn untrusted_proxy(&self) {
+        self.foreign_proxies.inc();
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "requests come through a proxy that front.trusted_proxies does not name: limits by address count all its \
+                 people as one, and its X-Forwarded-Proto is not looked at"
+            );
+        }
+    }
+
+    /// Counts a file compressed.
+    pub(crate) fn compressed(&self) {
+        self.compressed.inc();
+    }
+
+    /// How many files were compressed.
+    #[cfg(test)]
+    pub(crate) fn compressions(&self) -> u64 {
+        self.compressed.get()
+    }
+}

@@ -11,8 +11,9 @@ mod support;
 use std::time::Duration;
 
 use focus::{Focus, FocusConfig, RequestError, Snapshot};
+use proptest::prelude::*;
 use stanza::jingle::Action;
-use stanza::{Build, iq};
+use stanza::{Build, FullJid, iq};
 use support::*;
 
 const MEETING: &str = "5cc8f3dc-meeting";
@@ -392,4 +393,33 @@ fn a_snapshot_is_not_believed() {
     }
     let newer = good.replace("\"version\":1", "\"version\":2");
     assert!(Snapshot::from_json(newer.as_bytes()).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Whatever became of the file: it is refused or used, and the focus serves on.
+    #[test]
+    fn a_damaged_snapshot_does_no_harm(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut world = meeting(&["jvb1"]);
+        let mut json = world.focus.snapshot().to_json();
+        for (at, byte) in changes {
+            let at = at.index(json.len());
+            json[at] = byte;
+        }
+        if let Some(cut) = cut {
+            json.truncate(cut.index(json.len()));
+        }
+        if let Ok(snapshot) = Snapshot::from_json(&json) {
+            let config = FocusConfig::for_domain("meet.test").unwrap();
+            world.focus = Focus::restore(world.now, config, [1; 32], &snapshot);
+            world.joined.clear();
+            world.focus.online(world.now, FullJid::new(FOCUS).unwrap(), false);
+            world.focus.handle_timeout(world.now + 60 * SECOND);
+            while world.focus.poll_transmit().is_some() {}
+        }
+    }
 }

@@ -71,6 +71,7 @@ pub struct World {
     /// The server lost its rooms: the next join makes one anew.
     pub rooms_lost: bool,
     config: FocusConfig,
+    restarts: u8,
     /// Nothing reaches the focus.
     is_cut: bool,
     inbox: VecDeque<Element>,
@@ -114,6 +115,7 @@ impl World {
             bridge_presences: BTreeMap::new(),
             rooms_lost: false,
             config,
+            restarts: 0,
             is_cut: false,
             inbox: VecDeque::new(),
             sent: Vec::new(),
@@ -181,7 +183,9 @@ impl World {
     pub fn restart(&mut self) {
         let json = self.focus.snapshot().to_json();
         let snapshot = focus::Snapshot::from_json(&json).unwrap();
-        self.focus = Focus::restore(self.now, self.config.clone(), [8; 32], &snapshot);
+        self.restarts += 1;
+        let seed = [7 + self.restarts; 32];
+        self.focus = Focus::restore(self.now, self.config.clone(), seed, &snapshot);
         assert_eq!(
             self.focus.snapshot(),
             snapshot,

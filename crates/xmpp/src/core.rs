@@ -278,10 +278,17 @@ impl Core {
             return self.refuse_full(requester, &request);
         }
         let id: Arc<str> = request.attr("id").unwrap_or_default().into();
-        let again = is_conference_request(&request).then_some(&request);
-        let cost = Requests::cost(&id, asked, again);
+        // What the focus is asked may have to be asked again, should another take its place.
+        let vital = is_conference_request(&request);
+        let mut again = (vital || self.rights(target).admin).then_some(&request);
         let privileged = self.rights(requester).service;
-        let Some(kept) = self.keeping.keep(requester, cost, privileged) else {
+        let mut cost = Requests::cost(&id, asked, again);
+        let mut kept = self.keeping.keep(requester, cost, privileged);
+        if kept.is_none() && !vital && again.take().is_some() {
+            cost = Requests::cost(&id, asked, None);
+            kept = self.keeping.keep(requester, cost, privileged);
+        }
+        let Some(kept) = kept else {
             return self.refuse_full(requester, &request);
         };
         let until = self.now + self.config.limits.answer_wait;

@@ -106,6 +106,12 @@ impl Hosts {
         (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
     }
 
+    /// The room of an occupant's address.
+    pub(crate) fn room_of(&self, occupant: &str) -> Option<BareJid> {
+        let occupant = Jid::new(occupant).ok()?;
+        Some(self.canonical_room(&occupant.to_bare()))
+    }
+
     /// The address by which clients know a meeting room. Rooms of a tenant may also be called
     /// `[tenant]room@conference.<main>`; there is one form inside.
     pub(crate) fn canonical_room(&self, room: &BareJid) -> BareJid {

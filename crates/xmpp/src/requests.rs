@@ -208,6 +208,18 @@ impl Requests {
             .collect()
     }
 
+    /// Names of all that `target` has to answer, in the order they were asked.
+    pub(crate) fn keys_at(&self, target: SessionId) -> Vec<RequestKey> {
+        let keys = self.by_target.get(&target).into_iter().flatten();
+        let mut keys: Vec<RequestKey> = keys.cloned().collect();
+        keys.sort_by_key(|key| self.open.get(key).map(|open| open.due.1));
+        keys
+    }
+
+    pub(crate) fn get(&self, key: &RequestKey) -> Option<&Open> {
+        self.open.get(key)
+    }
+
     /// When the next one is late.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.first_key_value().map(|((due, _), _)| *due)

@@ -15,8 +15,8 @@ use crate::core::{Account, Core, Timer};
 use crate::hosts::Host;
 use crate::muc::Room;
 use crate::pace::StanzaKind;
-use crate::proxy::Held;
-use crate::requests::failure;
+use crate::proxy::{Held, is_conference_request};
+use crate::requests::{Open, RequestKey, failure};
 use crate::session::{AckOutcome, Rights, Session};
 use crate::{CloseReason, Config, Outgoing, Output, ids};
 
@@ -674,17 +674,23 @@ impl Server {
     }
 
     /// Requests that a session did not answer are answered in its place, or asked again where another can answer.
-    pub(crate) fn refuse_open(&mut self, id: SessionId) {
-        for (key, mut open) in self.core.requests.take_all(id) {
-            match open.again.take() {
-                Some((request, errand)) => {
-                    drop(open);
-                    self.ask_again(key.requester, request, errand);
-                }
-                None => {
-                    let error = failure(&key, &open, Condition::ServiceUnavailable);
-                    self.core.send_element(key.requester, error);
-                }
+    fn refuse_open(&mut self, id: SessionId) {
+        for (key, open) in self.core.requests.take_all(id) {
+            self.refuse_request(&key, open);
+        }
+    }
+
+    /// The same for one.
+    pub(crate) fn refuse_request(&mut self, key: &RequestKey, mut open: Open) {
+        let again = open.again.take();
+        match again.filter(|(request, _)| is_conference_request(request)) {
+            Some((request, errand)) => {
+                drop(open);
+                self.ask_again(key.requester, request, errand);
+            }
+            None => {
+                let error = failure(key, &open, Condition::ServiceUnavailable);
+                self.core.send_element(key.requester, error);
             }
         }
     }

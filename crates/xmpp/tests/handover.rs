@@ -115,7 +115,43 @@ fn a_conference_request_goes_over_to_the_new_session() {
 }
 
 #[test]
-fn other_requests_are_refused_at_once() {
+fn what_the_focus_was_asked_in_a_room_goes_over_with_its_place() {
+    let mut world = World::new();
+    let first = world.focus();
+    let alice = world.participant();
+    let ask = |id: &str| {
+        format!("<iq type='set' id='{id}' to='{ROOM}/focus'><query xmlns='urn:x'/></iq>")
+    };
+    // One was delivered, one waits for the focus to be back, one comes when nobody is there.
+    world.send(&alice, &ask("one"));
+    hibernate(&mut world, &first);
+    world.send(&alice, &ask("two"));
+    world.clear();
+    let second = again(&mut world);
+    world.send(&alice, &ask("three"));
+    assert!(world.look(&alice).is_empty());
+    world.join(&second, ROOM);
+    let got = world.take(&second);
+    let asked = got.iter().filter(|s| s.has_child("query", "urn:x"));
+    let asked: Vec<_> = asked.map(|s| (s.attr("from"), s.attr("id"))).collect();
+    let from = alice.occupant(ROOM);
+    let expected = ["one", "two", "three"].map(|id| (Some(from.as_str()), Some(id)));
+    assert_eq!(asked, expected);
+    let own = got
+        .iter()
+        .position(|s| s.attr("from") == Some(&format!("{ROOM}/focus")));
+    let first_asked = got.iter().position(|s| s.name() == "iq");
+    assert!(own < first_asked, "it is in the room before it is asked");
+    world.clear();
+    world.send(
+        &second,
+        &format!("<iq type='result' id='two' to='{from}'/>"),
+    );
+    assert_eq!(briefs(&world.take(&alice)), ["iq focus type=result"]);
+}
+
+#[test]
+fn what_nobody_takes_over_is_refused() {
     let mut world = World::new();
     let first = world.focus();
     let alice = world.participant();
@@ -124,9 +160,23 @@ fn other_requests_are_refused_at_once() {
         &alice,
         &format!("<iq type='set' id='x' to='{ROOM}/focus'><query xmlns='urn:x'/></iq>"),
     );
+    world.send(
+        &alice,
+        "<iq type='get' id='y' to='focus.meet.example.com'><query xmlns='urn:x'/></iq>",
+    );
     world.clear();
     again(&mut world);
-    assert!(brief(&world.take(&alice)[0]).ends_with("cancel/service-unavailable"));
+    let refused = world.take(&alice);
+    assert_eq!(refused.len(), 1, "the other may still be taken over");
+    assert_eq!(refused[0].attr("id"), Some("y"));
+    assert!(brief(&refused[0]).ends_with("cancel/service-unavailable"));
+    world.pass(Duration::from_secs(16));
+    let refused = world.take(&alice);
+    assert!(
+        refused
+            .iter()
+            .any(|s| s.attr("id") == Some("x") && s.attr("type") == Some("error"))
+    );
 }
 
 #[test]

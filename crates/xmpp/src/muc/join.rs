@@ -248,6 +248,7 @@ impl Room {
             Some((true, old)) => self.replace(core, old, session),
             None => self.check_room_for(core, session)?,
         }
+        let old = held.map(|(_, old)| old);
         let join = stanza
             .get_child("x", ns::MUC)
             .and_then(|x| Join::try_from(x).ok())
@@ -257,6 +258,9 @@ impl Room {
         }
         let affiliation = self.affiliation(core, &bare);
         self.enter(core, now, session, nick, stanza, affiliation, created);
+        if let Some(old) = old {
+            self.pass_requests(core, old, session);
+        }
         if rights.admin {
             self.admit_waiting(core, now);
         }

@@ -307,5 +307,13 @@ describe("slow devices", () => {
     await media.start(true, false);
     expect(media.state.get().audioError).toContain("may not be used");
     expect(news.at(-1)).toMatchObject({ isError: true });
+    media.stopAll();
+    await media.start(true, true);
+    expect(media.problem).toMatch(/^Your microphone and camera may not be used\./);
+    machine.allowed = true;
+    machine.busy.add("cam1");
+    await media.setAudio(true);
+    await media.setVideo(true);
+    expect(media.problem).toBe("Another program uses this: your camera.");
   });
 });

@@ -66,7 +66,7 @@ export function explainRemoval(kind: "kicked" | "ended", by: string, reason: str
  * @param framed whether another page shows ours, which may forbid it too
  */
 export function explainDevice(
-  device: "camera" | "microphone" | "screen",
+  device: "camera" | "microphone" | "screen" | "both",
   error: unknown,
   framed = globalThis.self !== globalThis.top,
 ): string {

@@ -84,6 +84,8 @@ export class LocalMedia {
     microphone: { wanted: false, work: Promise.resolve() },
     camera: { wanted: false, work: Promise.resolve() },
   };
+  /** Why an input could not be opened. */
+  private readonly causes = new Map<InputKind, unknown>();
   /** Grows when everything is stopped: what was asked for before is not wanted any more. */
   private generation = 0;
 
@@ -169,10 +171,16 @@ export class LocalMedia {
       for (const kind of INPUT_KINDS) void this.settle(kind);
     }
     await Promise.all([microphone.work, camera.work]);
-    const { audioError, videoError } = this.state.get();
-    const text = audioError === videoError ? audioError : `${audioError} ${videoError}`.trim();
-    this.tell({ key: "device-error", text, important: true, isError: true });
+    this.tell({ key: "device-error", text: this.problem, important: true, isError: true });
     await this.refreshDevices();
+  }
+
+  /** What is wrong with microphone and camera, in a sentence if it is the same; empty if nothing is. */
+  get problem(): string {
+    const { audioError, videoError } = this.state.get();
+    const both = audioError !== "" && videoError !== "" && isSame(this.causes);
+    if (both) return explainDevice("both", this.causes.get("camera"));
+    return [audioError, videoError].filter((text) => text !== "").join(" ");
   }
 
   private async openBoth(): Promise<void> {
@@ -239,6 +247,7 @@ export class LocalMedia {
       }
       this.take(kind, track, generation);
     } catch (error) {
+      this.causes.set(kind, error);
       this.set(kind, { busy: false, on: false, track: null, error: explainDevice(kind, error) });
     }
   }
@@ -518,6 +527,12 @@ export class LocalMedia {
 
 function has(lists: DeviceLists, kind: DeviceKind, id: string): boolean {
   return lists[kind].some((d) => d.id === id);
+}
+
+/** Both inputs were refused for one reason. */
+function isSame(causes: ReadonlyMap<InputKind, unknown>): boolean {
+  const [a, b] = INPUT_KINDS.map((kind) => causes.get(kind));
+  return nameOf(a) !== "" && String(a) === String(b) && !isMissing(a);
 }
 
 function nameOf(error: unknown): string {

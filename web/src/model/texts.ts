@@ -226,7 +226,12 @@ export const texts = {
     join: "Joining did not work.",
   },
   deviceErrors: {
-    your: { camera: "Your camera", microphone: "Your microphone", screen: "Your screen" },
+    your: {
+      camera: "Your camera",
+      microphone: "Your microphone",
+      screen: "Your screen",
+      both: "Your microphone and camera",
+    },
     denied: (which: string) =>
       `${which} may not be used. Allow it for this site: open the sign beside the address of the page, choose “Allow”, then switch it on here.`,
     deniedBySystem: (which: string) =>
@@ -234,7 +239,7 @@ export const texts = {
     deniedByPage: (which: string) =>
       `${which} may not be used. Allow it for this site, or open the meeting in a window of its own: the page around it may forbid it.`,
     none: (device: string) => `No ${device} was found.`,
-    taken: (which: string) => `${which} is in use by another program.`,
+    taken: (which: string) => `Another program uses this: ${which.charAt(0).toLowerCase()}${which.slice(1)}.`,
     failed: (which: string) => `${which} could not be started.`,
   },
 

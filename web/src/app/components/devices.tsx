@@ -25,20 +25,20 @@ function Picker({ kind, media, state }: PickersProps & { kind: DeviceKind }): JS
   // Some browsers do not let a page choose where the sound goes.
   if (kind === "speaker" && devices.length === 0) return null;
   const selected = media.selected(kind);
-  const listed = devices.some((d) => d.id === selected);
+  const has = (id: string): boolean => devices.some((d) => d.id === id);
+  // What the system chooses has an entry of its own in some browsers.
+  const system = has("default") ? "default" : "";
   return (
     <label class="field">
       <span>{texts.devices.titles[kind]}</span>
       <select
         data-testid={`select-${kind}`}
-        value={listed ? selected : ""}
+        value={has(selected) ? selected : system}
         disabled={devices.length === 0}
         onChange={(event) => void media.select(kind, event.currentTarget.value)}
       >
         {devices.length === 0 && <option value="">{texts.devices.none}</option>}
-        {devices.length > 0 && !devices.some((d) => d.id === "default") && (
-          <option value="">{texts.devices.system}</option>
-        )}
+        {devices.length > 0 && system === "" && <option value="">{texts.devices.system}</option>}
         {devices.map((d) => (
           <option key={d.id} value={d.id}>
             {d.label}

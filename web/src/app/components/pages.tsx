@@ -128,7 +128,7 @@ export function PrejoinPage({ meeting, state }: { meeting: Meeting; state: Meeti
   const input = useInitialFocus<HTMLInputElement>();
   const { requireName } = meeting.options.config;
   const blocked = requireName && name.trim() === "";
-  const problem = [...new Set([media.audioError, media.videoError])].join(" ").trim();
+  const { problem } = meeting.media;
   return (
     <main class="page prejoin">
       <Brand />

@@ -291,7 +291,7 @@ const focuses = (page, wanted) => page.waitForFunction(
     throw new Error(`the focus is on ${await focused(page)}, not on ${wanted}`, { cause: error });
 });
 
-test('panels take the keyboard focus and give it back', async () => {
+test('panels and dialogs take the keyboard focus and give it back', async () => {
     const page = await enterRoom('focus', 'Ann');
     const other = await enterRoom('focus', 'Ben');
 
@@ -317,6 +317,23 @@ test('panels take the keyboard focus and give it back', async () => {
     await page.waitForSelector('[data-testid=chat-panel]', { state: 'detached' });
     assert.notEqual(await focused(page), '', 'not nowhere');
 
+    await page.focus('[data-testid=more]');
+    await page.keyboard.press('Enter');
+    await page.click('[data-testid=settings]');
+    await focuses(page, 'settings-name');
+    await page.keyboard.press('Escape');
+    await focuses(page, 'more');
+
+    // Where a panel covers the page, Tab stays in it.
+    await page.setViewportSize({ width: 390, height: 760 });
+    await page.focus('[data-testid=toggle-chat]');
+    await page.keyboard.press('Enter');
+    await focuses(page, 'chat-input');
+    for (let n = 0; n < 6; n++) {
+        await page.keyboard.press('Tab');
+        assert.ok(await page.evaluate(
+            () => document.querySelector('[data-testid=chat-panel]').contains(document.activeElement)), `Tab ${n}`);
+    }
     await Promise.all([ page, other ].map(one => one.context().close()));
 });
 

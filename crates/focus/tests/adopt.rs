@@ -270,6 +270,19 @@ fn a_room_the_server_lost_is_made_anew_and_waits_for_its_people() {
 }
 
 #[test]
+fn a_room_that_holds_the_former_place_a_little_longer_is_asked_again() {
+    for blow in BLOWS {
+        let mut world = meeting(&["jvb1"]);
+        world.refused_joins = 2;
+        strike(&mut world, blow, |_| {});
+        world.advance(3 * SECOND);
+        let stats = world.focus.stats();
+        assert_eq!((stats.conferences, stats.adopted_total), (1, 1));
+        assert_eq!(offers(&world), [1, 1], "{blow:?}");
+    }
+}
+
+#[test]
 fn many_rooms_are_entered_one_after_the_other() {
     for blow in BLOWS {
         let mut world = World::new();

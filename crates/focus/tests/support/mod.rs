@@ -71,6 +71,8 @@ pub struct World {
     /// The server lost its rooms: the next join makes one anew.
     pub rooms_lost: bool,
     config: FocusConfig,
+    /// Joins that rooms still refuse, since they think that the focus is there.
+    pub refused_joins: u32,
     restarts: u8,
     /// Nothing reaches the focus.
     is_cut: bool,
@@ -115,6 +117,7 @@ impl World {
             bridge_presences: BTreeMap::new(),
             rooms_lost: false,
             config,
+            refused_joins: 0,
             restarts: 0,
             is_cut: false,
             inbox: VecDeque::new(),
@@ -341,6 +344,16 @@ impl World {
             assert!(self.joined.insert(room.to_owned()), "joined twice");
             if !self.room_answers {
                 return;
+            }
+            if self.refused_joins > 0 {
+                self.refused_joins -= 1;
+                self.joined.remove(room);
+                let error = Element::from(StanzaError::new(Condition::Conflict));
+                let refusal = element("presence", ns::CLIENT)
+                    .attr("from", format!("{room}/focus"))
+                    .attr("type", "error")
+                    .child(error);
+                return self.inbox.push_back(refusal.done());
             }
             let there = self.clients.values().filter(|c| c.room == room);
             self.inbox.extend(there.map(FakeClient::presence));

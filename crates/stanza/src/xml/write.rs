@@ -3,9 +3,10 @@
 //! Browsers in the field look for the attribute `xmlns` itself, not for the namespace it resolves to, so an element whose
 //! namespace XML would inherit still carries it.
 
-use minidom::rxml::{Namespace, NcName};
+use minidom::rxml::{AttrMap, Namespace};
 use minidom::{Element, Node};
 
+use super::limits::is_reserved;
 use crate::ns;
 
 /// Writes `element` as a stanza of its own.
@@ -22,63 +23,122 @@ pub fn to_string(element: &Element) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-fn write_element(element: &Element, parent_ns: Option<&str>, out: &mut Vec<u8>) {
+/// How many bytes [`write()`] makes of `element`.
+#[must_use]
+pub fn written_len(element: &Element) -> usize {
+    let mut size = Count::default();
+    write_element(element, None, &mut size);
+    size.0
+}
+
+/// Where text goes: to memory, or only into a count of its bytes.
+pub(super) trait Out {
+    fn put(&mut self, text: &str);
+}
+
+impl Out for Vec<u8> {
+    fn put(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Counts bytes instead of writing them.
+#[derive(Default)]
+pub(super) struct Count(pub(super) usize);
+
+impl Out for Count {
+    fn put(&mut self, text: &str) {
+        self.0 += text.len();
+    }
+}
+
+fn write_element(element: &Element, parent_ns: Option<&str>, out: &mut impl Out) {
     let namespace = element.ns();
-    out.push(b'<');
-    out.extend_from_slice(element.name().as_bytes());
-    if namespace != ns::CLIENT || parent_ns != Some(ns::CLIENT) {
-        out.extend_from_slice(b" xmlns=\"");
-        escape_attr(&namespace, out);
-        out.push(b'"');
-    }
-    for (index, ((attr_ns, name), value)) in element.attrs().iter().enumerate() {
-        write_attr(index, attr_ns, name, value, out);
-    }
+    start_tag(element.name(), &namespace, element.attrs(), parent_ns, out);
     if element.nodes().next().is_none() {
-        out.extend_from_slice(b"/>");
+        out.put("/>");
         return;
     }
-    out.push(b'>');
+    out.put(">");
     for node in element.nodes() {
         match node {
             Node::Element(child) => write_element(child, Some(&namespace), out),
-            Node::Text(text) => escape_text(text, out),
+            Node::Text(text) => write_text(text, out),
         }
     }
-    out.extend_from_slice(b"</");
-    out.extend_from_slice(element.name().as_bytes());
-    out.push(b'>');
+    out.put("</");
+    out.put(element.name());
+    out.put(">");
 }
 
-/// Attributes, unlike elements, cannot have a namespace without a prefix.
-fn write_attr(
-    index: usize,
-    namespace: &Namespace<'_>,
-    name: &NcName,
-    value: &str,
-    out: &mut Vec<u8>,
+/// A start tag up to its end, which is not written. `parent_ns` is the namespace of the element around it.
+pub(super) fn start_tag(
+    name: &str,
+    namespace: &str,
+    attrs: &AttrMap,
+    parent_ns: Option<&str>,
+    out: &mut impl Out,
 ) {
-    out.push(b' ');
-    if namespace == &Namespace::XML {
-        out.extend_from_slice(b"xml:");
-    } else if namespace.is_some() {
-        let prefix = format!("n{index}");
-        out.extend_from_slice(b"xmlns:");
-        out.extend_from_slice(prefix.as_bytes());
-        out.extend_from_slice(b"=\"");
-        escape_attr(namespace.as_str(), out);
-        out.extend_from_slice(b"\" ");
-        out.extend_from_slice(prefix.as_bytes());
-        out.push(b':');
+    out.put("<");
+    out.put(name);
+    if namespace != ns::CLIENT || parent_ns != Some(ns::CLIENT) {
+        out.put(" xmlns=\"");
+        // The reader lets no element of XML's own namespaces in; nobody could read one.
+        if !is_reserved(&Namespace::from_str(namespace)) {
+            write_value(namespace, out);
+        }
+        out.put("\"");
     }
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b"=\"");
-    escape_attr(value, out);
-    out.push(b'"');
+    let mut prefixes = Prefixes::default();
+    for ((namespace, name), value) in attrs.iter() {
+        out.put(" ");
+        prefixes.put(namespace, out);
+        out.put(name.as_str());
+        out.put("=\"");
+        write_value(value, out);
+        out.put("\"");
+    }
+}
+
+/// Prefixes of one element's attributes: unlike elements, they cannot have a namespace without one. Attributes come grouped
+/// by namespace, so each is declared once.
+#[derive(Default)]
+struct Prefixes<'a> {
+    namespace: Option<&'a str>,
+    number: usize,
+}
+
+impl<'a> Prefixes<'a> {
+    /// Writes the prefix of an attribute in `namespace`, and declares it first if it is new.
+    fn put(&mut self, namespace: &'a Namespace<'_>, out: &mut impl Out) {
+        if namespace == &Namespace::XML {
+            return out.put("xml:");
+        }
+        if !namespace.is_some() {
+            return;
+        }
+        if self.namespace != Some(namespace.as_str()) {
+            self.namespace = Some(namespace.as_str());
+            self.number += 1;
+            out.put(&format!("xmlns:n{}=\"", self.number));
+            write_value(namespace.as_str(), out);
+            out.put("\" ");
+        }
+        out.put(&format!("n{}:", self.number));
+    }
 }
 
 /// Writes character data. What XML cannot carry becomes U+FFFD.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
+    write_text(text, out);
+}
+
+/// Writes the value of an attribute, without its quotes, which must be double. What XML cannot carry becomes U+FFFD.
+pub fn escape_attr(value: &str, out: &mut Vec<u8>) {
+    write_value(value, out);
+}
+
+pub(super) fn write_text(text: &str, out: &mut impl Out) {
     escape(text, out, |c| match c {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
@@ -89,14 +149,12 @@ pub fn escape_text(text: &str, out: &mut Vec<u8>) {
     });
 }
 
-/// Writes the value of an attribute, without its quotes. What XML cannot carry becomes U+FFFD.
-pub fn escape_attr(value: &str, out: &mut Vec<u8>) {
+fn write_value(value: &str, out: &mut impl Out) {
     escape(value, out, |c| match c {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
         '>' => Some("&gt;"),
         '"' => Some("&quot;"),
-        '\'' => Some("&apos;"),
         '\t' => Some("&#9;"),
         '\n' => Some("&#10;"),
         '\r' => Some("&#13;"),
@@ -110,16 +168,16 @@ fn allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
-fn escape(text: &str, out: &mut Vec<u8>, replacement: impl Fn(char) -> Option<&'static str>) {
-    for c in text.chars() {
-        match replacement(c) {
-            Some(entity) => out.extend_from_slice(entity.as_bytes()),
-            None => {
-                let mut buffer = [0; 4];
-                out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
-            }
+fn escape(text: &str, out: &mut impl Out, replacement: impl Fn(char) -> Option<&'static str>) {
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        if let Some(entity) = replacement(c) {
+            out.put(text.get(plain..at).unwrap_or_default());
+            out.put(entity);
+            plain = at + c.len_utf8();
         }
     }
+    out.put(text.get(plain..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -153,6 +211,28 @@ mod tests {
         let text = to_string(&element);
         assert_eq!(parse(&text, &Limits::CLIENT), Ok(element), "{text}");
         assert!(text.contains("xml:lang=\"en\""), "{text}");
+    }
+
+    #[test]
+    fn a_namespace_of_attributes_is_declared_once() {
+        let source = "<a xmlns:p='urn:p' p:b='1' p:c='2' xmlns:q='urn:q' q:b='3' d='4'/>";
+        let element = parse(source, &Limits::CLIENT).expect("valid");
+        let text = to_string(&element);
+        assert_eq!(text.matches("urn:p").count(), 1, "{text}");
+        assert_eq!(parse(&text, &Limits::CLIENT), Ok(element));
+    }
+
+    #[test]
+    fn namespaces_of_xml_itself_are_never_written() {
+        for reserved in [
+            "http://www.w3.org/XML/1998/namespace",
+            "http://www.w3.org/2000/xmlns/",
+        ] {
+            let stanza = element("iq", ns::CLIENT)
+                .child(element("a", reserved))
+                .done();
+            parse(to_string(&stanza), &Limits::CLIENT).expect("readable");
+        }
     }
 
     #[test]
@@ -257,6 +337,7 @@ mod tests {
         fn every_foreign_element_has_its_own_xmlns_and_trees_survive(element in any_element()) {
             let written = to_string(&element);
             let limits = Limits::CLIENT;
+            prop_assert_eq!(written.len(), crate::xml::written_len(&element));
             prop_assert_eq!(&parse(&written, &limits).expect("well-formed"), &element, "{}", written);
 
             let mut elements = Vec::new();

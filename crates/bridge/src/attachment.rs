@@ -5,6 +5,7 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use link::{Credentials, LinkConfig, LinkEvent, LinkSender, Target};
@@ -118,6 +119,10 @@ impl Attachment {
                 self.next_presence = None;
             }
             LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
+            LinkEvent::Ignored(reason) => {
+                self.hub.stanzas_ignored.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(reason, "a stanza was passed over");
+            }
         }
     }
 

@@ -136,6 +136,8 @@ pub(crate) struct Hub {
     /// Bits of an `f64`.
     stress: AtomicU64,
     pub(crate) web_sockets_refused: AtomicU64,
+    /// Stanzas from signalling nodes that were passed over.
+    pub(crate) stanzas_ignored: AtomicU64,
 }
 
 impl Hub {
@@ -159,6 +161,7 @@ impl Hub {
             changes: watch::Sender::new(0),
             stress: AtomicU64::new(0),
             web_sockets_refused: AtomicU64::new(0),
+            stanzas_ignored: AtomicU64::new(0),
         }
     }
 

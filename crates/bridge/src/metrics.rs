@@ -1,6 +1,7 @@
 //! The bridge's figures for `/metrics`, taken from the shards' snapshots when the page is asked for.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use sfu::DropReason;
@@ -82,7 +83,7 @@ impl Collector for BridgeCollector {
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 27] = [
+        let counters: [(&str, &str, u64); 29] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -185,6 +186,16 @@ impl Collector for BridgeCollector {
                 "shard_panics",
                 "Defects that ended the conferences of a shard",
                 t.panics,
+            ),
+            (
+                "web_sockets_refused",
+                "Bridge channels refused",
+                hub.web_sockets_refused.load(Ordering::Relaxed),
+            ),
+            (
+                "stanzas_ignored",
+                "Stanzas of signalling nodes that could not be read and were passed over",
+                hub.stanzas_ignored.load(Ordering::Relaxed),
             ),
         ];
         for (name, help, value) in counters {

@@ -261,6 +261,7 @@ impl Driver {
                 Event::Closed(ClientError::Closed) => return Some(Step::Close),
                 Event::Closed(error) => return Some(Step::Lost(error.to_string())),
                 Event::Stanza(stanza) => LinkEvent::Stanza(stanza),
+                Event::Ignored(reason) => LinkEvent::Ignored(reason),
                 Event::Online { jid, resumed } => {
                     if !resumed && self.forget_commands() {
                         return Some(Step::Close);

@@ -29,6 +29,9 @@ pub enum LinkEvent {
     },
     /// A stanza for us, in the namespace `jabber:client`.
     Stanza(Element),
+    /// Something was passed over that is over a limit or no stanza; whoever asked for an answer was given an error. The word
+    /// says why, for metrics.
+    Ignored(&'static str),
     /// The stream is lost. The link tries again by itself.
     Offline {
         /// Why, for the log.

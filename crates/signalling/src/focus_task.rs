@@ -164,6 +164,7 @@ impl FocusTask {
             LinkEvent::Stanza(stanza) => {
                 self.guarded(|focus| focus.handle_stanza(now, &stanza));
             }
+            LinkEvent::Ignored(reason) => self.host.metrics.ignored(reason),
         }
     }
 

@@ -1,13 +1,15 @@
 //! `/http-bind`: streams over HTTP requests (XEP-0124).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use stanza::xml::Limits;
 use stanza::{Element, ns, xml};
 use stream::bosh::{BoshConfig, RequestToken, Session, Terminal, terminate_body};
@@ -29,12 +31,20 @@ struct Request {
     answer: oneshot::Sender<Vec<u8>>,
 }
 
+/// The way to a session's task.
+#[derive(Clone)]
+struct Handle {
+    requests: mpsc::Sender<Request>,
+    /// Whether its peer has logged in, and so may send more at a time.
+    known: Arc<AtomicBool>,
+}
+
 /// The sessions of a node, by their id.
 #[derive(Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<HashMap<String, mpsc::Sender<Request>>>>);
+pub(crate) struct Sessions(Arc<Mutex<HashMap<String, Handle>>>);
 
 impl Sessions {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, mpsc::Sender<Request>>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Handle>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -69,32 +79,25 @@ async fn post(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let limits = Limits::CLIENT;
-    let Ok(bytes) = axum::body::to_bytes(body, limits.bytes).await else {
-        bosh.context.metrics.refused("bosh-request-too-large");
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let read = match read(&bosh, body).await {
+        Ok(read) => read,
+        Err(response) => return response,
     };
-    let parsed = xml::parse(&bytes, &limits)
+    let parsed = xml::parse(&read.bytes, &read.limits)
         .ok()
         .filter(|body| body.is("body", ns::HTTP_BIND));
     let Some(body) = parsed else {
-        bosh.context.metrics.refused("bosh-bad-request");
-        return xml_response(terminate_body(Terminal::BadRequest));
+        return bad_request(&bosh);
     };
     let (answer, answered) = oneshot::channel();
     let request = Request {
         body,
-        bytes: bytes.len(),
+        bytes: read.bytes.len(),
         answer,
     };
-    let taken = match request.body.attr("sid") {
-        Some(sid) => {
-            let session = bosh.sessions.with(|sessions| sessions.get(sid).cloned());
-            match session {
-                Some(session) => session.send(request).await.is_ok(),
-                None => false,
-            }
-        }
+    let taken = match read.session {
+        Some(session) => session.requests.send(request).await.is_ok(),
+        None if request.body.attr("sid").is_some() => false,
         None => open(&bosh, web::query(parameters, headers), request),
     };
     if !taken {
@@ -104,6 +107,61 @@ async fn post(
         Ok(body) => xml_response(body),
         Err(_) => xml_response(terminate_body(Terminal::ItemNotFound)),
     }
+}
+
+/// A request as far as it is worth reading.
+struct Read {
+    bytes: Vec<u8>,
+    session: Option<Handle>,
+    limits: Limits,
+}
+
+/// Reads a request: of somebody who has not logged in no more than what a login takes. Whose it is stands in its first tag.
+async fn read(bosh: &Bosh, body: Body) -> Result<Read, Response> {
+    let stranger = bosh.context.streams.unauthenticated;
+    let mut body = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let whole = collect(&mut body, &mut bytes, stranger.bytes).await;
+    if bytes.is_empty() {
+        return Err(bad_request(bosh));
+    }
+    // A tag that is not complete within these limits is no request of ours.
+    let Ok(root) = xml::root(&bytes, &stranger) else {
+        return Err(bad_request(bosh));
+    };
+    let session = root
+        .attr("sid")
+        .and_then(|sid| bosh.sessions.with(|sessions| sessions.get(sid).cloned()));
+    let known = session
+        .as_ref()
+        .is_some_and(|session| session.known.load(Ordering::Relaxed));
+    let limits = if known { Limits::CLIENT } else { stranger };
+    if bytes.len() > limits.bytes || !whole && !collect(&mut body, &mut bytes, limits.bytes).await {
+        bosh.context.metrics.refused("bosh-request-too-large");
+        return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response());
+    }
+    Ok(Read {
+        bytes,
+        session,
+        limits,
+    })
+}
+
+/// Reads until there are more than `most` bytes or the body ends; true when it has ended within them.
+async fn collect(body: &mut BodyDataStream, bytes: &mut Vec<u8>, most: usize) -> bool {
+    while bytes.len() <= most {
+        match body.next().await {
+            Some(Ok(part)) => bytes.extend_from_slice(&part),
+            Some(Err(_)) => return false,
+            None => return true,
+        }
+    }
+    false
+}
+
+fn bad_request(bosh: &Bosh) -> Response {
+    bosh.context.metrics.refused("bosh-bad-request");
+    xml_response(terminate_body(Terminal::BadRequest))
 }
 
 fn xml_response(body: Vec<u8>) -> Response {
@@ -121,9 +179,21 @@ fn open(bosh: &Bosh, query: WebQuery, first: Request) -> bool {
     };
     let sid = random_token();
     let (sender, requests) = mpsc::channel(QUEUE);
+    let known = Arc::new(AtomicBool::new(false));
+    let handle = Handle {
+        requests: sender,
+        known: Arc::clone(&known),
+    };
     bosh.sessions
-        .with(|sessions| sessions.insert(sid.clone(), sender));
-    tokio::spawn(run(bosh.clone(), sid, query, place, first, requests));
+        .with(|sessions| sessions.insert(sid.clone(), handle));
+    tokio::spawn(run(
+        bosh.clone(),
+        sid,
+        query,
+        place,
+        first,
+        (requests, known),
+    ));
     true
 }
 
@@ -133,7 +203,7 @@ async fn run(
     query: WebQuery,
     place: Place,
     first: Request,
-    requests: mpsc::Receiver<Request>,
+    (requests, known): (mpsc::Receiver<Request>, Arc<AtomicBool>),
 ) {
     let _open = bosh.context.metrics.connection("bosh");
     let Place {
@@ -161,6 +231,7 @@ async fn run(
                 peer,
                 inbox,
                 requests,
+                known,
                 answers: HashMap::from([(token, first.answer)]),
                 next_token: 1,
                 _place: connection,
@@ -180,6 +251,7 @@ struct Task {
     peer: Peer,
     inbox: Inbox,
     requests: mpsc::Receiver<Request>,
+    known: Arc<AtomicBool>,
     answers: HashMap<RequestToken, oneshot::Sender<Vec<u8>>>,
     next_token: u64,
     _place: tokio::sync::OwnedSemaphorePermit,
@@ -262,6 +334,9 @@ impl Task {
                 Next::Continue => {}
                 next => last = next,
             }
+        }
+        if self.session.server().is_authenticated() {
+            self.known.store(true, Ordering::Relaxed);
         }
         while let Some((token, body)) = self.session.poll_response() {
             if let Some(answer) = self.answers.remove(&token) {

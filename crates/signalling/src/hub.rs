@@ -58,6 +58,8 @@ pub(crate) enum Request {
     Ack(u32),
     AskAck,
     Stanza(Element),
+    /// What is left of a stanza that is over a limit.
+    Skipped(Element),
     Heard,
     Disconnect {
         in_order: bool,
@@ -401,6 +403,7 @@ impl HubTask {
                 }
                 Err(gone) => Err(gone),
             },
+            Request::Skipped(stanza) => self.server.handle_skipped(now, session, stanza),
             Request::EnableSm { resume } => match self.server.enable_sm(now, session, resume) {
                 Ok(enabled) => {
                     let max = enabled.max.as_secs();

@@ -159,6 +159,7 @@ pub(crate) struct FocusMetrics {
     adopted: Count,
     reinvites: Family<Reason, Count>,
     given_up: Count,
+    ignored: Family<Reason, Count>,
 }
 
 impl FocusMetrics {
@@ -192,8 +193,17 @@ impl FocusMetrics {
                 "Participants that got no further session since none worked",
                 m.given_up.clone(),
             );
+            r.register(
+                "focus_ignored",
+                "Stanzas that the focus could not read and passed over",
+                m.ignored.clone(),
+            );
         });
         m
+    }
+
+    pub(crate) fn ignored(&self, reason: &'static str) {
+        self.ignored.get_or_create(&Reason { reason }).inc();
     }
 
     pub(crate) fn restarted(&self) {

@@ -130,6 +130,13 @@ impl Peer {
             Event::Ack(h) => Request::Ack(h),
             Event::AckRequest => Request::AskAck,
             Event::Stanza(stanza) => Request::Stanza(stanza),
+            Event::Skipped(skipped) => {
+                self.metrics.refused("stanza-over-limit");
+                match skipped.stanza {
+                    Some(stanza) => Request::Skipped(stanza),
+                    None => return Next::Continue,
+                }
+            }
         };
         self.hub.send(request).await;
         Next::Continue

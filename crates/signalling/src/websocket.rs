@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use stanza::xml::Limits;
 use stream::Framing;
 use stream::server::{Security, Server};
 use tokio::time::{sleep_until, timeout};
@@ -23,7 +24,7 @@ use crate::peer::{Context, Next, Peer};
 use crate::web;
 
 /// Largest message read at all. Larger than a stanza may be, so that the peer of one that is too large is told.
-const MAX_MESSAGE: usize = 512 * 1024;
+const MAX_MESSAGE: usize = Limits::CLIENT.bytes + 64 * 1024;
 /// How long a write may take before the peer counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the peer may take to close after us.

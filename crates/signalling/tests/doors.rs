@@ -194,6 +194,18 @@ async fn bad_input_gets_its_error_and_others_notice_nothing() {
     );
     let open =
         format!("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{DOMAIN}' version='1.0'/>");
+    // What the focus could not read, or could read only until an address was added, or not in reasonable size.
+    let to_focus = format!("<iq xmlns='jabber:client' type='set' id='1' to='focus.{DOMAIN}'");
+    let reserved = format!("{to_focus}><xml:a/></iq>");
+    let attributes: String = (0..124).map(|n| format!(" a{n}=''")).collect();
+    let many = format!(
+        "{to_focus}{attributes}><conference xmlns='http://jitsi.org/protocol/focus' room='{room}'/></iq>"
+    );
+    let growing = format!(
+        "<message xmlns='jabber:client' type='groupchat' to='{room}'><x xmlns='{}'>{}</x></message>",
+        "n".repeat(20_000),
+        "<a/>".repeat(700)
+    );
     let before_login = [
         ("<open", "not-well-formed"),
         (bomb, "restricted-xml"),
@@ -225,6 +237,9 @@ async fn bad_input_gets_its_error_and_others_notice_nothing() {
         (deep.as_str(), "policy-violation"),
         (wide.as_str(), "policy-violation"),
         ("<data xmlns='jabber:client'/>", "unsupported-stanza-type"),
+        (reserved.as_str(), "bad-format"),
+        (many.as_str(), "policy-violation"),
+        (growing.as_str(), "policy-violation"),
     ];
     for (input, condition) in after_login {
         let mut guest = Browser::connect(&node).await;
@@ -240,6 +255,10 @@ async fn bad_input_gets_its_error_and_others_notice_nothing() {
         [] as [Element; 0],
         "nothing reached Alice"
     );
+    // The focus is still there, on the same stream.
+    alice
+        .join(&format!("other@conference.{DOMAIN}"), "alice")
+        .await;
 }
 
 #[tokio::test]
@@ -344,13 +363,22 @@ async fn bosh_sessions_log_in_and_end() {
     let bind = "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
     let out = post(format!("<body {bosh} rid='10' sid='{sid}'>{bind}</body>")).await;
     assert_eq!(out.payload().and_then(|iq| iq.attr("type")), Some("result"));
+    let long = "x".repeat(200_000);
     let out = post(format!(
-        "<body {bosh} rid='11' sid='{sid}' type='terminate'/>"
+        "<body {bosh} rid='11' sid='{sid}'><message to='{DOMAIN}' id='m'><body>{long}</body></message></body>"
+    ))
+    .await;
+    assert_eq!(
+        out.payload().and_then(|message| message.attr("id")),
+        Some("m")
+    );
+    let out = post(format!(
+        "<body {bosh} rid='12' sid='{sid}' type='terminate'/>"
     ))
     .await;
     assert_eq!(out.attr("type"), Some("terminate"));
     for body in [
-        format!("<body {bosh} rid='12' sid='{sid}'/>"),
+        format!("<body {bosh} rid='13' sid='{sid}'/>"),
         format!("<body {bosh} rid='1' sid='unknown'/>"),
     ] {
         let out = post(body).await;
@@ -360,9 +388,43 @@ async fn bosh_sessions_log_in_and_end() {
         let out = post(body.to_owned()).await;
         assert_eq!(out.attr("condition"), Some("bad-request"), "{body}");
     }
-    let (status, _) = http(&node, "POST", "/http-bind", &"x".repeat(600_000)).await;
-    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(http(&node, "GET", "/http-bind", "").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn strangers_at_the_bosh_door_are_read_no_further_than_a_login_needs() {
+    let node = TestNode::start().await;
+    let bosh = "xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'";
+    let create =
+        format!("<body {bosh} rid='7' to='{DOMAIN}' wait='60' hold='1' xmpp:version='1.0'/>");
+    let (_, opened) = http(&node, "POST", "/http-bind", &create).await;
+    let opened = xml::parse(&opened, &Limits::CLIENT).expect("well-formed");
+    let sid = opened.attr("sid").expect("session");
+    // One long namespace and many children, each of which would repeat it: 240 KB that once took 1.9 GB.
+    let bomb = format!(
+        "<x xmlns='{}'>{}</x></body>",
+        "n".repeat(200_000),
+        "<a/>".repeat(9_990)
+    );
+    for body in [
+        format!("<body {bosh} rid='7' to='{DOMAIN}'>{bomb}"),
+        format!("<body {bosh} rid='8' sid='{sid}'>{bomb}"),
+        format!("<body {bosh} rid='9' sid='unknown'>{}", "x".repeat(20_000)),
+    ] {
+        let (status, _) = http(&node, "POST", "/http-bind", &body).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    for body in [
+        "x".repeat(600_000),
+        format!("<body {bosh} rid='7' to='{}'/>", "x".repeat(600_000)),
+        format!(
+            "<body {bosh} rid='7' to='{DOMAIN}'>{}</body>",
+            "<a/>".repeat(100)
+        ),
+    ] {
+        let (_, out) = http(&node, "POST", "/http-bind", &body).await;
+        assert!(out.contains("bad-request"), "{out}");
+    }
 }
 
 #[tokio::test]

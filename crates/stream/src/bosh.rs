@@ -73,6 +73,8 @@ pub fn terminate_body(reason: Terminal) -> Vec<u8> {
 
 /// Requests that may come ahead of the one expected, and answers kept for requests that are repeated.
 const WINDOW: u64 = 4;
+/// Bytes of elements in one answer, unless a single one is larger; the rest waits for the next request.
+const MAX_BODY: usize = 512 * 1024;
 /// Bytes of requests that came early or wait for the stream.
 const MAX_WAITING: usize = 512 * 1024;
 
@@ -107,7 +109,7 @@ pub struct Session {
     sent: VecDeque<(u64, Vec<u8>)>,
     responses: VecDeque<(RequestToken, Vec<u8>)>,
     /// Elements for the peer.
-    outgoing: Vec<u8>,
+    outgoing: VecDeque<Vec<u8>>,
     /// Attributes of the first answer, until it is given.
     greeting: Option<Body>,
     idle_since: Instant,
@@ -171,7 +173,7 @@ impl Session {
             held: VecDeque::new(),
             sent: VecDeque::new(),
             responses: VecDeque::new(),
-            outgoing: Vec::new(),
+            outgoing: VecDeque::new(),
             greeting: Some(greeting),
             idle_since: now,
             finished: false,
@@ -295,13 +297,13 @@ impl Session {
             }
         }
         while let Some(bytes) = self.server.poll_transmit() {
-            self.outgoing.extend_from_slice(&bytes);
+            self.outgoing.push_back(bytes);
         }
         if let Some(reason) = self.server.close_reason() {
             let error = matches!(reason, CloseReason::Error(_));
             return self.finish(error.then_some(Terminal::RemoteStreamError));
         }
-        if !self.outgoing.is_empty() && !self.held.is_empty() {
+        while !self.outgoing.is_empty() && !self.held.is_empty() {
             self.answer_oldest(now);
         }
         while self.held.len() > self.hold {
@@ -362,7 +364,7 @@ impl Session {
             return;
         };
         self.idle_since = now;
-        let elements = std::mem::take(&mut self.outgoing);
+        let elements = self.next_elements();
         let body = self
             .greeting
             .take()
@@ -375,13 +377,25 @@ impl Session {
         self.responses.push_back((held.token, body));
     }
 
+    /// What fits into one answer.
+    fn next_elements(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(element) = self
+            .outgoing
+            .pop_front_if(|element| out.is_empty() || out.len() + element.len() <= MAX_BODY)
+        {
+            out.extend_from_slice(&element);
+        }
+        out
+    }
+
     /// Answers all requests with the end of the session.
     fn finish(&mut self, reason: Option<Terminal>) {
         if self.finished {
             return;
         }
         self.finished = true;
-        let mut elements = std::mem::take(&mut self.outgoing);
+        let mut elements: Vec<u8> = self.outgoing.drain(..).flatten().collect();
         let early = std::mem::take(&mut self.early)
             .into_values()
             .map(|(token, ..)| token);

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use stanza::error::StanzaError;
-use stanza::xml::{Limits, Reader, ReaderEvent, StreamHeader, XmlError, parse};
+use stanza::error::{Condition, StanzaError};
+use stanza::iq::is_request;
+use stanza::xml::{Limits, Reader, ReaderEvent, Skipped, StreamHeader, XmlError, parse};
 use stanza::{Element, FullJid, element, ns};
 
 use crate::condition::{SaslFailure, StreamCondition};
@@ -34,7 +35,7 @@ pub struct ClientConfig {
     pub keep_alive: Duration,
     /// How long the server may take to give one.
     pub keep_alive_timeout: Duration,
-    /// What one stanza may use.
+    /// What one stanza may use: more than any server accepts, so that nothing a stranger has written ends the stream.
     pub limits: Limits,
     /// Stanzas that may wait for an acknowledgement.
     pub max_unacked: usize,
@@ -61,7 +62,7 @@ impl ClientConfig {
             resume: true,
             keep_alive: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
-            limits: Limits::SERVICE,
+            limits: Limits::FROM_SERVER,
             max_unacked: 10_000,
         }
     }
@@ -126,6 +127,9 @@ pub enum Event {
     },
     /// A stanza.
     Stanza(Element),
+    /// Something was passed over that nobody can do anything with: a stanza over a limit (or, on a WebSocket, a message that
+    /// is no XML), answered if it asked for an answer, or an element that is no stanza. The word is for metrics.
+    Ignored(&'static str),
     /// The stream has ended. Send what is left, drop the connection, and call [`Client::connect`] on the next one.
     Closed(ClientError),
 }
@@ -245,7 +249,7 @@ impl Client {
             Ok(element) if element.is("open", ns::FRAMING) => self.on_open(),
             Ok(element) if element.is("close", ns::FRAMING) => self.fail(ClientError::ByPeer),
             Ok(element) => self.on_element(element),
-            Err(error) => self.fail(error.into()),
+            Err(error) => self.on_skipped(&Skipped::of_message(error, message)),
         }
     }
 
@@ -263,6 +267,10 @@ impl Client {
     /// the stanza is dropped then.
     pub fn send(&mut self, now: Instant, stanza: &Element) -> bool {
         let _ = now;
+        self.queue(stanza)
+    }
+
+    fn queue(&mut self, stanza: &Element) -> bool {
         let online = self.is_online();
         let Some(session) = &mut self.session else {
             return false;
@@ -366,10 +374,31 @@ impl Client {
             match self.reader.next_event() {
                 Ok(Some(ReaderEvent::Open(_))) => self.on_open(),
                 Ok(Some(ReaderEvent::Element(element))) => self.on_element(element),
+                Ok(Some(ReaderEvent::Skipped(skipped))) => self.on_skipped(&skipped),
                 Ok(Some(ReaderEvent::Close)) => self.fail(ClientError::ByPeer),
                 Ok(None) => return,
                 Err(error) => self.fail(error.into()),
             }
+        }
+    }
+
+    /// A stanza is over a limit of ours. It counts as received, and who asked something is told.
+    fn on_skipped(&mut self, skipped: &Skipped) {
+        if !self.is_online() {
+            return self.fail(skipped.error.into());
+        }
+        self.events
+            .push_back(Event::Ignored(skipped.error.as_str()));
+        let Some(stanza) = &skipped.stanza else {
+            return;
+        };
+        if let Some(sm) = self.enabled_sm() {
+            sm.received = sm.received.wrapping_add(1);
+        }
+        if is_request(stanza) && stanza.attr("id").is_some() {
+            let error =
+                StanzaError::new(Condition::NotAcceptable).with_text(skipped.error.to_string());
+            self.queue(&error.reply_to(stanza));
         }
     }
 

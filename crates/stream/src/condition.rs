@@ -83,7 +83,7 @@ impl From<XmlError> for StreamCondition {
     fn from(error: XmlError) -> Self {
         match error {
             XmlError::Restricted => Self::RestrictedXml,
-            XmlError::BadFormat => Self::BadFormat,
+            XmlError::BadFormat | XmlError::Reserved => Self::BadFormat,
             XmlError::TooLarge | XmlError::TooDeep | XmlError::TooMany => Self::PolicyViolation,
             _ => Self::NotWellFormed,
         }

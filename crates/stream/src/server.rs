@@ -13,7 +13,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use stanza::error::Condition;
-use stanza::xml::{self, Limits, Reader, ReaderEvent, StreamHeader};
+use stanza::xml::{self, Limits, Reader, ReaderEvent, Skipped, StreamHeader};
 use stanza::{BareJid, Element, FullJid, element, ns};
 
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
@@ -68,6 +68,9 @@ pub enum Event {
     AckRequest,
     /// A stanza of the bound session: `message`, `presence` or `iq` in `jabber:client`.
     Stanza(Element),
+    /// A stanza of the bound session is over a limit and was passed over: only where the limits say so. It counts as a
+    /// stanza, and one that asks for an answer gets an error from the caller.
+    Skipped(Skipped),
     /// The stream has ended. Send what is left, then drop the connection.
     Closed(CloseReason),
 }
@@ -445,6 +448,7 @@ impl Server {
                 Framing::Tcp => match self.reader.next_event() {
                     Ok(Some(ReaderEvent::Open(header))) => self.on_open(header),
                     Ok(Some(ReaderEvent::Element(element))) => self.on_element(element),
+                    Ok(Some(ReaderEvent::Skipped(skipped))) => self.on_skipped(skipped),
                     Ok(Some(ReaderEvent::Close)) => self.on_close(),
                     Ok(None) => return,
                     Err(error) => self.fail(error.into(), None),
@@ -458,6 +462,14 @@ impl Server {
                 }
                 Framing::Bosh => return,
             }
+        }
+    }
+
+    fn on_skipped(&mut self, skipped: Skipped) {
+        if self.is_bound() {
+            self.events.push_back(Event::Skipped(skipped));
+        } else {
+            self.fail(skipped.error.into(), None);
         }
     }
 

@@ -308,3 +308,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_answer_carries_no_more_than_its_share() {
+    let mut rig = Rig::bound();
+    let large = format!(
+        "<message xmlns='jabber:client'><body>{}</body></message>",
+        "x".repeat(200_000)
+    );
+    for _ in 0..5 {
+        rig.session.server().send(large.clone().into_bytes());
+    }
+    let mut messages = 0;
+    for _ in 0..3 {
+        let answers = rig.next("", "");
+        for (_, body) in answers {
+            assert!(body.len() <= MAX_BODY + 200, "{}", body.len());
+            messages += body.matches("<message").count();
+        }
+    }
+    assert_eq!(messages, 5);
+}

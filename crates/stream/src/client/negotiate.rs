@@ -293,8 +293,9 @@ impl Client {
         if element.has_ns(ns::SM) {
             return self.on_sm_element(&element);
         }
-        if !element.has_ns(ns::CLIENT) {
-            return self.fail(ClientError::Unexpected("element that is no stanza"));
+        let known = matches!(element.name(), "message" | "presence" | "iq");
+        if !element.has_ns(ns::CLIENT) || !known {
+            return self.events.push_back(Event::Ignored("no-stanza"));
         }
         if let Some(sm) = self.enabled_sm() {
             sm.received = sm.received.wrapping_add(1);
@@ -323,16 +324,14 @@ impl Client {
                 let h = sm.received;
                 self.transmits.push_back(answer_ack(h));
             }
-            "a" => {
-                let acked = element
-                    .attr("h")
-                    .and_then(|h| h.parse().ok())
-                    .map(|h| sm.unacked.ack(h));
-                if !matches!(acked, Some(Ok(()))) {
+            "a" => match element.attr("h").and_then(|h| h.parse().ok()) {
+                Some(h) if sm.unacked.ack(h).is_err() => {
                     self.session = None;
                     self.fail(ClientError::AckTooHigh);
                 }
-            }
+                Some(_) => {}
+                None => self.events.push_back(Event::Ignored("ack-without-count")),
+            },
             _ => {}
         }
     }

@@ -113,6 +113,7 @@ impl Rig {
                 self.handled += 1;
                 self.received.push(stanza);
             }
+            server::Event::Skipped(_) => self.handled += 1,
             server::Event::Ack(_) | server::Event::LoginFailed(_) | server::Event::Closed(_) => {}
         }
     }
@@ -344,5 +345,82 @@ fn an_acknowledgement_of_more_than_was_sent_ends_the_stream() {
     assert_eq!(
         rig.client.poll_event(),
         Some(Event::Closed(ClientError::AckTooHigh))
+    );
+}
+
+/// The client's own words since the last look.
+fn said(rig: &mut Rig) -> String {
+    let mut out = String::new();
+    while let Some(bytes) = rig.client.poll_transmit() {
+        out.push_str(&String::from_utf8(bytes).expect("text"));
+    }
+    out
+}
+
+#[test]
+fn what_nobody_can_read_is_passed_over_counted_and_answered() {
+    let mut rig = Rig::new(Some(("focus", "secret")));
+    rig.connect(Security::Secure);
+    rig.events.clear();
+    let many: String = (0..200).map(|n| format!(" a{n}=''")).collect();
+    let deep = "<a>".repeat(120) + &"</a>".repeat(120);
+    let odd = [
+        // A server that has not looked at what it passes on.
+        "<iq xmlns='jabber:client' type='get' id='1' from='x@y/z'><xml:a/></iq>".to_owned(),
+        format!("<iq xmlns='jabber:client' type='set' id='2' from='x@y/z'{many}/>"),
+        format!("<message xmlns='jabber:client' id='3'>{deep}</message>"),
+        format!(
+            "<iq type='result' id='4' from='a'>{}</iq>",
+            "x".repeat(9 << 20)
+        ),
+        "<features xmlns='http://etherx.jabber.org/streams'/>".to_owned(),
+        "<nonsense xmlns='jabber:client'/>".to_owned(),
+        "<a xmlns='urn:xmpp:sm:3'/>".to_owned(),
+    ];
+    for stanza in &odd {
+        rig.client.handle_input(rig.now, stanza.as_bytes());
+    }
+    let ignored: Vec<&str> = std::iter::from_fn(|| rig.client.poll_event())
+        .map(|event| match event {
+            Event::Ignored(reason) => reason,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        ignored,
+        [
+            "reserved-namespace",
+            "too-many-parts",
+            "too-deep",
+            "too-large",
+            "no-stanza",
+            "no-stanza",
+            "ack-without-count"
+        ]
+    );
+    let out = said(&mut rig);
+    for id in ["1", "2"] {
+        assert!(
+            out.contains(&format!("id=\"{id}\" to=\"x@y/z\" type=\"error\"")),
+            "{out}"
+        );
+    }
+    assert_eq!(
+        out.matches("<iq").count(),
+        2,
+        "answers get no answer: {out}"
+    );
+    // The stream goes on, and knows how many stanzas it has seen.
+    rig.client
+        .handle_input(rig.now, b"<r xmlns='urn:xmpp:sm:3'/>");
+    assert!(said(&mut rig).contains("h=\"4\""));
+    rig.client
+        .handle_input(rig.now, b"<message xmlns='jabber:client' id='5'/>");
+    assert!(matches!(rig.client.poll_event(), Some(Event::Stanza(s)) if s.attr("id") == Some("5")));
+    // What is no XML ends it.
+    rig.client.handle_input(rig.now, b"<message></iq>");
+    assert_eq!(
+        rig.client.poll_event(),
+        Some(Event::Closed(ClientError::Xml(XmlError::NotWellFormed)))
     );
 }

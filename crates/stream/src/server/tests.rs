@@ -499,3 +499,49 @@ proptest! {
         rig.output();
     }
 }
+
+#[test]
+fn a_service_that_says_too_much_at_once_is_told_and_stays() {
+    let mut rig = Rig::new(Framing::Tcp, Security::Secure);
+    rig.input(TCP_OPEN);
+    let plain = BASE64.encode("\0focus\0secret");
+    rig.input(&format!(
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>"
+    ));
+    rig.server
+        .credentials(rig.now, Some(Credentials::derive("secret", b"salt", 64)));
+    rig.input(TCP_OPEN);
+    rig.input(BIND);
+    let jid = FullJid::new("focus@auth.example.com/focus").expect("jid");
+    rig.server.bound(rig.now, &jid);
+    while rig.server.poll_event().is_some() {}
+    let text = "x".repeat(Limits::SERVICE.bytes);
+    rig.input(&format!(
+        "<iq type='set' id='7' to='a@b/c'>{text}</iq><presence/>"
+    ));
+    let Some(Event::Skipped(skipped)) = rig.server.poll_event() else {
+        panic!("passed over");
+    };
+    let stanza = skipped.stanza.expect("an IQ");
+    assert_eq!(
+        (stanza.attr("id"), stanza.attr("to")),
+        (Some("7"), Some("a@b/c"))
+    );
+    assert!(matches!(rig.server.poll_event(), Some(Event::Stanza(_))));
+    assert!(rig.server.is_bound());
+}
+
+#[test]
+fn elements_of_xml_itself_end_a_participants_stream() {
+    let mut rig = Rig::new(Framing::WebSocket, Security::Secure);
+    rig.input(WS_OPEN);
+    rig.input("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>");
+    let user = BareJid::new("u@meet.example.com").expect("jid");
+    rig.server.accept_anonymous(rig.now, user);
+    rig.input(WS_OPEN);
+    rig.output();
+    rig.input("<iq xmlns='jabber:client' type='get' id='1'><xml:a/></iq>");
+    let out = rig.output().concat();
+    assert!(out.contains("<bad-format "), "{out}");
+    assert!(rig.server.is_closed());
+}

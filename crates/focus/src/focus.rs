@@ -267,6 +267,10 @@ impl Focus {
     /// An IQ of somebody: each gets an answer.
     fn on_request(&mut self, stanza: &Element) {
         let Some(from) = stanza.jid("from") else {
+            let answer = StanzaError::new(Condition::JidMalformed).reply_to(stanza);
+            if let Some(io) = self.io.as_mut() {
+                io.answer(answer);
+            }
             return;
         };
         if self.io.as_mut().is_some_and(|io| io.is_repeated(stanza)) {

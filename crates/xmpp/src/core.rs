@@ -273,7 +273,7 @@ impl Core {
         if self.requests.at(target) >= most {
             return self.refuse_full(requester, &request);
         }
-        let bytes = crate::requests::weight(&request);
+        let bytes = xml::written_len(&request);
         if !self.has_room(target, requester, bytes) {
             return self.refuse_full(requester, &request);
         }

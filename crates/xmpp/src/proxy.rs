@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use stanza::error::Condition;
 use stanza::iq::is_request;
-use stanza::{Element, ElementExt as _, FullJid, Jid, ns};
+use stanza::{Element, ElementExt as _, FullJid, Jid, ns, xml};
 
 use crate::SessionId;
-use crate::requests::{Errand, Kept, failure, weight};
+use crate::requests::{Errand, Kept, failure};
 use crate::server::Server;
 
 /// Conference requests kept while there is no focus.
@@ -76,8 +76,11 @@ impl Server {
     /// Keeps a conference request until there is a focus.
     fn hold(&mut self, session: SessionId, stanza: Element, errand: Errand) {
         let service = self.core.rights(session).service;
-        let kept = (self.held.len() < MOST_HELD)
-            .then(|| self.core.keeping.keep(session, weight(&stanza), service));
+        let kept = (self.held.len() < MOST_HELD).then(|| {
+            self.core
+                .keeping
+                .keep(session, xml::written_len(&stanza), service)
+        });
         let Some(Some(kept)) = kept else {
             return self.core.refuse_full(session, &stanza);
         };

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use shares::Budget;
 use stanza::error::{Condition, StanzaError};
+use stanza::xml::written_len;
 use stanza::{Element, element, ns};
 
 use crate::SessionId;
@@ -69,18 +70,6 @@ impl Drop for Kept {
     }
 }
 
-/// Roughly the bytes of an element, in memory and on the wire.
-pub(crate) fn weight(element: &Element) -> usize {
-    let attrs: usize = element
-        .attrs()
-        .iter()
-        .map(|((_, name), value)| name.len() + value.len() + 4)
-        .sum();
-    let texts: usize = element.texts().map(str::len).sum();
-    let children: usize = element.children().map(weight).sum();
-    2 * element.name().len() + 5 + attrs + texts + children
-}
-
 /// A conference request on its way to a focus: it may be asked again, but not for ever.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Errand {
@@ -133,7 +122,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// What keeping a request with this id costs.
     pub(crate) fn cost(id: &str, asked: &str, again: Option<&Element>) -> usize {
-        ENTRY + id.len() + asked.len() + again.map_or(0, weight)
+        ENTRY + id.len() + asked.len() + again.map_or(0, written_len)
     }
 
     /// Remembers a request until `until`. One of the same name that was still open is forgotten.

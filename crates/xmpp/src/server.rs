@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
-use stanza::error::Condition;
+use stanza::error::{Condition, StanzaError};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns, xml};
 use thiserror::Error;
 
@@ -373,10 +373,13 @@ impl Server {
 
     fn free_address(&mut self, login: &Login) -> Result<FullJid, BindError> {
         if let Some(resource) = &login.resource {
-            return login
+            let jid = login
                 .user
                 .with_resource_str(resource)
-                .map_err(|_| BindError::BadResource);
+                .map_err(|_| BindError::BadResource)?;
+            if self.fits_behind_focus(&jid) {
+                return Ok(jid);
+            }
         }
         loop {
             let resource = ids::resource(&mut self.core.rng);
@@ -388,6 +391,13 @@ impl Server {
                 return Ok(jid);
             }
         }
+    }
+
+    /// Whether the focus can answer `jid`, which it sees as the resource of an address of its own. A server may choose
+    /// another resource than the one asked for (RFC 6120 section 7.7).
+    fn fits_behind_focus(&self, jid: &FullJid) -> bool {
+        FullJid::new(&format!("{}/{jid}", self.core.hosts.focus))
+            .is_ok_and(|proxied| proxied.resource().as_str() == jid.as_str())
     }
 
     /// Handles one stanza of a session, in the namespace `jabber:client`. Every IQ get or set is answered sooner or later.
@@ -428,6 +438,35 @@ impl Server {
             Pace::Now if self.core.crowding => Pace::NotBefore(now + CROWDED_PAUSE),
             pace => pace,
         })
+    }
+
+    /// A stanza of a session was passed over by its reader, being over a limit: `stanza` is its start tag. It counts as
+    /// handled; whoever waits for an answer, the sender or somebody else, gets an error.
+    pub fn handle_skipped(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        mut stanza: Element,
+    ) -> Result<(), UnknownSession> {
+        self.core.now = now;
+        self.heard(now, session);
+        let sender = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
+        sender.count_handled();
+        stanza.put("from", sender.jid.as_str());
+        self.core.stats.received += 1;
+        let error = StanzaError::new(Condition::PolicyViolation).with_text("stanza too large");
+        match (stanza.name(), stanza.attr("type")) {
+            ("iq", Some("result")) => {
+                stanza.put("type", "error");
+                stanza.append_child(error.into());
+                self.core.stats.refused += 1;
+                self.route(now, session, stanza);
+            }
+            ("iq", Some("get" | "set")) => self.core.refuse(session, &stanza, error),
+            _ => self.core.stats.refused += 1,
+        }
+        self.end_doomed();
+        Ok(())
     }
 
     /// Turns stream management on (XEP-0198 §3); counting starts now.

@@ -416,7 +416,7 @@ impl World {
     )]
     fn deliver_from_server(&mut self, party: Party, bytes: &[u8]) {
         let text = std::str::from_utf8(bytes).expect("stanzas are text");
-        let stanza = parse(text, &Limits::SERVICE).expect("stanzas are well-formed");
+        let stanza = parse(text, &Limits::FROM_SERVER).expect("stanzas are well-formed");
         match party {
             Party::Focus if self.focus_stream.cut => {}
             Party::Focus => {

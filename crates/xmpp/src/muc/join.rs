@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::constant_time;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::muc::{Affiliation, Join, status};
+use stanza::xml::written_len;
 use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
 use super::guesses::{Guesses, Origin};
@@ -13,7 +14,6 @@ use super::occupants::{Marks, Occupant, is_room_payload};
 use super::room::{Room, RoomKind, Waiting};
 use crate::core::{Core, Timer};
 use crate::hosts::Host;
-use crate::requests::weight;
 use crate::server::Server;
 use crate::{SessionId, ids};
 
@@ -67,7 +67,7 @@ impl Server {
         host: Host,
     ) {
         let rights = self.core.rights(from);
-        if !rights.service && weight(&stanza) > self.core.config.limits.presence_bytes {
+        if !rights.service && written_len(&stanza) > self.core.config.limits.presence_bytes {
             let error =
                 StanzaError::new(Condition::PolicyViolation).with_text("presence too large");
             return self.core.refuse(from, &stanza, error);
@@ -137,7 +137,7 @@ impl Server {
         room.waiting.retain(|waiting| waiting.session != from);
         // Farewells have the limit of other presences: what is too large is left out.
         let fits = self.core.rights(from).service
-            || weight(stanza) <= self.core.config.limits.presence_bytes;
+            || written_len(stanza) <= self.core.config.limits.presence_bytes;
         if room
             .depart(
                 &mut self.core,
@@ -276,7 +276,7 @@ impl Room {
     ) -> Result<(), StanzaError> {
         self.waiting.retain(|waiting| waiting.session != session);
         let kept = (self.waiting.len() < core.config.limits.joins_waiting)
-            .then(|| core.keeping.keep(session, weight(stanza), false));
+            .then(|| core.keeping.keep(session, written_len(stanza), false));
         let Some(Some(kept)) = kept else {
             core.stats.refused_full += 1;
             return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait));

@@ -11,6 +11,9 @@ use crate::core::{Body, Core};
 use crate::server::Server;
 use crate::{SessionId, clock};
 
+/// Characters kept of a name: each message of the past carries its sender's.
+const MAX_NAME: usize = 64;
+
 /// One message a late joiner gets.
 #[derive(Debug)]
 pub(crate) struct Past {
@@ -113,7 +116,7 @@ impl Room {
             message.append_child(
                 element("display-name", ns::DISPLAY_NAME)
                     .attr("source", "guest")
-                    .text(name)
+                    .text(name.chars().take(MAX_NAME).collect::<String>())
                     .done(),
             );
         }

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Admin, Affiliation, Destroy, Role, status};
+use stanza::xml::written_len;
 use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
 use crate::SessionId;
 use crate::core::Core;
 use crate::muc::{FOCUS_NICK, Marks, Occupant, Occupants, Room, valid_nick};
-use crate::requests::weight;
 use crate::server::Server;
 
 /// Reason shown when a moderator opens the meeting: people waiting go in by themselves.
@@ -98,7 +98,7 @@ fn known(stanza: &Element) -> Result<Element, StanzaError> {
             out.append_child(element(name, ns).text(child.text()).done());
         }
     }
-    if weight(&out) > MOST_BYTES {
+    if written_len(&out) > MOST_BYTES {
         return Err(StanzaError::new(Condition::PolicyViolation).with_text("presence too large"));
     }
     Ok(out)

@@ -16,7 +16,7 @@ const MOST: usize = 128;
 const MOST_OPTIONS: usize = 32;
 /// Largest message, in bytes of JSON.
 const MAX_BYTES: usize = 4 << 10;
-/// Votes kept in one meeting, all polls together.
+/// Options that may be chosen in one meeting, by all its people in all its polls: joiners are told each of them.
 const MOST_VOTES: usize = 4_096;
 /// Characters kept of a name.
 const MAX_NAME: usize = 64;
@@ -114,7 +114,13 @@ impl Polls {
 
     /// Takes a vote. `None` when it is none, `Some(None)` when it changes nothing.
     fn answer(&mut self, request: &Value, id: &str, sender: &Occupant) -> Option<Option<Value>> {
-        let votes: usize = self.list.iter().map(|poll| poll.votes.len()).sum();
+        let chosen_of = |chosen: &[bool]| chosen.iter().filter(|chosen| **chosen).count();
+        let others = |poll: &Poll| -> usize {
+            let voters = poll.votes.iter();
+            let voters = voters.filter(|(voter, _)| poll.id != id || **voter != sender.nick);
+            voters.map(|(_, vote)| chosen_of(&vote.chosen)).sum()
+        };
+        let votes: usize = self.list.iter().map(others).sum();
         let poll = self.list.iter_mut().find(|poll| poll.id == id)?;
         let chosen: Vec<bool> = request["answers"]
             .as_array()?
@@ -124,11 +130,13 @@ impl Polls {
         if chosen.len() != poll.options.len() {
             return None;
         }
+        if votes + chosen_of(&chosen) > MOST_VOTES {
+            return None;
+        }
         match poll.votes.get_mut(&sender.nick) {
             Some(vote) if vote.chosen == chosen => return Some(None),
             Some(vote) => vote.chosen.clone_from(&chosen),
             None if !chosen.contains(&true) => return Some(None),
-            None if votes >= MOST_VOTES => return None,
             None => {
                 let vote = Vote {
                     name: name_of(sender),

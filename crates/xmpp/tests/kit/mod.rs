@@ -246,7 +246,7 @@ impl World {
 fn read(stanza: &Outgoing) -> Element {
     let bytes = stanza.to_vec();
     assert_eq!(bytes.len(), stanza.len());
-    parse(&bytes, &Limits::SERVICE).unwrap()
+    parse(&bytes, &Limits::FROM_SERVER).unwrap()
 }
 
 pub fn element(text: &str) -> Element {

@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use focus::{ConferenceRequest, Focus, FocusConfig};
+use fuzz::door::check_written;
 use libfuzzer_sys::fuzz_target;
-use stanza::xml::{Limits, parse};
+use stanza::xml::{Limits, parse, to_string};
 use stanza::{BareJid, FullJid};
 
 /// A meeting up to the allocation; answers come from whatever the fuzzer writes.
@@ -32,8 +33,10 @@ fuzz_target!(|data: &[u8]| {
         ConferenceRequest::new(BareJid::new("r@conference.m.test").unwrap()),
     );
     let mut last = String::new();
+    let came = data.len() + OPENING.iter().map(|line| line.len()).sum::<usize>();
     for line in OPENING.into_iter().chain(text.lines().take(64)) {
         while let Some(sent) = focus.poll_transmit() {
+            check_written(to_string(&sent).as_bytes(), came);
             if let ("iq", Some("get" | "set"), Some(id)) =
                 (sent.name(), sent.attr("type"), sent.attr("id"))
             {

@@ -6,6 +6,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use fuzz::door::check_accepted;
 use libfuzzer_sys::fuzz_target;
 use stanza::error::Condition;
 use stanza::xml::Limits;
@@ -24,7 +25,7 @@ static CONFIG: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
 });
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::derive("p", b"s", 1));
 
-fn answer(server: &mut Server, now: Instant, event: Event, kind: bool) {
+fn answer(server: &mut Server, now: Instant, event: Event, kind: bool, came: usize) {
     match event {
         Event::StartTls => server.tls_started(now),
         Event::Anonymous { host } => match BareJid::new(&format!("u@{host}")) {
@@ -44,7 +45,8 @@ fn answer(server: &mut Server, now: Instant, event: Event, kind: bool) {
         Event::EnableSm { .. } if kind => server.sm_enabled(Some("id"), None),
         Event::EnableSm { .. } => server.sm_failed(Condition::UnexpectedRequest),
         Event::AckRequest => server.ack(1),
-        Event::Ack(_) | Event::Stanza(_) | Event::LoginFailed(_) | Event::Closed(_) => {}
+        Event::Stanza(stanza) => check_accepted(&stanza, came),
+        Event::Ack(_) | Event::Skipped(_) | Event::LoginFailed(_) | Event::Closed(_) => {}
     }
 }
 
@@ -58,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
     for part in data.split(|byte| *byte == 0) {
         server.handle_input(now, part);
         while let Some(event) = server.poll_event() {
-            answer(&mut server, now, event, choice & 4 == 0);
+            answer(&mut server, now, event, choice & 4 == 0, data.len());
         }
         while let Some(bytes) = server.poll_transmit() {
             assert!(std::str::from_utf8(&bytes).is_ok());

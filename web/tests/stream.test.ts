@@ -1,5 +1,5 @@
 // Login, stream management and reconnection against a server played by the test.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { ProtocolError } from "../src/protocol/errors";
 import { NS } from "../src/protocol/ns";
 import { child, el, text } from "../src/protocol/xml";
@@ -106,6 +106,20 @@ describe("stream management", () => {
     server.socket.receive('<presence xmlns="jabber:client"/>');
     server.socket.receive(`<r xmlns="${NS.sm}"/>`);
     expect(server.socket.last()).toMatchObject({ name: "a", attrs: { h: "2" } });
+  });
+
+  it("passes an unreadable stanza over, and counts it", () => {
+    const silent = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const server = online();
+    const seen: string[] = [];
+    server.stream.on("stanza", (stanza) => seen.push(stanza.name));
+    server.socket.receive('<message xmlns="jabber:client"><a></message>');
+    server.socket.receive('<presence xmlns="jabber:client"/>');
+    server.socket.receive(`<r xmlns="${NS.sm}"/>`);
+    expect(server.stream.state).toBe("online");
+    expect(seen).toEqual(["presence"]);
+    expect(server.socket.last()).toMatchObject({ name: "a", attrs: { h: "2" } });
+    silent.mockRestore();
   });
 
   it("resumes, and sends again exactly what was not acknowledged", async () => {

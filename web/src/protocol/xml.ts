@@ -17,9 +17,9 @@ export class XmlError extends Error {
   override readonly name = "XmlError";
 }
 
-/** Nesting and size a stanza may have; a server has no reason to come near. */
-const MAX_DEPTH = 64;
-const MAX_LENGTH = 4 * 1024 * 1024;
+/** Nesting and size a stanza may have: whatever a server accepts, and what it adds to it. */
+const MAX_DEPTH = 96;
+const MAX_LENGTH = 8 * 1024 * 1024;
 
 /** Builds an element; attributes with the value `undefined` are left out. */
 export function el(

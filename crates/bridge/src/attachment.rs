@@ -14,12 +14,13 @@ use stanza::element;
 use stanza::jitsi::bridge_stats::BridgeStats;
 use stanza::muc::{self, status};
 use stanza::{Element, iq, ns};
+use telemetry::Redacted;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{NodeConfig, NodeTarget};
 use crate::hub::Hub;
-use crate::{presence, requests};
+use crate::{joining, presence, requests};
 
 /// Changes within this time share one presence.
 const PRESENCE_SPACING: Duration = Duration::from_millis(100);
@@ -33,36 +34,71 @@ pub(crate) async fn run(
     presence_interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut account = match &node.keeper {
+        Some(keeper) => keeper.load(),
+        None => Some((node.user.clone(), node.password.clone())),
+    };
+    loop {
+        let (user, password) = match account.take() {
+            Some(account) => account,
+            None => match joining::account(&node, &hub.server_id, &mut stop).await {
+                Some(account) => account,
+                None => return,
+            },
+        };
+        let mut config = link_config(&node, user, &password);
+        config.resource = Some(hub.server_id.clone());
+        let (sender, events) = link::spawn(config);
+        let mut attachment = Attachment {
+            brewery: node.brewery(),
+            changes: hub.changes(),
+            hub: hub.clone(),
+            sender,
+            events,
+            presence_interval,
+            may_join: node.keeper.is_some(),
+            online: false,
+            joined: false,
+            next_presence: None,
+            last_presence: None,
+            next_id: 0,
+        };
+        let over = tokio::select! {
+            end = attachment.serve() => end == End::Closed,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        attachment.leave();
+        attachment.sender.close().await;
+        if over {
+            return;
+        }
+    }
+}
+
+/// A link to the node with this account.
+pub(crate) fn link_config(
+    node: &NodeConfig,
+    user: String,
+    password: &Redacted<String>,
+) -> LinkConfig {
     let target = match node.target.clone() {
         NodeTarget::Memory(connector) => Target::Memory(connector),
         NodeTarget::Tcp { host, port, verify } => Target::Tcp { host, port, verify },
     };
     let credentials = Credentials::Password {
-        user: node.user.clone(),
-        password: node.password.expose().clone(),
+        user,
+        password: password.expose().clone(),
     };
-    let mut config = LinkConfig::new(target, &node.service_domain(), credentials);
-    config.resource = Some(hub.server_id.clone());
-    let (sender, events) = link::spawn(config);
-    let mut attachment = Attachment {
-        brewery: node.brewery(),
-        changes: hub.changes(),
-        hub,
-        sender,
-        events,
-        presence_interval,
-        online: false,
-        joined: false,
-        next_presence: None,
-        last_presence: None,
-        next_id: 0,
-    };
-    tokio::select! {
-        () = attachment.serve() => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
-    attachment.leave();
-    attachment.sender.close().await;
+    LinkConfig::new(target, &node.service_domain(), credentials)
+}
+
+/// Why an attachment stopped serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The link was closed.
+    Closed,
+    /// The node does not know the account any more, and another may be asked for.
+    Unknown,
 }
 
 struct Attachment {
@@ -72,6 +108,8 @@ struct Attachment {
     sender: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
     presence_interval: Duration,
+    /// Whether an account that is refused may be replaced.
+    may_join: bool,
     online: bool,
     joined: bool,
     /// When to (re)publish the presence; `None` while offline.
@@ -81,17 +119,18 @@ struct Attachment {
 }
 
 impl Attachment {
-    async fn serve(&mut self) {
+    async fn serve(&mut self) -> End {
         loop {
             let due = self.next_presence;
             tokio::select! {
                 event = self.events.recv() => match event {
+                    Some(LinkEvent::Refused { .. }) if self.may_join => return End::Unknown,
                     Some(event) => self.handle_event(event),
-                    None => return,
+                    None => return End::Closed,
                 },
                 changed = self.changes.changed() => {
                     if changed.is_err() {
-                        return;
+                        return End::Closed;
                     }
                     self.publish_soon();
                 }
@@ -117,6 +156,9 @@ impl Attachment {
                 tracing::warn!(reason, "signalling node lost");
                 self.online = false;
                 self.next_presence = None;
+            }
+            LinkEvent::Refused { reason } => {
+                tracing::warn!(reason, "the signalling node does not let this bridge in");
             }
             LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
             LinkEvent::Ignored(reason) => {

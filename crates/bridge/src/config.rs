@@ -1,7 +1,9 @@
 //! What a bridge needs to know.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use link::{MemoryConnector, TlsVerify};
@@ -106,8 +108,23 @@ pub struct NodeConfig {
     pub user: String,
     /// Its password.
     pub password: Redacted<String>,
+    /// Where an account is kept that the node gives to this bridge. With it, `user` and `password` only serve to ask for
+    /// one, as long as there is none.
+    pub keeper: Option<Arc<dyn Keeper>>,
     /// The brewery room; by default `jvbbrewery@internal.<service domain>`.
     pub brewery: Option<String>,
+}
+
+/// Keeps the account that a node gave to this bridge.
+pub trait Keeper: fmt::Debug + Send + Sync {
+    /// The account that is kept: its name and its password.
+    fn load(&self) -> Option<(String, Redacted<String>)>;
+
+    /// Keeps an account.
+    ///
+    /// # Errors
+    /// Why it could not be written, for the log. The account serves until this process ends.
+    fn keep(&self, user: &str, password: &str) -> Result<(), String>;
 }
 
 /// How to reach a signalling node.
@@ -135,6 +152,7 @@ impl NodeConfig {
             service_domain: None,
             user: "jvb".to_owned(),
             password: Redacted::new(password),
+            keeper: None,
             brewery: None,
         }
     }

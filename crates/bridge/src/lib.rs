@@ -7,6 +7,7 @@ mod addresses;
 mod attachment;
 mod config;
 mod hub;
+mod joining;
 mod load;
 mod metrics;
 mod presence;
@@ -16,7 +17,7 @@ mod shard;
 mod start;
 mod web_socket;
 
-pub use config::{BridgeConfig, Mapping, NodeConfig, NodeTarget, OwnAddresses};
+pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses};
 pub use start::{Bridge, StartError};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bot::{BotConfig, Handle, Layer, Snapshot, VideoSpec};
@@ -129,6 +130,32 @@ impl Deployment {
     }
 }
 
+/// What was logged at `info` and above by all tests of this program.
+fn logged() -> &'static Mutex<Vec<u8>> {
+    static LOGGED: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
+    LOGGED.get_or_init(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(|| Writer);
+        subscriber.init();
+        Mutex::default()
+    })
+}
+
+struct Writer;
+
+impl std::io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        logged().lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Sources of which enough was seen, and of which enough was heard, between two looks.
 fn progress(before: &Snapshot, now: &Snapshot) -> (usize, usize) {
     let seen = now.video.iter().filter(|(name, stats)| {
@@ -164,6 +191,7 @@ async fn three_join_through_xmpp_and_every_frame_arrives() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_that_shuts_down_hands_its_meeting_over() {
+    logged();
     let mut deployment = three(2).await;
     let home = deployment.home();
     let leaving = deployment.bridges.remove(home);
@@ -179,6 +207,15 @@ async fn a_bridge_that_shuts_down_hands_its_meeting_over() {
         "longest time without a picture, planned move: {:?}",
         deployment.longest_gap()
     );
+    // All of that was logged, and nothing of it names the meeting or its people.
+    let log = String::from_utf8_lossy(&logged().lock().unwrap()).into_owned();
+    for event in ["begins, meeting", "is placed on bridge", "leaves bridge"] {
+        assert!(log.contains(event), "{event}: {log}");
+    }
+    for name in ["standup", "Ada", "Ben", "Cem"] {
+        let line = log.lines().find(|line| line.contains(name));
+        assert_eq!(line, None, "{name} is in the log");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

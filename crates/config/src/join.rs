@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use telemetry::Redacted;
 
-/// `<host:port>/<domain>/<password>/<fingerprint>`: where the meet node's XMPP port is, its XMPP domain, the password of the
-/// bridge account, and the SHA-256 fingerprint (64 hexadecimal digits) of the certificate on that port.
+/// `<host:port>/<domain>/<user>:<password>/<fingerprint>`: where the meet node's XMPP port is, its XMPP domain, an account
+/// on it, and the SHA-256 fingerprint (64 hexadecimal digits) of the certificate on that port.
 ///
-/// The password is that of the bridge account alone: who has a token can offer a bridge, not steer meetings.
+/// The account is that of one bridge, or the one with which new bridges ask for an account of their own
+/// ([`JoinToken::NEWCOMER`]). Neither opens more than the room where bridges wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinToken {
     /// Host name or address of the meet node. IPv6 addresses stand without brackets here.
@@ -17,7 +18,9 @@ pub struct JoinToken {
     pub port: u16,
     /// The XMPP domain.
     pub domain: String,
-    /// The bridge account's password.
+    /// The account's name.
+    pub user: String,
+    /// The account's password.
     pub password: Redacted<String>,
     /// SHA-256 of the listener's certificate (DER).
     pub fingerprint: [u8; 32],
@@ -36,6 +39,14 @@ impl fmt::Display for JoinTokenError {
 impl std::error::Error for JoinTokenError {}
 
 impl JoinToken {
+    /// The account of bridges that have none yet.
+    pub const NEWCOMER: &str = "join";
+
+    /// Whether a bridge asks for an account of its own with it.
+    pub fn is_for_newcomers(&self) -> bool {
+        self.user == Self::NEWCOMER
+    }
+
     /// The text to hand to a bridge. It contains the password: print it only where it was asked for.
     pub fn reveal(&self) -> String {
         let host = if self.host.contains(':') {
@@ -44,9 +55,10 @@ impl JoinToken {
             self.host.clone()
         };
         let mut text = format!(
-            "{host}:{}/{}/{}/",
+            "{host}:{}/{}/{}:{}/",
             self.port,
             self.domain,
+            self.user,
             self.password.expose()
         );
         for byte in self.fingerprint {
@@ -61,7 +73,7 @@ impl FromStr for JoinToken {
 
     fn from_str(text: &str) -> Result<Self, JoinTokenError> {
         let mut parts = text.trim().split('/');
-        let (Some(address), Some(domain), Some(password), Some(fingerprint), None) = (
+        let (Some(address), Some(domain), Some(account), Some(fingerprint), None) = (
             parts.next(),
             parts.next(),
             parts.next(),
@@ -82,7 +94,20 @@ impl FromStr for JoinToken {
         let port = port
             .parse()
             .map_err(|_error| JoinTokenError("does not begin with host:port"))?;
-        if host.is_empty() || domain.is_empty() || password.is_empty() {
+        // Tokens had no name of an account before each bridge got its own.
+        let (user, password) = account.split_once(':').ok_or(JoinTokenError(
+            "is one of an older version and opens nothing any more; copy the line the meet node prints now",
+        ))?;
+        let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+        if !host.bytes().all(in_host) {
+            return Err(JoinTokenError("does not begin with host:port"));
+        }
+        if !text.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(JoinTokenError(
+                "has characters that do not belong there; copy it whole",
+            ));
+        }
+        if [host, domain, user, password].contains(&"") {
             return Err(JoinTokenError("has an empty part; copy it whole"));
         }
         let fingerprint = parse_fingerprint(fingerprint).ok_or(JoinTokenError(
@@ -92,6 +117,7 @@ impl FromStr for JoinToken {
             host: host.to_owned(),
             port,
             domain: domain.to_owned(),
+            user: user.to_owned(),
             password: Redacted::new(password.to_owned()),
             fingerprint,
         })
@@ -124,11 +150,12 @@ mod tests {
         fn a_revealed_token_parses_back(
             host in "[a-z0-9.-]{1,20}|2001:db8::[0-9a-f]{1,4}",
             port in 1u16..,
-            password in "[A-Za-z0-9_-]{1,64}",
+            user in "[a-z0-9._-]{1,64}",
+            password in "[A-Za-z0-9_:-]{1,64}",
             fingerprint in any::<[u8; 32]>(),
         ) {
             let token = JoinToken {
-                host, port, domain: "meet.internal".to_owned(), password: password.into(), fingerprint,
+                host, port, domain: "meet.internal".to_owned(), user, password: password.into(), fingerprint,
             };
             prop_assert_eq!(token.reveal().parse(), Ok(token));
         }
@@ -144,14 +171,21 @@ mod tests {
         let digits = "0".repeat(64);
         let why = |text: &str| text.parse::<JoinToken>().unwrap_err().to_string();
         assert!(why("").contains("four parts"));
-        assert!(why(&format!("host/d/p/{digits}")).contains("host:port"));
-        assert!(why(&format!("host:1//p/{digits}")).contains("empty part"));
-        assert!(why(&format!("host:1/d/p/{}", "+1".repeat(32))).contains("64 hexadecimal"));
+        assert!(why(&format!("host/d/u:p/{digits}")).contains("host:port"));
+        // Printed again it would be another host.
+        assert!(why(&format!("[[a]]:1/d/u:p/{digits}")).contains("host:port"));
+        assert!(why(&format!("host:1/d/u:p p/{digits}")).contains("do not belong"));
+        assert!(why(&format!("host:1//u:p/{digits}")).contains("empty part"));
+        assert!(why(&format!("host:1/d/u:/{digits}")).contains("empty part"));
+        assert!(why(&format!("host:1/d/u:p/{}", "+1".repeat(32))).contains("64 hexadecimal"));
+        assert!(why(&format!("host:1/d/p/{digits}")).contains("older version"));
     }
 
     #[test]
     fn debug_output_hides_the_password() {
-        let token: JoinToken = format!("h:1/d/sesame/{}", "0".repeat(64)).parse().unwrap();
+        let token: JoinToken = format!("h:1/d/u:sesame/{}", "0".repeat(64))
+            .parse()
+            .unwrap();
         assert!(!format!("{token:?}").contains("sesame"));
     }
 }

@@ -258,6 +258,16 @@ pub struct Cidr {
     bits: u8,
 }
 
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = if self.address.is_ipv4() { 32 } else { 128 };
+        match self.bits {
+            bits if bits == whole => write!(f, "{}", self.address),
+            bits => write!(f, "{}/{bits}", self.address),
+        }
+    }
+}
+
 impl Cidr {
     /// Whether `address` lies in the network. IPv4 addresses written the IPv6 way (`::ffff:10.0.0.1`) count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -274,6 +284,11 @@ impl Cidr {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+
+    /// Whether it is every address of its family.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
     }
 
     /// Both loopback networks.
@@ -338,6 +353,9 @@ mod tests {
         assert!(contains("10.0.0.0/8", "10.200.1.1"));
         assert!(contains("10.0.0.0/8", "::ffff:10.1.1.1"));
         assert!(!contains("10.0.0.0/8", "11.0.0.1"));
+        for text in ["10.0.0.0/8", "192.0.2.7", "fc00::/7", "::1"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
         assert!(contains("192.0.2.7", "192.0.2.7"));
         assert!(!contains("192.0.2.7", "192.0.2.8"));
         assert!(contains("0.0.0.0/0", "203.0.113.1"));

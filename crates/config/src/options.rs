@@ -293,9 +293,18 @@ pub const OPTIONS: &[OptionSpec] = &[
     option(
         "signalling.listen",
         Kind::Listen,
-        DefaultValue::Toml("5222"),
-        "Where XMPP over TCP is served to bridges and other services.",
-        "The port XMPP has; a firewall opens it to the bridges only.",
+        DefaultValue::Computed("5222; with `pontoon up` for this machine alone, `127.0.0.1:5222`"),
+        "Where XMPP over TCP is served to bridges and other services. `5222` with `pontoon up` lets bridges on other machines join it.",
+        "The port XMPP has; whoever runs all on one machine has no bridge elsewhere.",
+    ),
+    option(
+        "signalling.xmpp_allow",
+        Kind::Networks,
+        DefaultValue::Toml(
+            "[\"127.0.0.0/8\", \"::1\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", \"100.64.0.0/10\", \"fc00::/7\", \"fe80::/10\"]",
+        ),
+        "Who may connect to `signalling.listen`: addresses or networks of the bridges. `[\"0.0.0.0/0\", \"::/0\"]` lets in everybody.",
+        "Private networks, where bridges mostly are; the world has no business at this port.",
     ),
     option(
         "signalling.advertise",
@@ -360,9 +369,16 @@ pub const OPTIONS: &[OptionSpec] = &[
         "bridge.join",
         Kind::List,
         DefaultValue::Toml("[]"),
-        "Join tokens of meet nodes, as printed by `pontoon meet`.",
+        "Join tokens of meet nodes, as printed by `pontoon meet` and `pontoon token`. Everybody on the machine can read a command line: better the environment (`PONTOON_BRIDGE_JOIN`) or `bridge.join_file`.",
         "`pontoon up` joins itself.",
     )),
+    option(
+        "bridge.join_file",
+        Kind::Path,
+        DefaultValue::Computed("none"),
+        "File with further join tokens, one a line; read at start.",
+        "One token is an option.",
+    ),
     option(
         "bridge.xmpp",
         Kind::Text,

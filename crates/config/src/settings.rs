@@ -102,8 +102,10 @@ pub struct ClientSettings {
 /// Section `signalling`.
 #[derive(Clone, Debug)]
 pub struct MeetSettings {
-    /// XMPP over TCP.
-    pub listen: Listen,
+    /// XMPP over TCP, when written; what it is else depends on the role.
+    pub listen: Option<Listen>,
+    /// Who may connect there.
+    pub allow: Vec<Cidr>,
     /// Host in the join token.
     pub advertise: Option<String>,
     /// Most people in a meeting.
@@ -129,6 +131,8 @@ pub struct BridgeSettings {
     pub threads: usize,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
+    /// File with tokens of more of them.
+    pub join_file: Option<PathBuf>,
     /// The XMPP server of a Jitsi deployment to join.
     pub xmpp: Option<ServiceAccount>,
     /// Plain HTTP of a bridge of its own.
@@ -185,7 +189,10 @@ impl Reader<'_> {
             front: self.front(machine.privileged),
             client: self.client(),
             meet: MeetSettings {
-                listen: self.listen("signalling.listen", 0),
+                listen: self
+                    .optional("signalling.listen")
+                    .and_then(|text| text.parse().ok()),
+                allow: self.networks("signalling.xmpp_allow"),
                 advertise: self.optional("signalling.advertise"),
                 max_occupants: usize::try_from(self.integer("signalling.max_occupants"))
                     .ok()
@@ -288,6 +295,7 @@ impl Reader<'_> {
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
             join: self.join(),
+            join_file: self.path("bridge.join_file"),
             xmpp: self.service_account(),
             http: self.listen("bridge.http", 0),
             colibri_ws: self.web_socket_bases(),
@@ -629,7 +637,13 @@ mod tests {
         assert_eq!(settings.front.https, Listen::Port(8443));
         assert_eq!(settings.front.http, Listen::Port(8080));
         assert_eq!(settings.bridge.udp, Listen::Port(10_000));
-        assert_eq!(settings.meet.listen, Listen::Port(5222));
+        assert_eq!(settings.meet.listen, None);
+        let allowed = |address: &str| {
+            let address = address.parse().unwrap();
+            settings.meet.allow.iter().any(|net| net.contains(address))
+        };
+        assert!(allowed("127.0.0.1") && allowed("10.1.2.3") && allowed("fd00::1"));
+        assert!(!allowed("203.0.113.5") && !allowed("2001:db8::1"));
         assert_eq!(settings.meet.max_occupants, None);
         assert_eq!(
             settings.state_dir,

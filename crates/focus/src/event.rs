@@ -114,6 +114,24 @@ pub enum Event {
 }
 
 impl Event {
+    /// The room it is about, whose name the words of the event contain. Logs that many read must not: see to it where the
+    /// event is written.
+    #[must_use]
+    pub fn room(&self) -> Option<&BareJid> {
+        match self {
+            Self::ConferenceStarted { room, .. }
+            | Self::ConferenceAdopted { room, .. }
+            | Self::ConferenceEnded { room, .. }
+            | Self::BridgeSelected { room, .. }
+            | Self::NoBridge { room, .. }
+            | Self::ConferenceMoved { room, .. }
+            | Self::SessionActive { room, .. }
+            | Self::Refused { room, .. }
+            | Self::BridgeError { room, .. } => Some(room),
+            Self::BridgeUp { .. } | Self::BridgeDown { .. } | Self::Warning { .. } => None,
+        }
+    }
+
     /// Whether somebody may have to do something about it.
     #[must_use]
     pub fn is_problem(&self) -> bool {

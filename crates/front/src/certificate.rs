@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,7 +55,10 @@ impl Certificate {
     /// [`FrontError::Certificate`] or [`FrontError::State`].
     pub fn load(source: &CertificateSource) -> Result<Self, FrontError> {
         match source {
-            CertificateSource::Files { chain, key } => Self::read(chain, key),
+            CertificateSource::Files { chain, key } => {
+                warn_if_open(key);
+                Self::read(chain, key)
+            }
             CertificateSource::SelfSigned {
                 directory,
                 name,
@@ -68,6 +71,7 @@ impl Certificate {
                 if old || !chain.exists() || !key.exists() {
                     make_self_signed(&chain, &key, hosts, *renew)?;
                 }
+                keep_private(&key);
                 Self::read(&chain, &key)
             }
         }
@@ -224,6 +228,27 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FrontError> {
     write().map_err(failed)
 }
 
+/// Warns when others on this machine may read a file with a secret; `true` when they may.
+pub fn warn_if_open(path: &Path) -> bool {
+    let open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    if open {
+        tracing::warn!(
+            path = %path.display(),
+            "others on this machine may read this secret; \"chmod 600\" it, and make another one if somebody may have looked"
+        );
+    }
+    open
+}
+
+/// Takes the right to read one of our own files from others, and tells when they had it.
+pub fn keep_private(path: &Path) {
+    if warn_if_open(path)
+        && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    {
+        tracing::warn!(path = %path.display(), %error, "its rights could not be narrowed");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -261,6 +286,18 @@ mod tests {
         };
         assert_eq!(mode("web-key.pem"), 0o600);
         assert_eq!(mode(""), 0o700);
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let source = self_signed(directory.path());
+        Certificate::load(&source).unwrap();
+        let key = directory.path().join("state/web-key.pem");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(super::warn_if_open(&key));
+        Certificate::load(&source).unwrap();
+        assert!(!super::warn_if_open(&key));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum FrontError {
         problem: String,
     },
     /// A file of the state directory cannot be read or written.
-    #[error("{} cannot be written: {source}", .path.display())]
+    #[error("{} cannot be written: {source}{}", .path.display(), what_to_do(.source))]
     State {
         /// The file or directory.
         path: PathBuf,
@@ -40,6 +40,18 @@ pub enum FrontError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+fn what_to_do(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room there, or choose another directory with --state-dir"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; run pontoon as the owner of that directory, or choose another with --state-dir"
+        }
+        _ => "",
+    }
 }
 
 fn bind_sentence(what: &str, address: SocketAddr, source: &io::Error) -> String {

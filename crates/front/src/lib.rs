@@ -23,7 +23,7 @@ pub mod ssi;
 mod tree;
 mod validity;
 
-pub use certificate::{Certificate, CertificateSource, write_private};
+pub use certificate::{Certificate, CertificateSource, keep_private, warn_if_open, write_private};
 pub use client_config::ClientConfig;
 pub use error::FrontError;
 pub use forwarded::{Person, TrustedProxies};

@@ -18,6 +18,8 @@ use crate::{Command, Credentials, LinkConfig, LinkEvent, Target, TlsVerify, tls}
 
 /// Wait before the second attempt; it doubles up to the configured maximum.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// Wait after a login that the server refused: it will hardly think better of it soon.
+const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
 /// Bytes that may wait for the socket before commands wait in their queue.
 const MAX_OUTPUT: usize = 1024 * 1024;
 /// Bytes read at a time.
@@ -31,6 +33,8 @@ enum Step {
     StartTls,
     /// The connection is over; the text says why.
     Lost(String),
+    /// The server refused the login; the text says why.
+    Refused(String),
     /// The link shall end.
     Close,
 }
@@ -93,33 +97,42 @@ fn now() -> Instant {
 impl Driver {
     async fn run(&mut self) {
         let mut backoff = Duration::ZERO;
+        let mut refused_before = false;
         loop {
             let mut closing = self.closing.clone();
-            let reason = match self.connection().await {
-                Step::Lost(reason) => reason,
+            let (reason, refused) = match self.connection().await {
+                Step::Lost(reason) => (reason, false),
+                Step::Refused(reason) => (reason, true),
                 Step::Close => return,
-                Step::StartTls => "handshake at the wrong time".to_owned(),
+                Step::StartTls => ("handshake at the wrong time".to_owned(), false),
             };
             self.client.disconnected();
-            if self.online {
+            let domain = &self.config.domain;
+            let told = if refused {
+                if !refused_before {
+                    tracing::warn!(%domain, %reason, "no XMPP stream; trying again now and then");
+                }
+                self.events.send(LinkEvent::Refused { reason }).await
+            } else if self.online {
                 self.online = false;
                 backoff = Duration::ZERO;
-                tracing::info!(domain = %self.config.domain, %reason, "XMPP stream lost");
-                if self
-                    .events
-                    .send(LinkEvent::Offline { reason })
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            } else if backoff.is_zero() {
-                tracing::warn!(domain = %self.config.domain, %reason, "no XMPP stream yet, trying on");
+                tracing::info!(%domain, %reason, "XMPP stream lost");
+                self.events.send(LinkEvent::Offline { reason }).await
             } else {
-                tracing::debug!(domain = %self.config.domain, %reason, "no XMPP stream yet");
+                if backoff.is_zero() {
+                    tracing::warn!(%domain, %reason, "no XMPP stream yet, trying on");
+                } else {
+                    tracing::debug!(%domain, %reason, "no XMPP stream yet");
+                }
+                Ok(())
+            };
+            if told.is_err() {
+                return;
             }
+            refused_before = refused;
+            let wait = if refused { REFUSED_BACKOFF } else { backoff };
             tokio::select! {
-                () = sleep(backoff) => {}
+                () = sleep(wait) => {}
                 () = closed(&mut closing) => return,
             }
             backoff = (backoff * 2)
@@ -259,6 +272,9 @@ impl Driver {
             let event = match event {
                 Event::StartTls => return Some(Step::StartTls),
                 Event::Closed(ClientError::Closed) => return Some(Step::Close),
+                Event::Closed(error @ ClientError::Sasl(_)) => {
+                    return Some(Step::Refused(error.to_string()));
+                }
                 Event::Closed(error) => return Some(Step::Lost(error.to_string())),
                 Event::Stanza(stanza) => LinkEvent::Stanza(stanza),
                 Event::Ignored(reason) => LinkEvent::Ignored(reason),

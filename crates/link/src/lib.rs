@@ -32,6 +32,11 @@ pub enum LinkEvent {
     /// Something was passed over that is over a limit or no stanza; whoever asked for an answer was given an error. The word
     /// says why, for metrics.
     Ignored(&'static str),
+    /// The server refused the login: no such account, another password. The link tries again by itself, now and then.
+    Refused {
+        /// Why, for the log.
+        reason: String,
+    },
     /// The stream is lost. The link tries again by itself.
     Offline {
         /// Why, for the log.

@@ -29,6 +29,11 @@ pub(crate) enum Command {
     Meet,
     /// Run a bridge that joins meet nodes.
     Bridge,
+    /// Credentials of bridges: on the meet node's machine, with its state directory.
+    Token {
+        #[command(subcommand)]
+        action: TokenAction,
+    },
     /// Read the configuration, say what is wrong, and start nothing.
     Check,
     /// Print the reference of all settings.
@@ -36,6 +41,29 @@ pub(crate) enum Command {
         /// In which form.
         #[arg(long, value_enum, default_value_t = Form::Markdown)]
         form: Form,
+    },
+}
+
+/// What to do with credentials of bridges. A running meet node takes it up within a second.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a credential for one bridge and print the command to run on its machine; made again, the old one is void.
+    Bridge {
+        /// Name of the bridge's account; made up when absent.
+        name: Option<String>,
+    },
+    /// Print the command with which any number of new bridges join, each getting a credential of its own.
+    Join {
+        /// Make the token anew: the old one is void, bridges that have joined stay.
+        #[arg(long)]
+        new: bool,
+    },
+    /// List the bridges that have a credential.
+    List,
+    /// Take a bridge's credential away; its stream ends. "join" makes the token for new bridges anew.
+    Revoke {
+        /// Name of the account.
+        name: String,
     },
 }
 
@@ -93,9 +121,12 @@ pub(crate) struct SettingArgs {
     /// those.
     #[arg(long, global = true, value_name = "ADDRESSES")]
     advertise: Option<String>,
-    /// Join token of a meet node, as it prints it.
+    /// Join token of a meet node, as it prints it. Others on this machine can read it here; see --join-file.
     #[arg(long, global = true, value_name = "TOKEN")]
     join: Option<String>,
+    /// File with join tokens, one a line.
+    #[arg(long, global = true, value_name = "FILE")]
+    join_file: Option<String>,
 }
 
 impl SettingArgs {
@@ -114,6 +145,7 @@ impl SettingArgs {
             ("--web-root", "front.web_root", &self.web_root),
             ("--advertise", "bridge.advertise", &self.advertise),
             ("--join", "bridge.join", &self.join),
+            ("--join-file", "bridge.join_file", &self.join_file),
         ]
         .into_iter()
         .filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)))

@@ -1,5 +1,6 @@
 //! `pontoon bridge`: a bridge that joins meet nodes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bridge::{Bridge, NodeConfig, NodeTarget};
@@ -8,19 +9,22 @@ use link::TlsVerify;
 use telemetry::Metrics;
 
 use crate::failure::Failure;
+use crate::keeper::KeptAccount;
 use crate::parts;
+use crate::say::announce;
 use crate::signals::Ending;
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
-    if settings.bridge.join.is_empty() && settings.bridge.xmpp.is_none() {
+    let tokens = parts::join_tokens(&settings)?;
+    if tokens.is_empty() && settings.bridge.xmpp.is_none() {
         return Err(Failure::start(
-            "a bridge needs the token of a meet node: pontoon bridge --join TOKEN (or bridge.xmpp, to join a Jitsi deployment)",
+            "a bridge needs the token of a meet node: pontoon bridge --join TOKEN, or --join-file FILE (or bridge.xmpp, to join a Jitsi deployment)",
         ));
     }
     let mut ending = Ending::new()?;
     let mut config = parts::bridge(&settings, Metrics::new())?;
-    config.nodes = settings.bridge.join.iter().map(node).collect();
+    config.nodes = tokens.iter().map(|token| node(&settings, token)).collect();
     config
         .nodes
         .extend(settings.bridge.xmpp.as_ref().map(foreign_node));
@@ -36,11 +40,11 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         let router = bridge.router().merge(bridge.private_router());
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
-    println!(
+    announce(format!(
         "Pontoon {} bridge {id} is ready ({} ms).",
         env!("CARGO_PKG_VERSION"),
         started.elapsed().as_millis()
-    );
+    ));
     tokio::select! {
         () = ending.wait() => {}
         () = bridge.shutdown_requested() => {}
@@ -50,13 +54,19 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     Ok(())
 }
 
-fn node(token: &JoinToken) -> NodeConfig {
+fn node(settings: &Settings, token: &JoinToken) -> NodeConfig {
     let target = NodeTarget::Tcp {
         host: token.host.clone(),
         port: token.port,
         verify: TlsVerify::Fingerprint(token.fingerprint),
     };
-    NodeConfig::new(target, &token.domain, token.password.expose().clone())
+    let password = token.password.expose().clone();
+    let mut node = NodeConfig::new(target, &token.domain, password);
+    node.user.clone_from(&token.user);
+    if token.is_for_newcomers() {
+        node.keeper = Some(Arc::new(KeptAccount::new(settings, token)));
+    }
+    node
 }
 
 fn foreign_node(account: &ServiceAccount) -> NodeConfig {

@@ -4,6 +4,7 @@ use config::Settings;
 
 use crate::args::SettingArgs;
 use crate::failure::Failure;
+use crate::say::say;
 use crate::{load, parts};
 
 /// Reads settings and files, and says what holds.
@@ -12,25 +13,21 @@ pub(crate) fn run(args: &SettingArgs) -> Result<(), Failure> {
     let settings = Settings::check(&layers, &load::machine())?;
     let warnings = files(&settings)?;
     for (key, origin) in layers.written() {
-        println!("{key}: from {origin}");
+        say(format!("{key}: from {origin}"))?;
     }
     for name in strange {
-        println!(
+        say(format!(
             "{name}: looks like a setting of the environment but is none; docs/configuration.md lists all"
-        );
+        ))?;
     }
     for warning in &warnings {
-        println!("Warning: {warning}.");
+        say(format!("Warning: {warning}."))?;
     }
-    println!(
-        "{}",
-        if warnings.is_empty() {
-            "The configuration is good."
-        } else {
-            "The configuration can be used, but see the warnings."
-        }
-    );
-    Ok(())
+    say(if warnings.is_empty() {
+        "The configuration is good."
+    } else {
+        "The configuration can be used, but see the warnings."
+    })
 }
 
 /// Reads the files the settings name; what can be used but will trouble people is returned.
@@ -40,5 +37,6 @@ fn files(settings: &Settings) -> Result<Vec<String>, Failure> {
         front::check_web_root(root).map_err(Failure::start)?;
     }
     parts::extra_script(settings)?;
+    parts::join_tokens(settings)?;
     Ok(warnings)
 }

@@ -19,6 +19,14 @@ pub(crate) fn settings(args: &SettingArgs) -> Result<Settings, Failure> {
             "this environment variable looks like a setting but is none"
         );
     }
+    let secret = |key: &str| config::find(key).is_some_and(|option| option.secret);
+    let from_file = layers.written().find_map(|(key, origin)| match origin {
+        Origin::File { path, .. } if secret(key) => Some(path),
+        _ => None,
+    });
+    if let Some(path) = from_file {
+        front::warn_if_open(path);
+    }
     Ok(settings)
 }
 

@@ -1,18 +1,23 @@
 //! The pontoon command: reads the configuration, opens the ports, builds the parts, runs them, ends them in order.
 #![allow(clippy::disallowed_methods, reason = "the command reads the clock")]
 
+mod accounts;
 mod args;
 mod bridge_cmd;
 mod check;
 mod failure;
+mod keeper;
 mod load;
 mod meet;
 mod parts;
 mod reference;
+mod say;
 mod signals;
 mod state;
+mod token_cmd;
 mod up;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -26,7 +31,8 @@ fn main() -> ExitCode {
     match run(args, started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprint!("{failure}");
+            // Nobody is left to be told when that fails.
+            let _ = write!(std::io::stderr(), "{failure}");
             ExitCode::from(failure.code())
         }
     }
@@ -36,6 +42,7 @@ fn run(args: Args, started: std::time::Instant) -> Result<(), Failure> {
     match args.command {
         Command::Reference { form } => reference::print(form),
         Command::Check => check::run(&args.settings),
+        Command::Token { action } => token_cmd::run(&load::settings(&args.settings)?, action),
         Command::Up => on_runtime(up::run(load::settings(&args.settings)?, started)),
         Command::Meet => on_runtime(meet::run(load::settings(&args.settings)?, started)),
         Command::Bridge => on_runtime(bridge_cmd::run(load::settings(&args.settings)?, started)),

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use config::Settings;
+use config::{Cidr, JoinToken, Settings};
 use front::Front;
 use signalling::Node;
 use telemetry::{Metrics, Redacted};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use xmpp::BridgeAccounts;
 
+use crate::accounts::{self, Accounts};
 use crate::failure::Failure;
+use crate::parts::Role;
+use crate::say::announce;
 use crate::signals::Ending;
-use crate::{parts, state};
+use crate::{parts, state, token_cmd};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
     let metrics = Metrics::new();
-    let opened = Opened::open(&settings, metrics).await?;
+    let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     let invitation = opened.invitation();
     let meet = opened.serve(Vec::new());
     invitation.print(&settings, started);
@@ -35,12 +39,18 @@ pub(crate) struct Opened {
     front: Front,
     pub(crate) node: Node,
     pub(crate) secret: Redacted<String>,
-    token: Option<String>,
+    accounts: Accounts,
+    known: BridgeAccounts,
+    invitation: Option<BridgeInvitation>,
 }
 
 impl Opened {
     /// Opens the ports and starts the signalling.
-    pub(crate) async fn open(settings: &Settings, metrics: Metrics) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        settings: &Settings,
+        role: Role,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
         let secret = state::cluster_secret(settings)?;
         for warning in parts::certificate_warnings(settings)? {
             tracing::warn!("{warning}");
@@ -48,22 +58,33 @@ impl Opened {
         let health = Arc::new(|| Ok(()));
         let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
             .map_err(Failure::start)?;
-        let (config, fingerprint) = parts::signalling(settings, &secret, metrics)?;
+        let accounts = Accounts::new(&settings.state_dir);
+        let old_token = accounts.token()?;
+        let password = old_token
+            .as_ref()
+            .map_or_else(accounts::new_password, |token| token.password.clone());
+        let (mut config, fingerprint) = parts::signalling(settings, role, &secret, metrics)?;
+        let known = accounts.for_node(Some(&password))?;
+        config.bridges = known.clone();
+        config.new_bridge = Some(accounts.new_bridge());
         let node = Node::start(config).await?;
-        let token = fingerprint
-            .zip(node.tcp_addresses().first())
-            .map(|(fingerprint, address)| {
-                parts::join_token(settings, &secret, address.port(), fingerprint).reveal()
-            });
-        if let Some(token) = &token {
-            let path = settings.state_dir.join("join-token");
-            front::write_private(&path, format!("{token}\n").as_bytes()).map_err(Failure::start)?;
-        }
+        let invitation = match fingerprint.zip(node.tcp_addresses().first()) {
+            Some((fingerprint, &listen)) => {
+                let token = parts::join_token(settings, password, listen, fingerprint);
+                if old_token.as_ref() != Some(&token) {
+                    accounts.write_token(&token)?;
+                }
+                Some(BridgeInvitation { token, listen })
+            }
+            None => None,
+        };
         Ok(Self {
             front,
             node,
             secret,
-            token,
+            accounts,
+            known,
+            invitation,
         })
     }
 
@@ -72,7 +93,7 @@ impl Opened {
         Invitation {
             https: self.front.https_port(),
             http: self.front.http_address(),
-            token: self.token.clone(),
+            bridges: self.invitation.clone(),
         }
     }
 
@@ -85,6 +106,7 @@ impl Opened {
             let _ = stopped.await;
         });
         Serving {
+            watch: tokio::spawn(self.accounts.watch(self.node.bridge_door(), self.known)),
             node: self.node,
             front: tokio::spawn(front),
             stop,
@@ -96,15 +118,47 @@ impl Opened {
 pub(crate) struct Serving {
     node: Node,
     front: JoinHandle<()>,
+    watch: JoinHandle<()>,
     stop: oneshot::Sender<()>,
 }
 
 impl Serving {
     /// Ends in order: streams are closed with a reason while their sockets still work.
     pub(crate) async fn end(self) {
+        self.watch.abort();
         self.node.shutdown().await;
         let _ = self.stop.send(());
         let _ = self.front.await;
+    }
+}
+
+/// How bridges get in.
+#[derive(Clone)]
+struct BridgeInvitation {
+    token: JoinToken,
+    listen: SocketAddr,
+}
+
+impl BridgeInvitation {
+    /// Who can reach the port, in plain words.
+    fn reach(&self, settings: &Settings) -> String {
+        let port = self.listen.port();
+        if self.listen.ip().is_loopback() {
+            return format!(
+                "port {port} is open to this machine alone; --xmpp {port} opens it to bridges elsewhere"
+            );
+        }
+        let allow = &settings.meet.allow;
+        if allow.iter().any(Cidr::is_everything) {
+            return format!(
+                "port {port} is open to the WHOLE WORLD; WARNING: name the bridges' networks in signalling.xmpp_allow instead"
+            );
+        }
+        let networks: Vec<String> = allow.iter().map(ToString::to_string).collect();
+        format!(
+            "port {port} is open to {} and to nobody else (signalling.xmpp_allow)",
+            networks.join(", ")
+        )
     }
 }
 
@@ -112,30 +166,37 @@ impl Serving {
 pub(crate) struct Invitation {
     https: Option<u16>,
     http: Option<SocketAddr>,
-    token: Option<String>,
+    bridges: Option<BridgeInvitation>,
 }
 
 impl Invitation {
     /// Prints it to standard output.
     pub(crate) fn print(&self, settings: &Settings, started: Instant) {
-        println!(
-            "Pontoon {} is ready ({} ms).\n",
+        let mut text = format!(
+            "Pontoon {} is ready ({} ms).\n\n",
             env!("CARGO_PKG_VERSION"),
             started.elapsed().as_millis()
         );
         for (index, link) in self.links(settings).iter().enumerate() {
-            println!("  {:<13} {link}", if index == 0 { "Open" } else { "or" });
+            let what = if index == 0 { "Open" } else { "or" };
+            text.push_str(&format!("  {what:<13} {link}\n"));
         }
         if let (None, Some(http)) = (self.https, self.http) {
-            println!(
-                "  {:<13} the proxy in front ends TLS, and passes requests on to http://{http}",
+            text.push_str(&format!(
+                "  {:<13} the proxy in front ends TLS, and passes requests on to http://{http}\n",
                 "HTTPS is off:"
-            );
+            ));
         }
-        if let Some(token) = &self.token {
-            println!("  {:<13} pontoon bridge --join {token}", "Add a bridge");
+        if let Some(bridges) = &self.bridges {
+            text.push_str(&format!(
+                "  {:<13} {}\n  {:<13} {}\n",
+                "Add a bridge",
+                token_cmd::command(&bridges.token),
+                "",
+                bridges.reach(settings)
+            ));
         }
-        println!();
+        announce(text);
     }
 
     fn links(&self, settings: &Settings) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bridge::{BridgeConfig, Mapping, OwnAddresses};
-use config::{JoinToken, Listen, Settings};
+use config::{Cidr, JoinToken, Listen, Settings};
 use front::{
     Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck, TrustedProxies,
 };
@@ -17,8 +17,23 @@ use xmpp::{ExternalService, ServiceCredentials, ServiceKind, Transport};
 use crate::failure::Failure;
 use crate::state;
 
-/// Account of the bridges on the service domain.
-pub(crate) const BRIDGE_ACCOUNT: &str = "jvb";
+/// What the process is, as far as a default depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// `pontoon up`.
+    Up,
+    /// `pontoon meet`.
+    Meet,
+}
+
+/// Where XMPP is served when nobody says: with `pontoon up`, to this machine alone.
+pub(crate) fn xmpp_listen(settings: &Settings, role: Role) -> Option<SocketAddr> {
+    const PORT: u16 = 5222;
+    address(settings.meet.listen.unwrap_or(match role {
+        Role::Up => Listen::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))),
+        Role::Meet => Listen::Port(PORT),
+    }))
+}
 
 /// The address to bind for a listener; `[::]` stands for all.
 pub(crate) fn address(listen: Listen) -> Option<SocketAddr> {
@@ -56,7 +71,7 @@ pub(crate) fn front(
     health: HealthCheck,
 ) -> Result<FrontConfig, Failure> {
     let front = &settings.front;
-    let (allow, proxies) = (front.metrics_allow.clone(), front.trusted_proxies.clone());
+    let proxies = front.trusted_proxies.clone();
     Ok(FrontConfig {
         https: address(front.https),
         http: address(front.http),
@@ -68,7 +83,7 @@ pub(crate) fn front(
         client: client(settings)?,
         public_host: public_host(settings).map(str::to_owned),
         hsts: front.hsts,
-        metrics_allow: Arc::new(move |peer| allow.iter().any(|network| network.contains(peer))),
+        metrics_allow: allowed(front.metrics_allow.clone()),
         metrics,
         health,
         bridge_origins: settings.bridge.socket_origins(),
@@ -172,6 +187,7 @@ fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
 /// The signalling node, and the fingerprint of its certificate when it listens for bridges.
 pub(crate) fn signalling(
     settings: &Settings,
+    role: Role,
     secret: &Redacted<String>,
     metrics: Metrics,
 ) -> Result<(SignallingConfig, Option<[u8; 32]>), Failure> {
@@ -182,7 +198,7 @@ pub(crate) fn signalling(
     node.xmpp.deployment.shard = settings.front.shard.clone();
     node.xmpp.deployment.region = settings.meet.region.clone();
     node.xmpp.external_services = stun_services(&settings.client.stun_servers);
-    let Some(listen) = address(settings.meet.listen) else {
+    let Some(listen) = xmpp_listen(settings, role) else {
         return Ok((node, None));
     };
     let certificate = Certificate::load(&CertificateSource::SelfSigned {
@@ -197,6 +213,7 @@ pub(crate) fn signalling(
     node.tcp = Some(TcpConfig {
         listen: vec![listen],
         tls,
+        allow: allowed(settings.meet.allow.clone()),
     });
     Ok((node, Some(certificate.fingerprint())))
 }
@@ -220,9 +237,42 @@ fn stun_services(urls: &[String]) -> Vec<ExternalService> {
     urls.iter().filter_map(parse).collect()
 }
 
-/// The password of the bridges.
+/// Whether an address lies in one of the networks.
+fn allowed(networks: Vec<Cidr>) -> Arc<dyn Fn(IpAddr) -> bool + Send + Sync> {
+    Arc::new(move |peer| networks.iter().any(|network| network.contains(peer)))
+}
+
+/// The password of the bridge in this process.
 pub(crate) fn bridge_password(secret: &Redacted<String>) -> String {
-    xmpp::auth::derive_password(secret.expose().as_bytes(), BRIDGE_ACCOUNT)
+    xmpp::auth::derive_password(secret.expose().as_bytes(), xmpp::LOCAL_BRIDGE)
+}
+
+/// The tokens of the settings and of the file they name.
+pub(crate) fn join_tokens(settings: &Settings) -> Result<Vec<JoinToken>, Failure> {
+    let mut tokens = settings.bridge.join.clone();
+    let Some(path) = &settings.bridge.join_file else {
+        return Ok(tokens);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::start(format!(
+            "bridge.join_file: {} cannot be read: {error}",
+            path.display()
+        ))
+    })?;
+    front::warn_if_open(path);
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        tokens.push(line.parse().map_err(|error| {
+            Failure::start(format!(
+                "bridge.join_file: {}, line {}: {error}",
+                path.display(),
+                index + 1
+            ))
+        })?);
+    }
+    Ok(tokens)
 }
 
 /// The bridge, without the nodes it joins.
@@ -275,23 +325,27 @@ fn is_global_ipv6(address: IpAddr) -> bool {
     }
 }
 
-/// The token for further bridges.
+/// The token with which new bridges join the node at `listen`.
 pub(crate) fn join_token(
     settings: &Settings,
-    secret: &Redacted<String>,
-    port: u16,
+    password: Redacted<String>,
+    listen: SocketAddr,
     fingerprint: [u8; 32],
 ) -> JoinToken {
     let host = settings.meet.advertise.clone().unwrap_or_else(|| {
+        if !listen.ip().is_unspecified() {
+            return listen.ip().to_string();
+        }
         addresses()
             .first()
             .map_or_else(|| Ipv4Addr::LOCALHOST.to_string(), ToString::to_string)
     });
     JoinToken {
         host,
-        port,
+        port: listen.port(),
         domain: settings.domain.clone(),
-        password: Redacted::new(bridge_password(secret)),
+        user: JoinToken::NEWCOMER.to_owned(),
+        password,
         fingerprint,
     }
 }

@@ -30,11 +30,11 @@ pub(crate) fn bridge_id(settings: &Settings) -> Result<String, Failure> {
 fn kept(directory: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
     let path = directory.join(name);
     match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::start(format!(
-            "{} cannot be read: {error}",
-            path.display()
-        ))),
+        Ok(text) if !text.trim().is_empty() => {
+            front::keep_private(&path);
+            Ok(text.trim().to_owned())
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(&path, &error)),
         _ => {
             let text = make();
             front::write_private(&path, format!("{text}\n").as_bytes()).map_err(Failure::start)?;
@@ -43,8 +43,23 @@ fn kept(directory: &Path, name: &str, make: impl FnOnce() -> String) -> Result<S
     }
 }
 
+/// Why a file of the state directory is no use, and what to do about it.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; run pontoon as its owner, or choose another directory with --state-dir"
+        }
+        io::ErrorKind::InvalidData => "; it is damaged: remove it, and another one is made",
+        _ => "",
+    };
+    Failure::start(format!(
+        "{} cannot be read: {error}{what_to_do}",
+        path.display()
+    ))
+}
+
 /// `bytes` random bytes as hexadecimal digits.
-fn random_hex(bytes: usize) -> String {
+pub(crate) fn random_hex(bytes: usize) -> String {
     (0..bytes)
         .map(|_| format!("{:02x}", rand::random::<u8>()))
         .collect()

@@ -8,14 +8,14 @@ use telemetry::Metrics;
 
 use crate::failure::Failure;
 use crate::meet::Opened;
-use crate::parts;
+use crate::parts::{self, Role};
 use crate::signals::Ending;
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
     let metrics = Metrics::new();
-    let opened = Opened::open(&settings, metrics.clone()).await?;
+    let opened = Opened::open(&settings, Role::Up, metrics.clone()).await?;
 
     let mut config = parts::bridge(&settings, metrics)?;
     // There is nowhere to move conferences to.

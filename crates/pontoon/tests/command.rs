@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test ends where its set-up fails"
 )]
 
@@ -82,61 +83,147 @@ fn up_starts_and_ends_cleanly_at_either_signal() {
     assert_eq!(tokens[0], tokens[1], "secret and certificate are kept");
 }
 
-#[test]
-fn a_bridge_starts_with_the_token_it_was_given() {
-    let state = tempfile::tempdir().unwrap();
-    let mut meet = pontoon(state.path())
-        .args([
-            "meet",
-            "--https",
-            "127.0.0.1:0",
-            "--http",
-            "off",
-            "--xmpp",
-            "127.0.0.1:0",
-        ])
-        .args(["--set", "signalling.advertise=127.0.0.1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (token, _rest) = line(&mut meet, "Add a bridge");
-    let other = tempfile::tempdir().unwrap();
-    let mut bridge = pontoon(other.path())
-        .args([
-            "bridge",
-            "--udp",
-            "127.0.0.1:0",
-            "--join",
-            token.split_whitespace().last().unwrap(),
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(bridge.stderr.take().unwrap()).lines();
-    let joined = log.any(|line| line.unwrap().contains("joined the brewery"));
-    assert!(joined, "the bridge ended before it was among the bridges");
-    for child in [&mut bridge, &mut meet] {
-        stop(child, "-TERM");
-        assert_eq!(child.wait().unwrap().code(), Some(0));
-    }
-}
-
-#[test]
-fn a_bridge_joins_a_server_without_tokens() {
-    let state = tempfile::tempdir().unwrap();
-    let mut meet = pontoon(state.path())
+/// `meet` on any free ports, of this machine alone; and the command it prints for bridges.
+fn meet(state: &Path) -> (Child, String, impl Sized + use<>) {
+    let mut meet = pontoon(state)
         .args(["meet", "--https", "127.0.0.1:0", "--http", "off"])
         .args(["--xmpp", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (token, _rest) = line(&mut meet, "Add a bridge");
-    let token = token.split_whitespace().last().unwrap();
-    let token: config::JoinToken = token.parse().unwrap();
-    let fingerprint: String = token
+    let (line, rest) = line(&mut meet, "Add a bridge");
+    (meet, last_word(&line), rest)
+}
+
+fn last_word(line: &str) -> String {
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+type Log = std::io::Lines<BufReader<std::process::ChildStderr>>;
+
+/// A bridge with this in its environment, and its log.
+fn bridge(state: &Path, name: &str, value: impl AsRef<std::ffi::OsStr>) -> (Child, Log) {
+    let mut bridge = pontoon(state)
+        .args(["bridge", "--udp", "127.0.0.1:0"])
+        .env(name, value)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(bridge.stderr.take().unwrap()).lines();
+    (bridge, log)
+}
+
+/// Reads the log up to a line that contains this.
+fn wait_for(log: &mut Log, words: &str) -> String {
+    let mut seen = Vec::new();
+    for line in log {
+        let line = line.unwrap();
+        if line.contains(words) {
+            return line;
+        }
+        seen.push(line);
+    }
+    panic!(
+        "the process ended before it said {words:?}: {}",
+        seen.join("\n")
+    );
+}
+
+fn end(children: impl IntoIterator<Item = Child>) {
+    for mut child in children {
+        stop(&child, "-TERM");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// What `pontoon token ...` prints.
+fn token(state: &Path, arguments: &[&str]) -> String {
+    let output = pontoon(state)
+        .arg("token")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn bridges_that_join_with_one_token_are_revoked_one_by_one() {
+    let state = tempfile::tempdir().unwrap();
+    let (meet, join, _rest) = meet(state.path());
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, mut first_log) = bridge(one.path(), "PONTOON_BRIDGE_JOIN", &join);
+    let (second, mut second_log) = bridge(two.path(), "PONTOON_BRIDGE_JOIN", &join);
+    wait_for(&mut first_log, "joined the brewery");
+    wait_for(&mut second_log, "joined the brewery");
+    let listed = token(state.path(), &["list"]);
+    let names: Vec<&str> = listed
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(names.len(), 2, "each has an account of its own: {listed}");
+    let own = std::fs::read_to_string(one.path().join("bridge-id")).unwrap();
+    let own = own.trim();
+    assert!(names.contains(&own), "{listed}");
+
+    // A bridge that starts again comes in with what it has, not as another one.
+    end([first]);
+    let (first, mut first_log) = bridge(one.path(), "PONTOON_BRIDGE_JOIN", &join);
+    wait_for(&mut first_log, "joined the brewery");
+    assert_eq!(token(state.path(), &["list"]), listed);
+
+    let said = token(state.path(), &["revoke", own]);
+    assert!(said.contains("is revoked"), "{said}");
+    wait_for(&mut first_log, "signalling node lost");
+    wait_for(
+        &mut first_log,
+        "knows neither an account of this bridge nor its token",
+    );
+    assert!(!token(state.path(), &["list"]).contains(own));
+    end([first]);
+    // Nor does the token it had let in another; the new one does, and so does a line for this bridge alone.
+    let three = tempfile::tempdir().unwrap();
+    let (stranger, mut stranger_log) = bridge(three.path(), "PONTOON_BRIDGE_JOIN", &join);
+    wait_for(&mut stranger_log, "knows neither an account");
+    let renewed = last_word(&token(state.path(), &["join"]));
+    assert_ne!(renewed, join);
+    let file = three.path().join("token");
+    std::fs::write(&file, format!("{renewed}\n")).unwrap();
+    end([stranger]);
+    let (stranger, mut stranger_log) = bridge(three.path(), "PONTOON_BRIDGE_JOIN_FILE", &file);
+    wait_for(
+        &mut stranger_log,
+        "others on this machine may read this secret",
+    );
+    wait_for(&mut stranger_log, "joined the brewery");
+    let made = token(state.path(), &["bridge", own]);
+    assert_eq!(made.lines().count(), 1, "{made}");
+    assert!(made.starts_with("pontoon bridge --join "), "{made}");
+    let (first, mut first_log) = bridge(one.path(), "PONTOON_BRIDGE_JOIN", last_word(&made));
+    wait_for(&mut first_log, "joined the brewery");
+    // The second one heard of nothing.
+    end([first, second, stranger]);
+    let rest: Vec<String> = second_log.map(Result::unwrap).collect();
+    assert!(
+        !rest
+            .iter()
+            .any(|line| line.contains("signalling node lost")),
+        "{rest:?}"
+    );
+    end([meet]);
+}
+
+#[test]
+fn a_bridge_joins_a_server_without_tokens() {
+    let state = tempfile::tempdir().unwrap();
+    let (meet, _join, _rest) = meet(state.path());
+    // As for a jitsi-videobridge: name and password of an account.
+    let made = last_word(&token(state.path(), &["bridge", "jvb1"]));
+    let made: config::JoinToken = made.parse().unwrap();
+    let fingerprint: String = made
         .fingerprint
         .iter()
         .map(|b| format!("{b:02x}"))
@@ -145,21 +232,143 @@ fn a_bridge_joins_a_server_without_tokens() {
         let other = tempfile::tempdir().unwrap();
         let mut bridge = pontoon(other.path())
             .args(["bridge", "--udp", "127.0.0.1:0"])
-            .env("PONTOON_BRIDGE_XMPP", format!("127.0.0.1:{}", token.port))
-            .env("PONTOON_BRIDGE_XMPP_PASSWORD", token.password.expose())
+            .env("PONTOON_BRIDGE_XMPP", format!("127.0.0.1:{}", made.port))
+            .env("PONTOON_BRIDGE_XMPP_USER", &made.user)
+            .env("PONTOON_BRIDGE_XMPP_PASSWORD", made.password.expose())
             .env("PONTOON_BRIDGE_XMPP_CERTIFICATE", certificate)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut log = BufReader::new(bridge.stderr.take().unwrap()).lines();
-        let joined = log.any(|line| line.unwrap().contains("joined the brewery"));
-        stop(&bridge, "-TERM");
-        assert_eq!(bridge.wait().unwrap().code(), Some(0));
-        assert!(joined, "{certificate}");
+        wait_for(&mut log, "joined the brewery");
+        end([bridge]);
     }
-    stop(&meet, "-TERM");
-    assert_eq!(meet.wait().unwrap().code(), Some(0));
+    end([meet]);
+}
+
+#[test]
+fn who_reaches_the_port_of_bridges_is_said() {
+    let said = |command: &str, more: &[&str]| {
+        let state = tempfile::tempdir().unwrap();
+        let mut child = pontoon(state.path())
+            .args([command, "--https", "127.0.0.1:0", "--http", "off"])
+            .args(["--udp", "127.0.0.1:0"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (line, _rest) = line(&mut child, "port ");
+        end([child]);
+        line
+    };
+    let alone = said("up", &["--xmpp", "127.0.0.1:0"]);
+    assert!(alone.contains("open to this machine alone"), "{alone}");
+    let private = said("meet", &["--xmpp", "0"]);
+    assert!(
+        private.contains("192.168.0.0/16") && private.contains("nobody else"),
+        "{private}"
+    );
+    let world = ["--xmpp", "0", "--set", "signalling.xmpp_allow=0.0.0.0/0"];
+    let world = said("meet", &world);
+    assert!(world.contains("WHOLE WORLD"), "{world}");
+}
+
+#[test]
+fn tokens_of_older_versions_are_told() {
+    let state = tempfile::tempdir().unwrap();
+    let old = format!("10.0.0.1:5222/meet.internal/password/{}", "0".repeat(64));
+    let output = pontoon(state.path())
+        .args(["bridge", "--join", &old])
+        .output()
+        .unwrap();
+    assert!(refusal(output, 2).contains("older version"));
+    // Nor does one in the state directory stop the meet node: it makes another.
+    std::fs::write(state.path().join("join-token"), format!("{old}\n")).unwrap();
+    let (meet, join, _rest) = meet(state.path());
+    assert!(join.contains("/join:"), "{join}");
+    end([meet]);
+}
+
+#[test]
+fn full_disks_and_files_of_others_are_sentences() {
+    // Both outputs are on a full disk: nothing can be said, and nothing else happens.
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let state = tempfile::tempdir().unwrap();
+    let mut meet = up(state.path())
+        .stdout(full().unwrap())
+        .stderr(full().unwrap())
+        .spawn()
+        .unwrap();
+    let token = state.path().join("join-token");
+    while !token.exists() {
+        assert!(meet.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::yield_now();
+    }
+    let listed = pontoon(state.path()).args(["token", "list"]).output();
+    assert!(listed.unwrap().status.success());
+    end([meet]);
+    let output = pontoon(state.path())
+        .args(["token", "join"])
+        .stdout(full().unwrap())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let text = refusal(output, 1);
+    assert!(text.contains("standard output cannot be written"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+
+    // What is in the way of a secret is named.
+    for name in ["cluster-secret", "join-token", "bridges"] {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join(name);
+        match name {
+            "bridges" => std::fs::write(&path, "").unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        let output = up(state.path()).output().unwrap();
+        let text = refusal(output, 1);
+        let said: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("pontoon: "))
+            .collect();
+        assert_eq!(said.len(), 1, "{name}: {text}");
+        assert!(said[0].contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn secrets_open_to_others_are_closed_and_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let state = tempfile::tempdir().unwrap();
+    let secret = state.path().join("cluster-secret");
+    std::fs::write(&secret, "a secret that everybody can read\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    // The operator's own file is theirs: told, not changed.
+    let file = state.path().join("pontoon.toml");
+    let text = "[bridge]\nxmpp = \"127.0.0.1\"\nxmpp_password = \"sesame\"\nxmpp_certificate = \"unchecked\"\n";
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let mut child = up(state.path())
+        .arg("--config")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = wait_for(&mut log, "may read this secret");
+    assert!(line.contains("pontoon.toml"), "{line}");
+    let line = wait_for(&mut log, "may read this secret");
+    assert!(line.contains("cluster-secret"), "{line}");
+    let drained = std::thread::spawn(move || log.count());
+    end([child]);
+    drained.join().unwrap();
+    assert_eq!(
+        secret.metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]

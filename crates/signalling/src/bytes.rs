@@ -1,16 +1,19 @@
 //! Streams over byte transports: TCP with STARTTLS, and memory.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stream::Framing;
-use stream::server::{Security, Server};
+use stream::server::{Event, Security, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use xmpp::Door;
 
+use crate::brake::Attempts;
 use crate::gate::Place;
 use crate::hub::Inbox;
 use crate::now;
@@ -20,6 +23,14 @@ use crate::peer::{Context, Next, Peer};
 const READ_BUFFER: usize = 16 * 1024;
 /// Bytes that may wait for the socket before the hub's replies wait in their queue.
 const MAX_OUTPUT: usize = 256 * 1024;
+/// What a peer hears whose address is not allowed.
+const NOT_ALLOWED: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error>\
+    <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+    <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>this address may not connect (signalling.xmpp_allow)</text>\
+    </stream:error></stream:stream>";
+/// Time between two words to the operator about such peers.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How long the last bytes of a stream, or a handshake, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -27,13 +38,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn serve_tcp(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
+    allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     context: Context,
 ) {
     let mut stopping = context.stopping.clone();
+    let mut said = None;
     loop {
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, address)) if allow(address.ip()) => (stream, address.ip()),
+                Ok((stream, _)) => {
+                    context.metrics.refused("address");
+                    turn_away(&stream, &mut said);
+                    continue;
+                }
                 Err(error) => {
                     // Out of descriptors, most likely: wait for connections to end instead of spinning.
                     tracing::warn!(%error, "cannot accept an XMPP connection");
@@ -47,7 +65,21 @@ pub(crate) async fn serve_tcp(
             context.metrics.refused("too-many-connections");
             continue;
         };
-        tokio::spawn(tcp(stream, Arc::clone(&tls), context.clone(), place));
+        let attempts = context.brake.attempts(address);
+        let tls = Arc::clone(&tls);
+        tokio::spawn(tcp(stream, tls, context.clone(), place, attempts));
+    }
+}
+
+/// Tells a peer whose address is not allowed, and now and then the operator. Whose address it is stays out of the log.
+fn turn_away(stream: &TcpStream, said: &mut Option<Instant>) {
+    // As much as the socket takes at once: nobody waits for a stranger.
+    let _ = stream.try_write(NOT_ALLOWED);
+    if said.is_none_or(|said| said + SAY_AGAIN <= now()) {
+        *said = Some(now());
+        tracing::warn!(
+            "an XMPP connection was refused: its address is not in signalling.xmpp_allow"
+        );
     }
 }
 
@@ -69,17 +101,24 @@ pub(crate) async fn serve_memory(mut listener: link::MemoryListener, context: Co
         let context = context.clone();
         tokio::spawn(async move {
             let _open = context.metrics.connection("memory");
-            let mut connection = ByteConnection::new(&context, Security::Secure, place).await;
+            let mut connection = ByteConnection::new(&context, Door::Process, place).await;
             connection.drive(stream).await;
             connection.peer.finish().await;
         });
     }
 }
 
-async fn tcp(stream: TcpStream, tls: Arc<rustls::ServerConfig>, context: Context, place: Place) {
+async fn tcp(
+    stream: TcpStream,
+    tls: Arc<rustls::ServerConfig>,
+    context: Context,
+    place: Place,
+    attempts: Attempts,
+) {
     let _open = context.metrics.connection("tcp");
     let _ = stream.set_nodelay(true);
-    let mut connection = ByteConnection::new(&context, Security::StartTls, place).await;
+    let mut connection = ByteConnection::new(&context, Door::Service, place).await;
+    connection.attempts = Some(attempts);
     if let Some(stream) = connection.drive(stream).await {
         match timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
             Ok(Ok(stream)) => {
@@ -99,18 +138,25 @@ async fn tcp(stream: TcpStream, tls: Arc<rustls::ServerConfig>, context: Context
 struct ByteConnection {
     server: Server,
     peer: Peer,
+    /// Logins of the peer's address, where others could guess passwords.
+    attempts: Option<Attempts>,
     inbox: Inbox,
     _place: tokio::sync::OwnedSemaphorePermit,
 }
 
 impl ByteConnection {
-    async fn new(context: &Context, security: Security, place: Place) -> Self {
-        let (peer, inbox) = Peer::service(context, place.stranger).await;
-        let streams = Arc::clone(&context.streams);
+    async fn new(context: &Context, door: Door, place: Place) -> Self {
+        let (peer, inbox) = Peer::service(context, door, place.stranger).await;
+        let (streams, security) = match door {
+            Door::Process => (&context.streams.process, Security::Secure),
+            Door::Service | Door::Web => (&context.streams.service, Security::StartTls),
+        };
+        let streams = Arc::clone(streams);
         let server = Server::new(streams, Framing::Tcp, security, now(), rand::random());
         Self {
             server,
             peer,
+            attempts: None,
             inbox,
             _place: place.connection,
         }
@@ -200,10 +246,20 @@ impl ByteConnection {
 
     async fn handle_events(&mut self) -> Next {
         while let Some(event) = self.server.poll_event() {
+            if let (Event::Lookup { .. }, Some(attempts)) = (&event, &mut self.attempts)
+                && !attempts.begin().await
+            {
+                return Next::Drop;
+            }
             match self.peer.on_event(event).await {
                 Next::Continue => {}
                 next => return next,
             }
+        }
+        if self.server.is_authenticated()
+            && let Some(mut attempts) = self.attempts.take()
+        {
+            attempts.succeeded(now());
         }
         Next::Continue
     }

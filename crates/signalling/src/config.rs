@@ -1,9 +1,12 @@
 //! What a signalling node needs to know.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use stanza::error::Condition;
 use telemetry::Metrics;
+use xmpp::BridgeAccounts;
 
 use crate::StartError;
 
@@ -16,6 +19,10 @@ pub struct SignallingConfig {
     /// File in which the focus of this process keeps its meetings, to go on with them after the process was replaced;
     /// `None` keeps nothing. It holds addresses and names of people and is made readable to its owner only.
     pub focus_state: Option<std::path::PathBuf>,
+    /// Accounts of bridges elsewhere; [`BridgeDoor`](crate::BridgeDoor) changes them.
+    pub bridges: BridgeAccounts,
+    /// Makes and keeps an account for a bridge that asks for one. Nothing is made without.
+    pub new_bridge: Option<NewBridge>,
     /// XMPP over TCP, for bridges and other services elsewhere; `None` closes the door.
     pub tcp: Option<TcpConfig>,
     /// Connections at one time, those without a login included.
@@ -36,6 +43,8 @@ impl SignallingConfig {
             xmpp: xmpp::Config::new(domain, cluster_secret),
             focus: Some(focus),
             focus_state: None,
+            bridges: BridgeAccounts::default(),
+            new_bridge: None,
             tcp: None,
             max_connections: 20_000,
             metrics,
@@ -49,4 +58,21 @@ pub struct TcpConfig {
     pub listen: Vec<SocketAddr>,
     /// Certificate and key. Bridges are told the digest of this certificate.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Whose connections are taken.
+    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+/// Makes an account: the name a bridge would like to have and the password it has chosen. Returns the name it got and
+/// what is kept of the password, once that is stored; or why there is none. May block.
+#[derive(Clone)]
+pub struct NewBridge(pub Arc<NewBridgeFn>);
+
+/// The function behind [`NewBridge`].
+pub type NewBridgeFn =
+    dyn Fn(&str, &str) -> Result<(String, xmpp::auth::Credentials), Condition> + Send + Sync;
+
+impl fmt::Debug for NewBridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewBridge")
+    }
 }

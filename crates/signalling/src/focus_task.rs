@@ -14,6 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::focus_store::Store;
 use crate::metrics::FocusMetrics;
+use crate::room_names::RoomNames;
 use crate::{contained, now};
 
 /// Conference requests over HTTP that may wait for the focus.
@@ -75,6 +76,7 @@ pub(crate) struct FocusTask {
     events: mpsc::Receiver<LinkEvent>,
     requests: mpsc::Receiver<(ConferenceRequest, Answer)>,
     answers: HashMap<RequestId, Answer>,
+    names: RoomNames,
 }
 
 /// A focus behind a link that was just spawned. It goes on with the meetings of the one before it.
@@ -104,6 +106,7 @@ pub(crate) fn new(
         events,
         requests: receiver,
         answers: HashMap::new(),
+        names: RoomNames::default(),
     };
     (FocusHandle { requests: sender }, task)
 }
@@ -165,6 +168,8 @@ impl FocusTask {
                 self.guarded(|focus| focus.handle_stanza(now, &stanza));
             }
             LinkEvent::Ignored(reason) => self.host.metrics.ignored(reason),
+            // It was never online.
+            LinkEvent::Refused { .. } => {}
         }
     }
 
@@ -248,10 +253,11 @@ impl FocusTask {
             }
         }
         while let Some(event) = self.focus.poll_event() {
+            let text = self.names.hide(&event);
             if event.is_problem() {
-                tracing::warn!(target: "focus", "{event}");
+                tracing::warn!(target: "focus", "{text}");
             } else {
-                tracing::info!(target: "focus", "{event}");
+                tracing::info!(target: "focus", "{text}");
             }
         }
         while let Some((id, answer)) = self.focus.poll_reply() {

@@ -211,7 +211,7 @@ async fn run(
         stranger,
     } = place;
     let token = RequestToken(0);
-    let streams = &bosh.context.streams;
+    let streams = &bosh.context.streams.web;
     let config = BoshConfig::default();
     let made = Session::create(
         streams,

@@ -14,8 +14,12 @@ use stream::sasl::{Credentials, ScramKeys};
 use stream::{SaslCondition, StreamCondition};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
-use xmpp::{CloseReason, ConnectionId, Login, Outgoing, Output, Pace, SessionId, WebQuery};
+use xmpp::{
+    BridgeAccounts, CloseReason, ConnectionId, Door, JoinRequest, Login, Outgoing, Output, Pace,
+    SessionId, WebQuery,
+};
 
+use crate::NewBridge;
 use crate::metrics::Metrics;
 use crate::{contained, now};
 
@@ -34,14 +38,24 @@ const AFTER_DEFECT: Duration = Duration::from_millis(100);
 /// How often sizes are counted for metrics.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The account of a new bridge, or why there is none.
+pub(crate) type Made = Result<(String, xmpp::auth::Credentials), Condition>;
+
+/// What belongs to no connection comes under this name, which none gets.
+const NOBODY: ConnectionId = ConnectionId(u64::MAX);
+
 /// From a connection to the hub.
 pub(crate) enum Request {
     Connect(Outbox),
+    /// The accounts of bridges have changed; of no connection.
+    Bridges(BridgeAccounts),
+    /// An account was made, or not, for a bridge that asked; of no connection.
+    Joined(JoinRequest, Made),
     Anonymous {
         host: String,
         query: WebQuery,
     },
-    Lookup(BareJid),
+    Lookup(BareJid, Door),
     Bind {
         user: BareJid,
         resource: Option<String>,
@@ -199,6 +213,14 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Sets the accounts of bridges elsewhere.
+    pub(crate) async fn set_bridges(&self, accounts: BridgeAccounts) {
+        let request = (NOBODY, Request::Bridges(accounts));
+        let _ = self.requests.send(request).await;
+    }
+}
+
 impl HubConnection {
     pub(crate) async fn send(&self, request: Request) {
         let _ = self.requests.send((self.id, request)).await;
@@ -235,13 +257,21 @@ pub(crate) struct HubTask {
     server: xmpp::Server,
     requests: mpsc::Receiver<(ConnectionId, Request)>,
     connections: HashMap<ConnectionId, Connection>,
+    /// Makes accounts for bridges, and the way back.
+    new_bridge: Option<NewBridge>,
+    answers: mpsc::WeakSender<(ConnectionId, Request)>,
     metrics: Metrics,
     stats_due: Instant,
 }
 
 /// A hub and the task to spawn for it.
-pub(crate) fn new(server: xmpp::Server, metrics: Metrics) -> (Hub, HubTask) {
+pub(crate) fn new(
+    server: xmpp::Server,
+    new_bridge: Option<NewBridge>,
+    metrics: Metrics,
+) -> (Hub, HubTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let answers = sender.downgrade();
     let hub = Hub {
         requests: sender,
         next: Arc::default(),
@@ -250,6 +280,8 @@ pub(crate) fn new(server: xmpp::Server, metrics: Metrics) -> (Hub, HubTask) {
         server,
         requests: receiver,
         connections: HashMap::new(),
+        new_bridge,
+        answers,
         metrics,
         stats_due: now(),
     };
@@ -311,16 +343,18 @@ impl HubTask {
     }
 
     fn handle_request(&mut self, id: ConnectionId, request: Request) {
-        if let Request::Connect(outbox) = request {
-            self.connections.insert(
-                id,
-                Connection {
-                    outbox,
-                    session: None,
-                },
-            );
-            return;
-        }
+        let request = match request {
+            Request::Connect(outbox) => {
+                let session = None;
+                self.connections.insert(id, Connection { outbox, session });
+                return;
+            }
+            Request::Bridges(accounts) => return self.server.set_bridges(now(), accounts),
+            Request::Joined(asked, made) => {
+                return self.server.joined(now(), asked.session, &asked.id, made);
+            }
+            request => request,
+        };
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
@@ -346,8 +380,8 @@ impl HubTask {
                     .anonymous_user(&host, &query)
                     .map_err(|_| SaslCondition::NotAuthorized),
             ),
-            Request::Lookup(user) => {
-                Reply::Credentials(self.server.credentials(&user).map(credentials))
+            Request::Lookup(user, door) => {
+                Reply::Credentials(self.server.credentials(&user, door).map(credentials))
             }
             Request::Bind {
                 user,
@@ -474,8 +508,23 @@ impl HubTask {
                 Output::RequestAck { connection } => self.push(connection, Reply::RequestAck),
                 Output::Ack { connection, h } => self.push(connection, Reply::Ack(h)),
                 Output::Close { connection, reason } => self.close(connection, reason),
+                Output::Join(asked) => self.make_account(asked),
             }
         }
+    }
+
+    /// Has an account made for a bridge, which may take a disk's time.
+    fn make_account(&self, asked: JoinRequest) {
+        let (make, answers) = (self.new_bridge.clone(), self.answers.clone());
+        tokio::task::spawn_blocking(move || {
+            let made = match make {
+                Some(make) => (make.0)(&asked.name, &asked.password),
+                None => Err(Condition::ServiceUnavailable),
+            };
+            if let Some(answers) = answers.upgrade() {
+                let _ = answers.blocking_send((NOBODY, Request::Joined(asked, made)));
+            }
+        });
     }
 
     fn close(&mut self, id: ConnectionId, reason: CloseReason) {

@@ -6,6 +6,7 @@
 //! One task owns the XMPP server ([`hub`]); each connection is a task of its own that parses, logs in and writes. The focus
 //! is a client of the node like any other, over an in-memory stream.
 
+mod brake;
 mod bytes;
 mod conference_request;
 mod config;
@@ -18,11 +19,12 @@ mod metrics;
 mod node;
 mod pacer;
 mod peer;
+mod room_names;
 mod web;
 mod websocket;
 
-pub use config::{SignallingConfig, TcpConfig};
-pub use node::{Node, StartError};
+pub use config::{NewBridge, NewBridgeFn, SignallingConfig, TcpConfig};
+pub use node::{BridgeDoor, Node, StartError};
 
 use std::time::Instant;
 

@@ -1,6 +1,5 @@
 //! The node as a whole: start, routes, shutdown.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +13,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use xmpp::BridgeAccounts;
 
+use crate::brake::Brake;
 use crate::focus_store::Store;
 use crate::focus_task::{self, FocusHandle, FocusHost};
 use crate::gate::Gate;
@@ -69,16 +70,18 @@ impl Node {
         let metrics = Metrics::register(&config.metrics);
         let domain = config.xmpp.domain.clone();
         let secret = config.xmpp.cluster_secret.clone();
-        let server = xmpp::Server::new(config.xmpp, wall_clock(), rand::random())
+        let mut server = xmpp::Server::new(config.xmpp, wall_clock(), rand::random())
             .map_err(|error| StartError::Domain(error.0))?;
-        let streams = Arc::new(stream_config(&server, &domain));
-        let (hub, hub_task) = hub::new(server, metrics.clone());
+        let streams = Doors::new(&server, &domain);
+        server.set_bridges(now(), config.bridges);
+        let (hub, hub_task) = hub::new(server, config.new_bridge, metrics.clone());
         let (stopping, stopped) = watch::channel(false);
         let (stopping_focus, focus_stopped) = watch::channel(false);
         let context = Context {
             hub,
             streams,
             gate: Gate::new(config.max_connections),
+            brake: Brake::default(),
             metrics,
             stopping: stopped.clone(),
         };
@@ -95,6 +98,7 @@ impl Node {
                 tasks.spawn(bytes::serve_tcp(
                     listener,
                     Arc::clone(&tcp.tls),
+                    Arc::clone(&tcp.allow),
                     context.clone(),
                 ));
             }
@@ -159,6 +163,12 @@ impl Node {
         self.connector.clone()
     }
 
+    /// The way to change the accounts of bridges while the node runs.
+    #[must_use]
+    pub fn bridge_door(&self) -> BridgeDoor {
+        BridgeDoor(self.context.hub.clone())
+    }
+
     /// The TCP addresses the node listens on, with the ports the system gave where 0 was asked for.
     #[must_use]
     pub fn tcp_addresses(&self) -> &[SocketAddr] {
@@ -181,6 +191,16 @@ impl Node {
     }
 }
 
+/// Changes the accounts of bridges of a running node.
+pub struct BridgeDoor(hub::Hub);
+
+impl BridgeDoor {
+    /// Sets the accounts of bridges elsewhere: who is not among them any more, or has another password, is logged out.
+    pub async fn set(&self, accounts: BridgeAccounts) {
+        self.0.set_bridges(accounts).await;
+    }
+}
+
 fn bind(config: Option<&TcpConfig>) -> Result<Vec<TcpListener>, StartError> {
     let addresses = config.map(|tcp| tcp.listen.as_slice()).unwrap_or_default();
     addresses
@@ -200,27 +220,46 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn stream_config(server: &xmpp::Server, domain: &str) -> ServerConfig {
-    let mut hosts = BTreeMap::new();
-    for host in [
-        domain.to_ascii_lowercase(),
-        format!("auth.{}", domain.to_ascii_lowercase()),
-    ] {
-        if let Some(anonymous) = server.login_host(&host) {
-            let limits = if anonymous {
-                Limits::CLIENT
-            } else {
-                Limits::SERVICE
-            };
-            let policy = HostPolicy {
-                anonymous,
-                password: !anonymous,
-                limits,
-            };
-            hosts.insert(host, policy);
+/// What streams may do, by the door through which they come.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    /// WebSocket and BOSH: the main domain, as everybody reaches them.
+    pub(crate) web: Arc<ServerConfig>,
+    /// TCP: service accounts, by SCRAM.
+    pub(crate) service: Arc<ServerConfig>,
+    /// Inside the process: both.
+    pub(crate) process: Arc<ServerConfig>,
+}
+
+impl Doors {
+    fn new(server: &xmpp::Server, domain: &str) -> Self {
+        let salt_secret = rand::random();
+        let main = domain.to_ascii_lowercase();
+        let auth = format!("auth.{main}");
+        let config = |hosts: &[(&str, bool)]| {
+            let policies = hosts.iter().filter_map(|&(host, plain)| {
+                let anonymous = server.login_host(host)?;
+                let limits = if anonymous {
+                    Limits::CLIENT
+                } else {
+                    Limits::SERVICE
+                };
+                let policy = HostPolicy {
+                    anonymous,
+                    password: !anonymous,
+                    plain,
+                    limits,
+                };
+                Some((host.to_owned(), policy))
+            });
+            Arc::new(ServerConfig::new(policies.collect(), salt_secret))
+        };
+        Self {
+            web: config(&[(&main, true)]),
+            service: config(&[(&auth, false)]),
+            process: config(&[(&main, false), (&auth, false)]),
         }
     }
-    ServerConfig::new(hosts, rand::random())
 }
 
 #[allow(

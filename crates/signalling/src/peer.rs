@@ -1,16 +1,17 @@
 //! What all connections have in common: events of the stream go to the hub, its replies to the stream.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use stanza::error::Condition;
 use stream::StreamCondition;
 use stream::server::{CloseReason, Event, Server};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use xmpp::WebQuery;
+use xmpp::{Door, WebQuery};
 
+use crate::brake::Brake;
 use crate::gate::Gate;
 use crate::hub::{Hub, HubConnection, Inbox, Reply, Request};
+use crate::node::Doors;
 use crate::now;
 use crate::pacer::Pacer;
 
@@ -18,8 +19,9 @@ use crate::pacer::Pacer;
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
-    pub(crate) streams: Arc<stream::server::ServerConfig>,
+    pub(crate) streams: Doors,
     pub(crate) gate: Gate,
+    pub(crate) brake: Brake,
     pub(crate) metrics: crate::metrics::Metrics,
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -40,6 +42,7 @@ pub(crate) enum Next {
 /// One connection's part of the conversation with the hub.
 pub(crate) struct Peer {
     hub: HubConnection,
+    door: Door,
     query: WebQuery,
     metrics: crate::metrics::Metrics,
     /// Held until the peer has logged in; few may be in that state at one time.
@@ -54,9 +57,10 @@ impl Peer {
     /// A service's part.
     pub(crate) async fn service(
         context: &Context,
+        door: Door,
         stranger: OwnedSemaphorePermit,
     ) -> (Self, Inbox) {
-        Self::new(context, WebQuery::default(), stranger, None).await
+        Self::new(context, door, WebQuery::default(), stranger, None).await
     }
 
     /// A browser's part, with what its URL said.
@@ -65,11 +69,13 @@ impl Peer {
         query: WebQuery,
         stranger: OwnedSemaphorePermit,
     ) -> (Self, Inbox) {
-        Self::new(context, query, stranger, Some(Pacer::new(now()))).await
+        let pacer = Some(Pacer::new(now()));
+        Self::new(context, Door::Web, query, stranger, pacer).await
     }
 
     async fn new(
         context: &Context,
+        door: Door,
         query: WebQuery,
         stranger: OwnedSemaphorePermit,
         pacer: Option<Pacer>,
@@ -77,6 +83,7 @@ impl Peer {
         let (hub, inbox) = context.hub.connect().await;
         let peer = Self {
             hub,
+            door,
             query,
             metrics: context.metrics.clone(),
             stranger: Some(stranger),
@@ -119,7 +126,7 @@ impl Peer {
                 host,
                 query: self.query.clone(),
             },
-            Event::Lookup { user } => Request::Lookup(user),
+            Event::Lookup { user } => Request::Lookup(user, self.door),
             Event::Bind { user, resource } => Request::Bind {
                 user,
                 resource,

@@ -77,7 +77,7 @@ async fn run(socket: WebSocket, context: Context, query: WebQuery, place: Place)
         stranger,
     } = place;
     let (peer, inbox) = Peer::browser(&context, query, stranger).await;
-    let streams = Arc::clone(&context.streams);
+    let streams = Arc::clone(&context.streams.web);
     let server = Server::new(
         streams,
         Framing::WebSocket,

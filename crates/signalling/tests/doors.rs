@@ -18,11 +18,11 @@ use tower::ServiceExt;
 async fn a_service_logs_in_over_starttls() {
     let node = TestNode::start().await;
     let (sender, mut events) =
-        link::spawn(node.link("jvb", node.pinned()).with_resource("bridge-1"));
+        link::spawn(node.link("jvb1", node.pinned()).with_resource("bridge-1"));
     let Some(LinkEvent::Online { jid, resumed }) = must(events.recv()).await else {
         panic!("not online")
     };
-    assert_eq!(jid.to_string(), format!("jvb@auth.{DOMAIN}/bridge-1"));
+    assert_eq!(jid.to_string(), format!("jvb1@auth.{DOMAIN}/bridge-1"));
     assert!(!resumed);
     let ping = iq::get(
         &format!("auth.{DOMAIN}"),
@@ -42,10 +42,10 @@ async fn a_service_logs_in_over_starttls() {
 #[tokio::test]
 async fn a_link_believes_the_pinned_certificate_only() {
     let node = TestNode::start().await;
-    let mut config = node.link("jvb", TlsVerify::Fingerprint([0; 32]));
+    let mut config = node.link("jvb1", TlsVerify::Fingerprint([0; 32]));
     config.connect_timeout = std::time::Duration::from_secs(1);
     let (wrong, mut events) = link::spawn(config);
-    let (_right, mut others) = link::spawn(node.link("jvb", node.pinned()));
+    let (_right, mut others) = link::spawn(node.link("jvb1", node.pinned()));
     assert!(matches!(
         must(others.recv()).await,
         Some(LinkEvent::Online { .. })
@@ -281,16 +281,20 @@ async fn wrong_logins_are_told_and_cut_off() {
     );
     assert!(out.contains("<policy-violation "), "{out}");
 
-    let mut config = node.link("jvb", node.pinned());
+    let mut config = node.link("jvb1", node.pinned());
     config.credentials = link::Credentials::Password {
-        user: "jvb".to_owned(),
+        user: "jvb1".to_owned(),
         password: "guessed".to_owned(),
     };
     let (sender, mut events) = link::spawn(config);
-    let (_right, mut others) = link::spawn(node.link("jvb", node.pinned()));
+    let (_right, mut others) = link::spawn(node.link("jvb1", node.pinned()));
     assert!(matches!(
         must(others.recv()).await,
         Some(LinkEvent::Online { .. })
+    ));
+    assert!(matches!(
+        must(events.recv()).await,
+        Some(LinkEvent::Refused { .. })
     ));
     sender.close().await;
     assert_eq!(must(events.recv()).await, None);
@@ -477,7 +481,7 @@ async fn conference_requests_over_http() {
 async fn shutting_down_ends_every_connection_and_frees_the_port() {
     let node = TestNode::start().await;
     let mut browser = Browser::connect(&node).await;
-    let (_sender, mut events) = link::spawn(node.link("jvb", node.pinned()));
+    let (_sender, mut events) = link::spawn(node.link("jvb1", node.pinned()));
     assert!(matches!(
         must(events.recv()).await,
         Some(LinkEvent::Online { .. })

@@ -25,6 +25,8 @@ namespaces! {
     BIND = "urn:ietf:params:xml:ns:xmpp-bind";
     /// RFC 3921: session establishment (obsolete, still asked for by some).
     SESSION = "urn:ietf:params:xml:ns:xmpp-session";
+    /// XEP-0077: in-band registration.
+    REGISTER = "jabber:iq:register";
     /// RFC 7395: WebSocket framing.
     FRAMING = "urn:ietf:params:xml:ns:xmpp-framing";
     /// XEP-0124: BOSH.

@@ -91,6 +91,8 @@ pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
             .with(
                 tracing_subscriber::fmt::layer()
                     .with_writer(std::io::stderr)
+                    // Standard error on a full disk must not end the process, as writing about it there would.
+                    .log_internal_errors(false)
                     .with_ansi(std::io::stderr().is_terminal()),
             )
             .try_init(),
@@ -99,6 +101,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogInitError> {
                 tracing_subscriber::fmt::layer()
                     .json()
                     .flatten_event(true)
+                    .log_internal_errors(false)
                     .with_writer(std::io::stderr),
             )
             .try_init(),

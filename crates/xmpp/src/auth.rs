@@ -8,8 +8,8 @@ use base64::Engine as _;
 /// Rounds of PBKDF2 for stored keys (RFC 7677 asks for at least 4096).
 pub const ITERATIONS: u32 = 4096;
 
-/// The password of the built-in account `name` (`focus`, `jvb`), derived from the cluster secret, so that a bridge or
-/// focus elsewhere needs to be told that one secret only.
+/// The password of the built-in account `name` (`focus`, and `jvb` of the bridge in the same process), derived from the
+/// cluster secret.
 #[must_use]
 pub fn derive_password(cluster_secret: &[u8], name: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, cluster_secret);
@@ -18,7 +18,7 @@ pub fn derive_password(cluster_secret: &[u8], name: &str) -> String {
 }
 
 /// Stored keys of one account for one SCRAM hash (RFC 5802 §3).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ScramKeys {
     /// Salt given to the client.
     pub salt: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct ScramKeys {
 }
 
 /// What the server keeps of an account's password.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// For SCRAM-SHA-1.
     pub sha1: ScramKeys,

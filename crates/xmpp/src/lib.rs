@@ -10,6 +10,7 @@
 //! 5. After each call, [`Server::poll_output`] until `None`, then [`Server::poll_timeout`] and, at that time,
 //!    [`Server::handle_timeout`].
 
+mod accounts;
 pub mod auth;
 mod clock;
 mod config;
@@ -28,6 +29,9 @@ mod server;
 mod services;
 mod session;
 
+pub use accounts::{
+    BridgeAccounts, Door, JOIN as JOIN_ACCOUNT, JoinRequest, LOCAL_BRIDGE, is_bridge_name,
+};
 pub use clock::WallClock;
 
 pub use config::{

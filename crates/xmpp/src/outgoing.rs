@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConnectionId, SessionId};
+use crate::{ConnectionId, JoinRequest, SessionId};
 
 /// A stanza ready to be written, complete and self-contained, in UTF-8.
 ///
@@ -103,6 +103,8 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// Make an account for a bridge and keep it, then answer with [`Server::joined`](crate::Server::joined).
+    Join(JoinRequest),
 }
 
 /// Why a stream is ended by the server.
@@ -119,6 +121,8 @@ pub enum CloseReason {
     PolicyViolation,
     /// The peer gave no sign of life: stream error `connection-timeout`.
     ConnectionTimeout,
+    /// The account is gone or has another password now: stream error `not-authorized`.
+    Revoked,
     /// The server stops: stream error `system-shutdown`.
     SystemShutdown,
 }
@@ -133,6 +137,7 @@ impl CloseReason {
             Self::AckTooHigh => "undefined-condition",
             Self::PolicyViolation => "policy-violation",
             Self::ConnectionTimeout => "connection-timeout",
+            Self::Revoked => "not-authorized",
             Self::SystemShutdown => "system-shutdown",
         }
     }

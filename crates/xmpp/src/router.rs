@@ -20,6 +20,9 @@ impl Server {
         {
             return self.core.refuse(from, &stanza, Condition::BadRequest);
         }
+        if !self.permitted(from, &stanza) {
+            return;
+        }
         let Some(to) = stanza.attr("to") else {
             return self.route_to_own_account(now, from, &stanza);
         };
@@ -119,7 +122,13 @@ impl Server {
             .and_then(|full| self.core.by_jid.get(full))
             .copied();
         let sender_jid = sender.jid.clone();
-        let service = sender.rights.service && self.core.accounts.contains_key(&to.to_bare());
+        let rights = sender.rights;
+        let service = self
+            .core
+            .accounts
+            .get(&to.to_bare())
+            // With bridges only the focus speaks.
+            .is_some_and(|account| rights.admin || (rights.service && !account.rights.bridge));
         if !(own || service) {
             return self.core.refuse(from, &stanza, Condition::NotAllowed);
         }
@@ -184,6 +193,9 @@ impl Server {
         else {
             return self.core.refuse(from, &stanza, Condition::ItemNotFound);
         };
+        if !room.reaches(&self.core, from, target) {
+            return self.core.refuse(from, &stanza, Condition::Forbidden);
+        }
         if !is_request(&stanza) {
             return self.core.relay_answer(from, target, stanza);
         }

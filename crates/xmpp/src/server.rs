@@ -9,6 +9,7 @@ use stanza::error::{Condition, StanzaError};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns, xml};
 use thiserror::Error;
 
+use crate::accounts::{FOCUS, LOCAL_BRIDGE, SESSIONS_OF_JOIN, SESSIONS_PER_BRIDGE};
 use crate::auth::{Credentials, derive_password};
 use crate::clock::WallClock;
 use crate::core::{Account, Core, Timer};
@@ -181,6 +182,8 @@ pub struct Server {
     pub(crate) rooms: HashMap<BareJid, Room>,
     /// Account behind the address of the focus.
     pub(crate) focus_account: BareJid,
+    /// Account of the bridge in this process.
+    pub(crate) local_bridge: BareJid,
     pub(crate) held: Vec<Held>,
     next_session: u64,
 }
@@ -196,26 +199,30 @@ impl Server {
         let mut core = Core::new(config, clock.at(), clock, ChaCha20Rng::from_seed(seed));
         let name = |text: String| BareJid::new(&text).map_err(|_| BadName(text));
         name(core.hosts.main.clone())?;
-        let focus_account = name(format!("focus@{}", core.hosts.auth))?;
-        let bridge_account = name(format!("jvb@{}", core.hosts.auth))?;
+        let focus_account = name(format!("{FOCUS}@{}", core.hosts.auth))?;
+        let local_bridge = name(format!("{LOCAL_BRIDGE}@{}", core.hosts.auth))?;
         let admin = Rights {
             admin: true,
             service: true,
-            bridge: false,
+            ..Rights::default()
         };
         let bridge = Rights {
-            admin: false,
             service: true,
             bridge: true,
+            ..Rights::default()
         };
         let secret = core.config.cluster_secret.clone();
         let mut accounts = vec![
             (
                 focus_account.clone(),
-                derive_password(&secret, "focus"),
+                derive_password(&secret, FOCUS),
                 admin,
             ),
-            (bridge_account, derive_password(&secret, "jvb"), bridge),
+            (
+                local_bridge.clone(),
+                derive_password(&secret, LOCAL_BRIDGE),
+                bridge,
+            ),
         ];
         for account in std::mem::take(&mut core.config.accounts) {
             let jid = name(account.jid)?;
@@ -223,7 +230,7 @@ impl Server {
             let rights = Rights {
                 admin: account.admin,
                 service,
-                bridge: false,
+                ..Rights::default()
             };
             accounts.push((jid, account.password, rights));
         }
@@ -242,6 +249,7 @@ impl Server {
             core,
             rooms: HashMap::new(),
             focus_account,
+            local_bridge,
             held: Vec::new(),
             next_session: 0,
         })
@@ -267,15 +275,6 @@ impl Server {
             Host::Auth => Some(false),
             _ => None,
         }
-    }
-
-    /// Keys of a password account, for SCRAM and PLAIN.
-    #[must_use]
-    pub fn credentials(&self, user: &BareJid) -> Option<&Credentials> {
-        self.core
-            .accounts
-            .get(user)
-            .map(|account| &account.credentials)
     }
 
     /// Whether `user` is a service account (the focus, a bridge, ...), which may send larger stanzas.
@@ -328,7 +327,13 @@ impl Server {
             .get(&login.user)
             .map_or(0, |sessions| sessions.len());
         let full = self.core.sessions.len() >= self.core.config.limits.sessions;
-        if !rights.service && (full || others >= SESSIONS_PER_GUEST) {
+        let most = match rights {
+            Rights { joins: true, .. } => SESSIONS_OF_JOIN,
+            Rights { bridge: true, .. } => SESSIONS_PER_BRIDGE,
+            Rights { service: true, .. } => usize::MAX,
+            _ => SESSIONS_PER_GUEST,
+        };
+        if (full && !rights.service) || others >= most {
             return Err(BindError::TooManySessions);
         }
         let jid = self.free_address(&login)?;

@@ -17,8 +17,10 @@ pub(crate) struct Rights {
     pub(crate) admin: bool,
     /// A service account: may enter the internal rooms, is not paced.
     pub(crate) service: bool,
-    /// A bridge: its session ends with its connection.
+    /// A bridge: its session ends with its connection, and the brewery is all it may enter.
     pub(crate) bridge: bool,
+    /// May ask for the account of a bridge, and nothing else.
+    pub(crate) joins: bool,
 }
 
 /// Stream management (XEP-0198) of one session. All counters are modulo 2³².
@@ -111,6 +113,8 @@ pub(crate) struct Session {
     pub(crate) rooms: BTreeSet<BareJid>,
     /// Whether it ever sent a stanza.
     pub(crate) spoke: bool,
+    /// Whether it has asked for the account of a bridge.
+    pub(crate) asked_to_join: bool,
     /// Number of its next ping.
     pub(crate) pings: u64,
     management: Option<Management>,
@@ -143,6 +147,7 @@ impl Session {
             pacer: Pacer::new(now),
             rooms: BTreeSet::new(),
             spoke: false,
+            asked_to_join: false,
             pings: 0,
             management: None,
             senders: None,

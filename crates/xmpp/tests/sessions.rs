@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kit::{Client, DOMAIN, ROOM, World, brief, briefs};
 use stanza::{BareJid, ns};
-use xmpp::{CloseReason, ConnectionId, Login, Pace, ResumeError, WebQuery};
+use xmpp::{CloseReason, ConnectionId, Door, Login, Pace, ResumeError, WebQuery};
 
 fn enable(world: &mut World, client: &Client) -> String {
     world
@@ -355,7 +355,7 @@ fn accounts_have_their_derived_passwords() {
         let jid = BareJid::new(&format!("{name}@auth.{DOMAIN}")).unwrap();
         world
             .server
-            .credentials(&jid)
+            .credentials(&jid, Door::Process)
             .is_some_and(|credentials| credentials.verify_plain(password))
     };
     assert!(check(

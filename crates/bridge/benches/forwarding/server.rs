@@ -12,6 +12,8 @@ use telemetry::Metrics;
 
 use crate::{DOMAIN, SECRET};
 
+/// The bridge's account.
+const ACCOUNT: &str = "measured";
 /// Ends an answer of the bridge's process.
 const END: &str = "# EOF";
 
@@ -30,8 +32,16 @@ pub(crate) async fn node() -> Node {
     config.tcp = Some(TcpConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         tls: Arc::new(tls),
+        allow: Arc::new(|address| address.is_loopback()),
     });
+    let keys = xmpp::auth::Credentials::new(&password(), b"salt");
+    config.bridges.bridges.insert(ACCOUNT.to_owned(), keys);
     Node::start(config).await.unwrap()
+}
+
+/// The bridge's password.
+fn password() -> String {
+    xmpp::auth::derive_password(SECRET, ACCOUNT)
 }
 
 /// What the bridge's process does: a bridge with one shard; each line of input is answered with its metrics.
@@ -49,7 +59,9 @@ pub(crate) fn serve(port: u16, password: &str) {
             port,
             verify: TlsVerify::None,
         };
-        config.nodes = vec![NodeConfig::new(target, DOMAIN, password.to_owned())];
+        let mut node = NodeConfig::new(target, DOMAIN, password.to_owned());
+        node.user = ACCOUNT.to_owned();
+        config.nodes = vec![node];
         let bridge = Bridge::start(config).unwrap();
         let answering = tokio::task::spawn_blocking(move || {
             for _ in std::io::stdin().lines().map_while(Result::ok) {
@@ -70,7 +82,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(node: &Node) -> Self {
         let port = node.tcp_addresses()[0].port().to_string();
-        let password = xmpp::auth::derive_password(SECRET, "jvb");
+        let password = password();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--serve", &port, &password])
             .stdin(Stdio::piped())

@@ -122,6 +122,7 @@ impl Meet {
         let policy = HostPolicy {
             anonymous: false,
             password: true,
+            plain: true,
             limits: Limits::CLIENT,
         };
         let config = ServerConfig::new(single_host("auth.meet.test", policy), [1; 32]);

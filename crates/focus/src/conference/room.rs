@@ -375,8 +375,8 @@ impl Conference {
         }
         if self.members.len() >= cx.config.max_participants {
             cx.io.warn(format!(
-                "{}: more than {} members",
-                self.room, cx.config.max_participants
+                "a room has more than {} members; further ones get no session",
+                cx.config.max_participants
             ));
             return;
         }

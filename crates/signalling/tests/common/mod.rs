@@ -17,6 +17,7 @@ use link::{Credentials, LinkConfig, LinkEvent, Target, TlsVerify};
 use signalling::{Node, SignallingConfig, TcpConfig};
 use stanza::xml::{self, Limits};
 use stanza::{Element, ElementExt, element, iq, ns};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -38,10 +39,16 @@ pub struct TestNode {
     pub http: SocketAddr,
     pub xmpp: SocketAddr,
     pub fingerprint: [u8; 32],
+    certificate: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl TestNode {
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A node that knows the bridge `jvb1` and lets newcomers ask; passwords are as [`TestNode::link`] derives them.
+    pub async fn start_with(change: impl FnOnce(&mut SignallingConfig)) -> Self {
         let certified =
             rcgen::generate_simple_self_signed(vec![DOMAIN.to_owned()]).expect("certificate");
         let der = certified.cert.der().clone();
@@ -53,14 +60,17 @@ impl TestNode {
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_single_cert(vec![der], key)
+            .with_single_cert(vec![der.clone()], key)
             .expect("key fits");
         let mut config =
             SignallingConfig::new(DOMAIN, SECRET, telemetry::Metrics::new()).expect("domain");
         config.tcp = Some(TcpConfig {
             listen: vec!["127.0.0.1:0".parse().expect("address")],
             tls: Arc::new(tls),
+            allow: Arc::new(|_| true),
         });
+        config.bridges = bridges(&["jvb1"]);
+        change(&mut config);
         let node = Node::start(config).await.expect("started");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -72,6 +82,7 @@ impl TestNode {
             http,
             xmpp: node.tcp_addresses()[0],
             fingerprint: digest.as_ref().try_into().expect("32 bytes"),
+            certificate: der,
             node,
         }
     }
@@ -89,8 +100,69 @@ impl TestNode {
         LinkConfig::new(target, &format!("auth.{DOMAIN}"), credentials)
     }
 
+    /// The login mechanisms a service is offered over TCP, after TLS.
+    pub async fn mechanisms(&self) -> Vec<String> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let header = format!(
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+             to='auth.{DOMAIN}' version='1.0'>"
+        );
+        let starttls = format!("<starttls xmlns='{}'/>", ns::TLS);
+        let mut socket = TcpStream::connect(self.xmpp).await.expect("connected");
+        must(socket.write_all(format!("{header}{starttls}").as_bytes()))
+            .await
+            .expect("sent");
+        read_until(&mut socket, "<proceed").await;
+        let name = rustls::pki_types::ServerName::try_from(DOMAIN).expect("name");
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let mut socket = must(connector.connect(name, socket)).await.expect("TLS");
+        must(socket.write_all(header.as_bytes()))
+            .await
+            .expect("sent");
+        let features = read_until(&mut socket, "</stream:features>").await;
+        features
+            .split("<mechanism")
+            .filter_map(|rest| Some(rest.split_once('>')?.1.split_once("</mechanism>")?.0))
+            .map(str::to_owned)
+            .collect()
+    }
+
     pub fn pinned(&self) -> TlsVerify {
         TlsVerify::Fingerprint(self.fingerprint)
+    }
+}
+
+/// Reads until `end` was read.
+async fn read_until(socket: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let mut bytes = [0; 1024];
+        let count = must(socket.read(&mut bytes)).await.expect("read");
+        assert!(count > 0, "closed after {text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    text
+}
+
+/// Accounts of these bridges, and that of newcomers.
+pub fn bridges(names: &[&str]) -> xmpp::BridgeAccounts {
+    let keys = |name: &str| {
+        let password = xmpp::auth::derive_password(SECRET, name);
+        xmpp::auth::Credentials::new(&password, b"salt")
+    };
+    xmpp::BridgeAccounts {
+        bridges: names
+            .iter()
+            .map(|name| ((*name).to_owned(), keys(name)))
+            .collect(),
+        join: Some(keys("join")),
     }
 }
 

@@ -21,6 +21,7 @@ fn config() -> Arc<ServerConfig> {
     let policy = HostPolicy {
         anonymous: true,
         password: false,
+        plain: false,
         limits: Limits::CLIENT,
     };
     Arc::new(ServerConfig::new(

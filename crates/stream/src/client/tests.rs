@@ -35,6 +35,7 @@ impl Rig {
         let policy = HostPolicy {
             anonymous: true,
             password: true,
+            plain: true,
             limits: Limits::SERVICE,
         };
         let hosts = BTreeMap::from([("auth.example.com".to_owned(), policy)]);

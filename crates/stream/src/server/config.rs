@@ -47,6 +47,8 @@ pub struct HostPolicy {
     pub anonymous: bool,
     /// Whether there are accounts with passwords.
     pub password: bool,
+    /// Whether passwords are taken as they are (SASL PLAIN) where nobody else reads them, besides SCRAM.
+    pub plain: bool,
     /// What one stanza may use after login.
     pub limits: Limits,
 }
@@ -54,7 +56,7 @@ pub struct HostPolicy {
 /// What protects a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// Nobody reads or changes it: TLS, or bytes that stay in the process. PLAIN is offered.
+    /// Nobody reads or changes it: TLS, or bytes that stay in the process. PLAIN may be offered.
     Secure,
     /// TLS must come first: STARTTLS is offered, and nothing else until it is done.
     StartTls,

@@ -181,7 +181,7 @@ impl Server {
         if policy.password {
             out.push(Hash::Sha256.mechanism());
             out.push(Hash::Sha1.mechanism());
-            if self.security == Security::Secure {
+            if policy.plain && self.security == Security::Secure {
                 out.push("PLAIN");
             }
         }

@@ -23,6 +23,7 @@ fn config() -> Arc<ServerConfig> {
             HostPolicy {
                 anonymous: true,
                 password: false,
+                plain: false,
                 limits: Limits::CLIENT,
             },
         ),
@@ -31,6 +32,7 @@ fn config() -> Arc<ServerConfig> {
             HostPolicy {
                 anonymous: false,
                 password: true,
+                plain: true,
                 limits: Limits::SERVICE,
             },
         ),

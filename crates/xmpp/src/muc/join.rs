@@ -228,7 +228,8 @@ impl Room {
         let by = self.jid.to_string();
         let refuse = |condition: Condition| StanzaError::new(condition).with_by(by.clone());
         let rights = core.rights(session);
-        if !rights.service && (nick == FOCUS_NICK || !valid_nick(nick)) {
+        let strange = !rights.service && !valid_nick(nick);
+        if strange || (nick == FOCUS_NICK && !rights.admin) {
             return Err(refuse(Condition::NotAllowed).with_text("Invalid resource"));
         }
         if self.kind == RoomKind::Meeting && !rights.admin && self.focus(core).is_none() {
@@ -497,7 +498,8 @@ impl Room {
         }
         self.services_greet(core, now, session);
         let mut status = vec![status::NON_ANONYMOUS, status::SELF];
-        if created {
+        // A bridge has nothing to configure in the brewery.
+        if created && !core.rights(session).bridge {
             status.insert(0, status::CREATED);
         }
         self.tell_self(

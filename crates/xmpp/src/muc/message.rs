@@ -92,7 +92,9 @@ impl Room {
         }
         let body = core.body(&message);
         for occupant in self.occupants.iter() {
-            core.send_body(occupant.session, &body);
+            if self.reaches(core, from, occupant.session) {
+                core.send_body(occupant.session, &body);
+            }
         }
         let unix = core.clock.unix(now).as_secs();
         if let Some(text) = subject {
@@ -156,6 +158,9 @@ impl Room {
         else {
             return Err(Condition::ItemNotFound.into());
         };
+        if !self.reaches(core, from, receiver) {
+            return Err(Condition::Forbidden.into());
+        }
         let mut message = self.copy_of(from, stanza, kind);
         // Clients send private replies without the namespace they look for.
         for child in message.children_mut() {

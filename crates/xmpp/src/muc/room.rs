@@ -105,6 +105,11 @@ impl Room {
         self.kind != RoomKind::Internal || viewer == subject || core.rights(viewer).admin
     }
 
+    /// Whether what `from` says comes to `to`. In an internal room workers speak with administrators only.
+    pub(crate) fn reaches(&self, core: &Core, from: SessionId, to: SessionId) -> bool {
+        self.sees(core, to, from) || core.rights(from).admin
+    }
+
     /// Renders the presence of an occupant anew and returns it.
     fn refresh(&mut self, core: &mut Core, session: SessionId, marks: Marks) -> Option<Body> {
         let room = self.jid.clone();

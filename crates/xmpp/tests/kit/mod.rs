@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use stanza::xml::{Limits, parse};
 use stanza::{BareJid, Element, ElementExt as _, FullJid};
+use xmpp::auth::Credentials;
 use xmpp::{
-    CloseReason, Config, ConnectionId, Login, Outgoing, Output, Pace, Server, SessionId, WallClock,
-    WebQuery,
+    BridgeAccounts, CloseReason, Config, ConnectionId, JoinRequest, Login, Outgoing, Output, Pace,
+    Server, SessionId, WallClock, WebQuery,
 };
 
 pub const DOMAIN: &str = "meet.example.com";
@@ -49,6 +50,7 @@ pub struct World {
     pub acks: HashMap<ConnectionId, Vec<u32>>,
     pub ack_requests: HashMap<ConnectionId, u32>,
     pub closed: HashMap<ConnectionId, CloseReason>,
+    pub joining: Vec<JoinRequest>,
     /// Connections whose peer no longer reads: their output is lost.
     pub cut: Vec<ConnectionId>,
     next: u64,
@@ -71,6 +73,7 @@ impl World {
             acks: HashMap::new(),
             ack_requests: HashMap::new(),
             closed: HashMap::new(),
+            joining: Vec::new(),
             cut: Vec::new(),
             next: 0,
         }
@@ -97,6 +100,20 @@ impl World {
     pub fn account(&mut self, name: &str, resource: &str) -> Client {
         let user = BareJid::new(&format!("{name}@auth.{DOMAIN}")).unwrap();
         self.bind(user, Some(resource.to_owned()), WebQuery::default())
+    }
+
+    /// Gives these bridges, and nobody else, accounts; each name is the password too. With `join` new ones may ask.
+    pub fn set_bridges(&mut self, names: &[&str], join: Option<&str>) {
+        let keys = |password: &str| Credentials::new(password, b"salt");
+        let accounts = BridgeAccounts {
+            bridges: names
+                .iter()
+                .map(|name| ((*name).to_owned(), keys(name)))
+                .collect(),
+            join: join.map(keys),
+        };
+        self.server.set_bridges(self.now, accounts);
+        self.drain();
     }
 
     pub fn bind(&mut self, user: BareJid, resource: Option<String>, query: WebQuery) -> Client {
@@ -216,6 +233,7 @@ impl World {
                 Output::Close { connection, reason } => {
                     self.closed.insert(connection, reason);
                 }
+                Output::Join(request) => self.joining.push(request),
             }
         }
     }

@@ -15,6 +15,7 @@ static CONFIG: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
     let policy = HostPolicy {
         anonymous: true,
         password: false,
+        plain: false,
         limits: Limits::CLIENT,
     };
     Arc::new(ServerConfig::new(single_host("a", policy), [0; 32]))

@@ -19,6 +19,7 @@ static CONFIG: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
     let policy = HostPolicy {
         anonymous: true,
         password: true,
+        plain: true,
         limits: Limits::CLIENT,
     };
     Arc::new(ServerConfig::new(single_host("a", policy), [0; 32]))

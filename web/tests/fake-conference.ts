@@ -111,6 +111,7 @@ export class FakeConference extends Emitter<ConferenceEvents> {
   knock = (name: string): void => this.note("knock", name);
   admit = (id: string): void => this.note("admit", id);
   reject = async (id: string): Promise<void> => this.note("reject", id);
+  rememberPassword = (password: string | undefined): void => this.note("password", password);
   setTracks = (tracks: unknown): void => this.note("tracks", tracks);
   setReceiverConstraints = (constraints: unknown): void => this.note("constraints", constraints);
   setRaisedHand = (raised: boolean): void => this.note("hand", raised);

@@ -310,6 +310,37 @@ describe("the bridge session", () => {
     expect(world.pcs).toHaveLength(2);
   });
 
+  it("asks for nothing while the server cannot be reached, and at once when it can", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    world.sessions.setOnline(false);
+    pc.ice("disconnected");
+    pc.ice("failed");
+    await world.clock.advance(8_000);
+    expect(world.jingles("session-info")).toEqual([]);
+    expect(world.jingles("session-terminate")).toEqual([]);
+    expect(world.sessions.media).toBe("interrupted");
+    world.sessions.setOnline(true);
+    await world.clock.advance(1);
+    expect(world.jingles("session-info")).toHaveLength(1);
+    pc.ice("connected");
+    expect(world.sessions.media).toBe("connected");
+  });
+
+  it("asks again for what the server did not hear because the connection broke over it", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    pc.ice("failed");
+    world.sessions.setOnline(false);
+    await world.clock.advance(20_000);
+    expect(world.jingles("session-terminate")).toEqual([]);
+    world.sessions.setOnline(true);
+    await world.clock.advance(1);
+    expect(world.jingles("session-info")).toHaveLength(2);
+  });
+
   it("gives up on the room only when the focus refuses another session", async () => {
     const world = new World({ enableIceRestart: false });
     const pc = await world.bridge();
@@ -419,6 +450,60 @@ describe("going direct", () => {
     expect(world.sessions.media).toBe("connected");
   });
 
+  it("says that the direct path is interrupted, and that it has healed", async () => {
+    const world = new World();
+    world.occupant(OTHER);
+    const bridge = await world.bridge();
+    bridge.ice("connected");
+    await world.handle(fixture("peer-offer.xml"));
+    world.pcs[1]?.ice("connected");
+    world.pcs[1]?.ice("disconnected");
+    expect(world.sessions.media).toBe("interrupted");
+    world.pcs[1]?.ice("connected");
+    expect(world.sessions.media).toBe("connected");
+    await world.clock.advance(5_000);
+    expect(world.sessions.usesPeer).toBe(true);
+  });
+
+  it("goes on over the bridge when the direct path breaks, and says so", async () => {
+    const world = new World();
+    const peer: boolean[] = [];
+    world.sessions.on("peer", (on) => peer.push(on));
+    world.occupant(OTHER);
+    const bridge = await world.bridge();
+    bridge.ice("connected");
+    await world.handle(fixture("peer-offer.xml"));
+    world.pcs[1]?.ice("connected");
+    world.pcs[1]?.ice("disconnected");
+    await world.clock.advance(4_000);
+    expect(peer).toEqual([true, false]);
+    expect(world.sessions.media).toBe("connected");
+    expect(bridge.transceivers[1]?.sender.track).toBe(TRACKS.video);
+  });
+
+  it("is tried again a little later when it once worked", async () => {
+    const world = new World({}, "00000001");
+    world.occupant(OTHER);
+    await world.clock.advance(10);
+    world.pcs[0]?.ice("connected");
+    world.pcs[0]?.ice("disconnected");
+    await world.clock.advance(4_000);
+    expect(world.jingles("session-initiate")).toHaveLength(1);
+    await world.clock.advance(5_000);
+    expect(world.jingles("session-initiate")).toHaveLength(2);
+  });
+
+  it("waits for the server while that cannot be reached", async () => {
+    const world = new World({}, "00000001");
+    world.sessions.setOnline(false);
+    world.occupant(OTHER);
+    await world.clock.advance(9_000);
+    expect(world.jingles("session-initiate")).toEqual([]);
+    world.sessions.setOnline(true);
+    await world.clock.advance(10);
+    expect(world.jingles("session-initiate")).toHaveLength(1);
+  });
+
   it("declines when there are three, or when it is off", async () => {
     const three = new World();
     three.occupant(OTHER);
@@ -442,7 +527,7 @@ describe("going direct", () => {
     expect(world.jingles("session-initiate")).toHaveLength(1);
     world.pcs[0]?.ice("failed");
     world.sessions.onRoster();
-    await world.clock.advance(20_000);
+    await world.clock.advance(8_000);
     expect(world.jingles("session-initiate")).toHaveLength(1);
   });
 });

@@ -186,13 +186,69 @@ describe("liveness", () => {
 
   it("takes an error reply to a ping as a sign of life", async () => {
     const server = online();
-    await server.clock.advance(21_000);
+    await server.clock.advance(12_000);
     const id = server.socket.last().attrs["id"];
     server.socket.receive(
       `<iq xmlns="jabber:client" type="error" id="${id}"><error type="cancel"><service-unavailable xmlns="${NS.stanzas}"/></error></iq>`,
     );
     await server.clock.advance(9_000);
     expect(server.sockets).toHaveLength(1);
+  });
+
+  it("finds out quickly when something else says that the network may be gone", async () => {
+    const server = online();
+    server.stream.check();
+    expect(child(server.socket.last(), "ping", NS.ping)).toBeDefined();
+    await server.clock.advance(4_001);
+    expect(server.stream.state).toBe("reconnecting");
+  });
+
+  it("is not misled when the server answers in time", async () => {
+    const server = online();
+    await server.clock.advance(1);
+    server.stream.check();
+    await server.clock.advance(1_000);
+    server.socket.receive('<message xmlns="jabber:client"/>');
+    await server.clock.advance(5_000);
+    expect(server.sockets).toHaveLength(1);
+  });
+
+  it("tries at once when the network is said to be back, also instead of an attempt that hangs", async () => {
+    const server = online();
+    server.socket.drop();
+    server.stream.check();
+    expect(server.sockets).toHaveLength(2);
+    await server.clock.advance(2_000);
+    server.stream.check();
+    expect(server.sockets).toHaveLength(3);
+    expect(server.sockets[1]?.closed).toBe(true);
+  });
+
+  it("waits at most three seconds between attempts, however long the network is gone", async () => {
+    const server = online();
+    server.socket.drop();
+    let last = 0;
+    for (let seconds = 0; seconds < 300; seconds += 0.1) {
+      await server.clock.advance(100);
+      if (server.sockets.length === last) continue;
+      last = server.sockets.length;
+      const before = server.clock.now();
+      server.socket.drop();
+      await server.clock.advance(3_000);
+      expect(server.sockets.length, `after ${before} ms`).toBeGreaterThan(last);
+      seconds += 3;
+    }
+  });
+
+  it("tries again when a busy server postpones a later login", async () => {
+    const server = online();
+    server.socket.drop();
+    await server.clock.advance(1_000);
+    server.socket.open();
+    server.socket.receive(`<failure xmlns="${NS.sasl}"><temporary-auth-failure/></failure>`);
+    expect(server.stream.state).toBe("reconnecting");
+    await server.clock.advance(3_000);
+    expect(server.sockets.length).toBeGreaterThan(2);
   });
 
   it("rejects an IQ that is not answered", async () => {

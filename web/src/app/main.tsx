@@ -123,11 +123,13 @@ function watch(meeting: Meeting): void {
     if (media === "connected") timings.mark("mediaConnected");
   });
   meeting.conference.stream.on("online", () => timings.mark("online"));
-  window.addEventListener("online", () => meeting.conference.stream.retryNow());
+  for (const change of ["online", "offline"]) {
+    window.addEventListener(change, () => meeting.conference.checkNetwork());
+  }
   document.addEventListener("visibilitychange", () => {
     const visible = document.visibilityState === "visible";
     meeting.reception.setHidden(!visible);
-    if (visible) meeting.conference.stream.retryNow();
+    if (visible) meeting.conference.checkNetwork();
   });
   // Leave at once when the page goes away, rather than as a silent ghost.
   window.addEventListener("pagehide", () => void meeting.conference.leave());

@@ -67,6 +67,7 @@ export class Moderation {
     view.closeDialogs("lock");
     if (!(await this.attempt(link.conference.room?.setPassword(password), texts.changePassword))) return;
     room.password = password === "" ? undefined : password;
+    link.conference.rememberPassword(room.password);
     notices.show(password === "" ? texts.passwordRemoved : texts.passwordSet);
   }
 

@@ -75,6 +75,15 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
     this.open();
   }
 
+  /** The network is back: a port that waits to be opened again is opened now. */
+  retryNow(): void {
+    if (this.retryTimer === undefined || this.ended) return;
+    this.clock.clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.retries = 0;
+    this.open();
+  }
+
   close(): void {
     this.ended = true;
     this.clock.clearTimeout(this.retryTimer);
@@ -138,7 +147,10 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
     if (this.ended || !this.reconnects) return;
     const wait = Math.min(MAX_RETRY, 1000 * 2 ** this.retries);
     this.retries += 1;
-    this.retryTimer = this.clock.setTimeout(() => this.open(), wait);
+    this.retryTimer = this.clock.setTimeout(() => {
+      this.retryTimer = undefined;
+      this.open();
+    }, wait);
   }
 
   private drop(): void {

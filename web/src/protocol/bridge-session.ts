@@ -64,6 +64,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   readonly media: PeerMedia;
   channel: BridgeChannel | undefined;
   connected = false;
+  /** Whether it was connected and is not at present. */
+  interrupted = false;
   readonly region: string;
 
   private readonly options: BridgeSessionOptions;
@@ -74,6 +76,9 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private iceGeneration = 0;
   private mendTimer: Timer | undefined;
   private mending = false;
+  /** Whether the server can be reached, without which nothing is mended. */
+  private online = true;
+  private mendOnline = false;
   private closed = false;
   private desktopSignalled = false;
 
@@ -279,8 +284,10 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     if (state === "connected" || state === "completed") {
       clock.clearTimeout(this.mendTimer);
       this.mending = false;
+      this.mendOnline = false;
       if (this.connected) return;
       this.connected = true;
+      this.interrupted = false;
       this.emit("connected", undefined);
     } else if (state === "failed") {
       this.lost();
@@ -296,12 +303,28 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private lost(): void {
     if (!this.connected) return;
     this.connected = false;
+    this.interrupted = true;
     this.emit("interrupted", undefined);
+  }
+
+  /** Whether the server can be reached. Mending that it cannot hear of waits until it can. */
+  setOnline(online: boolean): void {
+    this.online = online;
+    if (online) this.channel?.retryNow();
+    if (!online && this.mending) {
+      this.options.clock.clearTimeout(this.mendTimer);
+      this.mending = false;
+      this.mendOnline = true;
+    } else if (online && this.mendOnline) {
+      this.mend();
+    }
   }
 
   /** Asks for new ICE credentials, and for a new session if that does not help. */
   mend(): void {
     if (this.mending || this.closed) return;
+    this.mendOnline = !this.online;
+    if (this.mendOnline) return;
     this.mending = true;
     const { clock } = this.options;
     clock.clearTimeout(this.mendTimer);
@@ -312,6 +335,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     this.mendTimer = clock.setTimeout(() => this.onMendTimeout(), ICE_RESTART_TIMEOUT);
     const session = el("bridge-session", NS.focus, { id: this.bridgeSessionId, "ice-restart": "true" });
     this.iq(writeJingle(this.head("session-info"), session), ICE_RESTART_TIMEOUT).catch(() => {
+      // Without the server, the question is asked again when it is back.
+      if (!this.mending) return;
       clock.clearTimeout(this.mendTimer);
       this.terminate("connectivity-error", "ICE FAILED", true);
     });

@@ -4,6 +4,16 @@
 import type { ReceiverConstraints } from "./bridge-channel";
 import type { Clock, Timer } from "./clock";
 import type { MeetingConfig } from "./config";
+import {
+  type ConferenceState,
+  type Connection,
+  type ConnectionEvent,
+  conferenceState,
+  type Effect,
+  isWanted,
+  NOT_CONNECTED,
+  transition,
+} from "./connection";
 import { Emitter } from "./emitter";
 import { ProtocolError } from "./errors";
 import { bareJid, endpointIdFor, randomHex } from "./ids";
@@ -34,7 +44,7 @@ import { type MediaState, Sessions, type SessionsEvents } from "./sessions";
 import { type Socket, XmppStream } from "./stream";
 import { child, el, text, type XmlElement } from "./xml";
 
-export type ConferenceState = "idle" | "connecting" | "joining" | "joined" | "reconnecting" | "ended";
+export type { ConferenceState } from "./connection";
 
 export interface ConferenceEvents {
   state: ConferenceState;
@@ -88,16 +98,16 @@ export interface JoinRequest {
   readonly password?: string;
 }
 
-const MAX_REQUEST_WAIT = 30_000;
 const ROOM_RETRIES = 4;
+/** Refusals of which a return to the room makes no more than this many. */
+const RETURN_RETRIES = 6;
+const HOST_WAIT = 5_000;
 
 export class Conference extends Emitter<ConferenceEvents> {
   state: ConferenceState = "idle";
   room: Room | undefined;
   sessions: Sessions | undefined;
   endpointId = "";
-  /** Whether we have been in the room before, so that a join is a return. */
-  returning = false;
   readonly stream: XmppStream;
   /** Hash of what this client can do, as it is announced. */
   readonly capsVersion: Promise<string>;
@@ -106,20 +116,19 @@ export class Conference extends Emitter<ConferenceEvents> {
   private readonly features: string[];
   private tracks: LocalTracks = { audio: null, video: null, desktop: null };
   private constraints: ReceiverConstraints | undefined;
-  private wanted: JoinRequest | undefined;
+  private connection: Connection = NOT_CONNECTED;
+  private password: string | undefined;
   private httpReply: Promise<ConferenceReply> | undefined;
   private sessionId: string | undefined;
-  private requestWait = 0;
-  private roomRetries = 0;
-  private retryTimer: Timer | undefined;
-  private attempt = 0;
+  private focusJid: string | undefined;
+  private stepTimer: Timer | undefined;
+  private focusTimer: Timer | undefined;
   private iceServers: readonly RTCIceServer[] = [];
   private warm: RTCPeerConnection | undefined;
   private name = "";
   private raisedHand = 0;
   private sharedBefore = false;
   private readonly forceMuted = new Set<"audio" | "video" | "desktop">();
-  private rejoins = 0;
   private lobby: Lobby | undefined;
   private lobbyRoom = "";
 
@@ -141,11 +150,19 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.stream.on("online", ({ resumed }) => this.onOnline(resumed));
     this.stream.on("stanza", (stanza) => this.onStanza(stanza));
     this.stream.on("state", (state) => state === "reconnecting" && this.onOffline());
-    this.stream.on("failed", (error) => this.fail(error));
+    this.stream.on("failed", (error) => {
+      this.happened({ type: "over" });
+      this.emit("joinFailed", error);
+    });
   }
 
   get roomJid(): string {
     return `${this.options.roomName}@${this.options.config.muc}`;
+  }
+
+  /** Whether we have been in the room before, so that a join is a return. */
+  get returning(): boolean {
+    return this.connection.returning;
   }
 
   /** Logs in and prepares media, without joining yet. */
@@ -156,38 +173,82 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   /** Joins the room as soon as the connection allows. */
   join(request: JoinRequest): void {
-    this.wanted = request;
     this.name = request.name;
-    if (this.state === "joined" || this.state === "joining") return;
-    this.roomRetries = 0;
-    this.requestWait = 0;
-    this.setState(this.stream.state === "online" ? "joining" : "connecting");
+    this.password = request.password;
     // Over HTTP the focus can prepare the room while the connection is being made.
-    if (this.options.config.conferenceRequestUrl !== undefined) this.httpReply = this.askFocus();
-    this.httpReply?.catch(() => undefined);
+    if (this.options.config.conferenceRequestUrl !== undefined && !isWanted(this.connection)) {
+      this.httpReply = this.askFocus();
+      this.httpReply.catch(() => undefined);
+    }
     this.connect();
-    if (this.stream.state === "online") void this.enter();
+    this.happened({ type: "join" });
+  }
+
+  /** The password of the room has changed: a return to the room needs the new one. */
+  rememberPassword(password: string | undefined): void {
+    this.password = password;
   }
 
   /** Leaves the room and closes the connection. */
   async leave(): Promise<void> {
-    this.wanted = undefined;
-    this.attempt += 1;
-    this.options.clock.clearTimeout(this.retryTimer);
+    this.options.clock.clearTimeout(this.focusTimer);
     this.closeLobby();
-    const room = this.room;
-    this.endStay();
-    this.setState("ended");
+    const { room } = this;
+    this.happened({ type: "over" });
     await room?.leave();
     this.stream.close();
     this.warm?.close();
     this.warm = undefined;
   }
 
-  private setState(state: ConferenceState): void {
-    if (this.state === state) return;
-    this.state = state;
-    this.emit("state", state);
+  /** Something says that the network may be gone, or back: finds out now. */
+  checkNetwork(): void {
+    this.stream.check();
+  }
+
+  // --- the way in and back ------------------------------------------------------------------
+
+  private happened(event: ConnectionEvent): void {
+    const before = this.connection;
+    const { next, effects } = transition(before, event);
+    this.connection = next;
+    if (next.attempt !== before.attempt) this.options.clock.clearTimeout(this.stepTimer);
+    const state = conferenceState(next);
+    // What is over is forgotten before anybody is told.
+    for (const effect of effects) this.carryOut(effect);
+    if (this.connection === next && state !== this.state) {
+      this.state = state;
+      this.emit("state", state);
+    }
+  }
+
+  private carryOut(effect: Effect): void {
+    const { attempt } = this.connection;
+    switch (effect.do) {
+      case "ask":
+        void this.ask(attempt);
+        break;
+      case "enter":
+        void this.enterRoom(attempt);
+        break;
+      case "knock":
+        this.openLobby(this.lobbyRoom).enter(this.name);
+        break;
+      case "leave":
+        void this.room?.leave();
+        this.endStay();
+        break;
+      case "forget":
+        this.endStay();
+        break;
+      case "wait":
+        this.options.clock.clearTimeout(this.stepTimer);
+        this.stepTimer = this.options.clock.setTimeout(
+          () => this.happened({ type: "timer", attempt }),
+          effect.ms,
+        );
+        break;
+    }
   }
 
   private streamUrl(): string {
@@ -200,29 +261,21 @@ export class Conference extends Emitter<ConferenceEvents> {
   // --- joining ------------------------------------------------------------------------------
 
   private onOnline(resumed: boolean): void {
-    if (resumed) {
-      if (this.state === "reconnecting") this.setState(this.room?.joined ? "joined" : "joining");
-      return;
+    if (!resumed) {
+      requestIceServers(this.stream, this.options.config.domain).then((servers) => {
+        this.iceServers = servers;
+      });
+      // The server has forgotten us: everything that depended on the old session starts anew.
+      this.lobby = undefined;
+      this.endpointId = endpointIdFor(this.stream.jid);
     }
-    requestIceServers(this.stream, this.options.config.domain).then((servers) => {
-      this.iceServers = servers;
-    });
-    // The server has forgotten us: everything that depended on the old session starts anew.
-    this.lobby = undefined;
-    this.endStay();
-    this.endpointId = endpointIdFor(this.stream.jid);
-    if (this.wanted !== undefined) void this.enter();
+    this.happened({ type: "online", resumed });
+    this.sessions?.setOnline(true);
   }
 
   private onOffline(): void {
-    if (this.state === "joined" || this.state === "joining") this.setState("reconnecting");
-  }
-
-  private fail(error: ProtocolError): void {
-    this.endStay();
-    this.wanted = undefined;
-    this.setState("ended");
-    this.emit("joinFailed", error);
+    this.happened({ type: "offline" });
+    this.sessions?.setOnline(false);
   }
 
   private askFocus(): Promise<ConferenceReply> {
@@ -243,72 +296,57 @@ export class Conference extends Emitter<ConferenceEvents> {
       : requestConferenceByHttp(config.conferenceRequestUrl, roomName, request);
   }
 
-  /** Asks the focus and sends the join presence. */
-  private async enter(): Promise<void> {
-    const attempt = ++this.attempt;
-    if (this.state !== "reconnecting") this.setState("joining");
+  private async ask(attempt: number): Promise<void> {
+    const early = this.httpReply;
+    this.httpReply = undefined;
     let reply: ConferenceReply;
     try {
-      const early = this.httpReply;
-      this.httpReply = undefined;
       reply = await (early ?? this.askFocus());
     } catch (error) {
-      if (attempt === this.attempt) this.onRequestFailed(error);
+      if (attempt === this.connection.attempt) this.onRequestFailed(attempt, error);
       return;
     }
-    if (attempt !== this.attempt || this.wanted === undefined) return;
+    if (attempt !== this.connection.attempt) return;
     this.sessionId = reply.sessionId ?? this.sessionId;
-    if (reply.properties["live"] === "false") {
-      this.emit("joinFailed", new ProtocolError("not-live"));
-      this.retryLater();
-    } else if (reply.ready) {
-      await this.enterRoom(reply.focusJid, attempt);
-    } else {
-      this.retryLater();
-    }
+    this.focusJid = reply.focusJid ?? this.options.config.focusUserJid;
+    const live = reply.properties["live"] !== "false";
+    if (!live) this.emit("joinFailed", new ProtocolError("not-live"));
+    this.happened(live && reply.ready ? { type: "ready", attempt } : { type: "later", attempt });
   }
 
-  private onRequestFailed(error: unknown): void {
+  private onRequestFailed(attempt: number, error: unknown): void {
     const known = error instanceof ProtocolError ? error : new ProtocolError("conference-request-failed");
+    // A session that is lost is followed by another one, which asks again.
     if (known.code === "connection-lost") return;
     if (known.condition === "session-invalid") {
       this.sessionId = undefined;
-      this.retryLater();
+      this.happened({ type: "later", attempt });
     } else if (known.code === "authentication-required") {
       this.emit("joinFailed", known);
-      this.retryLater(5_000);
-    } else if (this.state === "reconnecting" || known.code === "timeout") {
-      this.retryLater();
+      this.happened({ type: "later", attempt, after: HOST_WAIT });
+    } else if (this.connection.returning || known.code === "timeout") {
+      this.happened({ type: "later", attempt });
     } else {
-      this.giveUp(known);
+      this.refuse(known);
     }
   }
 
-  private giveUp(error: ProtocolError): void {
-    this.wanted = undefined;
-    this.setState("idle");
+  /** Only the user can go on from here. */
+  private refuse(error: ProtocolError): void {
+    this.happened({ type: "refused" });
     this.emit("joinFailed", error);
   }
 
-  private retryLater(fixed?: number): void {
-    const { clock } = this.options;
-    this.requestWait = Math.min(MAX_REQUEST_WAIT, this.requestWait === 0 ? 1_000 : this.requestWait * 2);
-    clock.clearTimeout(this.retryTimer);
-    this.retryTimer = clock.setTimeout(() => {
-      if (this.wanted !== undefined && this.stream.state === "online") void this.enter();
-    }, fixed ?? this.requestWait);
-  }
-
-  private async enterRoom(focusJid: string | undefined, attempt: number): Promise<void> {
-    const capsVer = await this.capsVersion;
-    if (attempt !== this.attempt || this.wanted === undefined) return;
+  private async enterRoom(attempt: number): Promise<void> {
+    const capsVersion = await this.capsVersion;
+    if (attempt !== this.connection.attempt) return;
     const { config, clock } = this.options;
     const own: OwnPresence = {
       name: this.name,
       sources: this.sourceInfo(),
       raisedHand: this.raisedHand,
       codecs: this.options.codecs(),
-      capsVersion: capsVer,
+      capsVersion,
       statsId: `Pontoon-${this.endpointId.slice(0, 3)}`,
       region: config.region,
     };
@@ -322,12 +360,11 @@ export class Conference extends Emitter<ConferenceEvents> {
       },
       own,
     );
-    const focus = focusJid ?? config.focusUserJid;
-    if (focus !== undefined) room.focusJid = bareJid(focus);
+    if (this.focusJid !== undefined) room.focusJid = bareJid(this.focusJid);
     this.room = room;
     this.watchRoom(room);
     this.openMedia(room);
-    room.join(this.wanted.password);
+    room.join(this.password);
   }
 
   private watchRoom(room: Room): void {
@@ -391,12 +428,18 @@ export class Conference extends Emitter<ConferenceEvents> {
     });
     this.lobby = lobby;
     lobby.on("knockers", () => this.emit("knockers", [...lobby.knockers.values()]));
-    lobby.on("denied", () => lobby === this.lobby && this.emit("knockDenied", undefined));
+    lobby.on("denied", () => {
+      if (lobby !== this.lobby) return;
+      this.happened({ type: "refused" });
+      this.emit("knockDenied", undefined);
+    });
     lobby.on("closed", ({ open }) => {
       if (lobby !== this.lobby) return;
       this.lobby = undefined;
       this.emit("knockers", []);
-      if (this.room === undefined) this.afterKnock(open);
+      if (this.room !== undefined) return;
+      if (open) this.join({ name: this.name });
+      else this.onRemoved({ kind: "ended", by: "", reason: "" });
     });
     return lobby;
   }
@@ -411,7 +454,7 @@ export class Conference extends Emitter<ConferenceEvents> {
   /** Asks to be let in, after the join was refused with `members-only`. */
   knock(name: string): void {
     this.name = name;
-    if (this.lobbyRoom !== "") this.openLobby(this.lobbyRoom).enter(name);
+    if (this.lobbyRoom !== "") this.happened({ type: "knock" });
   }
 
   admit(id: string): void {
@@ -422,43 +465,35 @@ export class Conference extends Emitter<ConferenceEvents> {
     await this.lobby?.reject(id);
   }
 
-  private afterKnock(open: boolean, password?: string): void {
-    if (open) this.join({ name: this.name, ...(password !== undefined && { password }) });
-    else this.emit("removed", { kind: "ended", by: "", reason: "" });
-  }
-
   private onJoined(): void {
-    this.requestWait = 0;
-    this.roomRetries = 0;
     if (this.lobby !== undefined && this.lobby.jid !== this.room?.lobbyJid) this.closeLobby();
-    this.returning = true;
-    this.setState("joined");
+    this.happened({ type: "entered" });
     this.sessions?.onRoster();
     this.emit("roster", undefined);
   }
 
   private onJoinFailed(error: ProtocolError): void {
-    this.endStay();
+    const { attempt, tries, returning } = this.connection;
     this.lobbyRoom = error.lobbyRoom;
-    if (error.condition === "room-does-not-exist" && this.roomRetries < ROOM_RETRIES) {
-      this.roomRetries += 1;
-      this.retryLater(300 + 700 * this.options.random());
-      return;
+    if (error.condition === "room-does-not-exist" && tries < ROOM_RETRIES) {
+      this.happened({ type: "later", attempt, after: 300 + 700 * this.options.random() });
+    } else if (returning && error.code === "join-failed" && tries < RETURN_RETRIES) {
+      // The room may not have noticed yet that the one we were is gone.
+      this.happened({ type: "later", attempt });
+    } else {
+      this.refuse(error);
     }
-    this.giveUp(error);
   }
 
   private onRemoved({ kind, by, reason }: RoomEvents["removed"]): void {
     if (kind === "left") {
       // Not asked for and not said why: come back.
-      this.rejoin();
+      this.happened({ type: "broken" });
       return;
     }
     const name = this.room?.occupants.get(by)?.name ?? "";
-    this.wanted = undefined;
     this.closeLobby();
-    this.endStay();
-    this.setState("ended");
+    this.happened({ type: "over" });
     this.emit("removed", { kind, by: name, reason });
     this.stream.close();
   }
@@ -466,8 +501,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   /** The focus was restarted or the room moved: ask for it again and keep the room. */
   private onFocusLeft(): void {
     const { clock } = this.options;
-    clock.clearTimeout(this.retryTimer);
-    this.retryTimer = clock.setTimeout(
+    clock.clearTimeout(this.focusTimer);
+    this.focusTimer = clock.setTimeout(
       () => {
         if (this.room?.joined !== true || this.room.focusOccupant !== undefined) return;
         this.askFocus().then(
@@ -477,22 +512,6 @@ export class Conference extends Emitter<ConferenceEvents> {
       },
       1_000 + 1_000 * this.options.random(),
     );
-  }
-
-  /** Leaves the room and joins it again over the same connection. */
-  private rejoin(): void {
-    this.rejoins += 1;
-    this.closeLobby();
-    const room = this.room;
-    this.endStay();
-    this.setState("reconnecting");
-    const wait = Math.min(MAX_REQUEST_WAIT, 500 * 2 ** Math.min(this.rejoins, 6));
-    void (room?.leave() ?? Promise.resolve()).then(() => {
-      this.options.clock.clearTimeout(this.retryTimer);
-      this.retryTimer = this.options.clock.setTimeout(() => {
-        if (this.wanted !== undefined && this.stream.state === "online") void this.enter();
-      }, wait);
-    });
   }
 
   // --- media --------------------------------------------------------------------------------
@@ -544,12 +563,14 @@ export class Conference extends Emitter<ConferenceEvents> {
     );
     sessions.on(
       "broken",
-      current(() => this.rejoin()),
+      current(() => this.happened({ type: "broken" })),
     );
     sessions.on(
       "media",
       current((state) => {
-        if (state === "connected") this.rejoins = 0;
+        if (state === "connected") this.happened({ type: "settled" });
+        // Whether it is only the media or the whole network is worth a question.
+        if (state === "interrupted") this.stream.check();
         this.emit("media", state);
       }),
     );
@@ -559,6 +580,7 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   /** Forgets the room and its media. */
   private endStay(): void {
+    this.options.clock.clearTimeout(this.focusTimer);
     this.closeMedia();
     if (this.room === undefined) return;
     this.room = undefined;
@@ -656,7 +678,7 @@ export class Conference extends Emitter<ConferenceEvents> {
       return;
     }
     const invited = this.room === undefined ? invitation(stanza, this.roomJid) : undefined;
-    if (invited !== undefined && this.lobby !== undefined) this.afterKnock(true, invited.password);
+    if (invited !== undefined && this.lobby !== undefined) this.join({ name: this.name, ...invited });
     else if (this.lobby?.handle(stanza) !== true) this.room?.handle(stanza);
   }
 

@@ -111,13 +111,11 @@ export class Lobby extends Emitter<LobbyEvents> {
   }
 }
 
-/** The password that comes with an invitation of the room, or undefined if the message is no invitation. */
-export function invitation(
-  message: XmlElement,
-  room: string,
-): { readonly password: string | undefined } | undefined {
+/** An invitation of the room with the password that may come with it, or undefined if the message is none. */
+export function invitation(message: XmlElement, room: string): { readonly password?: string } | undefined {
   const user = child(message, "x", NS.mucUser);
   if (message.attrs["from"] !== room || user === undefined || child(user, "invite") === undefined)
     return undefined;
-  return { password: childText(user, "password") };
+  const password = childText(user, "password");
+  return password === undefined ? {} : { password };
 }

@@ -42,6 +42,8 @@ export interface PeerSessionOptions {
 export interface PeerSessionEvents {
   tracks: undefined;
   connected: undefined;
+  /** Nothing arrives at present; the session may come back by itself. */
+  interrupted: undefined;
   /** The session did not come up or broke; the meeting goes on over the bridge. */
   failed: ProtocolError;
 }
@@ -52,7 +54,9 @@ const BROKEN_GRACE = 4_000;
 
 export class PeerSession extends Emitter<PeerSessionEvents> {
   readonly media: PeerMedia;
+  /** Whether media flows here rather than over the bridge. */
   connected = false;
+  interrupted = false;
   readonly sid: string;
   readonly peerId: string;
 
@@ -303,12 +307,15 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
     const { clock } = this.options;
     if (state === "connected" || state === "completed") {
       clock.clearTimeout(this.connectTimer);
-      if (this.connected) return;
+      if (this.connected && !this.interrupted) return;
       this.connected = true;
+      this.interrupted = false;
       this.emit("connected", undefined);
     } else if (state === "failed") {
       this.fail("connectivity-error");
     } else if (state === "disconnected") {
+      this.interrupted = true;
+      this.emit("interrupted", undefined);
       clock.clearTimeout(this.connectTimer);
       this.connectTimer = clock.setTimeout(() => {
         if (this.media.pc.iceConnectionState === "disconnected") this.fail("connectivity-error");

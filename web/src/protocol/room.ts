@@ -114,6 +114,7 @@ export class Room extends Emitter<RoomEvents> {
   private sentOnce = "";
   private flushQueued = false;
   private leaving: (() => void) | undefined;
+  private asked = false;
 
   constructor(options: RoomOptions, own: OwnPresence) {
     super();
@@ -136,6 +137,7 @@ export class Room extends Emitter<RoomEvents> {
     const muc = el("x", NS.muc, {}, password !== undefined && el("password", NS.muc, {}, password));
     const rest = this.presenceChildren();
     this.sentOnce = JSON.stringify(rest);
+    this.asked = true;
     this.options.stream.send(el("presence", NS.client, { to: this.ownJid }, muc, rest));
   }
 
@@ -177,8 +179,11 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Leaves and waits a moment for the room to confirm. */
   leave(): Promise<void> {
+    // A join without an answer may have arrived all the same.
+    if (this.asked)
+      this.options.stream.send(el("presence", NS.client, { to: this.ownJid, type: "unavailable" }));
+    this.asked = false;
     if (!this.joined) return Promise.resolve();
-    this.options.stream.send(el("presence", NS.client, { to: this.ownJid, type: "unavailable" }));
     return new Promise((resolve) => {
       const timer: Timer = this.options.clock.setTimeout(() => this.leaving?.(), LEAVE_TIMEOUT);
       this.leaving = () => {
@@ -206,7 +211,9 @@ export class Room extends Emitter<RoomEvents> {
     const type = stanza.attrs["type"];
     if (child(stanza, "ignore", "http://jitsi.org/jitmeet/") !== undefined) return;
     if (type === "error") {
-      if (!this.joined) this.emit("joinFailed", joinError(stanza));
+      if (this.joined) return;
+      this.asked = false;
+      this.emit("joinFailed", joinError(stanza));
     } else if (type === "unavailable") {
       this.onUnavailable(stanza, from);
     } else if (type === undefined) {
@@ -296,6 +303,7 @@ export class Room extends Emitter<RoomEvents> {
     }
     if (!this.joined) return;
     this.joined = false;
+    this.asked = false;
     this.emit("removed", { kind, by, reason });
   }
 

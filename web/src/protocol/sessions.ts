@@ -57,8 +57,10 @@ export class Sessions extends Emitter<SessionsEvents> {
   private constraints: ReceiverConstraints | undefined;
   private peerTimer: Timer | undefined;
   private hadOthers = false;
+  private readonly worked = new WeakSet<PeerSession>();
   private readonly peersFailed = new Set<string>();
   private closed = false;
+  private online = true;
 
   constructor(options: SessionsOptions) {
     super();
@@ -79,6 +81,14 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.bridge = undefined;
     this.setMedia("none");
     this.emit("tracks", undefined);
+  }
+
+  /** Whether the server can be reached; what needs it waits until it can. */
+  setOnline(online: boolean): void {
+    if (this.online === online || this.closed) return;
+    this.online = online;
+    this.bridge?.setOnline(online);
+    this.onRoster();
   }
 
   remoteTracks(): RemoteTrack[] {
@@ -114,7 +124,7 @@ export class Sessions extends Emitter<SessionsEvents> {
   private dispatch(fromFocus: boolean, jingle: Jingle): void {
     if (jingle.action === "session-terminate") {
       if (fromFocus) this.endBridge();
-      else this.endPeer(undefined);
+      else if (this.peer !== undefined) this.onPeerOver(this.peer);
     } else if (fromFocus) {
       this.bridge?.handle(jingle);
     } else {
@@ -233,6 +243,12 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.peer.wantHeight(name, height === undefined || height <= 0 ? 180 : height);
   }
 
+  private bridgeMedia(): MediaState {
+    if (this.bridge === undefined) return "none";
+    if (this.bridge.interrupted) return "interrupted";
+    return this.bridge.connected ? "connected" : "connecting";
+  }
+
   private setMedia(state: MediaState): void {
     if (this.media === state) return;
     this.media = state;
@@ -251,6 +267,11 @@ export class Sessions extends Emitter<SessionsEvents> {
     }
     const [other] = others;
     if (others.length > 1) this.hadOthers = true;
+    if (!this.online) {
+      clock.clearTimeout(this.peerTimer);
+      this.peerTimer = undefined;
+      return;
+    }
     if (!config.p2pEnabled || others.length !== 1 || other === undefined || other.hidden) {
       clock.clearTimeout(this.peerTimer);
       this.peerTimer = undefined;
@@ -305,16 +326,27 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.peer = session;
     session.on("tracks", () => this.usesPeer && this.emit("tracks", undefined));
     session.on("connected", () => this.onPeerConnected(session));
-    session.on("failed", () => {
-      this.peersFailed.add(peerId);
-      if (this.peer === session) this.endPeer(undefined);
+    session.on("interrupted", () => {
+      if (session === this.peer && session.connected) this.setMedia("interrupted");
     });
+    session.on("failed", () => this.onPeerOver(session));
     return session;
+  }
+
+  /** A session broke or the other person ended it. What once worked may work again a little later. */
+  private onPeerOver(session: PeerSession): void {
+    if (this.worked.has(session)) this.hadOthers = true;
+    else this.peersFailed.add(session.peerId);
+    if (session !== this.peer) return;
+    this.endPeer(undefined);
+    this.onRoster();
   }
 
   private onPeerConnected(session: PeerSession): void {
     if (session !== this.peer) return;
     this.setMedia("connected");
+    if (this.worked.has(session)) return;
+    this.worked.add(session);
     void this.bridge?.media.setSending(false);
     this.wantFromPeer();
     this.emit("peer", true);
@@ -324,12 +356,12 @@ export class Sessions extends Emitter<SessionsEvents> {
   private endPeer(reason: { condition: string; text: string } | undefined): void {
     const session = this.peer;
     if (session === undefined) return;
-    const wasUsed = session.connected;
+    const wasUsed = this.worked.has(session);
     this.peer = undefined;
     session.end(reason);
     if (!wasUsed) return;
     void this.bridge?.media.setSending(true);
-    this.setMedia(this.bridge === undefined ? "none" : this.bridge.connected ? "connected" : "connecting");
+    this.setMedia(this.bridgeMedia());
     this.emit("peer", false);
     this.emit("tracks", undefined);
   }

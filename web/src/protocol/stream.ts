@@ -54,9 +54,16 @@ interface PendingIq {
 type Phase = "idle" | "opening" | "authenticating" | "restarting" | "binding" | "resuming" | "bound";
 
 const IQ_TIMEOUT = 10_000;
-const HANDSHAKE_TIMEOUT = 10_000;
+/** With the longest wait, a network that is back is noticed within five seconds: a lost SYN is sent again at 1, 3, 7 s. */
+const HANDSHAKE_TIMEOUT = 8_000;
+const MAX_BACKOFF = 2_000;
+/** A connection that held this long was a good one: the next loss is the first of a row again. */
+const STABLE = 5_000;
+/** Silence of the server after a question asked because something seemed wrong. */
+const CHECK_TIMEOUT = 4_000;
+/** An attempt to connect that is older than this is begun anew when the network is said to be back. */
+const STALE_ATTEMPT = 500;
 const ACK_EVERY = 5;
-const MAX_BACKOFF = 15_000;
 /** First attempts that may fail before the page is told; later losses retry for ever. */
 const FIRST_ATTEMPTS = 3;
 
@@ -75,6 +82,10 @@ export class XmppStream extends Emitter<StreamEvents> {
   private pingTimer: Timer | undefined;
   private pingsMissed = 0;
   private heardAt = 0;
+  private framesHeard = 0;
+  private openedAt = 0;
+  private boundAt = 0;
+  private checkTimer: Timer | undefined;
   private readonly iqs = new Map<string, PendingIq>();
   /** Sent before login, or while there is no connection to resume. */
   private queue: XmlElement[] = [];
@@ -110,12 +121,19 @@ export class XmppStream extends Emitter<StreamEvents> {
     this.setState("closed");
   }
 
-  /** Tries again now, for instance when the browser says that the network is back. */
-  retryNow(): void {
-    if (this.retryTimer === undefined) return;
-    this.options.clock.clearTimeout(this.retryTimer);
-    this.retryTimer = undefined;
-    this.openSocket();
+  /** Something says that the network may be gone, or back: asks the server, or tries to reach it, at once. */
+  check(): void {
+    const { clock } = this.options;
+    if (this.retryTimer !== undefined) {
+      clock.clearTimeout(this.retryTimer);
+      this.retryTimer = undefined;
+      this.openSocket();
+    } else if (this.phase === "bound") {
+      this.askForLife();
+    } else if (this.phase === "opening" && clock.now() - this.openedAt > STALE_ATTEMPT) {
+      this.detach();
+      this.openSocket();
+    }
   }
 
   /** Drops the socket as if the network had failed; the session is then resumed. */
@@ -152,6 +170,7 @@ export class XmppStream extends Emitter<StreamEvents> {
 
   private openSocket(): void {
     this.phase = "opening";
+    this.openedAt = this.options.clock.now();
     const socket = this.options.openSocket(this.addressToTry(), "xmpp");
     this.socket = socket;
     socket.onopen = () => {
@@ -209,6 +228,8 @@ export class XmppStream extends Emitter<StreamEvents> {
 
   private onClose(socket: Socket | undefined): void {
     if (socket === undefined || socket !== this.socket) return;
+    const { clock, random } = this.options;
+    if (this.phase === "bound" && clock.now() - this.boundAt >= STABLE) this.attempts = 0;
     this.detach();
     if (this.state === "closed") return;
     this.attempts += 1;
@@ -217,7 +238,6 @@ export class XmppStream extends Emitter<StreamEvents> {
       return;
     }
     if (this.state === "online") this.setState("reconnecting");
-    const { clock, random } = this.options;
     // The first retry is quick: most losses are a moved network, not a busy server.
     const wait = Math.min(MAX_BACKOFF, 250 * 2 ** (this.attempts - 1)) * (0.6 + 0.8 * random());
     this.retryTimer = clock.setTimeout(() => {
@@ -230,6 +250,8 @@ export class XmppStream extends Emitter<StreamEvents> {
     const { clock } = this.options;
     clock.clearTimeout(this.handshakeTimer);
     clock.clearTimeout(this.pingTimer);
+    clock.clearTimeout(this.checkTimer);
+    this.checkTimer = undefined;
     const socket = this.socket;
     this.socket = undefined;
     this.phase = "idle";
@@ -285,6 +307,7 @@ export class XmppStream extends Emitter<StreamEvents> {
 
   private onFrame(data: string): void {
     this.heardAt = this.options.clock.now();
+    this.framesHeard += 1;
     let element: XmlElement;
     try {
       element = parse(data);
@@ -371,6 +394,8 @@ export class XmppStream extends Emitter<StreamEvents> {
     if (element.name === "success") {
       this.phase = "restarting";
       if (!this.pipelined) this.writeOpen();
+    } else if (element.name === "failure" && child(element, "temporary-auth-failure") !== undefined) {
+      this.onClose(this.socket);
     } else if (element.name === "failure") {
       this.fail(new ProtocolError("login-failed", text(child(element, "text"))));
     }
@@ -445,7 +470,7 @@ export class XmppStream extends Emitter<StreamEvents> {
 
   private ready(): void {
     this.phase = "bound";
-    this.attempts = 0;
+    this.boundAt = this.options.clock.now();
     this.pingsMissed = 0;
     this.options.clock.clearTimeout(this.handshakeTimer);
     this.schedulePing();
@@ -500,13 +525,18 @@ export class XmppStream extends Emitter<StreamEvents> {
   }
 
   private checkAlive(): void {
-    const { clock, ping, domain } = this.options;
+    const { clock, ping } = this.options;
     if (this.phase !== "bound") return;
     if (clock.now() - this.heardAt < ping.interval) {
       this.pingsMissed = 0;
       this.schedulePing();
-      return;
+    } else {
+      this.ping();
     }
+  }
+
+  private ping(): void {
+    const { ping, domain } = this.options;
     const asked = this.socket;
     this.iq("get", domain, el("ping", NS.ping), ping.timeout).then(
       () => this.onPong(asked, true),
@@ -522,7 +552,21 @@ export class XmppStream extends Emitter<StreamEvents> {
     if (asked !== this.socket || asked === undefined) return;
     this.pingsMissed = alive ? 0 : this.pingsMissed + 1;
     if (this.pingsMissed >= this.options.ping.threshold) this.onClose(asked);
-    else this.schedulePing();
+    else if (alive) this.schedulePing();
+    else this.ping();
+  }
+
+  /** Asks whether the server is still there; if nothing at all comes for a while, the connection is lost. */
+  private askForLife(): void {
+    if (this.checkTimer !== undefined) return;
+    const { clock, domain } = this.options;
+    const { socket } = this;
+    const before = this.framesHeard;
+    this.iq("get", domain, el("ping", NS.ping), CHECK_TIMEOUT).catch(() => undefined);
+    this.checkTimer = clock.setTimeout(() => {
+      this.checkTimer = undefined;
+      if (this.framesHeard === before) this.onClose(socket);
+    }, CHECK_TIMEOUT);
   }
 }
 

@@ -116,6 +116,7 @@ describe("a password", () => {
     room.allowed = true;
     await world.moderation.lock("s3cret");
     expect(world.room.password).toBe("s3cret");
+    expect(world.conference.asked).toContainEqual(["password", "s3cret"]);
     await world.moderation.lock("");
     expect(world.room.password).toBeUndefined();
   });

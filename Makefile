@@ -7,13 +7,14 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web tidy lint unit e2e clean
+.PHONY: help up build test check web tidy lint unit e2e cuts clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make up      install what is missing, build, and start the server (ARGS="--https 9443" for options)'
 	@echo 'make build   the same without starting: $(TARGET)/release/pontoon'
 	@echo 'make test    install what the tests need and run every test'
+	@echo 'make cuts    cuts of the network of up to five minutes, with real browsers; needs root'
 	@echo 'make check   formatting, lints and rules only'
 
 up: build
@@ -60,6 +61,12 @@ unit: web
 e2e: web
 	$(CARGO) test --locked --workspace --quiet --no-run
 	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && $(NPM) test --silent
+
+# Cuts of the network of all lengths, silent and told.
+CUTS ?= drop:5 drop:30 drop:60 drop:90 drop:300 link:5 link:30 link:60 link:90 link:300
+cuts: web
+	$(CARGO) build --locked --package pontoon
+	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && CUTS="$(CUTS)" node --test --test-timeout=900000 cuts.test.mjs
 
 clean:
 	$(CARGO) clean

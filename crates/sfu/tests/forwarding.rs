@@ -474,3 +474,35 @@ fn without_rewriting_all_are_heard() {
     assert_eq!(w.clients[1].heard.len(), 56);
     assert!(audio_maps(&w).is_empty() && w.clients[1].audio_gaps == 0);
 }
+
+#[test]
+fn who_was_reported_silent_and_comes_again_is_reported_back() {
+    let mut w = meeting(good(), 12, 3, false, 180);
+    w.run(2 * SECOND);
+    let address = w.clients[1].address;
+    w.net.cut(address.ip());
+    w.run(10 * SECOND);
+    let told = |w: &World| {
+        w.clients[0]
+            .notices
+            .iter()
+            .rev()
+            .find_map(|(_, n)| match n {
+                ChannelNotice::Connectivity { endpoint, active } if endpoint.as_str() == "p1" => {
+                    Some(*active)
+                }
+                _ => None,
+            })
+    };
+    assert_eq!(told(&w), Some(false));
+    // The focus gives the person another session, under the same name.
+    w.shard
+        .expire_endpoint(w.now, CONFERENCE, &endpoint_id("p1"))
+        .unwrap();
+    w.run(SECOND);
+    assert_eq!(told(&w), Some(false), "nobody has come back yet");
+    w.join("p1", Some(Camera::new(9, 3, false, 4)), Some(60), true);
+    w.connect_all();
+    w.run(SECOND);
+    assert_eq!(told(&w), Some(true));
+}

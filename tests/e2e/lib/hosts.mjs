@@ -12,8 +12,9 @@ const run = (command, args, input) =>
 
 /** One host: a namespace, its address, its firewall and the processes started in it. */
 class Host {
-    constructor(prefix, name, address, processors) {
+    constructor(prefix, name, address, processors, port) {
         this.name = name;
+        this.port = port;
         this.processors = processors;
         this.address = address;
         this.namespace = `${prefix}-${name}`;
@@ -51,6 +52,31 @@ class Host {
         return file;
     }
 
+    /**
+     * Cuts this host off the network until `reconnect`: `drop` loses every packet without a word, `link` pulls the
+     * plug, which the host sees.
+     */
+    disconnect(kind) {
+        if (kind === 'link') {
+            run('ip', [ ...this.port.slice(0, 2), 'link', 'set', this.port[2], 'down' ]);
+        } else {
+            run(...this.wrap('nft', [ '-f', '-' ]), `table inet cut {
+    chain input { type filter hook input priority -10; policy accept; iif eth0 drop; }
+    chain output { type filter hook output priority -10; policy accept; oif eth0 drop; }
+}
+`);
+        }
+    }
+
+    /** Ends what `disconnect` of this kind began. */
+    reconnect(kind) {
+        if (kind === 'link') {
+            run('ip', [ ...this.port.slice(0, 2), 'link', 'set', this.port[2], 'up' ]);
+        } else {
+            run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'cut' ]));
+        }
+    }
+
     /** Lets in only what `rules` accept (nft rule bodies of the input chain), besides replies and loopback. */
     firewall(rules) {
         const accepted = rules.map(rule => `        ${rule} counter accept`).join('\n');
@@ -85,8 +111,8 @@ export function createHosts(names) {
     inSwitch('link', 'set', 'br0', 'up');
 
     names.forEach((name, index) => {
-        const host = new Host(prefix, name, `10.73.0.${index + 1}`, processors);
         const port = `port${index}`;
+        const host = new Host(prefix, name, `10.73.0.${index + 1}`, processors, [ '-n', switchNamespace, port ]);
 
         run('ip', [ 'netns', 'add', host.namespace ]);
         run('ip', [ '-n', switchNamespace, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.namespace ]);

@@ -27,6 +27,9 @@ const MAX_SOURCES: usize = 64;
 /// Former speakers told to clients, besides the dominant one.
 const RECENT_SPEAKERS: usize = 10;
 
+/// Most endpoints remembered that were silent when they went.
+const LEFT_SILENT: usize = 64;
+
 /// What conference code needs of its shard.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
@@ -56,6 +59,9 @@ pub(crate) struct Conference {
     pub(crate) speakers: Speakers,
     early_types: HashMap<SourceName, VideoType>,
     pub(crate) next_audio_review: u64,
+    /// Endpoints that were said to be silent when they went, latest first: who comes again under the same name is said
+    /// to be back.
+    left_silent: VecDeque<EndpointId>,
     /// Layers or speakers changed: decide anew who gets what.
     pub(crate) unsettled: bool,
     pub(crate) created: u64,
@@ -81,6 +87,7 @@ impl Conference {
             speakers: Speakers::default(),
             early_types: HashMap::new(),
             next_audio_review: 0,
+            left_silent: VecDeque::new(),
             unsettled: false,
             created: now,
             empty_since: Some(now),
@@ -137,6 +144,8 @@ impl Conference {
         if index >= ctx.config.limits.1 {
             return Err(ControlError::Full);
         }
+        let known_silent = self.left_silent.iter().any(|id| *id == spec.id);
+        self.left_silent.retain(|id| *id != spec.id);
         let endpoint = Box::new(Endpoint {
             id: spec.id.clone(),
             visitor: spec.visitor,
@@ -167,7 +176,7 @@ impl Conference {
             rtt: None,
             created: ctx.us,
             last_media: None,
-            active: true,
+            active: !known_silent,
             media_noted: false,
             total: Traffic::default(),
             window: Traffic::default(),
@@ -191,6 +200,10 @@ impl Conference {
     pub(crate) fn remove(&mut self, ctx: &mut Context<'_>, index: usize) -> Option<Box<Endpoint>> {
         let endpoint = self.endpoints.get_mut(index)?.take()?;
         self.by_id.remove(&endpoint.id);
+        if !endpoint.active {
+            self.left_silent.truncate(LEFT_SILENT.saturating_sub(1));
+            self.left_silent.push_front(endpoint.id.clone());
+        }
         for source in &endpoint.sources {
             self.drop_source(*source);
         }

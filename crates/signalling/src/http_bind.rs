@@ -118,7 +118,7 @@ struct Read {
 
 /// Reads a request: of somebody who has not logged in no more than what a login takes. Whose it is stands in its first tag.
 async fn read(bosh: &Bosh, body: Body) -> Result<Read, Response> {
-    let stranger = bosh.context.streams.unauthenticated;
+    let stranger = bosh.context.streams.web.unauthenticated;
     let mut body = body.into_data_stream();
     let mut bytes = Vec::new();
     let whole = collect(&mut body, &mut bytes, stranger.bytes).await;

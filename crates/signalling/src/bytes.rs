@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use xmpp::Door;
 
 use crate::brake::Attempts;
-use crate::gate::Place;
+use crate::gate::{Open, Place};
 use crate::hub::Inbox;
 use crate::now;
 use crate::peer::{Context, Next, Peer};
@@ -61,9 +61,12 @@ pub(crate) async fn serve_tcp(
             },
             () = crate::stopped(&mut stopping) => return,
         };
-        let Some(place) = context.gate.enter() else {
-            context.metrics.refused("too-many-connections");
-            continue;
+        let place = match context.service_gate.enter(now(), Some(address.into())) {
+            Ok(place) => place,
+            Err(reason) => {
+                context.metrics.refused(reason);
+                continue;
+            }
         };
         let attempts = context.brake.attempts(address);
         let tls = Arc::clone(&tls);
@@ -94,9 +97,12 @@ pub(crate) async fn serve_memory(mut listener: link::MemoryListener, context: Co
             },
             () = crate::stopped(&mut stopping) => return,
         };
-        let Some(place) = context.gate.enter() else {
-            context.metrics.refused("too-many-connections");
-            continue;
+        let place = match context.process_gate.enter(now(), None) {
+            Ok(place) => place,
+            Err(reason) => {
+                context.metrics.refused(reason);
+                continue;
+            }
         };
         let context = context.clone();
         tokio::spawn(async move {
@@ -120,7 +126,18 @@ async fn tcp(
     let mut connection = ByteConnection::new(&context, Door::Service, place).await;
     connection.attempts = Some(attempts);
     if let Some(stream) = connection.drive(stream).await {
-        match timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
+        let evicted = connection.peer.evicted();
+        let accept = async {
+            tokio::select! {
+                done = timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)) => Some(done),
+                () = evicted => None,
+            }
+        };
+        let Some(done) = accept.await else {
+            connection.peer.made_room();
+            return connection.peer.finish().await;
+        };
+        match done {
             Ok(Ok(stream)) => {
                 connection.server.tls_started(now());
                 connection.drive(stream).await;
@@ -141,7 +158,7 @@ struct ByteConnection {
     /// Logins of the peer's address, where others could guess passwords.
     attempts: Option<Attempts>,
     inbox: Inbox,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: Open,
 }
 
 impl ByteConnection {
@@ -193,7 +210,8 @@ impl ByteConnection {
         let mut output = Vec::new();
         let mut sent = 0;
         let overflow = self.inbox.overflow();
-        tokio::pin!(overflow);
+        let evicted = self.peer.evicted();
+        tokio::pin!(overflow, evicted);
         loop {
             let next = self.handle_events().await;
             self.fill(&mut output);
@@ -218,6 +236,7 @@ impl ByteConnection {
                     0 => return Ok(Next::Drop),
                     n => {
                         let bytes = buffer.get(..n).unwrap_or_default();
+                        self.peer.charge(n);
                         if bytes.iter().all(u8::is_ascii_whitespace) {
                             self.peer.heard().await;
                         }
@@ -237,6 +256,7 @@ impl ByteConnection {
                     next => return Ok(next),
                 },
                 () = &mut overflow => return Ok(Next::Drop),
+                () = &mut evicted => return Ok(self.peer.made_room()),
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {
                     self.server.handle_timeout(now());
                 }

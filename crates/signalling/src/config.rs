@@ -27,6 +27,8 @@ pub struct SignallingConfig {
     pub tcp: Option<TcpConfig>,
     /// Connections at one time, those without a login included.
     pub max_connections: usize,
+    /// Of those, connections of browsers from one address (IPv4) or /64 (IPv6).
+    pub connections_per_address: usize,
     /// Where counters go.
     pub metrics: Metrics,
 }
@@ -47,6 +49,7 @@ impl SignallingConfig {
             new_bridge: None,
             tcp: None,
             max_connections: 20_000,
+            connections_per_address: 5_000,
             metrics,
         })
     }

@@ -1,6 +1,7 @@
 //! Runs the focus as an XMPP client of its own node.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use focus::{
@@ -8,6 +9,7 @@ use focus::{
     Snapshot,
 };
 use link::{LinkEvent, LinkSender};
+use shares::{AddressClass, Budget};
 use stanza::FullJid;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -17,8 +19,14 @@ use crate::metrics::FocusMetrics;
 use crate::room_names::RoomNames;
 use crate::{contained, now};
 
-/// Conference requests over HTTP that may wait for the focus.
-const QUEUE: usize = 256;
+/// Conference requests over HTTP that may wait for the focus to take them.
+const QUEUE: usize = 4096;
+/// Bytes of such requests that may wait for their answers, each counted with [`ENTRY`].
+const WAITING: usize = 16 * 1024 * 1024;
+/// What a request takes beside its text.
+const ENTRY: usize = 1024;
+/// How long a request may wait for its answer.
+const ANSWER: Duration = Duration::from_secs(20);
 /// How long the focus may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -36,18 +44,65 @@ type Answer = oneshot::Sender<Result<ConferenceResponse, RequestError>>;
 #[derive(Clone)]
 pub(crate) struct FocusHandle {
     requests: mpsc::Sender<(ConferenceRequest, Answer)>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+type Waiting = Budget<Option<AddressClass>>;
+
+/// Why a request got no answer of the focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// Its address, or all, have as many waiting as may be.
+    Full,
+    /// None came in time.
+    Late,
+}
+
+/// A share of what may wait, given back when it is dropped.
+struct Share<'a> {
+    handle: &'a FocusHandle,
+    address: Option<AddressClass>,
+    bytes: usize,
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.handle
+            .with(|waiting| waiting.give(self.address, self.bytes));
+    }
 }
 
 impl FocusHandle {
+    fn with<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
+        act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the focus in the name of `address`, with a request that took `bytes`.
     pub(crate) async fn request(
         &self,
         request: ConferenceRequest,
-    ) -> Result<ConferenceResponse, RequestError> {
-        let (answer, answered) = oneshot::channel();
-        if self.requests.send((request, answer)).await.is_err() {
-            return Err(RequestError::Offline);
+        bytes: usize,
+        address: Option<AddressClass>,
+    ) -> Result<Result<ConferenceResponse, RequestError>, NoAnswer> {
+        let bytes = bytes + ENTRY;
+        if !self.with(|waiting| waiting.take(address, bytes)) {
+            return Err(NoAnswer::Full);
         }
-        answered.await.unwrap_or(Err(RequestError::Offline))
+        let _share = Share {
+            handle: self,
+            address,
+            bytes,
+        };
+        let (answer, answered) = oneshot::channel();
+        match self.requests.try_send((request, answer)) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(NoAnswer::Full),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Ok(Err(RequestError::Offline)),
+        }
+        match timeout(ANSWER, answered).await {
+            Ok(answer) => Ok(answer.unwrap_or(Err(RequestError::Offline))),
+            Err(_elapsed) => Err(NoAnswer::Late),
+        }
     }
 }
 
@@ -77,6 +132,8 @@ pub(crate) struct FocusTask {
     requests: mpsc::Receiver<(ConferenceRequest, Answer)>,
     answers: HashMap<RequestId, Answer>,
     names: RoomNames,
+    /// Number of answers at which those nobody waits for any more are forgotten.
+    sweep_at: usize,
 }
 
 /// A focus behind a link that was just spawned. It goes on with the meetings of the one before it.
@@ -107,8 +164,13 @@ pub(crate) fn new(
         requests: receiver,
         answers: HashMap::new(),
         names: RoomNames::default(),
+        sweep_at: QUEUE,
     };
-    (FocusHandle { requests: sender }, task)
+    let handle = FocusHandle {
+        requests: sender,
+        waiting: Arc::new(Mutex::new(Budget::new(WAITING, WAITING))),
+    };
+    (handle, task)
 }
 
 impl FocusTask {
@@ -145,6 +207,13 @@ impl FocusTask {
     }
 
     fn ask(&mut self, request: ConferenceRequest, answer: Answer) {
+        if answer.is_closed() {
+            return;
+        }
+        if self.answers.len() >= self.sweep_at {
+            self.answers.retain(|_, answer| !answer.is_closed());
+            self.sweep_at = QUEUE.max(2 * self.answers.len());
+        }
         let mut id = None;
         if self.guarded(|focus| id = Some(focus.conference_request(now(), request)))
             && let Some(id) = id

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt as _;
 use stanza::xml::Limits;
 use stanza::{Element, ns, xml};
 use stream::bosh::{BoshConfig, RequestToken, Session, Terminal, terminate_body};
@@ -17,10 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use xmpp::WebQuery;
 
-use crate::gate::Place;
+use crate::body::Bodies;
+use crate::gate::{Open, Place};
 use crate::hub::Inbox;
 use crate::peer::{Context, Next, Peer};
-use crate::{now, random_token, web};
+use crate::web::{self, Address};
+use crate::{now, random_token};
 
 /// Requests of one session that may wait for its task.
 const QUEUE: usize = 8;
@@ -54,18 +55,20 @@ impl Sessions {
 pub(crate) struct Bosh {
     pub(crate) context: Context,
     pub(crate) sessions: Sessions,
+    pub(crate) bodies: Bodies,
 }
 
 /// Answers a request of a session, or opens one.
 pub(crate) async fn handle(
     State(bosh): State<Bosh>,
+    address: Address,
     Query(parameters): Query<HashMap<String, String>>,
     method: Method,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let mut response = match method {
-        Method::POST => post(bosh, &parameters, &headers, body).await,
+        Method::POST => post(bosh, address, &parameters, &headers, body).await,
         Method::OPTIONS => StatusCode::OK.into_response(),
         _ => "BOSH (XEP-0124) is here: POST to it.\n".into_response(),
     };
@@ -75,11 +78,12 @@ pub(crate) async fn handle(
 
 async fn post(
     bosh: Bosh,
+    address: Address,
     parameters: &HashMap<String, String>,
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let read = match read(&bosh, body).await {
+    let read = match read(&bosh, address, body).await {
         Ok(read) => read,
         Err(response) => return response,
     };
@@ -98,7 +102,17 @@ async fn post(
     let taken = match read.session {
         Some(session) => session.requests.send(request).await.is_ok(),
         None if request.body.attr("sid").is_some() => false,
-        None => open(&bosh, web::query(parameters, headers), request),
+        None => match bosh.context.gate.enter(now(), address.class()) {
+            Ok(place) => {
+                let query = web::query(parameters, headers, address);
+                open(&bosh, query, place, request);
+                true
+            }
+            Err(reason) => {
+                bosh.context.metrics.refused(reason);
+                return web::busy();
+            }
+        },
     };
     if !taken {
         return xml_response(terminate_body(Terminal::ItemNotFound));
@@ -117,16 +131,16 @@ struct Read {
 }
 
 /// Reads a request: of somebody who has not logged in no more than what a login takes. Whose it is stands in its first tag.
-async fn read(bosh: &Bosh, body: Body) -> Result<Read, Response> {
+async fn read(bosh: &Bosh, address: Address, body: Body) -> Result<Read, Response> {
+    let refused = |status: StatusCode| status.into_response();
     let stranger = bosh.context.streams.web.unauthenticated;
-    let mut body = body.into_data_stream();
-    let mut bytes = Vec::new();
-    let whole = collect(&mut body, &mut bytes, stranger.bytes).await;
-    if bytes.is_empty() {
+    let mut reading = bosh.bodies.open(body, address.class());
+    let mut whole = reading.up_to(stranger.bytes).await.map_err(refused)?;
+    if reading.bytes().is_empty() {
         return Err(bad_request(bosh));
     }
     // A tag that is not complete within these limits is no request of ours.
-    let Ok(root) = xml::root(&bytes, &stranger) else {
+    let Ok(root) = xml::root(reading.bytes(), &stranger) else {
         return Err(bad_request(bosh));
     };
     let session = root
@@ -136,27 +150,18 @@ async fn read(bosh: &Bosh, body: Body) -> Result<Read, Response> {
         .as_ref()
         .is_some_and(|session| session.known.load(Ordering::Relaxed));
     let limits = if known { Limits::CLIENT } else { stranger };
-    if bytes.len() > limits.bytes || !whole && !collect(&mut body, &mut bytes, limits.bytes).await {
+    if !whole && known {
+        whole = reading.up_to(limits.bytes).await.map_err(refused)?;
+    }
+    if !whole || reading.bytes().len() > limits.bytes {
         bosh.context.metrics.refused("bosh-request-too-large");
         return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response());
     }
     Ok(Read {
-        bytes,
+        bytes: reading.into_bytes(),
         session,
         limits,
     })
-}
-
-/// Reads until there are more than `most` bytes or the body ends; true when it has ended within them.
-async fn collect(body: &mut BodyDataStream, bytes: &mut Vec<u8>, most: usize) -> bool {
-    while bytes.len() <= most {
-        match body.next().await {
-            Some(Ok(part)) => bytes.extend_from_slice(&part),
-            Some(Err(_)) => return false,
-            None => return true,
-        }
-    }
-    false
 }
 
 fn bad_request(bosh: &Bosh) -> Response {
@@ -171,12 +176,8 @@ fn xml_response(body: Vec<u8>) -> Response {
     response
 }
 
-/// Opens a session; false when there is no place for one.
-fn open(bosh: &Bosh, query: WebQuery, first: Request) -> bool {
-    let Some(place) = bosh.context.gate.enter() else {
-        bosh.context.metrics.refused("too-many-connections");
-        return false;
-    };
+/// Opens a session.
+fn open(bosh: &Bosh, query: WebQuery, place: Place, first: Request) {
     let sid = random_token();
     let (sender, requests) = mpsc::channel(QUEUE);
     let known = Arc::new(AtomicBool::new(false));
@@ -194,7 +195,6 @@ fn open(bosh: &Bosh, query: WebQuery, first: Request) -> bool {
         first,
         (requests, known),
     ));
-    true
 }
 
 async fn run(
@@ -254,13 +254,14 @@ struct Task {
     known: Arc<AtomicBool>,
     answers: HashMap<RequestToken, oneshot::Sender<Vec<u8>>>,
     next_token: u64,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: Open,
 }
 
 impl Task {
     async fn drive(&mut self) {
         let overflow = self.inbox.overflow();
-        tokio::pin!(overflow);
+        let evicted = self.peer.evicted();
+        tokio::pin!(overflow, evicted);
         loop {
             let next = self.settle().await;
             if next != Next::Continue || self.session.is_finished() {
@@ -283,6 +284,7 @@ impl Task {
                     None => Next::Drop,
                 },
                 () = &mut overflow => Next::Drop,
+                () = &mut evicted => self.peer.made_room(),
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {
                     self.on_timeout(now());
                     Next::Continue

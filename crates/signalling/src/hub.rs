@@ -12,7 +12,7 @@ use stanza::error::Condition;
 use stanza::{BareJid, Element, FullJid};
 use stream::sasl::{Credentials, ScramKeys};
 use stream::{SaslCondition, StreamCondition};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use xmpp::{
     BridgeAccounts, CloseReason, ConnectionId, Door, JoinRequest, Login, Outgoing, Output, Pace,
@@ -27,6 +27,9 @@ use crate::{contained, now};
 const QUEUE: usize = 4096;
 /// Requests handled before outputs are carried out.
 const BATCH: usize = 64;
+/// Stanzas of one connection that may be on their way to the hub: what it sends beyond that waits in its socket, and it is
+/// told to slow down before more are handled.
+const ON_THE_WAY: usize = 16;
 /// Bytes that may wait for one participant, shared bodies counted in full.
 const CLIENT_SHARE: usize = 16 * 1024 * 1024;
 /// Bytes that may wait for one service account.
@@ -71,7 +74,7 @@ pub(crate) enum Request {
     },
     Ack(u32),
     AskAck,
-    Stanza(Element),
+    Stanza(Element, OwnedSemaphorePermit),
     /// What is left of a stanza that is over a limit.
     Skipped(Element),
     Heard,
@@ -182,6 +185,7 @@ pub(crate) struct Hub {
 pub(crate) struct HubConnection {
     id: ConnectionId,
     requests: mpsc::Sender<(ConnectionId, Request)>,
+    on_the_way: Arc<Semaphore>,
     gone: bool,
 }
 
@@ -202,6 +206,7 @@ impl Hub {
         let connection = HubConnection {
             id,
             requests: self.requests.clone(),
+            on_the_way: Arc::new(Semaphore::new(ON_THE_WAY)),
             gone: false,
         };
         connection.send(Request::Connect(outbox)).await;
@@ -224,6 +229,13 @@ impl Hub {
 impl HubConnection {
     pub(crate) async fn send(&self, request: Request) {
         let _ = self.requests.send((self.id, request)).await;
+    }
+
+    /// Sends a stanza once those before it are handled, but for a few.
+    pub(crate) async fn stanza(&self, stanza: Element) {
+        if let Ok(permit) = Arc::clone(&self.on_the_way).acquire_owned().await {
+            self.send(Request::Stanza(stanza, permit)).await;
+        }
     }
 
     pub(crate) async fn disconnect(mut self, in_order: bool) {
@@ -429,14 +441,16 @@ impl HubTask {
         request: Request,
     ) {
         let known = match request {
-            Request::Stanza(stanza) => match self.server.handle_stanza(now, session, stanza) {
-                Ok(Pace::Now) => Ok(()),
-                Ok(Pace::NotBefore(at)) => {
-                    self.push(id, Reply::Pause(at));
-                    Ok(())
+            Request::Stanza(stanza, _on_the_way) => {
+                match self.server.handle_stanza(now, session, stanza) {
+                    Ok(Pace::Now) => Ok(()),
+                    Ok(Pace::NotBefore(at)) => {
+                        self.push(id, Reply::Pause(at));
+                        Ok(())
+                    }
+                    Err(gone) => Err(gone),
                 }
-                Err(gone) => Err(gone),
-            },
+            }
             Request::Skipped(stanza) => self.server.handle_skipped(now, session, stanza),
             Request::EnableSm { resume } => match self.server.enable_sm(now, session, resume) {
                 Ok(enabled) => {

@@ -6,6 +6,7 @@
 //! One task owns the XMPP server ([`hub`]); each connection is a task of its own that parses, logs in and writes. The focus
 //! is a client of the node like any other, over an in-memory stream.
 
+mod body;
 mod brake;
 mod bytes;
 mod conference_request;

@@ -48,6 +48,11 @@ struct Inner {
     serialised: Count,
     resumed: Count,
     stanzas_refused: Count,
+    stanzas_refused_full: Count,
+    requests_unanswered: Count,
+    guesses_wrong: Count,
+    guesses_refused: Count,
+    kept_bytes: Level,
 }
 
 impl Metrics {
@@ -101,6 +106,31 @@ impl Metrics {
                 "Stanzas answered with an error or dropped",
                 m.stanzas_refused.clone(),
             );
+            r.register(
+                "xmpp_stanzas_refused_full",
+                "Of those, stanzas refused because their sender, or all, had too much waiting",
+                m.stanzas_refused_full.clone(),
+            );
+            r.register(
+                "xmpp_requests_unanswered",
+                "Requests that got an error because nobody answered in time",
+                m.requests_unanswered.clone(),
+            );
+            r.register(
+                "xmpp_room_passwords_wrong",
+                "Wrong passwords of rooms",
+                m.guesses_wrong.clone(),
+            );
+            r.register(
+                "xmpp_room_passwords_refused",
+                "Passwords of rooms not looked at after too many wrong ones",
+                m.guesses_refused.clone(),
+            );
+            r.register(
+                "xmpp_kept_bytes",
+                "Bytes kept for requests and joins that wait",
+                m.kept_bytes.clone(),
+            );
         });
         metrics
     }
@@ -146,6 +176,11 @@ impl Metrics {
         count(&m.serialised, stats.serialised);
         count(&m.resumed, stats.resumed);
         count(&m.stanzas_refused, stats.refused);
+        count(&m.stanzas_refused_full, stats.refused_full);
+        count(&m.requests_unanswered, stats.unanswered);
+        count(&m.guesses_wrong, stats.guesses_wrong);
+        count(&m.guesses_refused, stats.guesses_refused);
+        level(&m.kept_bytes, stats.kept_bytes);
     }
 }
 

@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use xmpp::BridgeAccounts;
 
+use crate::body::Bodies;
 use crate::brake::Brake;
 use crate::focus_store::Store;
 use crate::focus_task::{self, FocusHandle, FocusHost};
-use crate::gate::Gate;
+use crate::gate::{Gate, GateLimits};
 use crate::http_bind::{self, Bosh, Sessions};
 use crate::metrics::{FocusMetrics, Metrics};
 use crate::peer::Context;
@@ -80,7 +81,12 @@ impl Node {
         let context = Context {
             hub,
             streams,
-            gate: Gate::new(config.max_connections),
+            gate: Gate::new(GateLimits::web(
+                config.max_connections,
+                config.connections_per_address,
+            )),
+            service_gate: Gate::new(GateLimits::service()),
+            process_gate: Gate::new(GateLimits::process()),
             brake: Brake::default(),
             metrics,
             stopping: stopped.clone(),
@@ -139,9 +145,11 @@ impl Node {
     /// The routes for browsers: `/xmpp-websocket`, `/http-bind`, and `/conference-request/v1` where the focus is in this
     /// process.
     pub fn router(&self) -> Router {
+        let bodies = Bodies::new(self.context.metrics.clone());
         let bosh = Bosh {
             context: self.context.clone(),
             sessions: self.sessions.clone(),
+            bodies: bodies.clone(),
         };
         let mut router = Router::new()
             .route(
@@ -150,8 +158,12 @@ impl Node {
             )
             .route("/http-bind", any(http_bind::handle).with_state(bosh));
         if let Some(focus) = &self.focus {
-            let route = any(conference_request::handle)
-                .with_state((focus.clone(), self.context.metrics.clone()));
+            let state = conference_request::Requests::new(
+                focus.clone(),
+                bodies,
+                self.context.metrics.clone(),
+            );
+            let route = any(conference_request::handle).with_state(state);
             router = router.route("/conference-request/v1", route);
         }
         router
@@ -186,6 +198,8 @@ impl Node {
         let _ = timeout(PATIENCE, async {
             while self.tasks.join_next().await.is_some() {}
             self.context.gate.emptied().await;
+            self.context.service_gate.emptied().await;
+            self.context.process_gate.emptied().await;
         })
         .await;
     }

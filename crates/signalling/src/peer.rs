@@ -5,22 +5,27 @@ use std::time::Instant;
 use stanza::error::Condition;
 use stream::StreamCondition;
 use stream::server::{CloseReason, Event, Server};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use xmpp::{Door, WebQuery};
 
 use crate::brake::Brake;
-use crate::gate::Gate;
+use crate::gate::{Gate, Stranger};
 use crate::hub::{Hub, HubConnection, Inbox, Reply, Request};
 use crate::node::Doors;
 use crate::now;
-use crate::pacer::Pacer;
+use crate::pacer::{self, Pacer};
 
 /// What every connection gets from its node.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) streams: Doors,
+    /// For browsers.
     pub(crate) gate: Gate,
+    /// For services elsewhere: browsers take no place of theirs.
+    pub(crate) service_gate: Gate,
+    /// For parts of this process.
+    pub(crate) process_gate: Gate,
     pub(crate) brake: Brake,
     pub(crate) metrics: crate::metrics::Metrics,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -46,9 +51,9 @@ pub(crate) struct Peer {
     query: WebQuery,
     metrics: crate::metrics::Metrics,
     /// Held until the peer has logged in; few may be in that state at one time.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Stranger>,
     paused: Option<Instant>,
-    /// How many bytes a browser may send; services have no such limit.
+    /// How many bytes it may send; parts of this process have no such limit.
     pacer: Option<Pacer>,
     in_order: bool,
 }
@@ -58,18 +63,19 @@ impl Peer {
     pub(crate) async fn service(
         context: &Context,
         door: Door,
-        stranger: OwnedSemaphorePermit,
+        stranger: Stranger,
     ) -> (Self, Inbox) {
-        Self::new(context, door, WebQuery::default(), stranger, None).await
+        let pacer = (door != Door::Process).then(|| Pacer::new(now(), pacer::SERVICE));
+        Self::new(context, door, WebQuery::default(), stranger, pacer).await
     }
 
     /// A browser's part, with what its URL said.
     pub(crate) async fn browser(
         context: &Context,
         query: WebQuery,
-        stranger: OwnedSemaphorePermit,
+        stranger: Stranger,
     ) -> (Self, Inbox) {
-        let pacer = Some(Pacer::new(now()));
+        let pacer = Some(Pacer::new(now(), pacer::BROWSER));
         Self::new(context, Door::Web, query, stranger, pacer).await
     }
 
@@ -77,7 +83,7 @@ impl Peer {
         context: &Context,
         door: Door,
         query: WebQuery,
-        stranger: OwnedSemaphorePermit,
+        stranger: Stranger,
         pacer: Option<Pacer>,
     ) -> (Self, Inbox) {
         let (hub, inbox) = context.hub.connect().await;
@@ -102,8 +108,36 @@ impl Peer {
         self.paused
     }
 
+    /// Returns when the peer, which has not logged in, has to make room for another.
+    pub(crate) fn evicted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let evicted = self.stranger.as_ref().map(Stranger::evicted);
+        async move {
+            match evicted {
+                Some(evicted) => evicted.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Counts that it was.
+    pub(crate) fn made_room(&self) -> Next {
+        self.metrics.refused("made-room");
+        Next::Drop
+    }
+
+    /// The peer has logged in.
+    fn known(&mut self, now: Instant) {
+        self.stranger = None;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.known(now);
+        }
+    }
+
     /// The peer sent so many bytes.
     pub(crate) fn charge(&mut self, bytes: usize) {
+        if let Some(stranger) = &mut self.stranger {
+            stranger.heard();
+        }
         if let Some(until) = self
             .pacer
             .as_mut()
@@ -136,7 +170,10 @@ impl Peer {
             Event::EnableSm { resume } => Request::EnableSm { resume },
             Event::Ack(h) => Request::Ack(h),
             Event::AckRequest => Request::AskAck,
-            Event::Stanza(stanza) => Request::Stanza(stanza),
+            Event::Stanza(stanza) => {
+                self.hub.stanza(stanza).await;
+                return Next::Continue;
+            }
             Event::Skipped(skipped) => {
                 self.metrics.refused("stanza-over-limit");
                 match skipped.stanza {
@@ -168,7 +205,7 @@ impl Peer {
         let now = now();
         match reply {
             Reply::Anonymous(Ok(user)) => {
-                self.stranger = None;
+                self.known(now);
                 server.accept_anonymous(now, user);
             }
             Reply::Anonymous(Err(condition)) => server.refuse(now, condition),
@@ -176,7 +213,7 @@ impl Peer {
                 server.credentials(now, credentials.map(|boxed| *boxed))
             }
             Reply::Bound(Ok((jid, greeting))) => {
-                self.stranger = None;
+                self.known(now);
                 if let Some(greeting) = greeting {
                     server.greet(greeting.to_vec());
                 }
@@ -187,7 +224,7 @@ impl Peer {
                 server.bind_failed(now, condition);
             }
             Reply::Resumed(Ok((previd, h))) => {
-                self.stranger = None;
+                self.known(now);
                 server.resumed(now, &previd, h);
             }
             Reply::Resumed(Err(condition)) => server.resume_failed(now, condition),
@@ -199,7 +236,7 @@ impl Peer {
             Reply::Pause(until) => self.paused = self.paused.max(Some(until)),
             // A browser that is told of the end reloads at once, perhaps before there is a server again; one that finds
             // the socket gone tries to come back for a while.
-            Reply::Close(StreamCondition::SystemShutdown) if self.pacer.is_some() => {
+            Reply::Close(StreamCondition::SystemShutdown) if self.door == Door::Web => {
                 return Next::Drop;
             }
             Reply::Close(condition) => server.close(now, Some(condition)),

@@ -17,14 +17,16 @@ use stream::server::{Security, Server};
 use tokio::time::{sleep_until, timeout};
 use xmpp::WebQuery;
 
-use crate::gate::Place;
+use crate::gate::{Open, Place};
 use crate::hub::{Inbox, Reply};
 use crate::now;
 use crate::peer::{Context, Next, Peer};
-use crate::web;
+use crate::web::{self, Address};
 
 /// Largest message read at all. Larger than a stanza may be, so that the peer of one that is too large is told.
 const MAX_MESSAGE: usize = Limits::CLIENT.bytes + 64 * 1024;
+/// Bytes read at a time.
+const READ_BUFFER: usize = 8 * 1024;
 /// How long a write may take before the peer counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the peer may take to close after us.
@@ -35,6 +37,7 @@ const BATCH: usize = 128;
 /// Opens a WebSocket; a plain GET, by which browsers keep their way through proxies open, is answered at once.
 pub(crate) async fn open(
     State(context): State<Context>,
+    address: Address,
     Query(parameters): Query<HashMap<String, String>>,
     method: Method,
     headers: HeaderMap,
@@ -58,15 +61,20 @@ pub(crate) async fn open(
         context.metrics.refused("websocket-protocol");
         return (StatusCode::BAD_REQUEST, "the subprotocol must be xmpp\n").into_response();
     }
-    let Some(place) = context.gate.enter() else {
-        context.metrics.refused("too-many-connections");
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let place = match context.gate.enter(now(), address.class()) {
+        Ok(place) => place,
+        Err(reason) => {
+            context.metrics.refused(reason);
+            return web::busy();
+        }
     };
-    let query = web::query(&parameters, &headers);
+    let query = web::query(&parameters, &headers, address);
     upgrade
         .protocols(["xmpp"])
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
+        // Most messages are small, and strangers are many.
+        .read_buffer_size(READ_BUFFER)
         .on_upgrade(move |socket| run(socket, context, query, place))
 }
 
@@ -106,14 +114,15 @@ struct Connection {
     inbox: Inbox,
     sink: SplitSink<WebSocket, Message>,
     source: SplitStream<WebSocket>,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: Open,
 }
 
 impl Connection {
     /// Carries messages until the stream or the socket ends.
     async fn drive(&mut self) -> Next {
         let overflow = self.inbox.overflow();
-        tokio::pin!(overflow);
+        let evicted = self.peer.evicted();
+        tokio::pin!(overflow, evicted);
         loop {
             let next = self.handle_events().await;
             tokio::select! {
@@ -121,6 +130,7 @@ impl Connection {
                     return Next::Drop;
                 },
                 () = &mut overflow => return Next::Drop,
+                () = &mut evicted => return self.peer.made_room(),
             }
             if next != Next::Continue {
                 return next;
@@ -138,6 +148,7 @@ impl Connection {
                 },
                 reply = self.inbox.recv() => self.on_replies(reply),
                 () = &mut overflow => Next::Drop,
+                () = &mut evicted => self.peer.made_room(),
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {
                     self.server.handle_timeout(now());
                     Next::Continue

@@ -77,7 +77,8 @@ impl TestNode {
             .expect("port");
         let http = listener.local_addr().expect("address");
         let router = node.router();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
         Self {
             http,
             xmpp: node.tcp_addresses()[0],

@@ -11,6 +11,7 @@ mod client_config;
 mod embedded;
 mod error;
 pub mod forwarded;
+mod guard;
 mod headers;
 mod listen;
 mod metrics;

@@ -18,11 +18,9 @@ use axum::routing::get;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use telemetry::Metrics;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
@@ -32,6 +30,7 @@ use crate::certificate::{Certificate, CertificateSource};
 use crate::client_config::ClientConfig;
 use crate::error::FrontError;
 use crate::forwarded::{Person, TrustedProxies};
+use crate::guard::{Connections, Counted, Guard, Visit, Watcher, until_evicted};
 use crate::listen::bind_tcp;
 use crate::metrics::Counters;
 use crate::redirect::Redirect;
@@ -42,8 +41,6 @@ use crate::{address, proxy};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long requests in progress may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Most connections at a time; further ones wait in the kernel.
-const MAX_CONNECTIONS: usize = 50_000;
 /// Most requests in progress on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 /// Two years.
@@ -146,6 +143,9 @@ impl Front {
     /// fallbacks of their own.
     pub async fn run(self, routers: Vec<Router>, shutdown: impl Future<Output = ()>) {
         let counters = Counters::register(&self.config.metrics);
+        let guard = Guard::new(counters.clone());
+        let trusted = self.config.trusted_proxies.clone();
+        let trusted = move |address| trusted.trusts(address);
         let shared = Arc::new(Shared {
             redirect: Redirect {
                 public_host: self.config.public_host.clone(),
@@ -163,18 +163,16 @@ impl Front {
                 .and_then(|name| HeaderValue::from_str(name).ok()),
             colibri_ws: self.config.colibri_ws,
         });
-        let graceful = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Connections::new();
         let https = async {
             let Some((listener, tls)) = &self.https else {
                 return std::future::pending().await;
             };
-            accept(listener, &room, |stream, peer, permit| {
-                let (tls, shared, watcher) = (tls.clone(), Arc::clone(&shared), graceful.watcher());
-                tokio::spawn(async move {
-                    serve_https(stream, peer, tls, shared, watcher).await;
-                    drop(permit);
-                });
+            accept(listener, &guard, &trusted, |stream, peer, visit| {
+                let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+                let watcher = connections.watcher(visit.clone());
+                let serve = serve_https(stream, peer, tls, shared, watcher);
+                tokio::spawn(until_evicted(visit, serve));
             })
             .await;
         };
@@ -182,12 +180,12 @@ impl Front {
             let Some(listener) = &self.http else {
                 return std::future::pending().await;
             };
-            accept(listener, &room, |stream, peer, permit| {
-                let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
-                tokio::spawn(async move {
-                    serve_plain(stream, peer, shared, watcher).await;
-                    drop(permit);
-                });
+            accept(listener, &guard, &trusted, |stream, peer, visit| {
+                let (shared, watcher) = (Arc::clone(&shared), connections.watcher(visit.clone()));
+                tokio::spawn(until_evicted(
+                    visit,
+                    serve_plain(stream, peer, shared, watcher),
+                ));
             })
             .await;
         };
@@ -197,7 +195,7 @@ impl Front {
             () = shutdown => {}
         }
         // What is not done by then is cut.
-        let _ = timeout(DRAIN, graceful.shutdown()).await;
+        let _ = timeout(DRAIN, connections.shutdown()).await;
     }
 }
 
@@ -407,18 +405,19 @@ async fn unlock() -> Response<Body> {
 
 async fn accept(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
-    handle: impl Fn(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit),
+    guard: &Guard,
+    trusted: &impl Fn(IpAddr) -> bool,
+    handle: impl Fn(TcpStream, SocketAddr, Visit),
 ) {
     loop {
-        let Ok(permit) = Arc::clone(room).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Answers are small and wanted at once.
                 let _ = stream.set_nodelay(true);
-                handle(stream, peer, permit);
+                let address = (!trusted(peer.ip())).then(|| peer.ip().into());
+                if let Some(visit) = guard.enter(address) {
+                    handle(stream, peer, visit);
+                }
             }
             // A peer that is gone already costs nothing.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -482,9 +481,11 @@ where
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS);
+    let visit = watcher.visit.clone();
+    let stream = Counted::new(stream, visit.clone());
     let service = hyper::service::service_fn(|request| {
-        let response = respond(request);
-        async move { Ok::<_, std::convert::Infallible>(response.await) }
+        let (busy, response) = (visit.begin(), respond(request));
+        async move { Ok::<_, std::convert::Infallible>(busy.until_sent(response.await)) }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {

@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web tidy lint unit e2e cuts clean
+.PHONY: help up build test check web lint deny unit fuzz siege e2e cuts clean
 .NOTPARALLEL:
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo 'make test    install what the tests need and run every test'
 	@echo 'make cuts    cuts of the network of up to five minutes, with real browsers; needs root'
 	@echo 'make check   formatting, lints and rules only'
+	@echo 'make fuzz    every fuzz target for ten minutes (FUZZ_SECONDS=60 for one)'
+	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
 
 up: build
 	exec $(TARGET)/release/pontoon up $(ARGS)
@@ -43,6 +45,7 @@ test:
 	$(MAKE) check
 	cd web && $(NPM) test --silent
 	$(MAKE) unit
+	./scripts/fuzz.sh 4
 	$(MAKE) e2e
 
 check: web/node_modules/.package-lock.json
@@ -50,12 +53,24 @@ check: web/node_modules/.package-lock.json
 	$(CARGO) fmt --all --check
 	$(CARGO) xtask tidy
 	$(MAKE) lint
+	$(MAKE) deny
 
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- --deny warnings
 
+# Licences, bans and sources of all libraries. Advisories need the network: cargo deny check advisories.
+deny:
+	$(CARGO) deny --locked --log-level error check bans licenses sources
+
 unit: web
 	$(CARGO) test --locked --workspace --quiet --no-fail-fast
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	./scripts/fuzz.sh $(FUZZ_SECONDS)
+
+siege: web
+	SIEGE_SECONDS=1200 $(CARGO) test --locked --workspace --test siege -- --nocapture
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

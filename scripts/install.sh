@@ -37,25 +37,33 @@ if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); proce
     exit 1
 fi
 
-[ -n "$missing" ] || exit 0
-
-if ! command -v apt-get > /dev/null 2>&1; then
-    echo "These are missing, and there is no apt-get to install them with:$missing" >&2
-    exit 1
-fi
-as_root=
-if [ "$(id -u)" != 0 ]; then
-    if ! command -v sudo > /dev/null 2>&1; then
-        echo "These are missing; install them as root:$missing" >&2
+install_missing() {
+    if ! command -v apt-get > /dev/null 2>&1; then
+        echo "These are missing, and there is no apt-get to install them with:$missing" >&2
         exit 1
     fi
-    as_root=sudo
+    as_root=
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo > /dev/null 2>&1; then
+            echo "These are missing; install them as root:$missing" >&2
+            exit 1
+        fi
+        as_root=sudo
+    fi
+    echo "Installing:$missing"
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086 # one word for each package
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
+    # A service that a package starts would hold ports the tests use.
+    if [ "$want" = test ] && command -v systemctl > /dev/null 2>&1; then
+        $as_root systemctl disable --now prosody > /dev/null 2>&1 || true
+    fi
+}
+
+if [ -n "$missing" ]; then
+    install_missing
 fi
-echo "Installing:$missing"
-$as_root apt-get update -qq
-# shellcheck disable=SC2086 # one word for each package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
-# A service that a package starts would hold ports the tests use.
-if [ "$want" = test ] && command -v systemctl > /dev/null 2>&1; then
-    $as_root systemctl disable --now prosody > /dev/null 2>&1 || true
+if [ "$want" = test ] && ! cargo deny --version > /dev/null 2>&1; then
+    echo "Installing: cargo-deny"
+    cargo install --quiet --locked --debug --version '^0.20' cargo-deny
 fi

@@ -138,7 +138,7 @@ fn unanswered_requests_have_a_size_and_an_end() {
     let mut world = World::new();
     let focus = world.focus();
     let mut waiting = Vec::new();
-    for n in 0..40 {
+    for n in 0..12 {
         let client = world.guest();
         let id = "x".repeat(200_000);
         for m in 0..5 {
@@ -156,7 +156,7 @@ fn unanswered_requests_have_a_size_and_an_end() {
     let kept = world.server.stats().kept_bytes;
     assert!(kept > 0 && kept <= most, "{kept}");
     assert!(
-        kept <= 40 * world.server.config().limits.kept_bytes_per_session as u64,
+        kept <= 12 * world.server.config().limits.kept_bytes_per_session as u64,
         "{kept}"
     );
     world.clear();
@@ -213,7 +213,7 @@ fn requests_held_while_there_is_no_focus_are_bounded_in_bytes() {
     let mut world = World::new();
     for _ in 0..20 {
         let client = world.guest();
-        for n in 0..40 {
+        for n in 0..12 {
             let fat = format!("<property name='p' value='{}'/>", "z".repeat(100_000));
             world.send(
                 &client,
@@ -418,7 +418,7 @@ fn slowed(pace: Pace, now: Instant) -> Instant {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Whatever noisy senders do, and however slowly the focus acknowledges, it is not cut off, and somebody who asks once
     /// in a while is delivered at once, each time.

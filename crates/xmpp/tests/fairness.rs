@@ -213,7 +213,7 @@ fn requests_held_while_there_is_no_focus_are_bounded_in_bytes() {
     let mut world = World::new();
     for _ in 0..20 {
         let client = world.guest();
-        for n in 0..12 {
+        for n in 0..40 {
             let fat = format!("<property name='p' value='{}'/>", "z".repeat(100_000));
             world.send(
                 &client,

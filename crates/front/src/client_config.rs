@@ -55,7 +55,7 @@ impl Place<'_> {
         }
     }
 
-    /// `acme.` below a tenant, else nothing: the label before the domain of its rooms.
+    /// `acme.` below a tenant, else nothing: the label before the domain of its rooms. Letters, digits, `-`, `_`, `=` alone.
     pub(crate) fn subdomain(&self) -> String {
         if self.tenant.is_empty() {
             String::new()
@@ -157,11 +157,12 @@ impl ClientConfig {
     }
 }
 
-/// Percent-encodes what may not stand in a path segment.
+/// Percent-encodes a path segment. What is left stands for itself in addresses, HTML, attributes and strings of JavaScript
+/// alike: a foreign page echoes it into any of them.
 pub(crate) fn encode_segment(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
     for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&()*+,;=@".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));
         } else {
             text.push_str(&format!("%{byte:02X}"));

@@ -91,7 +91,13 @@ impl Site {
             return self.missing(StatusCode::BAD_REQUEST).await;
         };
         let host = self.host(request.uri(), request.headers());
-        match self.target(&segments).await {
+        let target = self.target(&segments).await;
+        if matches!(target, Target::Page { .. })
+            && let Some(plain) = self.without_slash(request.uri())
+        {
+            return moved(&plain);
+        }
+        match target {
             Target::Page { tenant } => self.page(&host, &tenant, request.headers()).await,
             Target::Config { tenant } => {
                 let script = self.client.script(Place {
@@ -146,6 +152,27 @@ impl Site {
             [_room] => page(first),
             _ => Target::Missing,
         }
+    }
+
+    /// The address of a page without the slashes at its end and between, if it has such. Below `/acme/` the addresses in
+    /// the page would be those of a tenant. Official trees show a tenant's welcome page there, so with them nothing changes.
+    fn without_slash(&self, uri: &Uri) -> Option<String> {
+        if self.tree.is_some() || !uri.path().ends_with('/') {
+            return None;
+        }
+        let segments: Vec<&str> = uri
+            .path()
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect();
+        if segments.is_empty() {
+            return None;
+        }
+        let query = uri
+            .query()
+            .map_or(String::new(), |query| format!("?{query}"));
+        // One slash before the first segment: two would lead to another host.
+        Some(format!("/{}{query}", segments.join("/")))
     }
 
     /// Whether what is addressed below this segment are files, never rooms of a tenant.
@@ -305,6 +332,19 @@ fn text(content_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Sends a browser to another address of this server.
+fn moved(location: &str) -> Response<Body> {
+    let Ok(location) = HeaderValue::try_from(location) else {
+        return status(StatusCode::BAD_REQUEST);
+    };
+    let mut response = status(StatusCode::PERMANENT_REDIRECT);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    // With another web tree the address may mean something else.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
@@ -477,6 +517,115 @@ mod tests {
             .await
             .unwrap();
         assert!(String::from_utf8_lossy(&body).contains("wss://meet.example.com/xmpp-websocket"));
+    }
+
+    /// What a page says between two marks.
+    fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+        let (_, rest) = page
+            .split_once(from)
+            .unwrap_or_else(|| panic!("{from} in {page}"));
+        rest.split_once(to)
+            .unwrap_or_else(|| panic!("{to} after {from} in {page}"))
+            .0
+    }
+
+    /// Official pages echo the tenant and the host into HTML, attributes, and strings of all three quotes.
+    #[tokio::test]
+    async fn what_is_echoed_means_nothing_in_html_and_scripts() {
+        const ECHOES: &str = "<!--#echo var=\"subdir\" default=\"\" -->|<!--#echo var=\"subdomain\" default=\"\" -->\
+                              |<!--#echo var=\"http_host\" default=\"\" -->";
+        let tree = tree();
+        let page = format!("[{ECHOES}]<!--#include virtual=\"/config.js\" -->");
+        std::fs::write(tree.path().join("index.html"), page).unwrap();
+        let mut read = 0;
+        for byte in 0..=0x7f_u8 {
+            read += hostile(tree.path(), &format!("a%{byte:02X}b")).await;
+        }
+        for tenant in [
+            "%3Cimg%20src=x%20onerror=alert(1)%3E",
+            "%3Csvg%3E",
+            "%3C%2Fscript%3E",
+            "%3Cscript%3E",
+            "%60$%7Balert(1)%7D%60",
+            "$%7B1%7D",
+            "a%0Ab",
+            "a%0D%0Ab",
+            "a%E2%80%A8b",
+            "a%E2%80%A9b",
+            "a%C2%A0b",
+            "--%3E",
+            "%3C!--%23echo",
+            "a;alert(1);b",
+            "a(1)",
+            "%EF%BC%9Cb%EF%BC%9E",
+        ] {
+            read += hostile(tree.path(), tenant).await;
+        }
+        assert!(read > 100, "{read}");
+    }
+
+    /// Asks for a page and the settings below a tenant; 1 when there are such.
+    async fn hostile(root: &Path, tenant: &str) -> usize {
+        let (status, page, _) = get(Some(root), &format!("/{tenant}/room")).await;
+        if status != StatusCode::OK {
+            assert!(status.is_client_error(), "{tenant}: {status}");
+            assert_eq!(page, "<p>no such page</p>", "{tenant}");
+            return 0;
+        }
+        let inert = |text: &str, also: &[u8]| {
+            let allowed = |byte: u8| {
+                byte.is_ascii_alphanumeric() || b"-._~/%=:".contains(&byte) || also.contains(&byte)
+            };
+            assert!(text.bytes().all(allowed), "{tenant}: {text}");
+        };
+        inert(between(&page, "[", "]"), b"|");
+        let (_, own, _) = get(None, &format!("/{tenant}/config.js")).await;
+        assert!(page.ends_with(&own), "{tenant}: {page}");
+        let settings = between(&own, "var config = ", ";\n");
+        let settings: serde_json::Value = serde_json::from_str(settings).unwrap();
+        for address in [
+            &settings["bosh"],
+            &settings["websocket"],
+            &settings["hosts"]["muc"],
+        ] {
+            inert(address.as_str().unwrap(), b"");
+        }
+        1
+    }
+
+    #[tokio::test]
+    async fn a_slash_at_the_end_is_none() {
+        let location = |root: Option<std::path::PathBuf>, path: &'static str| async move {
+            let (status, _, headers) = get(root.as_deref(), path).await;
+            let location = headers
+                .get(header::LOCATION)
+                .map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(
+                location.is_some(),
+                status == StatusCode::PERMANENT_REDIRECT,
+                "{path}"
+            );
+            location
+        };
+        for (path, expected) in [
+            ("/slash/", Some("/slash")),
+            ("/slash//?jwt=a&b=/", Some("/slash?jwt=a&b=/")),
+            ("/acme/M%FCller/", Some("/acme/M%FCller")),
+            ("//evil.test/", Some("/evil.test")),
+            ("//evil.test/%2e%2e/", None),
+            ("/", None),
+            ("//", None),
+            ("/slash", None),
+            ("/a/b/c/", None),
+            ("/config.js/", None),
+        ] {
+            assert_eq!(location(None, path).await.as_deref(), expected, "{path}");
+        }
+        let tree = tree();
+        assert_eq!(
+            location(Some(tree.path().to_owned()), "/slash/").await,
+            None
+        );
     }
 
     #[tokio::test]

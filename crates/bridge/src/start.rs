@@ -82,6 +82,7 @@ impl Bridge {
             listen = bound.iter().map(UdpBatch::local_addr).collect();
             sockets.push(bound);
         }
+        warn_of_small_buffer(sockets.iter().flatten());
         let offered = addresses::Offered::now(&listen, &config.mappings, &config.own_addresses);
         let (hosts, mapped) = (offered.hosts.clone(), offered.mapped.clone());
         if hosts.is_empty() && mapped.is_empty() {
@@ -250,6 +251,20 @@ fn bind(listen: &[SocketAddr], reuse_port: bool) -> Result<Vec<UdpBatch>, StartE
             UdpBatch::bind(&config).map_err(|source| StartError::Bind { address, source })
         })
         .collect()
+}
+
+/// Says once if the system grants less room than is asked for: a machine that is busy for a moment loses datagrams then.
+fn warn_of_small_buffer<'a>(mut sockets: impl Iterator<Item = &'a UdpBatch>) {
+    let wanted = UdpConfig::RECEIVE_BUFFER;
+    let granted = sockets.next().and_then(|s| s.receive_buffer().ok());
+    if let Some(granted) = granted.filter(|granted| *granted < wanted) {
+        tracing::warn!(
+            granted,
+            wanted,
+            "the system grants less room for datagrams not yet read than is asked for, so some are lost when the machine is \
+             busy for a moment; set sysctl net.core.rmem_max={wanted}"
+        );
+    }
 }
 
 type Part = (Vec<UdpBatch>, Poller, Receiver<Command>);

@@ -39,12 +39,15 @@ pub struct UdpConfig {
 }
 
 impl UdpConfig {
+    /// Receive buffer of a shard's socket, bytes: what a busy bridge gets in about a tenth of a second.
+    pub const RECEIVE_BUFFER: usize = 10 << 20;
+
     /// The usual socket of a shard.
     pub fn new(bind: SocketAddr) -> Self {
         Self {
             bind,
             reuse_port: false,
-            receive_buffer: 10 << 20,
+            receive_buffer: Self::RECEIVE_BUFFER,
             send_buffer: 4 << 20,
             offload: true,
         }
@@ -128,6 +131,15 @@ impl UdpBatch {
     /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Bytes the kernel granted for datagrams not yet read, in the terms of [`UdpConfig::receive_buffer`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        // Linux doubles what is set, for its own records, and tells the double (socket(7), SO_RCVBUF).
+        Ok(self.socket.recv_buffer_size()? / 2)
     }
 
     /// Counters.

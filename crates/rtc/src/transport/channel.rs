@@ -24,6 +24,12 @@ const MAX_NAME_LEN: usize = 256;
 
 /// Longest time between retransmissions.
 const MAX_BACKOFF: Duration = Duration::from_secs(3);
+/// A peer of which no INIT came this long after DTLS, or after its last INIT, is met half way: its own repeats come after
+/// one, two and four seconds more, and no video is sent before it has told what it wants.
+pub(super) const PATIENCE: Duration = Duration::from_millis(600);
+/// Chunk type of INIT (RFC 9260 §3.3.2), and where the type of a packet's first chunk is.
+pub(super) const INIT: u8 = 1;
+pub(super) const FIRST_CHUNK: usize = 12;
 /// First retransmission while the association is set up, when we begin it.
 const SETUP_RTO: Duration = Duration::from_millis(300);
 /// Buffer for what is not yet acknowledged or sent.
@@ -74,13 +80,15 @@ pub(super) struct Channel {
     stream: Option<StreamId>,
     open: bool,
     opening: Option<Opening>,
+    /// When to send our own INIT, unless the association is up by then (RFC 9260 §5.2.1: both may begin it).
+    begin_at: Option<Instant>,
     /// Messages not used: binary, not UTF-8, on another stream, too long.
     pub(super) dropped: u64,
     events: VecDeque<ChannelEvent>,
 }
 
 impl Channel {
-    /// Begins an association: waits for the peer's INIT, or sends ours if `opening` says which channel to open.
+    /// Begins an association: waits a moment for the peer's INIT, or sends ours if `opening` says which channel to open.
     pub(super) fn new(now: Instant, max_message_size: usize, opening: Option<Opening>) -> Self {
         let options = Options {
             announced_maximum_incoming_streams: 1024,
@@ -103,6 +111,7 @@ impl Channel {
             max_message_size,
             stream: None,
             open: false,
+            begin_at: opening.is_none().then(|| now + PATIENCE),
             opening,
             dropped: 0,
             events: VecDeque::new(),
@@ -126,12 +135,19 @@ impl Channel {
 
     pub(super) fn handle(&mut self, now: Instant, packet: &[u8]) {
         self.advance(now);
+        if self.begin_at.is_some() && packet.get(FIRST_CHUNK) == Some(&INIT) {
+            // It has begun; our answer may be on its way.
+            self.begin_at = Some(now + PATIENCE);
+        }
         self.socket.0.handle_input(packet);
         self.drain();
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        if self.begin_at.take_if(|at| *at <= now).is_some() {
+            self.socket.0.connect();
+        }
         self.drain();
     }
 
@@ -141,6 +157,9 @@ impl Channel {
         (at != SocketTime::infinite_future())
             .then(|| at - SocketTime::zero())
             .and_then(|d| self.epoch.checked_add(d))
+            .into_iter()
+            .chain(self.begin_at)
+            .min()
     }
 
     pub(super) fn poll_event(&mut self) -> Option<ChannelEvent> {
@@ -194,7 +213,10 @@ impl Channel {
     fn socket_event(&mut self, event: SocketEvent) {
         match event {
             SocketEvent::SendPacket(packet) => self.events.push_back(ChannelEvent::Send(packet)),
-            SocketEvent::OnConnected() => self.send_open(),
+            SocketEvent::OnConnected() => {
+                self.begin_at = None;
+                self.send_open();
+            }
             SocketEvent::OnClosed()
             | SocketEvent::OnAborted(..)
             | SocketEvent::OnConnectionRestarted() => self.close(),

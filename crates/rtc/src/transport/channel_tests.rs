@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::channel::{Channel, ChannelEvent, Opening};
+use super::channel::{Channel, ChannelEvent, FIRST_CHUNK, INIT, Opening, PATIENCE};
 use super::world::origin;
 use super::*;
 
@@ -93,6 +93,77 @@ fn two_inits_before_the_cookie() {
         exchange(now, &mut server, &mut client);
         assert!(server.is_open() && client.is_open(), "INIT ACK {answer}");
     }
+}
+
+/// What was lost when the client began, and what comes late when we begin too.
+#[derive(Debug, Clone, Copy)]
+enum Begun {
+    /// Its INIT is lost.
+    Lost,
+    /// Its INIT crosses ours.
+    Crossing,
+    /// Our answer is lost.
+    AnswerLost,
+    /// Its cookie, from our answer, crosses our INIT.
+    CookieLate,
+}
+
+/// The client's own repeats come seconds later, so we begin as well; both beginning makes one association, whatever
+/// arrives in between.
+#[test]
+fn a_client_whose_beginning_is_lost_is_met_half_way() {
+    use Begun::{AnswerLost, CookieLate, Crossing, Lost};
+    for begun in [Lost, Crossing, AnswerLost, CookieLate] {
+        let mut now = origin();
+        let mut server = Channel::new(now, 1000, None);
+        let mut client = Channel::new(now, 1000, Some(opening()));
+        let (init, _) = drain(&mut client);
+        let mut late = Vec::new();
+        match begun {
+            Lost => {}
+            Crossing => late = init,
+            AnswerLost | CookieLate => {
+                server.handle(now, &init[0]);
+                let (answer, _) = drain(&mut server);
+                if matches!(begun, CookieLate) {
+                    client.handle(now, &answer[0]);
+                    late = drain(&mut client).0;
+                }
+            }
+        }
+        now = server.poll_timeout().unwrap();
+        assert!(now < origin() + Duration::from_secs(1), "{begun:?}");
+        server.handle_timeout(now);
+        for packet in late {
+            server.handle(now, &packet);
+        }
+        exchange(now, &mut server, &mut client);
+        assert!(server.is_open() && client.is_open(), "{begun:?}");
+        client.send(now, "constraints").unwrap();
+        let (of_server, _) = exchange(now, &mut server, &mut client);
+        assert_eq!(of_server, ["constraints"], "{begun:?}");
+    }
+}
+
+/// A client that sets up its association in time is not disturbed: no INIT of ours, then or later.
+#[test]
+fn a_client_in_time_gets_no_init() {
+    let now = origin();
+    let mut server = Channel::new(now, 1000, None);
+    let mut client = Channel::new(now, 1000, Some(opening()));
+    let (init, _) = drain(&mut client);
+    let later = now + PATIENCE - Duration::from_millis(1);
+    server.handle(later, &init[0]);
+    // Our answer and its cookie have as long again.
+    server.handle_timeout(now + PATIENCE);
+    let (answers, _) = drain(&mut server);
+    assert_eq!(answers.len(), 1);
+    client.handle(now + PATIENCE, &answers[0]);
+    exchange(now + PATIENCE, &mut server, &mut client);
+    assert!(server.is_open() && client.is_open());
+    server.handle_timeout(now + PATIENCE * 3);
+    let (packets, _) = drain(&mut server);
+    assert!(packets.iter().all(|p| p[FIRST_CHUNK] != INIT));
 }
 
 #[test]

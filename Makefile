@@ -81,7 +81,7 @@ e2e: web
 CUTS ?= drop:5 drop:30 drop:60 drop:90 drop:300 link:5 link:30 link:60 link:90 link:300
 cuts: web
 	$(CARGO) build --locked --package pontoon
-	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && CUTS="$(CUTS)" node --test --test-timeout=900000 cuts.test.mjs
+	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && CUTS="$(CUTS)" node --test --test-timeout=3600000 cuts.test.mjs
 
 clean:
 	$(CARGO) clean

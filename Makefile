@@ -45,7 +45,7 @@ test:
 	$(MAKE) check
 	cd web && $(NPM) test --silent
 	$(MAKE) unit
-	./scripts/fuzz.sh 4
+	FUZZ_SEED=1 ./scripts/fuzz.sh 4
 	$(MAKE) e2e
 
 check: web/node_modules/.package-lock.json

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds every fuzz target and runs each for a while: scripts/fuzz.sh SECONDS [TARGET ...]
+# FUZZ_SEED=1 begins the same way each time, for a run that must not surprise; otherwise each run looks elsewhere.
 # Ends with 1 when a target finds something; the input is kept in fuzz/artifacts, the corpus in fuzz/corpus.
 #
 # The stable compiler is enough: the coverage of libFuzzer is a pass of LLVM, and the code under test is safe Rust, so
@@ -26,6 +27,7 @@ for target in "$@"; do
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     log=$(mktemp)
     if "fuzz/target/$host/debug/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -seed="${FUZZ_SEED:-0}" \
         -artifact_prefix="fuzz/artifacts/$target/" "fuzz/corpus/$target" > "$log" 2>&1; then
         echo "fuzz: $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"
     else

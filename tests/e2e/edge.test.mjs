@@ -1,7 +1,9 @@
 // The edges of the client: devices, links, names, codecs, and a way in without WebSockets.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { join as path } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch } from './lib/browser.mjs';
@@ -9,16 +11,18 @@ import { proxyWithoutUpgrade } from './lib/proxy.mjs';
 import { decodes, inRoom, join, shows } from './lib/room.mjs';
 import { freeTcpPort, freeUdpPort, pontoon } from './lib/server.mjs';
 
-let server, browser, base, port;
+let server, browser, base, port, framing;
 
 before(async () => {
     const [ https, http, xmpp, udp ] = [ await freeTcpPort(), await freeTcpPort(), await freeTcpPort(), await freeUdpPort() ];
 
     port = https;
+    framing = await freeTcpPort();
     base = `https://localhost:${https}`;
     server = pontoon(
         [ 'up', '--https', https, '--http', http, '--xmpp', xmpp, '--udp', udp,
-            '--set', 'client.codecs=H264,VP8', '--set', 'client.prejoin=true' ].map(String));
+            '--set', 'client.codecs=H264,VP8', '--set', 'client.prejoin=true',
+            '--set', `front.embed_origins=https://localhost:${framing}` ].map(String));
     await server.line(new RegExp(`:${https}/`));
     browser = await launch({ args: [ '--use-fake-device-for-media-stream=device-count=3' ] });
 });
@@ -174,6 +178,53 @@ test('a link alone neither enters nor renames for good, and sets no servers', as
     await page.context().close();
 });
 
+test('a site that the operator names may lead into the meeting without a click, in a frame or by a link', async () => {
+    const pem = name => readFileSync(path(server.stateDir, name));
+    const link = `${base}/embedded#config.prejoinConfig.enabled=false&config.p2p.enabled=false&userInfo.displayName="Ann"`;
+    const html = `<a href='${link}'>meet</a><iframe src='${link}' allow="camera; microphone"></iframe>`;
+    const site = createServer({ key: pem('web-key.pem'), cert: pem('web-certificate.pem') }, (_, answer) => {
+        // Our address is told only where the page that shows us wants it.
+        answer.writeHead(200, { 'Content-Type': 'text/html', 'Referrer-Policy': 'origin' });
+        answer.end(html);
+    });
+    const other = await freeTcpPort();
+
+    try {
+        site.listen(framing, '127.0.0.1');
+        await once(site, 'listening');
+        const page = await visitor();
+
+        await page.goto(`https://localhost:${framing}/`);
+        const frame = () => page.frames().find(one => one.url().startsWith(base));
+
+        await page.waitForFunction(() => document.querySelector('iframe'));
+        for (let tries = 0; frame() === undefined; tries++) {
+            assert.ok(tries < 80, 'the frame is shown');
+            await page.waitForTimeout(250);
+        }
+        await frame().waitForFunction(() => globalThis.pontoon?.state().page === 'room');
+        await page.click('a');
+        await page.waitForURL(`${base}/embedded**`);
+        await inRoom(page);
+        await page.context().close();
+
+        // Another site: neither its frame nor its link.
+        site.close();
+        site.closeAllConnections();
+        site.listen(other, '127.0.0.1');
+        await once(site, 'listening');
+        const stranger = await visitor();
+
+        await stranger.goto(`https://localhost:${other}/`);
+        await stranger.click('a');
+        await stranger.waitForSelector('[data-testid=prejoin-join]');
+        await stranger.context().close();
+    } finally {
+        site.close();
+        site.closeAllConnections();
+    }
+});
+
 test('names: a slash at the end is none, tenants are remembered, other servers and no names are said', async () => {
     const page = await visitor();
 
@@ -211,7 +262,8 @@ test('names: a slash at the end is none, tenants are remembered, other servers a
 
 test('nobody is sent a codec that they cannot decode', async () => {
     const codecOf = page => page.evaluate(async () => {
-        const report = await globalThis.pontoon.meeting.conference.sessions.bridge.media.pc.getStats();
+        // The offer may still be on its way.
+        const report = await globalThis.pontoon.meeting.conference.sessions.bridge?.media.pc.getStats() ?? new Map();
         const all = [ ...report.values() ];
         const used = all.filter(s => s.type === 'outbound-rtp' && s.kind === 'video' && s.codecId).map(s => s.codecId);
 

@@ -104,7 +104,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         DefaultValue::Computed(
             "`/var/lib/pontoon` as root, else `$XDG_STATE_HOME/pontoon` or `~/.local/state/pontoon`",
         ),
-        "Where the self-made certificates and the cluster secret are kept. Created when missing, readable by its owner only.",
+        "Where the self-made certificates, the cluster secret and what is known of running meetings are kept. Created when missing, readable by its owner only.",
         "The places the file hierarchy and the XDG base directories name for state.",
     ),
     secret(option(

@@ -9,6 +9,8 @@ class FakeSender {
     encodings: [{ active: true }, { active: true }, { active: true }] as Record<string, unknown>[],
   };
   async replaceTrack(track: unknown): Promise<void> {
+    // A browser names the new track only when it has it.
+    await null;
     this.track = track;
   }
   getParameters(): unknown {

@@ -399,6 +399,37 @@ describe("the bridge session", () => {
     await world.sessions.setTracks({ ...TRACKS, desktop: track(1080) });
     expect(pc.remotes).toHaveLength(count);
   });
+
+  it("signals a screen that was shared before the session began", async () => {
+    const world = new World();
+    const desktop = track(1080);
+    void world.sessions.setTracks({ ...TRACKS, desktop });
+    const pc = await world.bridge();
+    await world.clock.advance(1);
+    expect(readSdp(pc.remotes.at(-1) ?? "")[3]).toMatchObject({ media: "video", direction: "recvonly" });
+    expect(pc.transceivers[2]?.sender.track).toBe(desktop);
+  });
+
+  it("does not keep who shares a screen waiting for a session that ends before it began", async () => {
+    const world = new World();
+    await world.handle(fixture("bridge-offer.xml"));
+    const shared = world.sessions.setTracks({ ...TRACKS, desktop: track(1080) });
+    await world.handle(
+      `<iq xmlns="jabber:client" type="set" id="e1" from="${ROOM}/focus"><jingle xmlns="${NS.jingle}" action="session-terminate" sid="sid1"/></iq>`,
+    );
+    await shared;
+  });
+
+  it("sends nothing that was muted while it was being attached", async () => {
+    const world = new World();
+    await world.sessions.setTracks({ ...TRACKS, video: null });
+    const pc = await world.bridge();
+    await Promise.all([
+      world.sessions.setTracks(TRACKS),
+      world.sessions.setTracks({ ...TRACKS, video: null }),
+    ]);
+    expect(pc.transceivers[1]?.sender.track).toBe(null);
+  });
 });
 
 describe("going direct", () => {
@@ -417,6 +448,65 @@ describe("going direct", () => {
     expect(initiate?.jingle.contents.map((c) => c.name)).toEqual(["0", "1"]);
     expect(initiate?.jingle.contents[1]?.sources[0]?.name).toBe("00000001-v0");
     expect(initiate?.xml).not.toContain("sdes:mid");
+  });
+
+  describe("while the own offer is on its way", () => {
+    const NOTHING: LocalTracks = { audio: null, video: null, desktop: null };
+
+    async function offered(tracks: LocalTracks): Promise<World> {
+      const world = new World({}, "00000001");
+      await world.sessions.setTracks(tracks);
+      world.occupant(OTHER);
+      await world.clock.advance(10);
+      return world;
+    }
+
+    async function answered(world: World): Promise<(MediaStreamTrack | null)[]> {
+      const [initiate] = world.jingles("session-initiate");
+      await world.reply(initiate?.id ?? "");
+      await world.handle(
+        fixture("peer-offer.xml")
+          .replace("session-initiate", "session-accept")
+          .replace("c0ffee123456", initiate?.jingle.sid ?? ""),
+      );
+      world.pcs[0]?.ice("connected");
+      await world.clock.advance(1);
+      return world.pcs[0]?.transceivers.map((t) => t.sender.track as MediaStreamTrack | null) ?? [];
+    }
+
+    it("a camera and a microphone that are found are sent", async () => {
+      const world = await offered(NOTHING);
+      void world.sessions.setTracks(TRACKS);
+      expect(await answered(world)).toEqual([TRACKS.audio, TRACKS.video]);
+    });
+
+    it("a camera and a microphone that are muted are not sent", async () => {
+      const world = await offered(TRACKS);
+      void world.sessions.setTracks(NOTHING);
+      expect(await answered(world)).toEqual([null, null]);
+    });
+
+    it("a screen that is shared gets its m-line after the answer", async () => {
+      const world = await offered(TRACKS);
+      const desktop = track(1080);
+      void world.sessions.setTracks({ ...TRACKS, desktop });
+      expect(await answered(world)).toEqual([TRACKS.audio, TRACKS.video, desktop]);
+    });
+
+    it("the height that is wanted is told after the answer", async () => {
+      const world = await offered(TRACKS);
+      world.sessions.setReceiverConstraints({
+        lastN: -1,
+        selectedSources: [],
+        onStageSources: [],
+        defaultConstraints: { maxHeight: 360 },
+        constraints: {},
+      });
+      world.pcs[0]?.ice("connected");
+      expect(world.jingles("content-modify")).toEqual([]);
+      await answered(world);
+      expect(world.jingles("content-modify")[0]?.xml).toContain('maxHeight="360"');
+    });
   });
 
   it("accepts a recorded offer, and shows the peer once connected", async () => {

@@ -81,6 +81,11 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private mendOnline = false;
   private closed = false;
   private desktopSignalled = false;
+  private settle: () => void = () => undefined;
+  /** Resolves when the focus took our answer, or never will. */
+  private readonly settled = new Promise<void>((resolve) => {
+    this.settle = resolve;
+  });
 
   constructor(offer: Jingle, options: BridgeSessionOptions) {
     super();
@@ -106,7 +111,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
       const remote = new RemoteSections(ordered, (s) => s.owner === "jvb" || s.owner === "");
       for (const content of ordered) this.mapSignalled(remote, content);
       this.openChannel(ordered);
-      await this.media.setTracks(this.options.tracks);
+      // A screen that is shared already is signalled once the focus took our answer.
+      this.setTracks(this.options.tracks).catch((error) => console.warn("a source was refused", error));
       const sections = await this.media.answer(remote);
       if (this.closed) return;
       await this.sendAccept(sections);
@@ -128,6 +134,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     await this.iq(payload, ACCEPT_TIMEOUT);
     this.accepted = true;
     for (const task of this.afterAccept.splice(0)) task();
+    this.settle();
     this.emit("accepted", undefined);
   }
 
@@ -172,6 +179,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.settle();
     this.options.clock.clearTimeout(this.mendTimer);
     this.channel?.close();
     this.media.close();
@@ -237,7 +245,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     await this.media.setTracks(tracks);
     if (tracks.desktop === null || this.desktopSignalled) return;
     this.desktopSignalled = true;
-    await new Promise<void>((resolve) => this.whenAccepted(resolve));
+    await this.settled;
+    if (this.closed) return;
     await this.media.addDesktop();
     const content = this.media.desktopContent("video");
     if (content === undefined || this.closed) return;

@@ -58,5 +58,5 @@ export class VirtualClock implements Clock {
 }
 
 async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
+  for (let i = 0; i < 50; i++) await Promise.resolve();
 }

@@ -62,6 +62,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   private readonly msids = new Map<string, string>();
   private readonly senderWork = new WeakMap<RTCRtpSender, Promise<void>>();
   private work: Promise<void> = Promise.resolve();
+  private attaching: Promise<void> = Promise.resolve();
   private renegotiationQueued = false;
   private closed = false;
   private readonly pendingCandidates: RTCIceCandidateInit[] = [];
@@ -227,10 +228,12 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
 
   // --- local media --------------------------------------------------------------------------
 
-  /** Replaces what is sent. A desktop track needs an m-line of its own first, see `addDesktop`. */
+  /**
+   * Replaces what is sent, at any time: also between an own offer and its answer. A desktop track needs an m-line of
+   * its own first, see `addDesktop`.
+   */
   async setTracks(tracks: LocalTracks): Promise<void> {
     this.tracks = tracks;
-    if (this.remote === undefined) return;
     await this.attachTracks();
     this.applyEncodings();
   }
@@ -276,7 +279,14 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     return all.find((t) => t.mid === mid) ?? (this.remote === undefined ? all[index] : undefined);
   }
 
-  private async attachTracks(): Promise<void> {
+  /** Gives every sender what it is to send, one call after the other: a sender names its new track only once it has it. */
+  private attachTracks(): Promise<void> {
+    const run = this.attaching.then(() => this.attachNow());
+    this.attaching = run.catch(() => undefined);
+    return run;
+  }
+
+  private async attachNow(): Promise<void> {
     if (this.closed) return;
     const jobs = this.senderRows().map(async ({ kind, mid }, index) => {
       const transceiver = this.transceiver(mid, index);

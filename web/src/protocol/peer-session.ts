@@ -68,12 +68,16 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
   private closed = false;
   private established = false;
   private mayTrickle = false;
+  private tracks: LocalTracks;
+  /** Heights wanted before the peer could be told. */
+  private readonly wanted = new Map<string, number>();
   private desktopSignalled = false;
   private readonly early: Candidate[] = [];
 
   constructor(options: PeerSessionOptions) {
     super();
     this.options = options;
+    this.tracks = options.tracks;
     this.sid = options.sid;
     this.peerId = options.peerId;
     this.initiated = options.initiator !== options.peer;
@@ -92,7 +96,7 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
   /** Sends our offer. */
   async initiate(): Promise<void> {
     await this.guarded(async () => {
-      await this.media.setTracks(this.options.tracks);
+      await this.media.setTracks(this.tracks);
       const sections = await this.media.offer();
       await this.sendDescription("session-initiate", sections);
     });
@@ -101,7 +105,7 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
   /** Answers the peer's offer. */
   async accept(offer: Jingle): Promise<void> {
     await this.guarded(async () => {
-      await this.media.setTracks(this.options.tracks);
+      await this.media.setTracks(this.tracks);
       const sections = await this.media.answer(this.remoteFrom(offer.contents));
       await this.flushEarly();
       await this.sendDescription("session-accept", sections);
@@ -138,13 +142,18 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
 
   async setTracks(tracks: LocalTracks): Promise<void> {
     if (this.closed) return;
+    this.tracks = tracks;
     await this.media.setTracks(tracks);
-    if (tracks.desktop !== null) await this.signalDesktop();
+    await this.signalDesktop();
   }
 
   /** Tells the peer how high a picture of it is shown here. */
   wantHeight(sourceName: string, maxHeight: number): void {
-    if (!this.established || this.closed) return;
+    if (this.closed) return;
+    if (!this.established) {
+      this.wanted.set(sourceName, maxHeight);
+      return;
+    }
     const height = el("source-frame-height", NS.sourceFrameHeight, { maxHeight, sourceName });
     const content = el("content", NS.jingle, { name: "video", senders: "both" }, height);
     void this.iq(writeJingle(this.head("content-modify"), content)).catch(() => undefined);
@@ -212,11 +221,12 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
 
   private async onEstablished(): Promise<void> {
     this.established = true;
-    if (this.options.tracks.desktop !== null) await this.signalDesktop();
+    for (const [sourceName, maxHeight] of this.wanted) this.wantHeight(sourceName, maxHeight);
+    await this.signalDesktop();
   }
 
   private async signalDesktop(): Promise<void> {
-    if (!this.established || this.desktopSignalled || this.closed) return;
+    if (this.tracks.desktop === null || !this.established || this.desktopSignalled || this.closed) return;
     this.desktopSignalled = true;
     await this.media.addDesktop();
     const content = this.media.desktopContent("video");

@@ -207,6 +207,7 @@ describe("a proxy that knows no WebSockets", () => {
       },
       boshUrl: "https://meet.example.com/http-bind",
       bosh: (url) => http.socket(url),
+      answers: async () => true,
     });
     const stream = new XmppStream({
       url: "wss://meet.example.com/xmpp-websocket?room=standup&token=a.b.c",
@@ -281,6 +282,73 @@ describe("a proxy that knows no WebSockets", () => {
     expect(sockets).toHaveLength(2);
   });
 
+  /** Tries to connect as a client that has no session any more does; says along which ways. */
+  function tries(answers: () => Promise<boolean>) {
+    const opened: string[] = [];
+    const sockets: FakeSocket[] = [];
+    const make = (name: string) => (url: string) => {
+      opened.push(name);
+      const socket = new FakeSocket(url);
+      sockets.push(socket);
+      return socket;
+    };
+    const clock = new VirtualClock();
+    const transports = new Transports({
+      clock,
+      webSocket: make("ws"),
+      boshUrl: "https://m/http-bind",
+      bosh: make("http"),
+      answers,
+    });
+    const open = (): FakeSocket | undefined => {
+      const socket = transports.open("wss://m/x?room=a", "xmpp");
+      socket.onmessage = () => undefined;
+      return sockets.at(-1);
+    };
+    const fail = async (times: number): Promise<void> => {
+      for (let n = 0; n < times; n++) {
+        open()?.drop();
+        await clock.advance(8_000);
+      }
+    };
+    return { opened, open, fail };
+  }
+
+  it("is no reason to leave a WebSocket that worked, while nothing gets through at all", async () => {
+    const { opened, open, fail } = tries(async () => false);
+    open()?.receive("<open/>");
+    await fail(40);
+    expect(new Set(opened)).toEqual(new Set(["ws"]));
+  });
+
+  it("is no reason either when the network comes back while it is asked about", async () => {
+    let tell = (_: boolean): void => undefined;
+    const { opened, open, fail } = tries(
+      () =>
+        new Promise((resolve) => {
+          tell = resolve;
+        }),
+    );
+    open()?.receive("<open/>");
+    await fail(3);
+    open()?.receive("<open/>");
+    tell(true);
+    await fail(1);
+    open();
+    expect(new Set(opened)).toEqual(new Set(["ws"]));
+  });
+
+  it("is found out after a WebSocket that worked, and left again where it is none", async () => {
+    const { opened, open, fail } = tries(async () => true);
+    open()?.receive("<open/>");
+    await fail(2);
+    open()?.receive("<body/>");
+    expect(opened).toEqual(["ws", "ws", "ws", "http"]);
+    await fail(1);
+    open();
+    expect(opened.slice(4)).toEqual(["http", "ws"]);
+  });
+
   it("does not cost a session that can be resumed over a WebSocket", async () => {
     const opened: string[] = [];
     const sockets: FakeSocket[] = [];
@@ -296,6 +364,7 @@ describe("a proxy that knows no WebSockets", () => {
       webSocket: make("ws"),
       boshUrl: "https://m/http-bind",
       bosh: make("http"),
+      answers: async () => false,
     });
     for (let n = 0; n < 6; n++) {
       transports.open("wss://m/x?room=a&previd=1", "xmpp");

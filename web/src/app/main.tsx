@@ -57,6 +57,18 @@ function embedder(): Embedder {
   };
 }
 
+const ANSWER_TIMEOUT = 8_000;
+
+/** What stands in front of a server that is away answers with 502 to 504. */
+async function answers(url: string): Promise<boolean> {
+  try {
+    const init = { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(ANSWER_TIMEOUT) } as const;
+    return (await fetch(url, init)).status < 500;
+  } catch {
+    return false;
+  }
+}
+
 /** Begins to connect at once; returns what draws the page when there is one to draw on. */
 function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLElement) => void {
   const config: MeetingConfig = readConfig(window.config, location, embedder());
@@ -71,6 +83,7 @@ function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLEl
         fetch: (address, init) => fetch(address, init),
         random: Math.random,
       }),
+    answers,
   });
   const media = new LocalMedia(navigator.mediaDevices, settings, config.resolution);
   // Asking the browser for its codecs takes long enough to be left until the connection is under way.

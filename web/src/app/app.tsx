@@ -1,10 +1,9 @@
-// Chooses the page and shows notices over it.
+// Chooses the page.
 
 import type { JSX } from "preact";
 import type { Meeting } from "../model/meeting";
 import { LeftPage, PrejoinPage } from "./components/pages";
 import { RoomPage } from "./components/room";
-import { Toasts } from "./components/toast";
 import { useValue } from "./hooks";
 
 export function App({ meeting }: { meeting: Meeting }): JSX.Element {
@@ -14,7 +13,6 @@ export function App({ meeting }: { meeting: Meeting }): JSX.Element {
       {state.page === "prejoin" && <PrejoinPage meeting={meeting} state={state} />}
       {state.page === "room" && <RoomPage meeting={meeting} state={state} />}
       {state.page === "left" && <LeftPage meeting={meeting} state={state} />}
-      <Toasts notices={meeting.notices} />
     </>
   );
 }

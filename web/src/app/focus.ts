@@ -17,6 +17,11 @@ export function focusOr(element: Element | null, fallback: string): void {
   target?.focus();
 }
 
+/** Gives the focus to the first element inside that takes it. */
+export function focusInside(root: Element): void {
+  focusable(root)[0]?.focus();
+}
+
 /**
  * Remembers where the focus was when the component appeared and gives it back when it goes away, unless the user
  * has moved on to something outside.

@@ -16,6 +16,8 @@ import { type RoomAddress, readPath } from "../protocol/room-names";
 import { Transports } from "../protocol/transports";
 import { App } from "./app";
 import { HomePage } from "./components/pages";
+import { Toasts } from "./components/toast";
+import { placeToasts } from "./covers";
 import overlayStyle from "./overlay.css?inline";
 import roomStyle from "./room.css?inline";
 import { playKnock } from "./sounds";
@@ -124,6 +126,10 @@ function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLEl
   return (root) => {
     document.title = `${room.title} · Pontoon`;
     render(<App meeting={meeting} />, root);
+    // Apart from the page: it comes along into what covers the page.
+    const toasts = document.createElement("div");
+    render(<Toasts notices={meeting.notices} />, toasts);
+    placeToasts(toasts);
   };
 }
 

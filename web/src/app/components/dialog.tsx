@@ -3,6 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { texts } from "../../model/texts";
+import { cover } from "../covers";
 import { focusOr } from "../focus";
 import { Icon } from "../icons";
 
@@ -23,7 +24,9 @@ export function Dialog({ title, testid, onClose, children }: DialogProps): JSX.E
     // The native element makes everything else inert; so it is closed before the focus can go back.
     dialog?.showModal();
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    const uncover = dialog === null ? undefined : cover(dialog);
     return () => {
+      uncover?.();
       dialog?.close();
       focusOr(before, ".room, main");
     };

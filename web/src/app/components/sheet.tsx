@@ -1,7 +1,8 @@
 // The one sheet: stands beside the pictures, or covers them where there is no room for both.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { cover } from "../covers";
 import { trapTab, useReturnFocus } from "../focus";
 import { Icon } from "../icons";
 
@@ -23,6 +24,7 @@ export function Sheet({ title, closeLabel, testid, opener, onClose, children }: 
   const heading = useId();
   const covering = useMedia(COVERING);
   useReturnFocus(ref, `[data-testid="${opener}"]`);
+  useLayoutEffect(() => (covering && ref.current !== null ? cover(ref.current) : undefined), [covering]);
   return (
     <div
       ref={ref}

@@ -4,7 +4,8 @@ import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 import type { Notice, Notices } from "../../model/notices";
 import { texts } from "../../model/texts";
-import { focusOr } from "../focus";
+import { uppermost } from "../covers";
+import { focusInside, focusOr } from "../focus";
 import { useValue } from "../hooks";
 import { Icon } from "../icons";
 
@@ -15,7 +16,11 @@ export function Toasts({ notices }: { notices: Notices }): JSX.Element {
   const close = (notice: Notice): void => {
     const inside = root.current?.contains(document.activeElement) === true;
     notices.dismiss(notice.id);
-    if (inside) focusOr(before.current, ".room, main");
+    if (!inside) return;
+    const cover = uppermost();
+    // What the focus came from may itself be covered by now.
+    if (cover === undefined || cover.contains(before.current)) focusOr(before.current, ".room, main");
+    else focusInside(cover);
   };
   const toast = (notice: Notice): JSX.Element => (
     <div

@@ -86,7 +86,7 @@ export class Meeting {
       maxHeight: Math.max(LOWEST_QUALITY, config.resolution),
     });
     this.connectivity = new Connectivity(link, notices);
-    this.room = new RoomSettings(link, notices);
+    this.room = new RoomSettings(link, notices, clock);
     this.moderation = new Moderation({
       link,
       notices,

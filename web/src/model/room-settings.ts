@@ -1,6 +1,7 @@
 // What holds for the room, as the room itself says. A moderator's client that comes back into a new room of the same
 // name, as after a restart of the server, sets password and waiting room again.
 
+import type { Clock, Timer } from "../protocol/clock";
 import type { RoomConfig } from "../protocol/room";
 import type { Link } from "./link";
 import type { Notices } from "./notices";
@@ -27,6 +28,9 @@ interface Kept {
   readonly owned: boolean;
 }
 
+/** How long the rights to set things again may take to come, in milliseconds: the first who comes gets them. */
+const RIGHTS_PATIENCE = 10_000;
+
 export class RoomSettings {
   readonly state = new Value<RoomState>(NOTHING);
   /** The password that let us in, or that we set. */
@@ -34,20 +38,23 @@ export class RoomSettings {
 
   private readonly link: Link;
   private readonly notices: Notices;
+  private readonly clock: Clock;
   private config: RoomConfig | undefined;
   private kept: Kept | undefined;
   /** What a room of before had and this one has not; done as soon as we may. */
   private missing: Kept | undefined;
+  private rightsTimer: Timer | undefined;
 
-  constructor(link: Link, notices: Notices) {
+  constructor(link: Link, notices: Notices, clock: Clock) {
     this.link = link;
     this.notices = notices;
+    this.clock = clock;
     link.on("config", (config) => this.onConfig(config));
     link.on("roster", () => this.onRole());
     link.on("subject", (subject) => this.change({ subject }));
     link.onReset(() => {
       this.config = undefined;
-      this.missing = undefined;
+      this.settled();
       this.state.set({ ...NOTHING, subject: this.state.get().subject });
     });
   }
@@ -74,7 +81,18 @@ export class RoomSettings {
     const lost = { locked: before.locked && !locked, lobby: before.lobby && lobby === undefined };
     if (!lost.locked && !lost.lobby) return;
     this.missing = { ...before, ...lost };
-    if (!this.canRestore(this.missing)) this.notices.show(texts.settingsLost(lost), { important: true });
+    const giveUp = (): void => {
+      this.settled();
+      this.notices.show(texts.settingsLost(lost), { important: true });
+    };
+    if (this.canRestore(this.missing)) this.rightsTimer = this.clock.setTimeout(giveUp, RIGHTS_PATIENCE);
+    else giveUp();
+  }
+
+  /** Nothing is left to be set again. */
+  private settled(): void {
+    this.clock.clearTimeout(this.rightsTimer);
+    this.missing = undefined;
   }
 
   private canRestore({ owned, locked }: Kept): boolean {
@@ -96,7 +114,7 @@ export class RoomSettings {
     }
     if (room?.moderator !== true || !this.canRestore(this.missing)) return;
     const missing = this.missing;
-    this.missing = undefined;
+    this.settled();
     void this.restore(room, missing);
   }
 

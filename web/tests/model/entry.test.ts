@@ -8,7 +8,7 @@ import { Ground } from "../fake-conference";
 
 class World extends Ground {
   readonly view = new View();
-  readonly room = new RoomSettings(this.link, this.notices);
+  readonly room = new RoomSettings(this.link, this.notices, this.clock);
   readonly entry = new Entry({
     link: this.link,
     settings: this.settings,

@@ -10,7 +10,7 @@ import { Ground } from "../fake-conference";
 class World extends Ground {
   sounds = 0;
   readonly view = new View();
-  readonly room = new RoomSettings(this.link, this.notices);
+  readonly room = new RoomSettings(this.link, this.notices, this.clock);
   readonly moderation = new Moderation({
     link: this.link,
     notices: this.notices,

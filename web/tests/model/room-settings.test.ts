@@ -6,7 +6,7 @@ import { Ground } from "../fake-conference";
 const LOBBY = "standup@lobby.meet.example.com";
 
 class World extends Ground {
-  readonly room = new RoomSettings(this.link, this.notices);
+  readonly room = new RoomSettings(this.link, this.notices, this.clock);
 
   /** Comes into a room and reads what holds for it. */
   stay(createdAt: number, locked: boolean, lobby: boolean, moderator = true) {
@@ -56,6 +56,25 @@ describe("room settings", () => {
     world.conference.tell("roster", undefined);
     await world.clock.advance(0);
     expect(room.asked).toEqual([["password", "s3cret"]]);
+  });
+
+  it("are said to be gone when somebody else came first and has the rights", async () => {
+    const world = new World();
+    world.room.password = "s3cret";
+    world.stay(1, true, true);
+    world.conference.forget();
+    const room = world.stay(2, false, false, false);
+    await world.clock.advance(9_000);
+    expect(world.texts()).toEqual([]);
+    await world.clock.advance(1_000);
+    expect(world.texts()).toEqual([
+      "The server started anew, and the meeting has lost this: password and waiting room.",
+    ]);
+    // What holds since then is somebody else's choice.
+    room.moderator = true;
+    world.conference.tell("roster", undefined);
+    await world.clock.advance(0);
+    expect(room.asked).toEqual([]);
   });
 
   it("are left alone in the same room, where somebody may have changed them meanwhile", async () => {

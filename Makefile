@@ -77,7 +77,7 @@ e2e: web
 	$(CARGO) test --locked --workspace --quiet --no-run
 	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && $(NPM) test --silent
 
-# Cuts of the network of all lengths, silent and told.
+# Cuts of the network of all lengths, silent and told; the short ones of them are also in e2e.
 CUTS ?= drop:5 drop:30 drop:60 drop:90 drop:300 link:5 link:30 link:60 link:90 link:300
 cuts: web
 	$(CARGO) build --locked --package pontoon

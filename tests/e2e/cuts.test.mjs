@@ -1,8 +1,8 @@
 // The network of one person is cut for a while, in a meeting of two (direct) and in one of three (through the bridge).
 // Each comes back by itself, in the same page, within ten seconds of the network, and says truly what goes on meanwhile.
 //
-// Needs root (network namespaces and firewalls), and `CUTS`, which lists what to cut and for how long, like
-// `drop:60 link:300`; skipped without. `make cuts` runs all lengths.
+// Needs root (network namespaces and firewalls); skipped without. `CUTS` lists what to cut and for how long, like
+// `drop:60 link:300`; without it, two short ones. `make cuts` runs all lengths.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -11,7 +11,7 @@ import { createHosts } from './lib/hosts.mjs';
 import { decodes, join } from './lib/room.mjs';
 import { pontoon } from './lib/server.mjs';
 
-const skip = process.env.CUTS === undefined ? 'run by make cuts' : process.getuid() === 0 ? false : 'needs root';
+const skip = process.getuid() === 0 ? false : 'needs root';
 const cuts = (process.env.CUTS ?? 'drop:5 link:30').split(' ').map(cut => {
     const [ kind, seconds ] = cut.split(':');
 
@@ -71,18 +71,53 @@ function observe() {
 const seen = page => page.evaluate(() => globalThis.seen);
 const saysNow = async page => (await seen(page)).says.at(-1);
 
-/** Waits until the page shows live pictures of these people and says that all is well. */
-function isWell(page, names, since) {
-    return page.waitForFunction(
-        ({ list, from }) => {
-            const { frames, says } = globalThis.seen;
-            const last = says.at(-1);
+/** Waits until the page shows live pictures of these people and says that all is well; tells what it shows if it does not. */
+async function isWell(page, names, since) {
+    try {
+        await page.waitForFunction(
+            ({ list, from }) => {
+                const { frames, says } = globalThis.seen;
+                const last = says.at(-1);
 
-            return last?.state === 'connected' && last.problems.length === 0
-                && list.every(name => (frames[name]?.at(-1) ?? 0) > Math.max(from, Date.now() - 2_000));
-        },
-        { list: names, from: since },
-        { timeout: PATIENCE, polling: 200 });
+                return last?.state === 'connected' && last.problems.length === 0
+                    && list.every(name => (frames[name]?.at(-1) ?? 0) > Math.max(from, Date.now() - 2_000));
+            },
+            { list: names, from: since },
+            { timeout: PATIENCE, polling: 200 });
+    } catch (error) {
+        const pages = Object.values(meetings).flatMap(meeting => [ meeting.page, ...meeting.pages ]);
+        const shown = await Promise.all(pages.map(async one => `${one === page ? 'this page' : 'another'}: ${await describe(one)}`));
+
+        throw new Error(`${names.join(' and ')}: ${error.message}\n${shown.join('\n')}\nserver:\n${server.lines.join('\n')}`,
+            { cause: error });
+    }
+}
+
+/** All that can be said of a page: its words, its pictures, its connections. */
+function describe(page) {
+    return page.evaluate(async () => {
+        const { frames, says } = globalThis.seen;
+        const ago = at => `${((Date.now() - at) / 1000).toFixed(1)} s ago`;
+        const tiles = [ ...document.querySelectorAll('[data-testid=tile]') ].map(tile => ({
+            name: tile.querySelector('.tile-name')?.textContent,
+            id: tile.dataset.endpointId,
+            banner: tile.querySelector('.tile-banner')?.textContent,
+            videos: [ ...tile.querySelectorAll('video') ].map(video => ({
+                frames: video.getVideoPlaybackQuality().totalVideoFrames,
+                ready: video.readyState,
+                paused: video.paused,
+                tracks: video.srcObject?.getTracks().map(({ id, muted, readyState }) => ({ id, muted, readyState }))
+            }))
+        }));
+
+        return JSON.stringify({
+            says: says.map(({ at, line }) => `${ago(at)} ${line}`),
+            frames: Object.entries(frames).map(([ name, list ]) => `${name}: ${list.length}, last ${ago(list.at(-1))}`),
+            tiles,
+            stats: await globalThis.pontoon.stats(),
+            state: globalThis.pontoon.state()
+        }, undefined, 1);
+    }).catch(String);
 }
 
 /** When, after `since`, the page showed everybody and said for good that all is well. */

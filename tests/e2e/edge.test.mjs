@@ -343,6 +343,27 @@ const focuses = (page, wanted) => page.waitForFunction(
     throw new Error(`the focus is on ${await focused(page)}, not on ${wanted}`, { cause: error });
 });
 
+/** A message that comes while something covers the page can be put away with the mouse and with the keyboard. */
+async function toastsCanBeReached(page, cover) {
+    const toast = '[data-testid=notice][data-key="for the test"]';
+    const onToast = () => page.evaluate(which => document.activeElement?.matches(`${which} [data-testid=notice-dismiss]`), toast);
+    const say = () => page.evaluate(() => globalThis.pontoon.meeting.notices.show('for the test', { sticky: true }));
+
+    await say();
+    await page.click(`${toast} >> [data-testid=notice-dismiss]`);
+    await page.waitForSelector(toast, { state: 'detached' });
+    await say();
+    await page.waitForSelector(toast);
+    for (let n = 0; !await onToast(); n++) {
+        assert.ok(n < 40, 'Tab leads to it');
+        await page.keyboard.press('Tab');
+    }
+    await page.keyboard.press('Enter');
+    await page.waitForSelector(toast, { state: 'detached' });
+    assert.ok(await page.evaluate(
+        id => document.querySelector(`[data-testid=${id}]`).contains(document.activeElement), cover), 'the focus is back');
+}
+
 test('panels and dialogs take the keyboard focus and give it back', async () => {
     const page = await enterRoom('focus', 'Ann');
     const other = await enterRoom('focus', 'Ben');
@@ -373,6 +394,7 @@ test('panels and dialogs take the keyboard focus and give it back', async () => 
     await page.keyboard.press('Enter');
     await page.click('[data-testid=settings]');
     await focuses(page, 'settings-name');
+    await toastsCanBeReached(page, 'settings-dialog');
     await page.keyboard.press('Escape');
     await focuses(page, 'more');
 
@@ -386,6 +408,7 @@ test('panels and dialogs take the keyboard focus and give it back', async () => 
         assert.ok(await page.evaluate(
             () => document.querySelector('[data-testid=chat-panel]').contains(document.activeElement)), `Tab ${n}`);
     }
+    await toastsCanBeReached(page, 'chat-panel');
     await Promise.all([ page, other ].map(one => one.context().close()));
 });
 

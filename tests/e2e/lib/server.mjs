@@ -41,9 +41,10 @@ export async function freeUdpPort() {
 
 /** A running `pontoon` process with its log. */
 export class Server {
-    constructor(child, stateDir) {
+    constructor(child, stateDir, ownsState) {
         this.child = child;
         this.stateDir = stateDir;
+        this.ownsState = ownsState;
         this.lines = [];
         this.waiters = new Set();
         this.exited = once(child, 'exit');
@@ -107,7 +108,7 @@ export class Server {
         this.child.kill(signal);
         const [ code ] = await this.exited;
 
-        if (this.stateDir) {
+        if (this.ownsState) {
             rmSync(this.stateDir, { recursive: true, force: true });
         }
 
@@ -116,15 +117,15 @@ export class Server {
 }
 
 /**
- * Starts `pontoon <args>` with its own state folder; `start` may place it on another host. Links of tests lead into
- * the meeting without a click, which is the operator's to allow.
+ * Starts `pontoon <args>` with its own state folder, or with one that the test keeps; `start` may place it on another
+ * host. Links of tests lead into the meeting without a click, which is the operator's to allow.
  */
-export function pontoon(args, { env = {}, start = (command, list, options) => spawn(command, list, options) } = {}) {
-    const stateDir = mkdtempSync(join(tmpdir(), 'pontoon-state-'));
+export function pontoon(args, { env = {}, start = (command, list, options) => spawn(command, list, options), stateDir: kept } = {}) {
+    const stateDir = kept ?? mkdtempSync(join(tmpdir(), 'pontoon-state-'));
     const child = start(binary, args, {
         env: { ...process.env, PONTOON_STATE_DIR: stateDir, PONTOON_CLIENT_PREJOIN: 'false', NO_COLOR: '1', ...env },
         stdio: [ 'ignore', 'pipe', 'pipe' ]
     });
 
-    return new Server(child, stateDir);
+    return new Server(child, stateDir, kept === undefined);
 }

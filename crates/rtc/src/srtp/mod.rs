@@ -163,7 +163,9 @@ fn note(streams: &mut Streams, ssrc: u32, index: u64) {
     if streams.len() >= MAX_INBOUND_SOURCES && streams.get(ssrc).is_none() {
         streams.evict_oldest();
     }
-    streams.entry(ssrc).mark(index);
+    if let Some(window) = streams.entry(ssrc, MAX_INBOUND_SOURCES) {
+        window.mark(index);
+    }
 }
 
 /// Protects what we send.
@@ -197,22 +199,37 @@ impl Outbound {
     pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, SrtpError> {
         let packet = buf.get(..len).ok_or(SrtpError::NoRoom)?;
         let header = RtpHeader::parse_encrypted(packet).map_err(|_| SrtpError::Malformed)?;
-        let ssrc = header.ssrc.0;
+        let header_len = usize::from(header.header_len);
+        self.protect(buf, header_len, len, header.ssrc.0, header.sequence_number)
+    }
+
+    /// As [`Outbound::protect_rtp`], for who has just written the header and knows what is in it.
+    ///
+    /// # Errors
+    /// [`SrtpError`].
+    #[inline]
+    pub fn protect(
+        &mut self,
+        buf: &mut [u8],
+        header_len: usize,
+        len: usize,
+        ssrc: u32,
+        sequence_number: u16,
+    ) -> Result<usize, SrtpError> {
         if buf.len() < len + self.rtp_overhead() {
             return Err(SrtpError::NoRoom);
         }
-        if self.rtp.len() >= MAX_OUTBOUND_SOURCES && self.rtp.get(ssrc).is_none() {
-            return Err(SrtpError::TooManySources);
-        }
-        let window = self.rtp.entry(ssrc);
+        let window = self
+            .rtp
+            .entry(ssrc, MAX_OUTBOUND_SOURCES)
+            .ok_or(SrtpError::TooManySources)?;
         let index = window
-            .index_of(header.sequence_number)
+            .index_of(sequence_number)
             .filter(|i| window.is_free(*i))
             .ok_or(SrtpError::IndexReused)?;
         // Marked first: should sealing fail half way, the index is lost rather than used again.
         window.mark(index);
-        self.keys
-            .seal_rtp(buf, usize::from(header.header_len), len, ssrc, index)
+        self.keys.seal_rtp(buf, header_len, len, ssrc, index)
     }
 
     /// Encrypts in place the RTCP compound in the first `len` bytes of `buf` and returns the length of the SRTCP

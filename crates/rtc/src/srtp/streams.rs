@@ -64,10 +64,12 @@ fn slot(index: u64) -> usize {
     (index / 64) as usize % WORDS
 }
 
-/// Windows by SSRC.
+/// Windows by SSRC. The one that was used last is found without looking it up: packets come in bursts.
 #[derive(Debug)]
 pub(super) struct Streams {
-    map: HashMap<u32, Window, SecretHash>,
+    list: Vec<(u32, Window)>,
+    places: HashMap<u32, u32, SecretHash>,
+    last: usize,
     tick: u64,
 }
 
@@ -75,31 +77,63 @@ impl Streams {
     /// `secret` keeps a peer from choosing SSRCs that collide.
     pub(super) fn new(secret: u64) -> Self {
         Self {
-            map: HashMap::with_hasher(SecretHash(secret | 1)),
+            list: Vec::new(),
+            places: HashMap::with_hasher(SecretHash(secret | 1)),
+            last: 0,
             tick: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.map.len()
+        self.list.len()
+    }
+
+    #[inline]
+    fn place(&self, ssrc: u32) -> Option<usize> {
+        match self.list.get(self.last) {
+            Some((known, _)) if *known == ssrc => Some(self.last),
+            _ => self.places.get(&ssrc).map(|place| *place as usize),
+        }
     }
 
     pub(super) fn get(&self, ssrc: u32) -> Option<&Window> {
-        self.map.get(&ssrc)
+        let (_, window) = self.list.get(self.place(ssrc)?)?;
+        Some(window)
     }
 
-    /// The window of a source, made if needed.
-    pub(super) fn entry(&mut self, ssrc: u32) -> &mut Window {
+    /// The window of a source, made if needed and if there are fewer than `most`.
+    #[inline]
+    pub(super) fn entry(&mut self, ssrc: u32, most: usize) -> Option<&mut Window> {
         self.tick += 1;
-        let window = self.map.entry(ssrc).or_default();
+        let place = match self.place(ssrc) {
+            Some(place) => place,
+            None if self.list.len() < most => {
+                let place = self.list.len();
+                self.list.push((ssrc, Window::default()));
+                self.places.insert(ssrc, place as u32);
+                place
+            }
+            None => return None,
+        };
+        self.last = place;
+        let (_, window) = self.list.get_mut(place)?;
         window.tick = self.tick;
-        window
+        Some(window)
     }
 
     /// Forgets the source that was not used for the longest time.
     pub(super) fn evict_oldest(&mut self) {
-        if let Some(ssrc) = self.map.iter().min_by_key(|(_, w)| w.tick).map(|(s, _)| *s) {
-            self.map.remove(&ssrc);
+        let oldest = self.list.iter().enumerate();
+        let Some((place, ssrc)) = oldest
+            .min_by_key(|(_, (_, window))| window.tick)
+            .map(|(place, (ssrc, _))| (place, *ssrc))
+        else {
+            return;
+        };
+        self.places.remove(&ssrc);
+        self.list.swap_remove(place);
+        if let Some((moved, _)) = self.list.get(place) {
+            self.places.insert(*moved, place as u32);
         }
     }
 }

@@ -260,8 +260,8 @@ impl Controller {
     }
 
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.
-    pub fn poll_transmit(&mut self, now: Instant, drained: bool, egress: &mut Egress) -> bool {
-        self.shard.poll_transmit(now, drained, egress)
+    pub fn poll_transmit(&mut self, now: Instant, egress: &mut Egress) -> bool {
+        self.shard.poll_transmit(now, egress)
     }
 
     /// See [`Shard::poll_timeout`].
@@ -347,7 +347,6 @@ impl Controller {
             && member.web_socket == Some(socket)
         {
             member.web_socket = None;
-            self.shard.channel_closed(conference, &endpoint);
         }
     }
 

@@ -1,44 +1,37 @@
 //! The media plane of a bridge: everything from a received datagram to the runs that leave, sans I/O.
 //!
-//! A packet's way: [`Shard`] finds the endpoint by address; `ingress` decrypts, classifies and stores it once; each
-//! taker's `slot` decides how it leaves and puts a small description into the taker's `send` queue; a flush writes,
-//! encrypts and groups into runs. `feedback` is RTCP, `allocation` says who gets what.
+//! A packet's way: [`Shard`] finds the client by address; `peer` decrypts and classifies; its feed (`ingest`) notes and
+//! stores it once; the conference collects a burst; `forward` projects the burst onto each receiver's own numbers, and
+//! `egress` writes, encrypts and groups what leaves into runs. Feedback goes the other way as plain values.
+//!
+//! Used by all and using nobody: `spec`, `ids`, `table`, `config`, `negotiated`, `packet`, `store`, `offsets`, `event`,
+//! `stats`, `timers`, `context`.
 
-mod allocation;
-mod audio_slots;
 mod conference;
-mod congestion;
-mod distribution;
-mod drive;
+mod config;
+mod context;
 mod egress;
-mod endpoint;
 mod event;
-mod feedback;
+mod forward;
 mod ids;
-mod ingress;
-mod key_frames;
-mod loudness;
-mod numbers;
+mod ingest;
+mod negotiated;
 mod offsets;
-mod pictures;
-mod receive;
-mod resend;
-mod send;
+mod packet;
+mod peer;
 mod shard;
-mod slot;
-#[cfg(test)]
-mod slot_tests;
-mod source;
-mod speaker;
 mod spec;
 mod stats;
 mod store;
+mod table;
+mod timers;
 
+pub use config::{ControlError, ShardConfig};
 pub use egress::{Egress, Run};
 pub use event::{ChannelNotice, Event, SourceMapEntry};
 pub use ids::{ConferenceId, EndpointId, SourceName};
 pub use rtc::{Certificate, LocalParameters, RemoteParameters};
-pub use shard::{ControlError, Disposition, Shard, ShardConfig};
+pub use shard::{Disposition, Shard};
 pub use spec::{
     ChannelPath, ConferenceSpec, Encoding, EndpointSpec, EndpointUpdate, FeedbackSources,
     HeaderExtension, MediaKind, PayloadType, ReceiverConstraints, Source, SourceConstraint,

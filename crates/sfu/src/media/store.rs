@@ -3,71 +3,7 @@
 //! A ring of bytes and a ring of records. Nothing is freed: a packet is overwritten when the ring comes round, and its
 //! 32-bit id then no longer resolves. So there are no reference counts and no allocation per packet.
 
-use rtp::RtpHeader;
-use rtp::vp8::Vp8;
-use rtp::vp9::Vp9;
-
-/// Names a stored packet for as long as the store still holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PacketId(u32);
-
-#[cfg(test)]
-impl PacketId {
-    /// A name of nothing stored.
-    pub(crate) fn for_test(id: u32) -> Self {
-        Self(id)
-    }
-}
-
-/// What is known of a stored packet besides its bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Record {
-    /// Header as published: an RTX packet shows its original SSRC, number, payload type and payload.
-    pub(crate) header: RtpHeader,
-    /// Codec properties.
-    pub(crate) codec: Codec,
-    /// Video orientation (RTP header extension), if the packet had it.
-    pub(crate) orientation: Option<u8>,
-    /// Audio level byte, if the packet had it.
-    pub(crate) audio_level: Option<u8>,
-    /// Offset and length of the AV1 dependency descriptor in the packet; length 0 for none.
-    pub(crate) descriptor: (u16, u16),
-}
-
-/// Codec properties that layer choice and rewriting need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Codec {
-    /// Of another codec: nothing to choose or rewrite.
-    Opaque,
-    /// H.264 (RFC 6184): nothing to rewrite.
-    H264,
-    /// AV1: nothing to rewrite.
-    Av1,
-    /// VP8 (RFC 7741).
-    Vp8(Vp8),
-    /// VP9 (RFC 9628).
-    Vp9(Vp9),
-}
-
-impl Codec {
-    /// Picture id and whether it has 15 bits (else 7), where the codec has such and the packet has one.
-    pub(crate) fn picture_id(&self) -> Option<(u16, bool)> {
-        match self {
-            Self::Vp8(vp8) => vp8.picture_id,
-            Self::Vp9(vp9) => vp9.picture_id,
-            Self::H264 | Self::Av1 | Self::Opaque => None,
-        }
-    }
-
-    /// TL0PICIDX; 0 where there is none.
-    pub(crate) fn tl0(&self) -> u8 {
-        match self {
-            Self::Vp8(vp8) => vp8.tl0_pic_idx.unwrap_or(0),
-            Self::Vp9(vp9) => vp9.tl0_pic_idx.unwrap_or(0),
-            Self::H264 | Self::Av1 | Self::Opaque => 0,
-        }
-    }
-}
+use super::packet::{PacketId, Record};
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -123,6 +59,11 @@ impl Store {
         Some(PacketId(id))
     }
 
+    /// The id of the packet that came last.
+    pub(crate) fn newest(&self) -> PacketId {
+        PacketId(self.next.wrapping_sub(1))
+    }
+
     /// The packet and its record, unless it was overwritten.
     pub(crate) fn get(&self, id: PacketId) -> Option<(&[u8], &Record)> {
         let entry = self
@@ -144,6 +85,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::packet::Codec;
+    use rtp::RtpHeader;
 
     fn record(sequence_number: u16) -> Record {
         let mut bytes = [0u8; 12];

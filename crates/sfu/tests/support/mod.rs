@@ -311,7 +311,7 @@ impl World {
             self.shard
                 .handle_datagram(self.now, from, self.bridge, datagram);
         }
-        while self.shard.poll_transmit(self.now, true, &mut self.egress) {
+        while self.shard.poll_transmit(self.now, &mut self.egress) {
             self.egress.clear();
         }
         self.egress.clear();
@@ -355,7 +355,7 @@ impl World {
             }
         }
         loop {
-            let more = self.shard.poll_transmit(self.now, true, &mut self.egress);
+            let more = self.shard.poll_transmit(self.now, &mut self.egress);
             for run in self.egress.runs() {
                 self.runs += 1;
                 for segment in self.egress.segments(run) {

@@ -1,6 +1,6 @@
 //! One received RTP stream: duplicates, loss, reports, and what to ask for again.
 
-use super::stats::DropReason;
+use crate::media::stats::DropReason;
 use rtp::rtcp::{ReportBlock, compact_ntp};
 use rtp::seq::Unwrapper;
 use smallvec::SmallVec;

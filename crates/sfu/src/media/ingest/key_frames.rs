@@ -1,7 +1,7 @@
 //! Where key frames of an encoding begin, and what came since: decided per frame, whatever the codec and the order in
 //! which packets arrive.
 
-use super::slot::Published;
+use crate::media::packet::Published;
 
 /// Longest list of packets since a key frame that can be replayed.
 const MAX_SINCE_KEY: usize = 600;
@@ -166,7 +166,7 @@ impl KeyFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::store::PacketId;
+    use crate::media::packet::PacketId;
     use KeySign::{Inside, None as No, Parameters, Start};
     use proptest::prelude::*;
 

@@ -1,47 +1,27 @@
 //! A video slot: one outgoing video stream of one receiver, whatever source and encoding feed it.
 
-use super::feedback::BLIND_INTERVAL;
+use super::history::{History, Refusal};
 use super::numbers::{Numbers, Standing};
-use super::offsets::Offsets;
 use super::pictures::Pictures;
-use super::receive::ClockPoint;
-use super::store::{Codec, PacketId, Record, Store};
+use crate::media::ingest::ClockPoint;
+use crate::media::offsets::Offsets;
+use crate::media::packet::{Codec, Outgoing, PacketId, Published, Record};
+use crate::media::store::Store;
+use crate::media::table::FeedId;
 use rtp::rtcp::SenderInfo;
 use std::mem::{Discriminant, discriminant};
 
-/// Packets remembered for retransmission, per slot; a power of two.
-const HISTORY: usize = 1024;
-/// How often a packet is sent again.
-const MAX_RESENDS: u8 = 3;
-/// Oldest packet that is sent again, microseconds since it was first sent.
-const MAX_RESEND_AGE: u64 = 3_000_000;
 /// A key frame is asked for this long after a packet that does not go with what was forwarded, unless one comes.
 const STRANGE_INTERVAL: u64 = 200_000;
+/// A key frame was sent and nothing is heard of it: longer than between receiver reports, since whoever gets packets
+/// but no picture says so.
+const BLIND_INTERVAL: u64 = 1_600_000;
+/// A picture-loss indication this soon after a key frame may have crossed it.
+const CROSSING: u64 = 30_000;
 /// Spacing of replayed frames in RTP units: 1 ms, so that a receiver shows them as fast as it can decode.
 const REPLAY_STEP: u32 = 90;
 /// Video clock.
 const CLOCK: u64 = 90_000;
-
-/// A stored packet of an encoding, with its place in the encoding.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Published {
-    /// Unwrapped sequence number.
-    pub(crate) seq: u64,
-    /// Timestamp as received.
-    pub(crate) timestamp: u32,
-    /// In the store.
-    pub(crate) id: PacketId,
-}
-
-/// How a packet leaves on a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Forward {
-    pub(crate) id: PacketId,
-    pub(crate) seq: u16,
-    pub(crate) timestamp: u32,
-    pub(crate) picture_id: u16,
-    pub(crate) tl0: u8,
-}
 
 /// What a slot should carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +42,8 @@ struct Current {
     pictures: Option<Pictures>,
     timestamp_offset: u32,
     tl0_offset: u8,
+    /// Newest packet that was sent when it began: what came up to then is not offered again.
+    begun: PacketId,
 }
 
 /// Where the outgoing stream stands, whatever feeds it.
@@ -75,26 +57,6 @@ struct Out {
     /// The newest packet did not end its frame.
     open: bool,
     started: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    forward: Forward,
-    /// When it was sent first, and last.
-    first: u64,
-    at: u64,
-    resends: u8,
-}
-
-/// Why a packet is not sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It was not sent, or is forgotten.
-    Unknown,
-    /// It was sent a moment ago: the request may have crossed it.
-    Crossed,
-    /// It was sent again often enough, or is too old to be of use.
-    Spent,
 }
 
 /// What is known of the receiver's picture.
@@ -117,8 +79,10 @@ pub(crate) struct Picture {
 pub(crate) struct VideoSlot {
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: Option<u32>,
-    /// Index of the source in the conference.
-    pub(crate) source: Option<usize>,
+    /// What it carries.
+    pub(crate) feed: Option<FeedId>,
+    /// Greatest height its receiver wants of it; 0 for nothing, -1 for no limit.
+    pub(crate) constraint: i32,
     pub(crate) target: Option<Target>,
     pub(crate) picture: Picture,
     /// Last use, for choosing the slot to give to another source.
@@ -129,7 +93,7 @@ pub(crate) struct VideoSlot {
     pub(crate) octets: u32,
     current: Option<Current>,
     out: Out,
-    history: Vec<Option<Sent>>,
+    history: History,
 }
 
 impl VideoSlot {
@@ -138,7 +102,8 @@ impl VideoSlot {
         Self {
             ssrc,
             rtx_ssrc,
-            source: None,
+            feed: None,
+            constraint: 0,
             target: None,
             picture: Picture::default(),
             used_at: 0,
@@ -156,7 +121,7 @@ impl VideoSlot {
                 open: false,
                 started: false,
             },
-            history: Vec::new(),
+            history: History::default(),
         }
     }
 
@@ -212,10 +177,19 @@ impl VideoSlot {
     }
 
     /// Binds the slot to a source; its outgoing numbers go on.
-    pub(crate) fn bind(&mut self, source: usize, now: u64) {
-        self.source = Some(source);
+    pub(crate) fn bind(&mut self, feed: FeedId, now: u64) {
+        self.feed = Some(feed);
+        self.constraint = 0;
+        self.target = None;
         self.used_at = now;
         self.stop();
+    }
+
+    /// It carries nothing any more; what was wanted of what it carried.
+    pub(super) fn release(&mut self) -> i32 {
+        self.feed = None;
+        self.set_target(None);
+        std::mem::take(&mut self.constraint)
     }
 
     /// Stops forwarding; a key frame is needed to go on.
@@ -276,7 +250,7 @@ impl VideoSlot {
         list: &[Published],
         compress: bool,
         store: &Store,
-        mut emit: impl FnMut(Forward),
+        mut emit: impl FnMut(Outgoing, u16),
     ) -> bool {
         let Some((first, last)) = list.first().zip(list.last()) else {
             return false;
@@ -301,7 +275,9 @@ impl VideoSlot {
         let next_seq = self.out.next_seq + u64::from(self.out.open);
         let tl0_in = first_record.codec.tl0();
         let pictures = first_record.codec.picture_id();
+        let newest = |a: PacketId, b: &Published| if b.id.is_after(a) { b.id } else { a };
         self.current = Some(Current {
+            begun: list.iter().fold(first.id, newest),
             encoding,
             temporal: target.temporal,
             codec: discriminant(&first_record.codec),
@@ -325,7 +301,7 @@ impl VideoSlot {
             }
             if let Some(forward) = self.project(now, packet, record, compress.then_some(timestamp))
             {
-                emit(forward);
+                emit(forward, record.header.payload_len);
             }
         }
         true
@@ -351,8 +327,9 @@ impl VideoSlot {
         packet: &Published,
         record: &Record,
         key: bool,
-    ) -> Option<Forward> {
-        if self.encoding() != Some(encoding) {
+    ) -> Option<Outgoing> {
+        let current = self.current.as_ref()?;
+        if current.encoding != encoding || !packet.id.is_after(current.begun) {
             return None;
         }
         let forward = self.project(now, packet, record, None)?;
@@ -376,7 +353,7 @@ impl VideoSlot {
         packet: &Published,
         record: &Record,
         timestamp: Option<u32>,
-    ) -> Option<Forward> {
+    ) -> Option<Outgoing> {
         let target = self.target?;
         let current = self.current.as_mut()?;
         let id = record.codec.picture_id();
@@ -448,56 +425,65 @@ impl VideoSlot {
                 started: true,
             };
         }
-        let forward = Forward {
+        let forward = Outgoing {
             id: packet.id,
+            ssrc: self.ssrc,
             seq: seq as u16,
             timestamp,
             picture_id: (picture.unwrap_or(0) & 0x7FFF) as u16,
             tl0,
+            video: true,
+            osn: None,
         };
         self.used_at = now;
-        self.remember(forward, now);
+        self.history.remember(&forward, now);
+        self.packets = self.packets.wrapping_add(1);
+        let octets = u32::from(record.header.payload_len);
+        self.octets = self.octets.wrapping_add(octets);
         Some(forward)
     }
 
-    fn remember(&mut self, forward: Forward, at: u64) {
-        if self.history.is_empty() {
-            self.history.resize(HISTORY, None);
-        }
-        if let Some(slot) = self.history.get_mut(usize::from(forward.seq) % HISTORY) {
-            *slot = Some(Sent {
-                forward,
-                first: at,
-                at,
-                resends: 0,
-            });
-        }
-    }
-
     /// A packet that the receiver misses, unless it was sent less than `quiet` microseconds ago.
-    pub(crate) fn missed(&self, now: u64, seq: u16, quiet: u64) -> Result<Forward, Refusal> {
-        let slot = self.history.get(usize::from(seq) % HISTORY);
-        let sent = slot
-            .and_then(|s| s.as_ref())
-            .filter(|s| s.forward.seq == seq)
-            .ok_or(Refusal::Unknown)?;
-        if sent.resends >= MAX_RESENDS || now.saturating_sub(sent.first) > MAX_RESEND_AGE {
-            return Err(Refusal::Spent);
-        }
-        if now.saturating_sub(sent.at) < quiet {
-            return Err(Refusal::Crossed);
-        }
-        Ok(sent.forward)
+    pub(super) fn missed(&mut self, now: u64, seq: u16, quiet: u64) -> Result<Outgoing, Refusal> {
+        self.history.missed(now, seq, quiet)
     }
 
-    /// It was sent again: the number of that packet on the RTX stream.
-    pub(crate) fn resent(&mut self, now: u64, seq: u16) -> u16 {
-        if let Some(Some(sent)) = self.history.get_mut(usize::from(seq) % HISTORY) {
-            sent.at = now;
-            sent.resends = sent.resends.saturating_add(1);
-        }
+    /// A packet is sent again on the RTX stream; how it leaves. `None` without such a stream.
+    pub(super) fn resend(&mut self, now: u64, missed: Outgoing) -> Option<Outgoing> {
+        let ssrc = self.rtx_ssrc?;
+        self.history.resent(now, missed.seq);
         self.rtx_seq = self.rtx_seq.wrapping_add(1);
-        self.rtx_seq
+        Some(Outgoing {
+            ssrc,
+            seq: self.rtx_seq,
+            osn: Some(missed.seq),
+            ..missed
+        })
+    }
+
+    /// The receiver says that it has no picture. Whether to see to it now: a key frame that was just sent may have
+    /// crossed the message.
+    pub(super) fn picture_lost(&mut self, now: u64, rtt: u64) -> bool {
+        self.picture.confirmed = false;
+        let Some((sent, _)) = self.picture.key_sent else {
+            return true;
+        };
+        if now >= sent + rtt + CROSSING {
+            return true;
+        }
+        // A stream that never had a picture should not wait for the next indication.
+        let patience = match self.picture.shown {
+            true => BLIND_INTERVAL,
+            false => rtt + 3 * CROSSING,
+        };
+        self.picture.next_try = sent + patience;
+        false
+    }
+
+    /// When to see to its picture again, if the receiver has not shown that it has the wanted one.
+    pub(super) fn picture_due(&self) -> Option<u64> {
+        let waits = self.target.is_some() && (!self.picture.confirmed || self.wants_keyframe());
+        waits.then_some(self.picture.next_try)
     }
 
     /// A receiver report names `highest` as the newest number it has.

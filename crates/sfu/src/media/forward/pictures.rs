@@ -1,6 +1,6 @@
 //! Picture ids of one encoding towards one receiver: unwrapped, and renumbered without gaps.
 
-use super::offsets::Offsets;
+use crate::media::offsets::Offsets;
 
 /// A key frame whose id is ahead or behind by more begins a new numbering.
 const MAX_AHEAD: u64 = 500;

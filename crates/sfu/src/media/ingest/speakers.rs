@@ -1,7 +1,7 @@
 //! Dominant speaker identification, after Volfin and Cohen, *Dominant Speaker Identification for Multipoint
 //! Videoconferencing* (2013): speech activity on three time scales, compared as log ratios.
 
-use super::ids::EndpointId;
+use crate::media::ids::EndpointId;
 
 const IMMEDIATES_PER_MEDIUM: usize = 5;
 const MEDIUMS: usize = 10;
@@ -199,9 +199,14 @@ impl Speakers {
             .map_or(0, |s| s.energy)
     }
 
-    /// Call every 20 ms or so.
+    /// Whether [`Self::tick`] has anything to do at present.
+    pub(crate) fn is_awake(&self, now: u64) -> bool {
+        !self.speakers.is_empty() && now.saturating_sub(self.last_heard) <= DORMANT
+    }
+
+    /// Call every 20 ms or so while awake.
     pub(crate) fn tick(&mut self, now: u64) -> Option<SpeakerChange> {
-        if self.speakers.is_empty() || now.saturating_sub(self.last_heard) > DORMANT {
+        if !self.is_awake(now) {
             return None;
         }
         if now >= self.next_idle {

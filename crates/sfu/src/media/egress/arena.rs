@@ -1,6 +1,7 @@
 //! Datagrams ready to leave, as runs of equal size towards one address.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Datagrams to one receiver, one behind the other in [`Egress`]'s arena: what one GSO send takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Run {
     pub len: usize,
     /// Length of each segment; the last may be shorter. Equal to `len` for a single datagram.
     pub segment: usize,
+    /// How long its oldest packet has waited since it arrived; `None` for what the bridge itself made.
+    pub waited: Option<Duration>,
 }
 
 /// The send arena. The caller clears it after sending and keeps it, so that nothing is allocated per packet.
@@ -118,6 +121,7 @@ impl Egress {
                     offset,
                     len,
                     segment: len,
+                    waited: None,
                 },
                 1,
             );

@@ -3,10 +3,12 @@
 //! Feedback ends here as a list of (send time, arrival, size), which is what a bandwidth estimator takes.
 
 use rtp::rtcp::Twcc;
-use rtp::seq::diff;
 
-/// Packets remembered, a power of two: two seconds of 4 Mbit/s.
-const REMEMBERED: usize = 2048;
+/// Packets remembered at first, and at most; powers of two.
+const FIRST: usize = 64;
+const MOST: usize = 4096;
+/// The ring grows before it forgets a packet younger than this that nothing was heard of, microseconds.
+const KEPT: u32 = 1_000_000;
 /// Loss is averaged over this many acknowledged packets or so.
 const LOSS_WINDOW: f64 = 200.0;
 
@@ -14,79 +16,89 @@ const LOSS_WINDOW: f64 = 200.0;
 struct Sent {
     seq: u16,
     size: u16,
-    open: bool,
-    at: u64,
+    /// The low 32 bits of microseconds; 0 for what is decided.
+    at: u32,
 }
 
 /// What feedback says of one packet that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Feedback {
-    /// When it was sent, microseconds of our clock.
-    pub(crate) sent: u64,
+pub(super) struct Feedback {
+    /// When it was sent: the low 32 bits of microseconds of our clock.
+    pub(super) sent: u32,
     /// When it arrived, microseconds of the receiver's clock; `None` if it was lost.
-    pub(crate) arrived: Option<i64>,
+    pub(super) arrived: Option<i64>,
     /// Bytes on the wire without UDP and IP headers.
-    pub(crate) size: u16,
+    pub(super) size: u16,
 }
 
-/// Ring of sent packets.
+/// Ring of sent packets, which grows with their rate.
 #[derive(Debug, Default)]
-pub(crate) struct SentPackets {
+pub(super) struct SentPackets {
     ring: Vec<Sent>,
-    /// Smoothed fraction of packets lost, 0 to 1.
-    pub(crate) loss: f64,
-    /// Feedback messages received.
-    pub(crate) feedbacks: u64,
-    /// Latest acknowledged number.
-    pub(crate) acknowledged: Option<u16>,
+    loss: f64,
 }
 
 impl SentPackets {
+    /// Smoothed fraction of packets lost, 0 to 1.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
     /// A packet left.
-    pub(crate) fn sent(&mut self, seq: u16, at: u64, size: usize) {
-        if self.ring.is_empty() {
-            self.ring.resize(
-                REMEMBERED,
-                Sent {
-                    seq: 0,
-                    size: 0,
-                    open: false,
-                    at: 0,
-                },
-            );
+    #[inline]
+    pub(super) fn sent(&mut self, seq: u16, now: u64, size: usize) {
+        let at = (now as u32).max(1);
+        let sent = Sent {
+            seq,
+            size: size as u16,
+            at,
+        };
+        let mask = self.ring.len().wrapping_sub(1);
+        match self.ring.get_mut(usize::from(seq) & mask) {
+            Some(old) if old.at == 0 || at.wrapping_sub(old.at) >= KEPT || mask + 1 >= MOST => {
+                *old = sent;
+            }
+            _ => self.grow(sent),
         }
-        if let Some(slot) = self.ring.get_mut(usize::from(seq) % REMEMBERED) {
-            *slot = Sent {
-                seq,
-                size: u16::try_from(size).unwrap_or(u16::MAX),
-                open: true,
-                at,
-            };
+    }
+
+    #[cold]
+    fn grow(&mut self, sent: Sent) {
+        let len = (self.ring.len() * 2).clamp(FIRST, MOST);
+        let nothing = Sent {
+            seq: 0,
+            size: 0,
+            at: 0,
+        };
+        let old = std::mem::replace(&mut self.ring, vec![nothing; len]);
+        for entry in old.into_iter().filter(|e| e.at != 0).chain([sent]) {
+            if let Some(place) = self.ring.get_mut(usize::from(entry.seq) & (len - 1)) {
+                *place = entry;
+            }
         }
     }
 
     /// Feedback arrived; each packet it decides about, once.
-    pub(crate) fn feedback(&mut self, feedback: &Twcc<'_>, mut each: impl FnMut(Feedback)) {
-        self.feedbacks += 1;
+    pub(super) fn feedback(&mut self, feedback: &Twcc<'_>, mut each: impl FnMut(Feedback)) {
+        let mask = self.ring.len().wrapping_sub(1);
         for (seq, arrived) in feedback.arrivals() {
-            let Some(slot) = self.ring.get_mut(usize::from(seq) % REMEMBERED) else {
+            let Some(sent) = self.ring.get_mut(usize::from(seq) & mask) else {
                 return;
             };
-            if slot.seq != seq || !slot.open {
+            if sent.seq != seq || sent.at == 0 {
                 continue;
             }
+            each(Feedback {
+                sent: sent.at,
+                arrived,
+                size: sent.size,
+            });
             // What is reported lost may still be reported as arrived by the next message.
-            slot.open = arrived.is_none();
-            if arrived.is_some() && self.acknowledged.is_none_or(|a| diff(seq, a) > 0) {
-                self.acknowledged = Some(seq);
+            if arrived.is_some() {
+                sent.at = 0;
             }
             let lost = if arrived.is_none() { 1.0 } else { 0.0 };
             self.loss += (lost - self.loss) / LOSS_WINDOW;
-            each(Feedback {
-                sent: slot.at,
-                arrived,
-                size: slot.size,
-            });
         }
     }
 }
@@ -118,7 +130,7 @@ mod tests {
         assert_eq!(seen.iter().filter(|f| f.arrived.is_none()).count(), 3);
         let delays: Vec<_> = seen
             .iter()
-            .filter_map(|f| f.arrived.map(|a| a - f.sent as i64))
+            .filter_map(|f| f.arrived.map(|a| a - i64::from(f.sent)))
             .collect();
         assert!(
             delays.windows(2).all(|w| (w[0] - w[1]).abs() <= 500),

@@ -3,9 +3,11 @@
 //! Bandwidth is not looked at yet. An estimate enters at [`allocate`]: it walks the candidates in order of preference
 //! and can stop climbing when the budget is spent.
 
-use super::ids::SourceName;
 use super::slot::Target;
-use super::spec::{ReceiverConstraints, SourceConstraint, VideoType};
+use crate::media::ids::SourceName;
+use crate::media::ingest::Layer;
+use crate::media::spec::{ReceiverConstraints, SourceConstraint};
+use crate::media::table::FeedId;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -91,98 +93,105 @@ impl Settings {
         self.heard
     }
 
+    /// Whether the number of sources is limited, so that their order matters.
+    pub(super) fn is_limited(&self) -> bool {
+        self.last_n >= 0
+    }
+
     /// Whether somebody is on stage.
     pub(crate) fn is_stage_view(&self) -> bool {
         !self.on_stage.is_empty()
     }
 }
 
-/// One encoding, as the allocator sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layer {
-    pub(crate) height: u16,
-    /// Packets of it come in.
-    pub(crate) active: bool,
+/// A video source that may be sent to receivers.
+#[derive(Debug, Clone)]
+struct Candidate {
+    feed: FeedId,
+    name: SourceName,
+    enabled: bool,
 }
 
-/// A video source of somebody else, in the order of speech.
-#[derive(Debug, Clone)]
-pub(crate) struct Candidate<'a> {
-    pub(crate) index: usize,
-    pub(crate) name: &'a SourceName,
-    pub(crate) video_type: VideoType,
-    pub(crate) layers: SmallVec<[Layer; 4]>,
+/// All video sources of a conference: those that are on in the order of speech, then those that are off.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    list: Vec<Candidate>,
+    by_name: HashMap<SourceName, usize>,
+}
+
+impl Candidates {
+    /// Takes sources in the order of speech, each with whether its video is on.
+    pub(super) fn new(sources: impl Iterator<Item = (FeedId, SourceName, bool)>) -> Self {
+        let candidate = |(feed, name, enabled)| Candidate {
+            feed,
+            name,
+            enabled,
+        };
+        let mut list: Vec<_> = sources.map(candidate).collect();
+        list.sort_by_key(|c| !c.enabled);
+        let names = list.iter().enumerate();
+        let by_name = names.map(|(at, c)| (c.name.clone(), at)).collect();
+        Self { list, by_name }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
 }
 
 /// The decision for one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Decision {
-    /// Index of the source in the conference.
-    pub(crate) source: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) feed: FeedId,
     /// Height limit after last-N; 0 for nothing, -1 for no limit. What its sender is told.
-    pub(crate) constraint: i32,
+    pub(super) constraint: i32,
     /// Whether a slot should be bound even if nothing is sent now: its video is on, only not wanted at present.
-    pub(crate) available: bool,
-    /// What to send.
-    pub(crate) target: Option<Target>,
+    pub(super) available: bool,
 }
 
-/// Decides for all candidates, in order of preference. `slots` bounds the number of sources.
-pub(crate) fn allocate(
+/// Decides for all candidates but the receiver's own, in order of preference. `slots` bounds the number of sources.
+pub(super) fn allocate(
     settings: &Settings,
-    candidates: &[Candidate<'_>],
+    candidates: &Candidates,
+    is_own: impl Fn(FeedId) -> bool,
     slots: usize,
 ) -> Vec<Decision> {
-    let mut order: Vec<&Candidate<'_>> = Vec::with_capacity(candidates.len());
-    let enabled = |c: &&Candidate<'_>| c.video_type != VideoType::Disabled;
-    let mut taken = vec![false; candidates.len()];
+    let list = &candidates.list;
+    let mut preferred: SmallVec<[usize; 16]> = SmallVec::new();
     for name in settings.on_stage.iter().chain(&settings.selected) {
-        if let Some(at) = candidates
-            .iter()
-            .position(|c| c.name == name && enabled(&c))
-            && let Some(flag) = taken.get_mut(at).filter(|f| !**f)
+        if let Some(&at) = candidates.by_name.get(name)
+            && list.get(at).is_some_and(|c| c.enabled)
+            && !preferred.contains(&at)
         {
-            *flag = true;
-            order.extend(candidates.get(at));
+            preferred.push(at);
         }
     }
-    let rest = || {
-        candidates
-            .iter()
-            .zip(&taken)
-            .filter(|(_, t)| !**t)
-            .map(|(c, _)| c)
-    };
-    order.extend(rest().filter(enabled));
-    order.extend(rest().filter(|c| !enabled(c)));
+    let rest = (0..list.len()).filter(|at| !preferred.contains(at));
+    let order = preferred.iter().copied().chain(rest);
+    let order = order.filter_map(|at| list.get(at).filter(|c| !is_own(c.feed)));
 
     let limit = usize::try_from(settings.last_n)
         .unwrap_or(usize::MAX)
         .min(slots);
     let mut passed = 0;
-    let mut decisions = Vec::with_capacity(order.len());
+    let mut decisions = Vec::with_capacity(list.len());
     for candidate in order {
-        let available = enabled(&candidate);
-        let mut constraint = settings.constraint(candidate.name);
-        if !available || passed >= limit || !settings.heard {
+        let mut constraint = settings.constraint(&candidate.name);
+        if !candidate.enabled || passed >= limit || !settings.heard {
             constraint = 0;
         }
-        if constraint != 0 {
-            passed += 1;
-        }
-        let target = choose(constraint, &candidate.layers);
+        passed += usize::from(constraint != 0);
         decisions.push(Decision {
-            source: candidate.index,
+            feed: candidate.feed,
             constraint,
-            available,
-            target,
+            available: candidate.enabled,
         });
     }
     decisions
 }
 
 /// The best active layer within the limit; the smallest one if none is small enough.
-fn choose(constraint: i32, layers: &[Layer]) -> Option<Target> {
+pub(super) fn choose(constraint: i32, layers: &[Layer]) -> Option<Target> {
     if constraint == 0 {
         return None;
     }
@@ -212,6 +221,8 @@ fn choose(constraint: i32, layers: &[Layer]) -> Option<Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::spec::VideoType;
+    use crate::media::table::Key;
 
     fn name(s: &str) -> SourceName {
         SourceName::new(s).unwrap()
@@ -226,22 +237,20 @@ mod tests {
     }
 
     fn run(settings: &Settings, names: &[(&str, VideoType)]) -> Vec<(String, i32, Option<u8>)> {
-        let names: Vec<_> = names.iter().map(|(n, t)| (name(n), *t)).collect();
-        let candidates: Vec<_> = names
-            .iter()
-            .enumerate()
-            .map(|(index, (name, t))| Candidate {
-                index,
-                name,
-                video_type: *t,
-                layers: layers([true; 3]),
-            })
-            .collect();
-        let decisions = allocate(settings, &candidates, 50);
-        let encoding = |d: &Decision| d.target.map(|t| t.encoding);
+        let sources = names.iter().enumerate().map(|(at, (n, video_type))| {
+            (FeedId::of(at), name(n), *video_type != VideoType::Disabled)
+        });
+        let decisions = allocate(settings, &Candidates::new(sources), |_| false, 50);
+        let encoding = |d: &Decision| Some(choose(d.constraint, &layers([true; 3]))?.encoding);
         decisions
             .iter()
-            .map(|d| (names[d.source].0.to_string(), d.constraint, encoding(d)))
+            .map(|d| {
+                (
+                    names[d.feed.index()].0.to_owned(),
+                    d.constraint,
+                    encoding(d),
+                )
+            })
             .collect()
     }
 

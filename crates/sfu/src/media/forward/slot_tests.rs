@@ -1,10 +1,11 @@
 //! Continuity of a video slot, whatever happens to the order of packets and to the target.
 
-use super::key_frames::KeySign;
-use super::offsets::Offsets;
-use super::slot::{Forward, Published, Target, VideoSlot};
-use super::source::EncodingState;
-use super::store::{Codec, Record, Store};
+use super::slot::{Target, VideoSlot};
+use crate::media::ingest::{KeyFrames, KeySign};
+use crate::media::offsets::Offsets;
+use crate::media::packet::{Codec, Outgoing, PacketId, Published, Record};
+use crate::media::store::Store;
+use crate::media::table::{FeedId, Key};
 use proptest::prelude::*;
 use rtp::RtpHeader;
 use std::collections::BTreeMap;
@@ -94,16 +95,13 @@ fn packet(sent: Sent) -> (u64, Record) {
 }
 
 /// Feeds packets in the order given; what leaves, with what it was.
-fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent, Forward)> {
+fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent, Outgoing)> {
     let mut store = Store::new(4096, 1 << 20);
-    let mut encodings = [
-        EncodingState::new(0, 0, false),
-        EncodingState::new(1, 1, false),
-    ];
+    let mut encodings = [KeyFrames::default(), KeyFrames::default()];
     let mut slot = VideoSlot::new(9, Some(10), 0x1234_5678_9ABC_DEF0);
-    slot.bind(0, 0);
-    let mut ids: Vec<(super::store::PacketId, Sent)> = Vec::new();
-    let mut out: Vec<(Sent, Forward)> = Vec::new();
+    slot.bind(FeedId::of(0), 0);
+    let mut ids: Vec<(PacketId, Sent)> = Vec::new();
+    let mut out: Vec<(Sent, Outgoing)> = Vec::new();
     for (at, (time, sent)) in order.iter().enumerate() {
         if let Some((_, target)) = targets.iter().find(|(n, _)| *n == at) {
             slot.set_target(*target);
@@ -116,12 +114,14 @@ fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent,
         let timestamp = record.header.timestamp;
         let published = Published { seq, timestamp, id };
         let sign = sent.codec.sign(sent.key, sent.packet);
-        let key = encodings[e].keys.note(now, published, sign);
+        let key = encodings[e].note(now, published, sign);
         let mut burst = Vec::new();
         let anew = slot.accepts_keyframe(sent.encoding) || !slot.continues(sent.encoding, &record);
         if key && anew {
-            let list = encodings[e].keys.since_key();
-            slot.start(now, sent.encoding, list, false, &store, |f| burst.push(f));
+            let list = encodings[e].since_key();
+            slot.start(now, sent.encoding, list, false, &store, |f, _| {
+                burst.push(f)
+            });
         } else {
             burst.extend(slot.offer(now, sent.encoding, &published, &record, key));
         }

@@ -1,0 +1,232 @@
+//! What falls due: reports and requests of each endpoint, and looks at the conference as a whole.
+
+use super::Conference;
+use super::rtcp::DEFAULT_RTT;
+use crate::media::context::Context;
+use crate::media::event::ChannelNotice;
+use crate::media::table::{FeedId, PeerId};
+use crate::media::timers::Due;
+use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
+use smallvec::SmallVec;
+
+const MS: u64 = 1_000;
+/// Longest RTCP compound made here.
+const MAX_COMPOUND: usize = 1200;
+/// Speakers and layers are looked at this often, microseconds; with nobody speaking more seldom.
+const LOOK: u64 = 20 * MS;
+const SELDOM_LOOK: u64 = 200 * MS;
+/// Each endpoint is looked at this often at least, for reports.
+const VISIT: u64 = 1_000 * MS;
+/// An endpoint that publishes.
+const PUBLISHER_VISIT: u64 = 500 * MS;
+
+impl Conference {
+    /// Sees to it that an endpoint is looked at when it has something to do next.
+    pub(crate) fn schedule(&mut self, cx: &mut Context<'_>, peer: PeerId) {
+        let (Some(client), Some(receiver)) = (self.clients.get_mut(peer), self.receivers.get(peer))
+        else {
+            return;
+        };
+        let visit = match client.feeds().is_empty() {
+            true => VISIT,
+            false => PUBLISHER_VISIT,
+        };
+        // Shortly after its deadline a transport has what its deadline was for.
+        let transport = client.transport.poll_timeout().map(|t| {
+            let left = t.saturating_duration_since(cx.now);
+            cx.us + left.as_micros() as u64 + 1
+        });
+        let missing = client.feeds().iter().any(|id| {
+            let feed = self.feeds.get(*id);
+            feed.is_some_and(|f| f.has_missing())
+        });
+        let pictures = receiver.pictures_due().filter(|_| receiver.is_live());
+        let due = [
+            transport,
+            client.feedback_due(),
+            pictures.map(|t| t.max(cx.us + MS)),
+            missing.then_some(cx.us + 20 * MS),
+        ];
+        let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);
+        cx.wake(next, peer, &mut client.scheduled);
+    }
+
+    /// An endpoint was scheduled for `at`, which has come.
+    pub(crate) fn handle_due(&mut self, cx: &mut Context<'_>, peer: PeerId, at: u64) {
+        let Some(client) = self.clients.get_mut(peer) else {
+            return;
+        };
+        if !client.scheduled.take(at) {
+            return;
+        }
+        if self.outs.get(peer).is_some_and(|out| out.is_connected()) {
+            self.request_missing(cx, peer);
+            self.transport_feedback(cx, peer);
+            self.receiver_report(cx, peer);
+            self.sender_reports(cx, peer);
+            self.see_to_missing_pictures(cx, peer, cx.us);
+        }
+        self.schedule(cx, peer);
+    }
+
+    fn request_missing(&mut self, cx: &mut Context<'_>, peer: PeerId) {
+        let Some(client) = self.clients.get(peer) else {
+            return;
+        };
+        let rtt = client.round_trip().unwrap_or(DEFAULT_RTT);
+        let retry = (rtt + 10 * MS).clamp(30 * MS, 200 * MS);
+        let mut buf = [0; MAX_COMPOUND];
+        let mut writer = Writer::new(&mut buf);
+        for id in client.feeds() {
+            if let Some(feed) = self.feeds.get_mut(*id) {
+                let asked = feed.write_nacks(cx.us, retry, self.feedback.video, &mut writer);
+                cx.stats.nacked += asked;
+            }
+        }
+        self.send_rtcp(peer, writer.written());
+    }
+
+    fn transport_feedback(&mut self, cx: &Context<'_>, peer: PeerId) {
+        let bridge = self.feedback.video;
+        let Some(client) = self.clients.get_mut(peer) else {
+            return;
+        };
+        if !client.is_feedback_due(cx.us) {
+            return;
+        }
+        let media = client.ssrcs().next().unwrap_or(0);
+        let mut buf = [0; MAX_COMPOUND];
+        while let Some(client) = self.clients.get_mut(peer)
+            && let Ok(len) = client.recorder.write(bridge.into(), media.into(), &mut buf)
+            && len > 0
+        {
+            self.send_rtcp(peer, buf.get(..len).unwrap_or_default());
+        }
+    }
+
+    fn receiver_report(&mut self, cx: &Context<'_>, peer: PeerId) {
+        let bridge = self.feedback.video;
+        let Some(client) = self.clients.get_mut(peer) else {
+            return;
+        };
+        if !client.is_report_due(cx.us) {
+            return;
+        }
+        let mut blocks: SmallVec<[ReportBlock; 8]> = SmallVec::new();
+        for id in client.feeds() {
+            if let Some(feed) = self.feeds.get_mut(*id) {
+                feed.reports(cx.us, &mut |block| blocks.push(block));
+            }
+        }
+        let mut buf = [0; MAX_COMPOUND];
+        for part in blocks.chunks(31) {
+            let mut writer = Writer::new(&mut buf);
+            if writer.receiver_report(bridge.into(), part).is_ok() {
+                self.send_rtcp(peer, writer.written());
+            }
+        }
+    }
+
+    /// Sender reports about what a receiver is sent, after what the sources' senders say of their clocks.
+    fn sender_reports(&mut self, cx: &Context<'_>, peer: PeerId) {
+        let (Some(receiver), Some(client)) =
+            (self.receivers.get_mut(peer), self.clients.get_mut(peer))
+        else {
+            return;
+        };
+        let due = receiver.reports_due(cx.us, &self.feeds);
+        let mut buf = [0; MAX_COMPOUND];
+        let mut writer = Writer::new(&mut buf);
+        for (ssrc, info, name) in &due {
+            let ok = writer
+                .sender_report((*ssrc).into(), info, &[])
+                .and_then(|()| writer.sdes_cname((*ssrc).into(), name.as_str()));
+            if ok.is_err() {
+                // Full: the rest has its turn soon.
+                break;
+            }
+            client.note_report(*ssrc, compact_ntp(info.ntp), cx.us);
+        }
+        drop(due);
+        self.send_rtcp(peer, writer.written());
+    }
+
+    /// A receiver that has not shown yet that it has a picture is seen to again, as far as that is due at `due`.
+    pub(super) fn see_to_missing_pictures(&mut self, cx: &mut Context<'_>, peer: PeerId, due: u64) {
+        let Some(receiver) = self.receivers.get(peer) else {
+            return;
+        };
+        let feeds = receiver.missing_pictures(due);
+        if feeds.is_empty() {
+            return;
+        }
+        self.decide(cx, |cx, _, _, stage, _| {
+            for feed in feeds {
+                stage.see_to_picture(cx, peer, feed);
+            }
+        });
+    }
+
+    /// Sees to it that the conference is looked at.
+    pub(super) fn schedule_look(&mut self, cx: &mut Context<'_>, at: u64) {
+        let due = Due::Conference(cx.place);
+        cx.timers.schedule(at, due, &mut self.scheduled);
+    }
+
+    /// The conference was scheduled for `at`, which has come: looks at who speaks, which layers come in, and what is to be
+    /// decided.
+    pub(crate) fn handle_look(&mut self, cx: &mut Context<'_>, at: u64) {
+        if !self.scheduled.take(at) {
+            return;
+        }
+        self.next_look = cx.us + LOOK;
+        if let Some(speaker) = self.floor.tick(cx.us) {
+            self.speaker_changed(cx, &speaker);
+        }
+        let stopped: SmallVec<[FeedId; 8]> = self
+            .feeds
+            .iter_mut()
+            .filter_map(|(id, feed)| feed.sweep(cx.us).then_some(id))
+            .collect();
+        for feed in stopped {
+            self.plan.layers_changed(feed);
+        }
+        self.decide(cx, |cx, plan, audio, stage, floor| {
+            plan.settle(cx, stage, floor.order());
+            audio.review(cx, stage);
+        });
+        let waiting: SmallVec<[FeedId; 8]> = self
+            .feeds
+            .iter()
+            .filter_map(|(id, feed)| feed.is_key_frame_wanted().then_some(id))
+            .collect();
+        for feed in waiting {
+            self.ask_for_key_frame(cx, feed);
+        }
+        let next = match self.plan.is_unsettled() {
+            true => cx.us,
+            false if self.floor.is_awake(cx.us) => cx.us + LOOK,
+            false => cx.us + SELDOM_LOOK,
+        };
+        if self.empty_since.is_none() {
+            self.schedule_look(cx, next);
+        }
+    }
+
+    /// Endpoints that fell silent or came back; looked at from time to time.
+    pub(crate) fn review_activity(&mut self, cx: &mut Context<'_>) {
+        let mut changes = Vec::new();
+        for (_, client) in self.clients.iter_mut() {
+            if let Some(active) = client.review_activity(cx.now, cx.us) {
+                changes.push((client.id().clone(), active));
+            }
+        }
+        for (endpoint, active) in changes {
+            match active {
+                true => cx.stats.endpoints_reconnected += 1,
+                false => cx.stats.endpoints_disconnected += 1,
+            }
+            self.broadcast(cx, &ChannelNotice::Connectivity { endpoint, active });
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A conference: brings together who publishes (`ingest`), who decides (`forward`) and who sends (`egress`), and routes
+//! between them. What is decided is decided there.
+
+mod due;
+mod members;
+mod notices;
+mod rtcp;
+mod rtp;
+mod transmit;
+
+use super::context::Context;
+use super::egress::PeerOut;
+use super::forward::{AudioPlan, Burst, Plan, Receiver, Ssrcs, Stage};
+use super::ids::{ConferenceId, EndpointId, SourceName};
+use super::ingest::{Feed, Floor};
+use super::packet::Outgoing;
+use super::peer::{Client, Traffic};
+use super::spec::{FeedbackSources, MediaKind, VideoType};
+use super::stats::{ConferenceStats, EndpointStats};
+use super::table::{FeedId, KeySet, PeerId, Table};
+use super::timers::Scheduled;
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use std::collections::{HashMap, VecDeque};
+
+/// Everything about a conference and its endpoints, by their numbers.
+#[derive(Debug)]
+pub(crate) struct Conference {
+    id: ConferenceId,
+    feedback: FeedbackSources,
+    by_id: HashMap<EndpointId, PeerId>,
+    clients: Table<PeerId, Client>,
+    receivers: Table<PeerId, Receiver>,
+    outs: Table<PeerId, PeerOut>,
+    feeds: Table<FeedId, Feed>,
+    /// Who publishes each feed.
+    publishers: Table<FeedId, PeerId>,
+    ssrcs: Ssrcs,
+    floor: Floor,
+    plan: Plan,
+    audio: AudioPlan,
+    /// What arrived, and what of it is being sent.
+    burst: Burst,
+    sending: Burst,
+    /// Who is visited by what is being sent, and from which number on it has not been.
+    visits: KeySet,
+    next_visit: usize,
+    /// Who has something to send besides bursts.
+    singles: VecDeque<PeerId>,
+    has_singles: Table<PeerId, ()>,
+    replays: Vec<(PeerId, Outgoing)>,
+    wanted: Vec<FeedId>,
+    restless: Vec<PeerId>,
+    early_types: HashMap<SourceName, VideoType>,
+    /// Endpoints that were said to be silent when they went, latest first: who comes again under the same name is said
+    /// to be back.
+    left_silent: VecDeque<EndpointId>,
+    created: u64,
+    empty_since: Option<u64>,
+    rates: Traffic,
+    scheduled: Scheduled,
+    next_look: u64,
+    /// It is in the shard's list of those with something to send.
+    pub(crate) listed: bool,
+}
+
+impl Conference {
+    pub(crate) fn new(id: ConferenceId, now: u64, rng: &mut ChaCha12Rng) -> Self {
+        let feedback = FeedbackSources {
+            audio: rng.random_range(1..u32::MAX),
+            video: rng.random_range(1..u32::MAX),
+        };
+        Self {
+            id,
+            feedback,
+            by_id: HashMap::new(),
+            clients: Table::default(),
+            receivers: Table::default(),
+            outs: Table::default(),
+            feeds: Table::default(),
+            publishers: Table::default(),
+            ssrcs: Ssrcs::new([feedback.audio, feedback.video]),
+            floor: Floor::default(),
+            plan: Plan::default(),
+            audio: AudioPlan::default(),
+            burst: Burst::default(),
+            sending: Burst::default(),
+            visits: KeySet::default(),
+            next_visit: 0,
+            singles: VecDeque::new(),
+            has_singles: Table::default(),
+            replays: Vec::new(),
+            wanted: Vec::new(),
+            restless: Vec::new(),
+            early_types: HashMap::new(),
+            left_silent: VecDeque::new(),
+            created: now,
+            empty_since: Some(now),
+            rates: Traffic::default(),
+            scheduled: Scheduled::default(),
+            next_look: 0,
+            listed: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConferenceId {
+        self.id
+    }
+
+    /// SSRCs the bridge uses in its own name.
+    pub(crate) fn feedback(&self) -> FeedbackSources {
+        self.feedback
+    }
+
+    /// When it was created.
+    pub(crate) fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// Since when it has no endpoints, if it has none.
+    pub(crate) fn empty_since(&self) -> Option<u64> {
+        self.empty_since
+    }
+
+    pub(crate) fn find(&self, id: &EndpointId) -> Option<PeerId> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn client(&self, peer: PeerId) -> Option<&Client> {
+        self.clients.get(peer)
+    }
+
+    pub(crate) fn client_mut(&mut self, peer: PeerId) -> Option<&mut Client> {
+        self.clients.get_mut(peer)
+    }
+
+    /// All endpoints, in the order of their numbers.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (PeerId, &Client)> {
+        self.clients.iter()
+    }
+
+    pub(crate) fn receiver_mut(&mut self, peer: PeerId) -> Option<&mut Receiver> {
+        self.receivers.get_mut(peer)
+    }
+
+    /// Runs `f` on what decides, and carries out what comes of it.
+    fn decide(
+        &mut self,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&mut Context<'_>, &mut Plan, &mut AudioPlan, &mut Stage<'_>, &Floor),
+    ) {
+        let mut stage = Stage {
+            feeds: &mut self.feeds,
+            receivers: &mut self.receivers,
+            ssrcs: &self.ssrcs,
+            replays: &mut self.replays,
+            wanted: &mut self.wanted,
+            restless: &mut self.restless,
+        };
+        f(cx, &mut self.plan, &mut self.audio, &mut stage, &self.floor);
+        self.carry_out(cx);
+    }
+
+    fn carry_out(&mut self, cx: &mut Context<'_>) {
+        for (peer, out) in std::mem::take(&mut self.replays) {
+            if let Some(way_out) = self.outs.get_mut(peer) {
+                way_out.push(out, cx.stats);
+                self.has_single(peer);
+            }
+        }
+        while let Some(feed) = self.wanted.pop() {
+            self.ask_for_key_frame(cx, feed);
+        }
+        while let Some(peer) = self.restless.pop() {
+            self.schedule(cx, peer);
+        }
+    }
+
+    /// Decides who gets what, as far as something changed.
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
+        if self.plan.is_unsettled() {
+            self.decide(cx, |cx, plan, _, stage, floor| {
+                plan.settle(cx, stage, floor.order());
+            });
+            if self.plan.is_unsettled() {
+                self.schedule_look(cx, cx.us);
+            }
+        }
+    }
+
+    /// An endpoint has something to send besides bursts.
+    fn has_single(&mut self, peer: PeerId) {
+        if self.has_singles.get(peer).is_none() {
+            self.has_singles.set(peer, ());
+            self.singles.push_back(peer);
+        }
+    }
+
+    /// RTCP for an endpoint.
+    fn send_rtcp(&mut self, peer: PeerId, compound: &[u8]) {
+        if let Some(out) = self.outs.get_mut(peer)
+            && !compound.is_empty()
+        {
+            out.push_rtcp(compound);
+            self.has_single(peer);
+        }
+    }
+
+    /// Whether `receiver` should be sent the statistics of `sender`. Up to `small` endpoints everybody gets everybody's.
+    pub(crate) fn wants_stats_of(
+        &self,
+        receiver: &EndpointId,
+        sender: &EndpointId,
+        small: usize,
+    ) -> bool {
+        let (Some(to), Some(from)) = (self.find(receiver), self.find(sender)) else {
+            return false;
+        };
+        let (Some(receiver), Some(from)) = (self.receivers.get(to), self.clients.get(from)) else {
+            return false;
+        };
+        let mut feeds = from.feeds().iter().filter_map(|f| self.feeds.get(*f));
+        to != self.find(sender).unwrap_or(to)
+            && (self.by_id.len() <= small
+                || self.floor.is_recent(sender)
+                || feeds.any(|f| receiver.prefers(f.name())))
+    }
+
+    /// Whether an endpoint sends audio, video.
+    fn is_sending(&self, client: &Client, now: u64) -> (bool, bool) {
+        let mut sending = (false, false);
+        for feed in client.feeds().iter().filter_map(|f| self.feeds.get(*f)) {
+            match feed.kind() {
+                MediaKind::Audio => sending.0 |= feed.is_sending(now),
+                MediaKind::Video => sending.1 |= feed.is_sending(now),
+            }
+        }
+        sending
+    }
+
+    /// The state now.
+    pub(crate) fn stats(&self, now: u64) -> ConferenceStats {
+        let mut stats = ConferenceStats {
+            bitrate_received: self.rates.bytes_received * 8,
+            bitrate_sent: self.rates.bytes_sent * 8,
+            packet_rate_received: self.rates.packets_received,
+            packet_rate_sent: self.rates.packets_sent,
+            ..ConferenceStats::default()
+        };
+        for (_, client) in self.clients.iter() {
+            let (audio, video) = self.is_sending(client, now);
+            stats.endpoints += 1;
+            stats.visitors += usize::from(client.is_visitor());
+            stats.sending_audio += usize::from(audio);
+            stats.sending_video += usize::from(video);
+            stats.inactive += usize::from(!client.is_active());
+        }
+        stats
+    }
+
+    /// The state of an endpoint now.
+    pub(crate) fn endpoint_stats(&self, peer: PeerId) -> Option<EndpointStats> {
+        let (client, out) = (self.clients.get(peer)?, self.outs.get(peer)?);
+        let traffic = client.traffic(out.counters());
+        Some(EndpointStats {
+            packets_received: traffic.packets_received,
+            bytes_received: traffic.bytes_received,
+            packets_sent: traffic.packets_sent,
+            bytes_sent: traffic.bytes_sent,
+            rtt_us: client.round_trip(),
+            loss: out.loss(),
+            connected: out.is_connected(),
+            active: client.is_active(),
+        })
+    }
+
+    /// Turns the counters of the last `span` microseconds into rates.
+    pub(crate) fn take_rates(&mut self, span: u64) {
+        let mut sum = Traffic::default();
+        for (peer, client) in self.clients.iter_mut() {
+            let sent = self.outs.get_mut(peer).map(PeerOut::take_counters);
+            sum.add(&client.take_window(sent.unwrap_or_default()));
+        }
+        let rate = |n: u64| n * 1_000_000 / span.max(1);
+        self.rates = Traffic {
+            packets_received: rate(sum.packets_received),
+            bytes_received: rate(sum.bytes_received),
+            packets_sent: rate(sum.packets_sent),
+            bytes_sent: rate(sum.bytes_sent),
+        };
+    }
+}

@@ -1,0 +1,166 @@
+//! RTCP of an endpoint: what it says as a sender, and as a receiver.
+
+use super::Conference;
+use crate::media::context::Context;
+use crate::media::ingest::ClockPoint;
+use crate::media::stats::DropReason;
+use crate::media::table::{FeedId, PeerId};
+use rtp::rtcp::{FirEntry, ReportBlock, Rtcp, SenderReport, Writer, packets};
+use std::net::SocketAddr;
+
+const MS: u64 = 1_000;
+/// Round trip assumed while none is measured, microseconds.
+pub(super) const DEFAULT_RTT: u64 = 100 * MS;
+
+impl Conference {
+    /// A datagram that looks like RTCP came from an endpoint. It is decrypted in place.
+    pub(crate) fn handle_rtcp(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        path: (SocketAddr, SocketAddr),
+        datagram: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let client = self
+            .clients
+            .get_mut(peer)
+            .ok_or(DropReason::UnknownAddress)?;
+        let len = client.decrypt_rtcp(cx, path, datagram)?;
+        let mut result = Ok(());
+        for packet in packets(datagram.get(..len).unwrap_or_default()) {
+            match packet {
+                Ok(packet) => self.rtcp_packet(cx, peer, &packet),
+                Err(_) => result = Err(DropReason::BadRtcp),
+            }
+        }
+        result
+    }
+
+    fn rtcp_packet(&mut self, cx: &mut Context<'_>, peer: PeerId, packet: &Rtcp<'_>) {
+        match packet {
+            Rtcp::SenderReport(report) => {
+                self.sender_report(cx, peer, report);
+                let blocks = report.blocks.iter();
+                blocks.for_each(|b| self.report_block(cx, peer, &b));
+            }
+            Rtcp::ReceiverReport { blocks, .. } => {
+                blocks.iter().for_each(|b| self.report_block(cx, peer, &b))
+            }
+            Rtcp::Nack(nack) => self.answer_nack(cx, peer, nack.media.0, nack.sequence_numbers()),
+            Rtcp::Pli { media, .. } => self.picture_lost(cx, peer, media.0),
+            Rtcp::Fir(fir) => fir
+                .entries()
+                .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0)),
+            Rtcp::Twcc(feedback) => {
+                if let Some(out) = self.outs.get_mut(peer) {
+                    out.feedback(feedback);
+                }
+            }
+            // Descriptions, goodbyes and the rest end here: signalling says who is there.
+            _ => {}
+        }
+    }
+
+    fn sender_report(&mut self, cx: &Context<'_>, peer: PeerId, report: &SenderReport<'_>) {
+        let client = self.clients.get(peer);
+        let sent = client.and_then(|c| c.find_ssrc(report.ssrc.0));
+        let Some(sent) = sent.filter(|s| !s.rtx) else {
+            return;
+        };
+        let clock = ClockPoint {
+            ntp: report.info.ntp,
+            rtp: report.info.rtp_timestamp,
+            arrival: cx.us,
+        };
+        if let Some(feed) = self.feeds.get_mut(sent.feed) {
+            feed.set_clock(sent.encoding, clock);
+        }
+    }
+
+    fn report_block(&mut self, cx: &Context<'_>, peer: PeerId, block: &ReportBlock) {
+        if let (Some(receiver), Some(client)) =
+            (self.receivers.get_mut(peer), self.clients.get_mut(peer))
+        {
+            receiver.reported(block);
+            client.measure(cx.us, block);
+        }
+    }
+
+    fn answer_nack(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        ssrc: u32,
+        lost: impl Iterator<Item = u16>,
+    ) {
+        let (Some(client), Some(receiver), Some(out)) = (
+            self.clients.get(peer),
+            self.receivers.get_mut(peer),
+            self.outs.get_mut(peer),
+        ) else {
+            return;
+        };
+        let rtt = client.round_trip().unwrap_or(DEFAULT_RTT);
+        let quiet = (rtt * 9 / 10).min(rtt.saturating_sub(5 * MS)).min(500 * MS);
+        for seq in lost {
+            let again = receiver.resend(cx.us, (ssrc, seq), quiet, (cx.store, cx.stats));
+            if let Some(again) = again {
+                out.push(again, cx.stats);
+            }
+        }
+        if out.has_pending() {
+            self.has_single(peer);
+        }
+    }
+
+    /// A receiver says that it has no picture.
+    fn picture_lost(&mut self, cx: &mut Context<'_>, peer: PeerId, ssrc: u32) {
+        cx.stats.keyframe_requests_received += 1;
+        let rtt = self.clients.get(peer).and_then(|c| c.round_trip());
+        let rtt = rtt.unwrap_or(DEFAULT_RTT / 4);
+        let Some(receiver) = self.receivers.get_mut(peer) else {
+            return;
+        };
+        match receiver.picture_lost(cx.us, ssrc, rtt) {
+            Some(feed) => self.decide(cx, |cx, _, _, stage, _| {
+                stage.see_to_picture(cx, peer, feed);
+            }),
+            None => self.schedule(cx, peer),
+        }
+    }
+
+    /// Asks the sender of a feed for the key frame that somebody waits for, if its turn has come.
+    pub(super) fn ask_for_key_frame(&mut self, cx: &mut Context<'_>, id: FeedId) {
+        let Some(&peer) = self.publishers.get(id) else {
+            return;
+        };
+        let (Some(feed), Some(client), Some(out)) = (
+            self.feeds.get_mut(id),
+            self.clients.get_mut(peer),
+            self.outs.get(peer),
+        ) else {
+            return;
+        };
+        if !out.is_connected() || !feed.is_key_frame_due(cx.us) {
+            return;
+        }
+        // For the primary SSRC, on behalf of all encodings.
+        let primary = feed.spec().encodings.first().map_or(0, |e| e.ssrc);
+        let mut buf = [0; 64];
+        let mut writer = Writer::new(&mut buf);
+        let bridge = self.feedback.video.into();
+        let written = if client.negotiated().pli {
+            writer.pli(bridge, primary.into())
+        } else {
+            let entry = FirEntry {
+                ssrc: primary.into(),
+                seq: client.next_fir(),
+            };
+            writer.fir(bridge, &[entry])
+        };
+        if written.is_ok() {
+            cx.stats.keyframe_requests += 1;
+            self.send_rtcp(peer, writer.written());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! RTP of an endpoint: to its feed, and into the burst.
+
+use super::Conference;
+use crate::media::context::Context;
+use crate::media::packet::Arrival;
+use crate::media::spec::MediaKind;
+use crate::media::stats::DropReason;
+use crate::media::table::PeerId;
+use std::net::SocketAddr;
+
+impl Conference {
+    /// A datagram that looks like RTP came from an endpoint. It is decrypted in place.
+    pub(crate) fn handle_rtp(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        path: (SocketAddr, SocketAddr),
+        datagram: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let client = self
+            .clients
+            .get_mut(peer)
+            .ok_or(DropReason::UnknownAddress)?;
+        let len = client.decrypt_rtp(cx, path, datagram)?;
+        let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
+        let incoming = client.classify(cx.us, packet);
+        if let Some(due) = client.feedback_due() {
+            cx.wake(due, peer, &mut client.scheduled);
+        }
+        let incoming = incoming?;
+        let packet = packet.get(..incoming.len).ok_or(DropReason::Malformed)?;
+        let feed = self
+            .feeds
+            .get_mut(incoming.feed)
+            .ok_or(DropReason::UnknownSsrc)?;
+        let muted = client.is_muted(incoming.kind);
+        let taken = feed.take(cx, &incoming, packet, muted);
+        if feed.has_missing() {
+            cx.wake(cx.us, peer, &mut client.scheduled);
+        }
+        let taken = taken?;
+        if incoming.kind == MediaKind::Audio && !client.is_visitor() {
+            self.floor.heard(cx.us, feed.owner(), incoming.level);
+        }
+        if taken.layers_changed {
+            self.plan.layers_changed(incoming.feed);
+        }
+        // The first audio in a while wakes the look at speakers.
+        if taken.arrived.what == Arrival::Audio {
+            self.schedule_look(cx, self.next_look);
+        }
+        self.burst.push(cx.us, taken.arrived);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The way out: a burst is offered to each receiver once, and what else waits leaves with it.
+
+use super::Conference;
+use crate::media::context::Context;
+use crate::media::egress::{Egress, Outlet};
+use crate::media::forward::Pass;
+use crate::media::packet::{Arrival, Ready};
+use crate::media::table::{Key, PeerId};
+use smallvec::SmallVec;
+use std::time::Duration;
+
+impl Conference {
+    /// Whether something is to be sent, now or when a burst is complete.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.burst.is_empty() || !self.sending.is_empty() || !self.singles.is_empty()
+    }
+
+    /// When something is to be sent at the latest.
+    pub(crate) fn output_due(&self, now: u64, window: u64) -> Option<u64> {
+        match self.sending.is_empty() && self.singles.is_empty() {
+            true => self.burst.deadline(window),
+            false => Some(now),
+        }
+    }
+
+    /// Writes what is due; `true` if the arena filled up and there is more.
+    pub(crate) fn transmit(&mut self, cx: &mut Context<'_>, egress: &mut Egress) -> bool {
+        self.settle(cx);
+        if !self.send_burst(cx, egress) {
+            return true;
+        }
+        let window = cx.config.burst_window.as_micros() as u64;
+        if self.burst.is_ready(cx.us, window) {
+            self.begin(cx);
+            if !self.send_burst(cx, egress) {
+                return true;
+            }
+        }
+        while let Some(peer) = self.singles.pop_front() {
+            self.has_singles.remove(peer);
+            if let Some(out) = self.outs.get_mut(peer) {
+                out.flush(&mut outlet(cx, None), &[], egress);
+            }
+            if egress.is_full() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The burst is complete: sees to it that all who want it know how they get it, and lists them.
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        std::mem::swap(&mut self.burst, &mut self.sending);
+        self.sending.sort();
+        self.visits.clear();
+        self.next_visit = 0;
+        let feeds: SmallVec<[_; 16]> = self.sending.feeds().collect();
+        let mut all = false;
+        for (feed, what) in feeds {
+            if what == Arrival::Audio {
+                all = true;
+                self.decide(cx, |cx, _, audio, stage, _| audio.prepare(cx, stage, feed));
+            } else {
+                self.plan.add_takers(feed, &mut self.visits);
+            }
+        }
+        if all {
+            self.receivers.keys().for_each(|k| self.visits.insert(k));
+        }
+    }
+
+    /// Visits receivers with what is being sent; `false` if the arena filled up before all were.
+    fn send_burst(&mut self, cx: &mut Context<'_>, egress: &mut Egress) -> bool {
+        if self.sending.is_empty() {
+            return true;
+        }
+        let waited = cx.us.saturating_sub(self.sending.since());
+        let mut crowded = 0;
+        let mut done = true;
+        {
+            let pass = Pass::new(cx.us, &self.sending, &self.feeds, cx.store);
+            let mut outlet = Outlet {
+                now: cx.us,
+                store: cx.store,
+                stats: cx.stats,
+                pad: cx.config.pad_bursts,
+                waited: Some(Duration::from_micros(waited)),
+            };
+            let mut ready: SmallVec<[Ready<'_>; 64]> = SmallVec::new();
+            while let Some(peer) = self.visits.next::<PeerId>(self.next_visit) {
+                if egress.is_full() {
+                    done = false;
+                    break;
+                }
+                self.next_visit = peer.index() + 1;
+                let (Some(receiver), Some(out)) =
+                    (self.receivers.get_mut(peer), self.outs.get_mut(peer))
+                else {
+                    continue;
+                };
+                if !receiver.is_live() {
+                    continue;
+                }
+                ready.clear();
+                let visit = receiver.project(&pass, &mut ready);
+                crowded += visit.crowded;
+                if visit.restless {
+                    self.restless.push(peer);
+                }
+                if !ready.is_empty() {
+                    out.flush(&mut outlet, &ready, egress);
+                }
+            }
+        }
+        cx.stats.audio_not_loudest += crowded;
+        if done {
+            self.sending.clear();
+        }
+        self.carry_out(cx);
+        done
+    }
+}
+
+fn outlet<'a>(cx: &'a mut Context<'_>, waited: Option<Duration>) -> Outlet<'a> {
+    Outlet {
+        now: cx.us,
+        store: cx.store,
+        stats: cx.stats,
+        pad: cx.config.pad_bursts,
+        waited,
+    }
+}

@@ -1,0 +1,196 @@
+//! RTP headers towards one receiver (RFC 3550 §5.1, RFC 8285): the usual ones from a template, the rest field by field.
+
+use crate::media::negotiated::{Negotiated, Payload};
+use crate::media::packet::{Outgoing, Record};
+use rtp::ext::Extension;
+use smallvec::SmallVec;
+
+/// Fixed header.
+const FIXED: usize = 12;
+/// Fixed header and a block of one short extension: most of what is sent.
+const SHORT: usize = FIXED + 8;
+/// Largest id of the one-byte form.
+const ONE_BYTE: u8 = 14;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Headers {
+    audio_level: Option<u8>,
+    transport_cc: Option<u8>,
+    abs_send_time: Option<u8>,
+    orientation: Option<u8>,
+    descriptor: Option<u8>,
+    /// Payload type of retransmissions of each payload type.
+    rtx: SmallVec<[(u8, u8); 8]>,
+    /// First byte of the one extension that most video and most audio has; `None` for another form.
+    video: Option<u8>,
+    audio: Option<u8>,
+}
+
+impl Headers {
+    pub(super) fn new(negotiated: &Negotiated) -> Self {
+        let short = |id: Option<u8>, len: u8| {
+            id.filter(|id| *id <= ONE_BYTE)
+                .map(|id| id << 4 | (len - 1))
+        };
+        let rtx = |payload_type: u8| match negotiated.payload_type(payload_type) {
+            Some(Payload::Media { rtx: Some(rtx), .. }) => Some((payload_type, rtx)),
+            _ => None,
+        };
+        Self {
+            audio_level: negotiated.audio_level,
+            transport_cc: negotiated.transport_cc,
+            abs_send_time: negotiated.abs_send_time,
+            orientation: negotiated.orientation,
+            descriptor: negotiated.descriptor,
+            rtx: (0..128).filter_map(rtx).collect(),
+            video: short(negotiated.transport_cc, 2),
+            audio: short(negotiated.audio_level, 1),
+        }
+    }
+
+    /// The short extension of a packet, if that is all it has: its first byte.
+    #[inline]
+    fn short(&self, out: &Outgoing, record: &Record) -> Option<u8> {
+        match out.video {
+            true if record.orientation.is_none() && record.descriptor.1 == 0 => self.video,
+            false if record.audio_level.is_some() => self.audio,
+            _ => None,
+        }
+    }
+
+    /// Length of the header of a packet.
+    #[inline]
+    pub(super) fn len(&self, out: &Outgoing, record: &Record, bytes: &[u8]) -> usize {
+        if self.short(out, record).is_some() {
+            return SHORT;
+        }
+        let values = Encoded::default();
+        FIXED + block_len(&self.extensions(out, record, bytes, &values))
+    }
+
+    /// Writes the header of a packet and returns its length; `None` where it cannot be written.
+    #[inline]
+    pub(super) fn write(
+        &self,
+        out: &Outgoing,
+        record: &Record,
+        bytes: &[u8],
+        values: Values,
+        room: &mut [u8],
+    ) -> Option<usize> {
+        let payload_type = match out.osn {
+            None => record.header.payload_type,
+            Some(_) => self.rtx_of(record.header.payload_type)?,
+        };
+        let second = u8::from(record.header.marker) << 7 | payload_type & 0x7F;
+        if let Some(first) = self.short(out, record) {
+            let data = match out.video {
+                true => values.transport_seq.to_be_bytes(),
+                false => [record.audio_level.unwrap_or(0), 0],
+            };
+            let head = room.first_chunk_mut::<SHORT>()?;
+            head[..4].copy_from_slice(&fixed(0x90, second, out.seq));
+            head[4..8].copy_from_slice(&out.timestamp.to_be_bytes());
+            head[8..12].copy_from_slice(&out.ssrc.to_be_bytes());
+            head[12..16].copy_from_slice(&[0xBE, 0xDE, 0, 1]);
+            head[16..20].copy_from_slice(&[first, data[0], data[1], 0]);
+            return Some(SHORT);
+        }
+        let encoded = values.encode(record);
+        let extensions = self.extensions(out, record, bytes, &encoded);
+        let (head, rest) = room.split_first_chunk_mut::<FIXED>()?;
+        let len = rtp::ext::write_block(extensions.iter().copied(), rest).ok()?;
+        let first = 0x80 | u8::from(len > 0) << 4;
+        head[..4].copy_from_slice(&fixed(first, second, out.seq));
+        head[4..8].copy_from_slice(&out.timestamp.to_be_bytes());
+        head[8..12].copy_from_slice(&out.ssrc.to_be_bytes());
+        Some(FIXED + len)
+    }
+
+    fn rtx_of(&self, payload_type: u8) -> Option<u8> {
+        let mut pairs = self.rtx.iter();
+        pairs.find(|(p, _)| *p == payload_type).map(|(_, rtx)| *rtx)
+    }
+
+    fn extensions<'a>(
+        &self,
+        out: &Outgoing,
+        record: &Record,
+        bytes: &'a [u8],
+        values: &'a Encoded,
+    ) -> SmallVec<[Extension<'a>; 4]> {
+        let mut list = SmallVec::new();
+        let mut push = |id: Option<u8>, data: &'a [u8]| {
+            if let Some(id) = id {
+                list.push(Extension { id, data });
+            }
+        };
+        if !out.video {
+            if record.audio_level.is_some() {
+                push(self.audio_level, &values.byte);
+            }
+            return list;
+        }
+        match self.transport_cc {
+            Some(_) => push(self.transport_cc, &values.transport_seq),
+            None => push(self.abs_send_time, &values.send_time),
+        }
+        if record.orientation.is_some() {
+            push(self.orientation, &values.byte);
+        }
+        let (at, len) = record.descriptor;
+        let (at, len) = (usize::from(at), usize::from(len));
+        if len > 0
+            && let Some(data) = bytes.get(at..at + len)
+        {
+            push(self.descriptor, data);
+        }
+        list
+    }
+}
+
+#[inline]
+fn fixed(first: u8, second: u8, seq: u16) -> [u8; 4] {
+    let seq = seq.to_be_bytes();
+    [first, second, seq[0], seq[1]]
+}
+
+/// Values of extensions that are made for each copy.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Values {
+    pub(super) transport_seq: u16,
+    /// Microseconds of the shard's clock.
+    pub(super) now: u64,
+}
+
+impl Values {
+    fn encode(self, record: &Record) -> Encoded {
+        Encoded {
+            transport_seq: self.transport_seq.to_be_bytes(),
+            send_time: rtp::ext::abs_send_time_from_micros(self.now),
+            byte: [record.orientation.or(record.audio_level).unwrap_or(0)],
+        }
+    }
+}
+
+#[derive(Default)]
+struct Encoded {
+    transport_seq: [u8; 2],
+    send_time: [u8; 3],
+    byte: [u8; 1],
+}
+
+/// Length of an extension block as written (RFC 8285).
+fn block_len(extensions: &[Extension<'_>]) -> usize {
+    if extensions.is_empty() {
+        return 0;
+    }
+    let two_byte = |e: &Extension<'_>| e.id > ONE_BYTE || e.data.len() > 16 || e.data.is_empty();
+    let head = match extensions.iter().any(two_byte) {
+        true => 2,
+        false => 1,
+    };
+    let data: usize = extensions.iter().map(|e| e.data.len() + head).sum();
+    4 + data.next_multiple_of(4)
+}

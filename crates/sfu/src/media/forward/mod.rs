@@ -1,0 +1,20 @@
+//! What each receiver gets of what is published: [`Plan`] decides who gets what, [`Burst`] collects what arrived, and each
+//! [`Receiver`] turns it into its own numbering. Nothing here knows how packets leave.
+
+mod allocation;
+mod audio;
+mod burst;
+mod history;
+mod numbers;
+mod pictures;
+mod plan;
+mod receiver;
+mod resend;
+mod slot;
+#[cfg(test)]
+mod slot_tests;
+
+pub(crate) use audio::AudioPlan;
+pub(crate) use burst::{Burst, Pass};
+pub(crate) use plan::{Plan, Stage};
+pub(crate) use receiver::{Receiver, Ssrcs};

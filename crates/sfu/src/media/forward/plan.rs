@@ -1,0 +1,494 @@
+//! Who gets which video, brought into line with what everybody wants: incrementally, so that one change touches what it
+//! concerns, and in slices, so that packets never wait for it.
+
+use super::allocation::{Candidates, Decision, allocate, choose};
+use super::receiver::{Lane, MAX_SLOTS, Receiver, Ssrcs};
+use super::slot::VideoSlot;
+use crate::media::context::Context;
+use crate::media::event::ChannelNotice;
+use crate::media::ids::{EndpointId, SourceName};
+use crate::media::ingest::Feed;
+use crate::media::packet::Outgoing;
+use crate::media::spec::{MediaKind, VideoType};
+use crate::media::table::{FeedId, Key, KeySet, PeerId, Table};
+use rand::RngExt;
+use smallvec::SmallVec;
+use std::collections::{HashMap, VecDeque};
+
+/// Receivers looked at in one slice.
+const SLICE: usize = 32;
+
+/// What deciding needs of a conference, and what comes of it.
+pub(crate) struct Stage<'a> {
+    pub(crate) feeds: &'a mut Table<FeedId, Feed>,
+    pub(crate) receivers: &'a mut Table<PeerId, Receiver>,
+    pub(crate) ssrcs: &'a Ssrcs,
+    /// Packets to send besides the burst: replayed key frames.
+    pub(crate) replays: &'a mut Vec<(PeerId, Outgoing)>,
+    /// Feeds whose sender is to be asked for a key frame.
+    pub(crate) wanted: &'a mut Vec<FeedId>,
+    /// Receivers whose pictures are to be looked at again.
+    pub(crate) restless: &'a mut Vec<PeerId>,
+}
+
+impl Stage<'_> {
+    /// Gets a receiver's stream of a feed a key frame.
+    pub(crate) fn see_to_picture(&mut self, cx: &mut Context<'_>, peer: PeerId, id: FeedId) {
+        let (Some(receiver), Some(feed)) = (self.receivers.get_mut(peer), self.feeds.get_mut(id))
+        else {
+            return;
+        };
+        let replays = &mut *self.replays;
+        receiver.see_to_picture(cx.us, id, feed, (cx.store, cx.stats), &mut |out| {
+            replays.push((peer, out));
+        });
+        if feed.is_key_frame_wanted() {
+            self.wanted.push(id);
+        }
+        self.restless.push(peer);
+    }
+}
+
+/// How often each height is wanted of a feed, and what its sender was told.
+#[derive(Debug, Default)]
+struct Demand {
+    heights: SmallVec<[(i32, u32); 4]>,
+    told: Option<i32>,
+}
+
+impl Demand {
+    fn change(&mut self, from: i32, to: i32) {
+        if let Some(entry) = self.heights.iter_mut().find(|(h, _)| *h == from) {
+            entry.1 = entry.1.saturating_sub(1);
+        }
+        match self.heights.iter_mut().find(|(h, _)| *h == to) {
+            Some(entry) => entry.1 += 1,
+            None => self.heights.push((to, 1)),
+        }
+        self.heights.retain(|(h, count)| *count > 0 && *h != 0);
+    }
+
+    /// The greatest height anybody wants; -1 is no limit and beats all heights, 0 is nothing.
+    fn greatest(&self) -> i32 {
+        let heights = || self.heights.iter().map(|(h, _)| *h);
+        match heights().any(|h| h < 0) {
+            true => -1,
+            false => heights().max().unwrap_or(0),
+        }
+    }
+}
+
+/// What is known of a feed's receivers.
+#[derive(Debug, Default)]
+struct Audience {
+    takers: Vec<PeerId>,
+    demand: Demand,
+    in_use: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    candidates: Candidates,
+    /// The candidates are to be listed anew.
+    stale: bool,
+    audiences: Vec<Audience>,
+    /// Receivers to decide for.
+    queue: VecDeque<PeerId>,
+    queued: Table<PeerId, ()>,
+    /// Feeds whose layers changed.
+    changed_layers: Vec<FeedId>,
+    /// Feeds whose demand may have changed.
+    changed_demands: Vec<FeedId>,
+}
+
+impl Plan {
+    /// A receiver came, or wants something else.
+    pub(crate) fn receiver_changed(&mut self, peer: PeerId) {
+        if self.queued.get(peer).is_none() {
+            self.queued.set(peer, ());
+            self.queue.push_back(peer);
+        }
+    }
+
+    /// Sources came, went, or were switched on or off: everybody may get something else.
+    pub(crate) fn sources_changed(&mut self, receivers: &Table<PeerId, Receiver>) {
+        self.stale = true;
+        receivers
+            .keys()
+            .for_each(|peer| self.receiver_changed(peer));
+    }
+
+    /// Sources stand in another order: of interest to those who want a limited number.
+    pub(crate) fn order_changed(&mut self, receivers: &Table<PeerId, Receiver>) {
+        self.stale = true;
+        let crowded = self.candidates.len() > MAX_SLOTS;
+        let concerned = receivers.iter();
+        let concerned = concerned.filter(|(_, r)| crowded || r.settings.is_limited());
+        concerned.for_each(|(peer, _)| self.receiver_changed(peer));
+    }
+
+    /// Layers of a feed came, went, or turned out to be of another height.
+    pub(crate) fn layers_changed(&mut self, feed: FeedId) {
+        if !self.changed_layers.contains(&feed) {
+            self.changed_layers.push(feed);
+        }
+    }
+
+    /// A feed begins.
+    pub(crate) fn feed_added(&mut self, feed: FeedId) {
+        let audience = self.audience(feed);
+        *audience = Audience {
+            in_use: true,
+            ..Audience::default()
+        };
+        self.changed_demands.push(feed);
+    }
+
+    /// A feed is gone: slots that carried it become free.
+    pub(crate) fn feed_removed(
+        &mut self,
+        feed: FeedId,
+        kind: MediaKind,
+        receivers: &mut Table<PeerId, Receiver>,
+    ) {
+        for (_, receiver) in receivers.iter_mut() {
+            receiver.forget(feed, kind);
+        }
+        *self.audience(feed) = Audience::default();
+        self.stale = true;
+    }
+
+    /// A receiver is gone.
+    pub(crate) fn receiver_removed(&mut self, peer: PeerId, receiver: &Receiver) {
+        for slot in &receiver.video {
+            if let Some(feed) = slot.feed {
+                self.leave(peer, feed, slot.constraint);
+            }
+        }
+    }
+
+    fn audience(&mut self, feed: FeedId) -> &mut Audience {
+        let at = feed.index();
+        if at >= self.audiences.len() {
+            self.audiences.resize_with(at + 1, Audience::default);
+        }
+        // The place was just made.
+        &mut self.audiences[at]
+    }
+
+    fn leave(&mut self, peer: PeerId, feed: FeedId, constraint: i32) {
+        let audience = self.audience(feed);
+        audience.takers.retain(|taker| *taker != peer);
+        audience.demand.change(constraint, 0);
+        self.changed_demands.push(feed);
+    }
+
+    /// Adds those who take a feed's video to a set.
+    pub(crate) fn add_takers(&self, feed: FeedId, set: &mut KeySet) {
+        let audience = self.audiences.get(feed.index());
+        let takers = audience.into_iter().flat_map(|a| &a.takers);
+        takers.for_each(|taker| set.insert(*taker));
+    }
+
+    /// What a sender was told of the demand for one of its feeds.
+    pub(crate) fn told(&self, feed: FeedId) -> Option<i32> {
+        self.audiences.get(feed.index())?.demand.told
+    }
+
+    /// Whether there is something to decide.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.queue.is_empty()
+            || !self.changed_layers.is_empty()
+            || !self.changed_demands.is_empty()
+    }
+
+    /// Decides for some of those who wait and brings everything into line with it. `order`: endpoints, who spoke last
+    /// first. Call again while unsettled.
+    pub(crate) fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        stage: &mut Stage<'_>,
+        order: &[EndpointId],
+    ) {
+        if !self.is_unsettled() {
+            return;
+        }
+        if std::mem::take(&mut self.stale) {
+            self.candidates = candidates(stage.feeds, order);
+        }
+        for feed in std::mem::take(&mut self.changed_layers) {
+            self.retarget(cx, stage, feed);
+        }
+        for _ in 0..SLICE {
+            let Some(peer) = self.queue.pop_front() else {
+                break;
+            };
+            self.queued.remove(peer);
+            self.decide(cx, stage, peer);
+        }
+        // Until all have decided, a demand may be half of what it becomes.
+        if self.queue.is_empty() {
+            self.tell_senders(cx, stage);
+        }
+    }
+
+    /// All who take a feed choose among its layers.
+    fn retarget(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, feed: FeedId) {
+        let Some(layers) = stage.feeds.get(feed).map(Feed::layers) else {
+            return;
+        };
+        let takers = std::mem::take(&mut self.audience(feed).takers);
+        for &peer in &takers {
+            let slot = stage.receivers.get_mut(peer).and_then(|r| r.video_of(feed));
+            let Some(slot) = slot else { continue };
+            let target = choose(slot.constraint, &layers);
+            if slot.target != target && slot.set_target(target) {
+                stage.see_to_picture(cx, peer, feed);
+            }
+        }
+        self.audience(feed).takers = takers;
+    }
+
+    fn decide(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, peer: PeerId) {
+        let Some(receiver) = stage.receivers.get_mut(peer) else {
+            return;
+        };
+        let decisions = allocate(
+            &receiver.settings,
+            &self.candidates,
+            |feed| receiver.is_own(feed),
+            MAX_SLOTS,
+        );
+        let bound = self.bind(cx, stage, peer, &decisions);
+        let mut changed = false;
+        let mut wanting: SmallVec<[FeedId; 8]> = SmallVec::new();
+        for decision in &decisions {
+            let (Some(receiver), Some(feed)) = (
+                stage.receivers.get_mut(peer),
+                stage.feeds.get(decision.feed),
+            ) else {
+                continue;
+            };
+            let Some(slot) = receiver.video_of(decision.feed) else {
+                continue;
+            };
+            let before = (slot.constraint, slot.target.is_some());
+            slot.constraint = decision.constraint;
+            let target = choose(decision.constraint, &feed.layers());
+            if slot.target != target && slot.set_target(target) {
+                wanting.push(decision.feed);
+            }
+            changed |= self.note(peer, decision, before, target.is_some());
+        }
+        self.tell_receiver(cx, stage, peer, &decisions, changed, &bound);
+        for feed in wanting {
+            stage.see_to_picture(cx, peer, feed);
+        }
+    }
+
+    /// Notes what a receiver takes of a feed now; whether that it takes it changed.
+    fn note(
+        &mut self,
+        peer: PeerId,
+        decision: &Decision,
+        before: (i32, bool),
+        takes: bool,
+    ) -> bool {
+        let (constraint, took) = before;
+        if constraint != decision.constraint {
+            let demand = &mut self.audience(decision.feed).demand;
+            demand.change(constraint, decision.constraint);
+            self.changed_demands.push(decision.feed);
+        }
+        let takers = &mut self.audience(decision.feed).takers;
+        match (took, takes) {
+            (false, true) => takers.push(peer),
+            (true, false) => takers.retain(|taker| *taker != peer),
+            _ => {}
+        }
+        took != takes
+    }
+
+    /// Tells a receiver which sources it gets, and by which SSRCs.
+    fn tell_receiver(
+        &self,
+        cx: &mut Context<'_>,
+        stage: &mut Stage<'_>,
+        peer: PeerId,
+        decisions: &[Decision],
+        changed: bool,
+        bound: &[usize],
+    ) {
+        let Some(receiver) = stage.receivers.get_mut(peer) else {
+            return;
+        };
+        let taken: Vec<SourceName> = decisions
+            .iter()
+            .filter(|d| {
+                receiver
+                    .video_of(d.feed)
+                    .is_some_and(|s| s.target.is_some())
+            })
+            .filter_map(|d| Some(stage.feeds.get(d.feed)?.name().clone()))
+            .collect();
+        let known = &mut receiver.forwarded;
+        let same = !changed && known.len() == taken.len()
+            || known.len() == taken.len() && taken.iter().all(|name| known.contains(name));
+        if !same {
+            known.clone_from(&taken);
+            cx.notice(receiver.id(), ChannelNotice::ForwardedSources(taken));
+        }
+        let map = receiver.video_map(stage.feeds, bound.iter().copied());
+        if !map.is_empty() {
+            cx.notice(receiver.id(), ChannelNotice::VideoSourcesMap(map));
+        }
+    }
+
+    /// Gives slots to sources that need one; those that were bound and are to be announced.
+    fn bind(
+        &mut self,
+        cx: &mut Context<'_>,
+        stage: &mut Stage<'_>,
+        peer: PeerId,
+        decisions: &[Decision],
+    ) -> Vec<usize> {
+        let mut bound = Vec::new();
+        let available = || decisions.iter().filter(|d| d.available);
+        let wanted = available().filter(|d| d.constraint != 0);
+        let idle = available().filter(|d| d.constraint == 0);
+        for (decision, needed) in wanted.map(|d| (d, true)).chain(idle.map(|d| (d, false))) {
+            let Some(receiver) = stage.receivers.get_mut(peer) else {
+                break;
+            };
+            if matches!(receiver.lane(decision.feed), Lane::Slot(_)) {
+                continue;
+            }
+            // Nothing is announced to who has not asked for anything yet.
+            let may_announce = receiver.is_rewriting() && receiver.settings.was_heard();
+            if !needed && !may_announce {
+                continue;
+            }
+            let Some(feed) = stage.feeds.get(decision.feed) else {
+                continue;
+            };
+            let at = receiver.free_video_slot(cx, stage.ssrcs, feed, needed, decisions);
+            let Some((at, former)) = at else { continue };
+            if let Some(slot) = receiver.video.get_mut(at) {
+                slot.bind(decision.feed, cx.us);
+            }
+            receiver.set_lane(decision.feed, Lane::Slot(at as u16));
+            if receiver.is_rewriting() {
+                bound.push(at);
+            }
+            if let Some((feed, constraint)) = former {
+                self.leave(peer, feed, constraint);
+            }
+        }
+        bound
+    }
+
+    fn tell_senders(&mut self, cx: &mut Context<'_>, stage: &Stage<'_>) {
+        let mut changed = std::mem::take(&mut self.changed_demands);
+        changed.sort_unstable();
+        changed.dedup();
+        for feed in changed {
+            let Some(source) = stage.feeds.get(feed) else {
+                continue;
+            };
+            let audience = self.audience(feed);
+            let demand = &mut audience.demand;
+            let height = demand.greatest();
+            if !audience.in_use || source.video_type().is_none() || demand.told == Some(height) {
+                continue;
+            }
+            demand.told = Some(height);
+            let notice = ChannelNotice::SenderSourceConstraints {
+                source: source.name().clone(),
+                max_height: height,
+            };
+            cx.notice(source.owner(), notice);
+        }
+    }
+}
+
+/// Video sources: of endpoints that have video on first, each group in the order of speech.
+fn candidates(feeds: &Table<FeedId, Feed>, order: &[EndpointId]) -> Candidates {
+    let mut by_owner: HashMap<&EndpointId, SmallVec<[(FeedId, &Feed); 2]>> = HashMap::new();
+    let videos = feeds.iter().filter(|(_, f)| f.video_type().is_some());
+    for (id, feed) in videos {
+        by_owner.entry(feed.owner()).or_default().push((id, feed));
+    }
+    let enabled = |feed: &Feed| feed.video_type() != Some(VideoType::Disabled);
+    let owners = order.iter().filter_map(|owner| by_owner.get(owner));
+    let (with, without): (Vec<_>, Vec<_>) =
+        owners.partition(|sources| sources.iter().any(|(_, f)| enabled(f)));
+    let sources = with.into_iter().chain(without).flatten();
+    Candidates::new(sources.map(|(id, feed)| (*id, feed.name().clone(), enabled(feed))))
+}
+
+/// A slot that was taken from another feed: which, and what was wanted of it.
+type Former = Option<(FeedId, i32)>;
+
+impl Receiver {
+    /// A slot for a source: a new one while there may be more, else a free one, else the longest unused one.
+    fn free_video_slot(
+        &mut self,
+        cx: &mut Context<'_>,
+        ssrcs: &Ssrcs,
+        feed: &Feed,
+        needed: bool,
+        decisions: &[Decision],
+    ) -> Option<(usize, Former)> {
+        let start: u64 = cx.rng.random();
+        let count = self.video.len();
+        if !self.is_rewriting() {
+            return Some((self.slot_of_its_own(feed, start)?, None));
+        }
+        if count < MAX_SLOTS {
+            let ssrc = self.new_ssrc(cx.rng, ssrcs);
+            let rtx = self.new_ssrc(cx.rng, ssrcs);
+            self.video.push(VideoSlot::new(ssrc, Some(rtx), start));
+            return Some((count, None));
+        }
+        let slots = || self.video.iter().enumerate();
+        let free = slots().filter(|(_, s)| s.feed.is_none());
+        if let Some((free, _)) = free.min_by_key(|(_, s)| s.used_at) {
+            return Some((free, None));
+        }
+        if !needed {
+            return None;
+        }
+        let in_use = |s: &VideoSlot| {
+            let mut wanted = decisions.iter().filter(|d| d.constraint != 0);
+            wanted.any(|d| Some(d.feed) == s.feed)
+        };
+        let (oldest, _) = slots()
+            .filter(|(_, s)| !in_use(s))
+            .min_by_key(|(_, s)| s.used_at)?;
+        let slot = self.video.get_mut(oldest)?;
+        let former = slot.feed;
+        let constraint = slot.release();
+        if let Some(feed) = former {
+            self.set_lane(feed, Lane::New);
+        }
+        Some((oldest, former.map(|feed| (feed, constraint))))
+    }
+
+    /// Without rewriting: a slot for the sender's own SSRCs.
+    fn slot_of_its_own(&mut self, feed: &Feed, start: u64) -> Option<usize> {
+        let encoding = *feed.spec().encodings.first()?;
+        // What is free is given up first, so that the numbers of its SSRCs are known.
+        for slot in self.video.iter().filter(|s| s.feed.is_none()) {
+            slot.retire(&mut self.numbers);
+        }
+        let slot = VideoSlot::resume(encoding.ssrc, encoding.rtx, start, &self.numbers);
+        let count = self.video.len();
+        let free = self.video.iter().position(|s| s.feed.is_none());
+        match free.and_then(|at| self.video.get_mut(at)) {
+            Some(old) => *old = slot,
+            None => self.video.push(slot),
+        }
+        Some(free.unwrap_or(count))
+    }
+}

@@ -1,0 +1,603 @@
+//! What one receiver gets: its wishes, its outgoing streams, and which feed each carries.
+
+use super::allocation::Settings;
+use super::audio::AudioSlot;
+use super::burst::{Loaded, Pass, Segment};
+use super::history::Refusal;
+use super::numbers::Numbers;
+use super::resend::ResendBudget;
+use super::slot::VideoSlot;
+use crate::media::event::SourceMapEntry;
+use crate::media::ids::{EndpointId, SourceName};
+use crate::media::ingest::Feed;
+use crate::media::packet::{Arrival, Outgoing, Ready};
+use crate::media::spec::{EndpointSpec, MediaKind, ReceiverConstraints, Subscription};
+use crate::media::stats::Stats;
+use crate::media::store::Store;
+use crate::media::table::{FeedId, Key, PeerId, Table};
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+use rtp::rtcp::{ReportBlock, SenderInfo};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// Most distinct video (and audio) SSRCs a receiver with rewriting sees.
+pub(super) const MAX_SLOTS: usize = 50;
+/// A sender that was asked for a key frame is asked again this often, microseconds; later, if nothing helps, more seldom.
+const PICTURE_INTERVAL: u64 = 300_000;
+const PATIENT_INTERVAL: u64 = 2_000_000;
+const EAGER_TRIES: u32 = 40;
+/// Oldest key frame worth replaying to a receiver without a picture, and to one that has one.
+const REPLAY_AGE: u64 = 2_500_000;
+const REPLAY_AGE_SWITCH: u64 = 300_000;
+/// Between two sender reports about a stream.
+const REPORT_INTERVAL: u64 = 1_000_000;
+
+/// SSRCs that are in use in a conference.
+#[derive(Debug)]
+pub(crate) struct Ssrcs {
+    published: HashMap<u32, PeerId>,
+    bridge: [u32; 2],
+}
+
+impl Ssrcs {
+    /// `bridge`: those the bridge uses in its own name.
+    pub(crate) fn new(bridge: [u32; 2]) -> Self {
+        Self {
+            published: HashMap::new(),
+            bridge,
+        }
+    }
+
+    /// Whether somebody else than `peer` sends it.
+    pub(crate) fn is_taken(&self, ssrc: u32, peer: PeerId) -> bool {
+        self.published.get(&ssrc).is_some_and(|p| *p != peer)
+    }
+
+    /// Sets what a peer sends, in place of what it sent before.
+    pub(crate) fn publish(
+        &mut self,
+        peer: PeerId,
+        before: impl Iterator<Item = u32>,
+        now: impl Iterator<Item = u32>,
+    ) {
+        for ssrc in before {
+            self.published.remove(&ssrc);
+        }
+        self.published.extend(now.map(|ssrc| (ssrc, peer)));
+    }
+
+    /// One that nobody sends and `own` does not know.
+    fn fresh(&self, rng: &mut ChaCha12Rng, own: impl Fn(u32) -> bool) -> u32 {
+        loop {
+            let ssrc = rng.random_range(1..u32::MAX);
+            if !self.published.contains_key(&ssrc) && !self.bridge.contains(&ssrc) && !own(ssrc) {
+                return ssrc;
+            }
+        }
+    }
+}
+
+/// What a feed is to a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Lane {
+    /// Nothing was decided yet.
+    #[default]
+    New,
+    /// Its own.
+    Own,
+    /// Not wanted.
+    Closed,
+    /// Wanted, but louder ones have all slots.
+    Crowded,
+    /// Carried by the slot of this index.
+    Slot(u16),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    id: EndpointId,
+    rewriting: bool,
+    takes_audio: bool,
+    takes_video: bool,
+    /// Packets can be sent to it.
+    live: bool,
+    pub(super) settings: Settings,
+    subscription: Subscription,
+    lanes: Vec<Lane>,
+    pub(super) video: Vec<VideoSlot>,
+    pub(super) audio: Vec<AudioSlot>,
+    /// Where the numbers stand of sources' own SSRCs that have no slot any more; without rewriting only.
+    pub(super) numbers: Numbers,
+    resends: ResendBudget,
+    /// What the client was last told to be forwarded.
+    pub(super) forwarded: Vec<SourceName>,
+}
+
+/// What one visit of a burst did besides filling the list.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Visit {
+    /// A picture is to be looked at again soon.
+    pub(crate) restless: bool,
+    /// Audio packets left out because louder ones have all slots.
+    pub(crate) crowded: u64,
+}
+
+impl Receiver {
+    /// A receiver that nothing can be sent to yet.
+    pub(crate) fn new(spec: &EndpointSpec, now: u64) -> Self {
+        Self {
+            id: spec.id.clone(),
+            rewriting: spec.ssrc_rewriting,
+            takes_audio: false,
+            takes_video: false,
+            live: false,
+            settings: Settings::new(spec.initial_last_n),
+            subscription: Subscription::default(),
+            lanes: Vec::new(),
+            video: Vec::new(),
+            audio: Vec::new(),
+            numbers: Numbers::default(),
+            resends: ResendBudget::new(now),
+            forwarded: Vec::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    /// Whether its SSRCs are the bridge's own, told by maps.
+    pub(crate) fn is_rewriting(&self) -> bool {
+        self.rewriting
+    }
+
+    /// Whether packets can be sent to it.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    pub(crate) fn set_live(&mut self, live: bool) {
+        self.live = live;
+    }
+
+    /// Sets what was negotiated.
+    pub(crate) fn set_takes(&mut self, takes: impl Fn(MediaKind) -> bool) {
+        (self.takes_audio, self.takes_video) = (takes(MediaKind::Audio), takes(MediaKind::Video));
+    }
+
+    /// What the client was told to be forwarded.
+    pub(crate) fn forwarded(&self) -> &[SourceName] {
+        &self.forwarded
+    }
+
+    /// Takes the client's wishes about video.
+    pub(crate) fn constrain(&mut self, constraints: ReceiverConstraints) {
+        self.settings.apply(constraints);
+    }
+
+    /// Sets last-N from signalling, until the client names its own.
+    pub(crate) fn set_initial_last_n(&mut self, last_n: i32) {
+        self.settings.set_initial_last_n(last_n);
+    }
+
+    /// Whether it shows somebody on stage.
+    pub(crate) fn is_stage_view(&self) -> bool {
+        self.settings.is_stage_view()
+    }
+
+    /// Whether it is interested in a source more than in others.
+    pub(crate) fn prefers(&self, name: &SourceName) -> bool {
+        self.settings.prefers(name) || self.forwarded.contains(name)
+    }
+
+    /// Takes the client's wishes about audio.
+    pub(crate) fn subscribe(&mut self, subscription: Subscription) {
+        self.subscription = subscription;
+        self.reconsider_audio();
+    }
+
+    /// What it wants of audio may be something else now. Slots stay with their sources: who is wanted again is heard under
+    /// the same SSRC.
+    pub(crate) fn reconsider_audio(&mut self) {
+        for lane in &mut self.lanes {
+            if matches!(lane, Lane::Closed | Lane::Crowded) {
+                *lane = Lane::New;
+            }
+        }
+        let bound: SmallVec<[FeedId; 16]> = self.audio.iter().filter_map(|s| s.feed).collect();
+        for feed in bound {
+            self.set_lane(feed, Lane::New);
+        }
+    }
+
+    /// Whether audio of a source is wanted.
+    pub(super) fn hears(&self, name: &SourceName) -> bool {
+        let s = &self.subscription;
+        self.takes_audio && !s.exclude.contains(name) && (s.all || s.include.contains(name))
+    }
+
+    #[inline]
+    pub(super) fn lane(&self, feed: FeedId) -> Lane {
+        self.lanes.get(feed.index()).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set_lane(&mut self, feed: FeedId, lane: Lane) {
+        let at = feed.index();
+        if at >= self.lanes.len() {
+            self.lanes.resize(at + 1, Lane::New);
+        }
+        if let Some(place) = self.lanes.get_mut(at) {
+            *place = lane;
+        }
+    }
+
+    /// It sends a feed itself, and is not sent it.
+    pub(crate) fn own(&mut self, feed: FeedId) {
+        self.set_lane(feed, Lane::Own);
+    }
+
+    /// Whether it sends a feed itself.
+    pub(super) fn is_own(&self, feed: FeedId) -> bool {
+        self.lane(feed) == Lane::Own
+    }
+
+    /// The slot that carries a feed's video.
+    pub(super) fn video_of(&mut self, feed: FeedId) -> Option<&mut VideoSlot> {
+        match self.lane(feed) {
+            Lane::Slot(at) => self.video.get_mut(usize::from(at)),
+            _ => None,
+        }
+    }
+
+    /// A feed is gone: the slot that carried it becomes free.
+    pub(super) fn forget(&mut self, feed: FeedId, kind: MediaKind) {
+        match kind {
+            MediaKind::Video => {
+                if let Some(slot) = self.video_of(feed) {
+                    slot.release();
+                }
+            }
+            MediaKind::Audio => {
+                let mut slots = self.audio.iter();
+                if let Some(at) = slots.position(|s| s.feed == Some(feed)) {
+                    self.release_audio(at);
+                }
+            }
+        }
+        self.set_lane(feed, Lane::New);
+    }
+
+    fn release_audio(&mut self, at: usize) {
+        if let Some(slot) = self.audio.get_mut(at) {
+            slot.release();
+        }
+        if self.rewriting || at >= self.audio.len() {
+            return;
+        }
+        // SSRCs are the sender's own: nothing to use again but the numbers, should they come back.
+        self.audio.swap_remove(at).retire(&mut self.numbers);
+        if let Some(feed) = self.audio.get(at).and_then(|moved| moved.feed)
+            && matches!(self.lane(feed), Lane::Slot(_))
+        {
+            self.set_lane(feed, Lane::Slot(at as u16));
+        }
+    }
+
+    /// An SSRC that nobody uses towards or from it.
+    pub(super) fn new_ssrc(&self, rng: &mut ChaCha12Rng, ssrcs: &Ssrcs) -> u32 {
+        ssrcs.fresh(rng, |ssrc| {
+            let mut video = self.video.iter();
+            video.any(|s| s.ssrc == ssrc || s.rtx_ssrc == Some(ssrc))
+                || self.audio.iter().any(|s| s.ssrc == ssrc)
+        })
+    }
+
+    /// How a burst leaves towards it: video, then audio, which may be the short end of what is sent together.
+    pub(crate) fn project<'a>(
+        &mut self,
+        pass: &Pass<'a>,
+        ready: &mut SmallVec<[Ready<'a>; 64]>,
+    ) -> Visit {
+        let mut visit = Visit::default();
+        let mut octets = 0;
+        for segment in pass.segments().iter().filter(|s| !s.audio) {
+            if let Lane::Slot(at) = self.lane(segment.feed)
+                && let Some(slot) = self.video.get_mut(usize::from(at))
+                && (segment.key || slot.encoding() == Some(segment.encoding))
+            {
+                visit.restless |= project_video(slot, pass, segment, ready);
+            }
+        }
+        for packet in ready.iter() {
+            octets += u64::from(packet.record.header.payload_len);
+        }
+        self.resends.earn(octets);
+        for segment in pass.segments().iter().filter(|s| s.audio) {
+            match self.lane(segment.feed) {
+                Lane::Slot(at) => {
+                    if let Some(slot) = self.audio.get_mut(usize::from(at)) {
+                        project_audio(slot, self.rewriting, pass, segment, ready);
+                    }
+                }
+                Lane::Crowded => visit.crowded += pass.packets(segment).len() as u64,
+                _ => {}
+            }
+        }
+        visit
+    }
+
+    /// A packet that the receiver asks for again: how it leaves, if it does.
+    pub(crate) fn resend(
+        &mut self,
+        now: u64,
+        (ssrc, seq): (u32, u16),
+        quiet: u64,
+        (store, stats): (&Store, &mut Stats),
+    ) -> Option<Outgoing> {
+        let slot = self.video.iter_mut().find(|s| s.ssrc == ssrc)?;
+        slot.rtx_ssrc?;
+        let missed = slot.missed(now, seq, quiet).and_then(|missed| {
+            let (bytes, _) = store.get(missed.id).ok_or(Refusal::Unknown)?;
+            let spent = self.resends.spend(now, bytes.len() as u64);
+            spent.then_some(missed).ok_or(Refusal::Spent)
+        });
+        match missed {
+            Ok(missed) => {
+                stats.retransmitted += 1;
+                slot.resend(now, missed)
+            }
+            Err(refusal) => {
+                stats.retransmit_missed += u64::from(refusal == Refusal::Unknown);
+                stats.retransmit_refused += u64::from(refusal == Refusal::Spent);
+                None
+            }
+        }
+    }
+
+    /// A report of the client about one of its streams.
+    pub(crate) fn reported(&mut self, block: &ReportBlock) {
+        if let Some(slot) = self.video.iter_mut().find(|s| s.ssrc == block.ssrc.0) {
+            slot.reported(block.highest_seq as u16);
+        }
+    }
+
+    /// The client says that it has no picture of a stream; the feed to see to now, if any.
+    pub(crate) fn picture_lost(&mut self, now: u64, ssrc: u32, rtt: u64) -> Option<FeedId> {
+        let slot = self.video.iter_mut().find(|s| s.ssrc == ssrc)?;
+        let feed = slot.feed?;
+        slot.picture_lost(now, rtt).then_some(feed)
+    }
+
+    /// Feeds of which it has not shown yet that it has the wanted picture, and which are to be seen to now.
+    pub(crate) fn missing_pictures(&self, now: u64) -> SmallVec<[FeedId; 8]> {
+        let due = |s: &&VideoSlot| s.picture_due().is_some_and(|due| now >= due);
+        let slots = self.video.iter().filter(due);
+        slots.filter_map(|s| s.feed).collect()
+    }
+
+    /// When [`Self::missing_pictures`] has something to say next.
+    pub(crate) fn pictures_due(&self) -> Option<u64> {
+        self.video.iter().filter_map(VideoSlot::picture_due).min()
+    }
+
+    /// Gets the stream of a feed a key frame: from the store if there is a recent one, else from the sender.
+    pub(crate) fn see_to_picture(
+        &mut self,
+        now: u64,
+        id: FeedId,
+        feed: &mut Feed,
+        (store, stats): (&Store, &mut Stats),
+        emit: &mut impl FnMut(Outgoing),
+    ) {
+        let live = self.live;
+        let resends = &mut self.resends;
+        let Lane::Slot(at) = self.lanes.get(id.index()).copied().unwrap_or_default() else {
+            return;
+        };
+        let Some(slot) = self.video.get_mut(usize::from(at)) else {
+            return;
+        };
+        let Some(target) = slot.target else {
+            return;
+        };
+        let eager = slot.picture.tries < EAGER_TRIES;
+        slot.picture.tries = slot.picture.tries.saturating_add(1);
+        let has_picture = slot.encoding().is_some() && slot.picture.confirmed;
+        let (lowest, max_age) = match has_picture {
+            true => (target.encoding, REPLAY_AGE_SWITCH),
+            false => (0, REPLAY_AGE),
+        };
+        if live {
+            for encoding in (lowest..=target.encoding).rev() {
+                let Some(list) = feed.replay(encoding, now, max_age) else {
+                    continue;
+                };
+                let started = slot.start(now, encoding, list, true, store, |out, octets| {
+                    resends.earn(octets.into());
+                    emit(out);
+                });
+                if started {
+                    stats.keyframe_replays += 1;
+                    if encoding == target.encoding {
+                        return;
+                    }
+                    break;
+                }
+            }
+        }
+        slot.picture.next_try = now
+            + match eager {
+                true => PICTURE_INTERVAL,
+                false => PATIENT_INTERVAL,
+            };
+        feed.want_key_frame();
+    }
+
+    /// Sender reports that are due, each with the name of who sends the stream.
+    pub(crate) fn reports_due<'a>(
+        &mut self,
+        now: u64,
+        feeds: &'a Table<FeedId, Feed>,
+    ) -> SmallVec<[(u32, SenderInfo, &'a EndpointId); 8]> {
+        let mut due = SmallVec::new();
+        for slot in self.video.iter_mut().filter(|s| now >= s.next_report) {
+            let (Some(feed), Some(encoding)) =
+                (slot.feed.and_then(|f| feeds.get(f)), slot.encoding())
+            else {
+                continue;
+            };
+            let clock = feed.clock(encoding).filter(|_| slot.packets > 0);
+            if let Some(info) = clock.and_then(|c| slot.sender_info(now, &c)) {
+                slot.next_report = now + REPORT_INTERVAL;
+                due.push((slot.ssrc, info, feed.owner()));
+            }
+        }
+        for slot in self.audio.iter_mut().filter(|s| now >= s.next_report) {
+            let Some(feed) = slot.feed.and_then(|f| feeds.get(f)) else {
+                continue;
+            };
+            let recent = now.saturating_sub(slot.used_at) < 2 * REPORT_INTERVAL;
+            let clock = feed.clock(0).filter(|_| recent);
+            if let Some(info) = clock.and_then(|c| slot.sender_info(now, &c)) {
+                slot.next_report = now + REPORT_INTERVAL;
+                due.push((slot.ssrc, info, feed.owner()));
+            }
+        }
+        due
+    }
+
+    /// Lines of the video map for slots, by index.
+    pub(crate) fn video_map(
+        &self,
+        feeds: &Table<FeedId, Feed>,
+        slots: impl Iterator<Item = usize>,
+    ) -> Vec<SourceMapEntry> {
+        let entry = |at: usize| {
+            let slot = self.video.get(at)?;
+            let feed = feeds.get(slot.feed?)?;
+            Some(SourceMapEntry {
+                source: feed.name().clone(),
+                owner: feed.owner().clone(),
+                ssrc: slot.ssrc,
+                rtx: slot.rtx_ssrc,
+                video_type: feed.video_type(),
+            })
+        };
+        slots.filter_map(entry).collect()
+    }
+
+    /// Lines of the audio map for slots, by index.
+    pub(crate) fn audio_map(
+        &self,
+        feeds: &Table<FeedId, Feed>,
+        slots: impl Iterator<Item = usize>,
+    ) -> Vec<SourceMapEntry> {
+        let entry = |at: usize| {
+            let slot = self.audio.get(at)?;
+            let feed = feeds.get(slot.feed?)?;
+            Some(SourceMapEntry {
+                source: feed.name().clone(),
+                owner: feed.owner().clone(),
+                ssrc: slot.ssrc,
+                rtx: None,
+                video_type: None,
+            })
+        };
+        slots.filter_map(entry).collect()
+    }
+
+    /// The whole of both maps: video, audio.
+    pub(crate) fn maps(
+        &self,
+        feeds: &Table<FeedId, Feed>,
+    ) -> (Vec<SourceMapEntry>, Vec<SourceMapEntry>) {
+        (
+            self.video_map(feeds, 0..self.video.len()),
+            self.audio_map(feeds, 0..self.audio.len()),
+        )
+    }
+}
+
+/// Puts packets of an encoding through a slot; whether a picture is to be looked at again soon.
+fn project_video<'a>(
+    slot: &mut VideoSlot,
+    pass: &Pass<'a>,
+    segment: &Segment,
+    ready: &mut SmallVec<[Ready<'a>; 64]>,
+) -> bool {
+    let tries = slot.picture.next_try;
+    for loaded in pass.packets(segment) {
+        let Some(record) = loaded.record else {
+            slot.skip(segment.encoding, loaded.arrived.packet.seq);
+            continue;
+        };
+        let key = loaded.arrived.what == Arrival::Video { key: true };
+        if key
+            && (slot.accepts_keyframe(segment.encoding)
+                || !slot.continues(segment.encoding, record))
+        {
+            begin(slot, pass, segment, ready);
+        } else if let Some(out) = slot.offer(
+            pass.now,
+            segment.encoding,
+            &loaded.arrived.packet,
+            record,
+            key,
+        ) {
+            ready.push(Ready {
+                out,
+                bytes: loaded.bytes,
+                record,
+            });
+        }
+    }
+    slot.picture.next_try < tries
+}
+
+/// A slot begins an encoding at its newest key frame.
+#[cold]
+fn begin<'a>(
+    slot: &mut VideoSlot,
+    pass: &Pass<'a>,
+    segment: &Segment,
+    ready: &mut SmallVec<[Ready<'a>; 64]>,
+) {
+    let Some(feed) = pass.feeds.get(segment.feed) else {
+        return;
+    };
+    let list = feed.since_key(segment.encoding);
+    slot.start(
+        pass.now,
+        segment.encoding,
+        list,
+        false,
+        pass.store,
+        |out, _| {
+            if let Some((bytes, record)) = pass.store.get(out.id) {
+                ready.push(Ready { out, bytes, record });
+            }
+        },
+    );
+}
+
+fn project_audio<'a>(
+    slot: &mut AudioSlot,
+    rewriting: bool,
+    pass: &Pass<'a>,
+    segment: &Segment,
+    ready: &mut SmallVec<[Ready<'a>; 64]>,
+) {
+    for loaded in pass.packets(segment) {
+        if let Loaded {
+            arrived,
+            bytes,
+            record: Some(record),
+        } = *loaded
+        {
+            let out = slot.forward(pass.now, rewriting, arrived.packet.id, record);
+            ready.push(Ready { out, bytes, record });
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! A feed: one published source, whoever it comes from. It takes packets, keeps what receiving them needs, and says what
+//! it can offer.
+
+use super::inspect::inspect;
+use super::key_frames::KeyFrames;
+use super::loudness::Loudness;
+use super::receive::{ClockPoint, ReceiveStream};
+use crate::media::context::Context;
+use crate::media::ids::{EndpointId, SourceName};
+use crate::media::negotiated::PayloadCodec;
+use crate::media::offsets::Offsets;
+use crate::media::packet::{Arrival, Arrived, Codec, Incoming, Published};
+use crate::media::spec::{MediaKind, Source as Spec, VideoType};
+use crate::media::stats::DropReason;
+use rtp::RtpView;
+use rtp::ext::AudioLevel;
+use rtp::rtcp::{ReportBlock, Writer};
+use smallvec::SmallVec;
+
+/// Heights assumed until a key frame tells the truth.
+const ASSUMED_HEIGHTS: [u16; Spec::MAX_ENCODINGS] = [180, 360, 720, 1080];
+/// Key frame requests to a sender are at least this far apart, microseconds.
+const KEYFRAME_INTERVAL: u64 = 300_000;
+/// Level of silence, -dBov (RFC 6464).
+const SILENCE: u8 = 127;
+/// Silent packets that pass before the rest of the silence is dropped.
+const SILENCE_PASSED: u8 = 4;
+
+/// One encoding as it can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layer {
+    /// The smaller dimension, pixels.
+    pub(crate) height: u16,
+    /// Packets of it come in.
+    pub(crate) active: bool,
+}
+
+/// The encodings of a source, lowest first.
+pub(crate) type Layers = SmallVec<[Layer; 4]>;
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) arrived: Arrived,
+    /// A layer appeared, or its height became known.
+    pub(crate) layers_changed: bool,
+}
+
+#[derive(Debug)]
+struct EncodingState {
+    stream: ReceiveStream,
+    layer: Layer,
+    keys: KeyFrames,
+}
+
+impl EncodingState {
+    fn new(ssrc: u32, index: usize, repair: bool) -> Self {
+        let height = ASSUMED_HEIGHTS.get(index).copied().unwrap_or(1080);
+        Self {
+            stream: ReceiveStream::new(ssrc, 90_000, repair),
+            layer: Layer {
+                height,
+                active: false,
+            },
+            keys: KeyFrames::default(),
+        }
+    }
+
+    /// Takes the height a key frame tells; whether it is news.
+    fn learn_height(&mut self, codec: &Codec) -> bool {
+        let size = match codec {
+            Codec::Vp8(vp8) => vp8.size,
+            Codec::Vp9(vp9) => vp9.structure.and_then(|s| {
+                s.sizes?
+                    .get(usize::from(s.spatial_layers).checked_sub(1)?)
+                    .copied()
+            }),
+            Codec::H264 | Codec::Av1 | Codec::Opaque => None,
+        };
+        let Some((width, height)) = size else {
+            return false;
+        };
+        let height = width.min(height);
+        std::mem::replace(&mut self.layer.height, height) != height
+    }
+}
+
+#[derive(Debug)]
+struct Video {
+    video_type: VideoType,
+    encodings: SmallVec<[EncodingState; 3]>,
+    /// Somebody waits for a key frame, and when the sender was last asked for one.
+    key_wanted: bool,
+    key_asked: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Audio {
+    stream: ReceiveStream,
+    /// Closes the gaps that dropped silence leaves.
+    offsets: Option<Offsets>,
+    /// Silent packets passed in a row.
+    silent: u8,
+    loudness: Loudness,
+}
+
+#[derive(Debug)]
+enum Media {
+    Audio(Box<Audio>),
+    Video(Box<Video>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    spec: Spec,
+    owner: EndpointId,
+    media: Media,
+}
+
+impl Feed {
+    /// A source of an endpoint. `repair`: ask for what is missing.
+    pub(crate) fn new(spec: Spec, owner: EndpointId, video_type: VideoType, repair: bool) -> Self {
+        let media = match spec.kind {
+            MediaKind::Audio => {
+                let ssrc = spec.encodings.first().map_or(0, |e| e.ssrc);
+                Media::Audio(Box::new(Audio {
+                    stream: ReceiveStream::new(ssrc, 48_000, false),
+                    offsets: None,
+                    silent: 0,
+                    loudness: Loudness::default(),
+                }))
+            }
+            MediaKind::Video => {
+                let encodings = spec.encodings.iter().enumerate();
+                let encodings = encodings.map(|(i, e)| EncodingState::new(e.ssrc, i, repair));
+                Media::Video(Box::new(Video {
+                    video_type,
+                    encodings: encodings.collect(),
+                    key_wanted: false,
+                    key_asked: None,
+                }))
+            }
+        };
+        Self { spec, owner, media }
+    }
+
+    pub(crate) fn name(&self) -> &SourceName {
+        &self.spec.name
+    }
+
+    /// The endpoint it is named after.
+    pub(crate) fn owner(&self) -> &EndpointId {
+        &self.owner
+    }
+
+    pub(crate) fn kind(&self) -> MediaKind {
+        self.spec.kind
+    }
+
+    /// As signalled.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// What its video shows; `None` for audio.
+    pub(crate) fn video_type(&self) -> Option<VideoType> {
+        self.video().map(|v| v.video_type)
+    }
+
+    /// Sets what its video shows; whether it has video.
+    pub(crate) fn set_video_type(&mut self, video_type: VideoType) -> bool {
+        let video = self.video_mut();
+        video.map(|v| v.video_type = video_type).is_some()
+    }
+
+    /// The layers of its video.
+    pub(crate) fn layers(&self) -> Layers {
+        let encodings = self.video().map(|v| v.encodings.iter());
+        encodings.into_iter().flatten().map(|e| e.layer).collect()
+    }
+
+    fn video(&self) -> Option<&Video> {
+        match &self.media {
+            Media::Video(v) => Some(v),
+            Media::Audio(_) => None,
+        }
+    }
+
+    fn video_mut(&mut self) -> Option<&mut Video> {
+        match &mut self.media {
+            Media::Video(v) => Some(v),
+            Media::Audio(_) => None,
+        }
+    }
+
+    fn encoding(&self, encoding: u8) -> Option<&EncodingState> {
+        self.video()?.encodings.get(usize::from(encoding))
+    }
+
+    /// Takes a packet and stores it. `muted`: it is received, and goes no further.
+    pub(crate) fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &Incoming,
+        packet: &[u8],
+        muted: bool,
+    ) -> Result<Taken, DropReason> {
+        match (&mut self.media, incoming.kind) {
+            (Media::Audio(audio), MediaKind::Audio) => audio.take(cx, incoming, packet, muted),
+            (Media::Video(video), MediaKind::Video) => video.take(cx, incoming, packet, muted),
+            _ => Err(DropReason::UnknownPayloadType),
+        }
+    }
+
+    /// How loud its audio is now.
+    pub(crate) fn loudness(&self, now: u64) -> u32 {
+        match &self.media {
+            Media::Audio(audio) => audio.loudness.get(now),
+            Media::Video(_) => 0,
+        }
+    }
+
+    /// Whether packets came lately.
+    pub(crate) fn is_active(&self, now: u64) -> bool {
+        match &self.media {
+            Media::Audio(audio) => audio.stream.is_active(now),
+            Media::Video(video) => video.encodings.iter().any(|e| e.stream.is_active(now)),
+        }
+    }
+
+    /// Whether it sends something that is forwarded: silence is not.
+    pub(crate) fn is_sending(&self, now: u64) -> bool {
+        let silent = |audio: &Audio| audio.silent >= SILENCE_PASSED;
+        self.is_active(now) && !matches!(&self.media, Media::Audio(audio) if silent(audio))
+    }
+
+    /// Notes encodings that stopped coming in; whether there are any.
+    pub(crate) fn sweep(&mut self, now: u64) -> bool {
+        let mut stopped = false;
+        for encoding in self.video_mut().into_iter().flat_map(|v| &mut v.encodings) {
+            if encoding.layer.active && !encoding.stream.is_active(now) {
+                encoding.layer.active = false;
+                stopped = true;
+            }
+        }
+        stopped
+    }
+
+    /// The newest key frame of an encoding and everything since, if it is not older than `max_age` microseconds and
+    /// nothing is missing.
+    pub(crate) fn replay(&self, encoding: u8, now: u64, max_age: u64) -> Option<&[Published]> {
+        self.encoding(encoding)?.keys.replay(now, max_age)
+    }
+
+    /// From the newest key frame of an encoding on, gaps included.
+    pub(crate) fn since_key(&self, encoding: u8) -> &[Published] {
+        self.encoding(encoding).map_or(&[], |e| e.keys.since_key())
+    }
+
+    /// Somebody waits for a key frame.
+    pub(crate) fn want_key_frame(&mut self) {
+        if let Some(video) = self.video_mut() {
+            video.key_wanted = true;
+        }
+    }
+
+    /// Whether somebody waits for a key frame.
+    pub(crate) fn is_key_frame_wanted(&self) -> bool {
+        self.video().is_some_and(|v| v.key_wanted)
+    }
+
+    /// Whether to ask the sender for a key frame now; if so it counts as asked.
+    pub(crate) fn is_key_frame_due(&mut self, now: u64) -> bool {
+        let Some(video) = self.video_mut() else {
+            return false;
+        };
+        let rested = |t: u64| now.saturating_sub(t) >= KEYFRAME_INTERVAL;
+        let due = video.key_wanted && video.key_asked.is_none_or(rested);
+        if due {
+            video.key_wanted = false;
+            video.key_asked = Some(now);
+        }
+        due
+    }
+
+    /// Notes what a sender report says of the clock of an encoding.
+    pub(crate) fn set_clock(&mut self, encoding: u8, clock: ClockPoint) {
+        match &mut self.media {
+            Media::Audio(audio) => audio.stream.clock = Some(clock),
+            Media::Video(video) => {
+                if let Some(e) = video.encodings.get_mut(usize::from(encoding)) {
+                    e.stream.clock = Some(clock);
+                }
+            }
+        }
+    }
+
+    /// The clock of an encoding, as its sender last said.
+    pub(crate) fn clock(&self, encoding: u8) -> Option<ClockPoint> {
+        match &self.media {
+            Media::Audio(audio) => audio.stream.clock,
+            Media::Video(_) => self.encoding(encoding)?.stream.clock,
+        }
+    }
+
+    /// Whether packets are missing that can be asked for.
+    pub(crate) fn has_missing(&self) -> bool {
+        let mut encodings = self.video().into_iter().flat_map(|v| &v.encodings);
+        encodings.any(|e| e.stream.has_missing())
+    }
+
+    /// Asks for what is missing, each packet again after `retry` microseconds; how many were asked for.
+    pub(crate) fn write_nacks(
+        &mut self,
+        now: u64,
+        retry: u64,
+        feedback: u32,
+        writer: &mut Writer<'_>,
+    ) -> u64 {
+        let mut asked = 0;
+        let encodings = self.video_mut().into_iter().flat_map(|v| &mut v.encodings);
+        for encoding in encodings.filter(|e| e.stream.has_missing()) {
+            let lost = encoding.stream.nacks(now, retry);
+            let written = writer.nack(feedback.into(), encoding.stream.ssrc.into(), &lost);
+            asked += written.unwrap_or(0) as u64;
+        }
+        asked
+    }
+
+    /// Blocks for the next receiver report.
+    pub(crate) fn reports(&mut self, now: u64, each: &mut impl FnMut(ReportBlock)) {
+        match &mut self.media {
+            Media::Audio(audio) => audio.stream.report(now).into_iter().for_each(each),
+            Media::Video(video) => {
+                let encodings = video.encodings.iter_mut();
+                encodings
+                    .filter_map(|e| e.stream.report(now))
+                    .for_each(each);
+            }
+        }
+    }
+}
+
+impl Audio {
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &Incoming,
+        packet: &[u8],
+        muted: bool,
+    ) -> Result<Taken, DropReason> {
+        let header = &incoming.record.header;
+        let (number, timestamp) = (header.sequence_number, header.timestamp);
+        let seq = self
+            .stream
+            .receive(cx.us, number, timestamp, packet.len(), false)?;
+        let published = self.publish(seq, incoming.level, muted)?;
+        self.loudness.heard(cx.us, loudness_of(incoming.level));
+        let mut record = incoming.record;
+        record.header.sequence_number = published as u16;
+        let id = cx
+            .store
+            .insert(packet, record)
+            .ok_or(DropReason::Oversized)?;
+        let packet = Published {
+            seq: published,
+            timestamp,
+            id,
+        };
+        let arrived = Arrived {
+            feed: incoming.feed,
+            encoding: 0,
+            what: Arrival::Audio,
+            packet,
+            marker: true,
+        };
+        Ok(Taken {
+            arrived,
+            layers_changed: false,
+        })
+    }
+
+    /// Decides about a packet; its number without the gaps of dropped ones.
+    fn publish(
+        &mut self,
+        seq: u64,
+        level: Option<AudioLevel>,
+        muted: bool,
+    ) -> Result<u64, DropReason> {
+        let offsets = self
+            .offsets
+            .get_or_insert_with(|| Offsets::starting(seq, seq));
+        let silent = level.is_some_and(|l| l.level >= SILENCE);
+        self.silent = if silent {
+            self.silent.saturating_add(1)
+        } else {
+            0
+        };
+        if muted || self.silent > SILENCE_PASSED {
+            offsets.leave_out(seq);
+            return Err(if muted {
+                DropReason::ForceMuted
+            } else {
+                DropReason::Silence
+            });
+        }
+        offsets.accept(seq).ok_or(DropReason::TooOld)
+    }
+}
+
+/// A level as speech detection takes it: 0 (silent) to 127 (loud).
+pub(super) fn loudness_of(level: Option<AudioLevel>) -> Option<u8> {
+    level.map(|l| SILENCE - l.level.min(SILENCE))
+}
+
+impl Video {
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &Incoming,
+        packet: &[u8],
+        muted: bool,
+    ) -> Result<Taken, DropReason> {
+        let encoding = self
+            .encodings
+            .get_mut(usize::from(incoming.encoding))
+            .ok_or(DropReason::UnknownSsrc)?;
+        let header = incoming.record.header;
+        let (number, timestamp) = (header.sequence_number, header.timestamp);
+        let seq = encoding.stream.receive(
+            cx.us,
+            number,
+            timestamp,
+            packet.len(),
+            incoming.retransmitted,
+        )?;
+        if muted {
+            return Err(DropReason::ForceMuted);
+        }
+        let mut arrived = Arrived {
+            feed: incoming.feed,
+            encoding: incoming.encoding,
+            what: Arrival::Gap,
+            packet: Published {
+                seq,
+                timestamp,
+                id: cx.store.newest(),
+            },
+            marker: false,
+        };
+        if header.payload_len == 0 {
+            cx.stats.drop(DropReason::Padding);
+            return Ok(Taken {
+                arrived,
+                layers_changed: false,
+            });
+        }
+        let mut record = incoming.record;
+        let (at, len) = record.descriptor;
+        let (at, len) = (usize::from(at), usize::from(len));
+        let descriptor = packet.get(at..at + len).filter(|d| !d.is_empty());
+        let payload = RtpView::new(packet, header);
+        let (codec, sign) =
+            inspect(incoming.codec, payload.payload(), descriptor).ok_or(DropReason::BadPayload)?;
+        if incoming.codec != PayloadCodec::Av1 {
+            // The descriptor's frame numbers would contradict a rewritten stream.
+            record.descriptor = (0, 0);
+        }
+        record.codec = codec;
+        arrived.packet.id = cx
+            .store
+            .insert(packet, record)
+            .ok_or(DropReason::Oversized)?;
+        let key = encoding.keys.note(cx.us, arrived.packet, sign);
+        let mut layers_changed = !std::mem::replace(&mut encoding.layer.active, true);
+        if key {
+            cx.stats.keyframes_received += 1;
+            layers_changed |= encoding.learn_height(&codec);
+        }
+        arrived.what = Arrival::Video { key };
+        arrived.marker = header.marker;
+        Ok(Taken {
+            arrived,
+            layers_changed,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! What a codec says of a payload: properties for layers and rewriting, and what it tells of a key frame.
+
+use super::key_frames::KeySign;
+use crate::media::negotiated::PayloadCodec;
+use crate::media::packet::Codec;
+
+/// What a codec says of a payload: properties, and what it tells of a key frame.
+pub(super) fn inspect(
+    codec: PayloadCodec,
+    payload: &[u8],
+    descriptor: Option<&[u8]>,
+) -> Option<(Codec, KeySign)> {
+    let start = |starts| {
+        if starts {
+            KeySign::Start
+        } else {
+            KeySign::None
+        }
+    };
+    Some(match codec {
+        PayloadCodec::Vp8 => {
+            let vp8 = rtp::vp8::Vp8::parse(payload).ok()?;
+            (Codec::Vp8(vp8), start(vp8.key_frame))
+        }
+        PayloadCodec::Vp9 => {
+            let vp9 = rtp::vp9::Vp9::parse(payload).ok()?;
+            let key = vp9.key_frame() && vp9.start_of_frame && vp9.spatial_id == 0;
+            (Codec::Vp9(vp9), start(key))
+        }
+        PayloadCodec::H264 => {
+            let contents = rtp::h264::contents(payload);
+            let sign = match (contents.parameters, contents.idr) {
+                (true, _) if contents.slice => KeySign::Start,
+                (true, _) => KeySign::Parameters,
+                (false, true) => KeySign::Inside,
+                (false, false) => KeySign::None,
+            };
+            (Codec::H264, sign)
+        }
+        PayloadCodec::Av1 => {
+            // AV1 RTP specification, appendix A.8.2: a structure follows the mandatory fields of a key frame's first
+            // packet. Senders without the descriptor tell by the payload.
+            let structure = descriptor.is_some_and(|d| d.get(3).is_some_and(|b| b & 0x80 != 0));
+            (
+                Codec::Av1,
+                start(structure || rtp::obu::starts_sequence(payload)),
+            )
+        }
+        PayloadCodec::Other => (Codec::Opaque, KeySign::Start),
+    })
+}

@@ -1,0 +1,17 @@
+//! What publishers send: each source is a [`Feed`] that takes packets, notes what is missing, knows its key frames and
+//! what it can offer; the [`Floor`] knows who speaks. Nothing here knows who receives.
+
+mod feed;
+mod floor;
+mod inspect;
+mod key_frames;
+mod loudness;
+mod receive;
+mod speakers;
+
+pub(crate) use feed::{Feed, Layer};
+pub(crate) use floor::Floor;
+#[cfg(test)]
+pub(crate) use key_frames::{KeyFrames, KeySign};
+pub(crate) use loudness::Loudness;
+pub(crate) use receive::ClockPoint;

@@ -1,0 +1,291 @@
+//! Driving a shard: datagrams in, timers, runs out.
+
+use super::{Disposition, MAX_DATAGRAM, Place, SWEEP, Shard};
+use crate::media::egress::Egress;
+use crate::media::event::Event;
+use crate::media::stats::DropReason;
+use crate::media::timers::Due;
+use rtc::PacketKind;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+impl Shard {
+    /// A datagram arrived at local address `to`. It is decrypted in place.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Disposition {
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += datagram.len() as u64;
+        let Some(kind) = rtc::demux(datagram) else {
+            self.stats.drop(DropReason::Malformed);
+            return Disposition::Taken;
+        };
+        match kind {
+            PacketKind::Stun | PacketKind::Dtls => {
+                self.control_datagram(now, from, to, kind, datagram)
+            }
+            PacketKind::Rtp | PacketKind::Rtcp => {
+                let Some(&place) = self.addresses.get(&from) else {
+                    self.stats.drop(DropReason::UnknownAddress);
+                    return Disposition::Foreign;
+                };
+                let path = (to, from);
+                let handled = self.with(now, place.conference, |c, cx| match kind {
+                    PacketKind::Rtp => c.handle_rtp(cx, place.peer, path, datagram),
+                    _ => c.handle_rtcp(cx, place.peer, path, datagram),
+                });
+                if let Some(Err(reason)) = handled {
+                    self.stats.drop(reason);
+                }
+                Disposition::Taken
+            }
+        }
+    }
+
+    /// STUN requests go by user fragment; other STUN and DTLS by the address, which an authentic request has bound.
+    fn control_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        kind: PacketKind,
+        datagram: &[u8],
+    ) -> Disposition {
+        let ufrag = if kind == PacketKind::Stun {
+            rtc::stun_username(datagram)
+        } else {
+            None
+        };
+        let (place, reason) = match ufrag {
+            Some(ufrag) => (self.ufrags.get(ufrag), DropReason::UnknownUfrag),
+            None => (self.addresses.get(&from), DropReason::UnknownAddress),
+        };
+        let Some(&place) = place else {
+            self.stats.drop(reason);
+            return Disposition::Foreign;
+        };
+        let conference = self.conferences.get_mut(place.conference);
+        let Some(client) = conference.and_then(|c| c.as_deref_mut()?.client_mut(place.peer)) else {
+            return Disposition::Foreign;
+        };
+        let authentic = client.transport.handle_control(now, from, to, datagram);
+        if authentic && self.addresses.get(&from) != Some(&place) && client.add_address(from) {
+            self.addresses.insert(from, place);
+        }
+        self.touched.push(place);
+        self.drain_transport_events(now, place);
+        Disposition::Taken
+    }
+
+    /// What transports have to say.
+    pub(super) fn drain_transport_events(&mut self, now: Instant, place: Place) {
+        while let Some(event) = self.transport(place).and_then(|t| t.poll_event()) {
+            self.transport_event(now, place, event);
+        }
+    }
+
+    fn transport_event(&mut self, now: Instant, place: Place, event: rtc::Event) {
+        let conference = self.conferences.get(place.conference);
+        let Some(conference) = conference.and_then(|c| c.as_deref()) else {
+            return;
+        };
+        let Some(client) = conference.client(place.peer) else {
+            return;
+        };
+        let (conference, endpoint) = (conference.id(), client.id().clone());
+        match event {
+            rtc::Event::Connected { .. } => {
+                self.stats.ice_succeeded += 1;
+                self.events.push_back(Event::Connected {
+                    conference,
+                    endpoint,
+                });
+                self.with(now, place.conference, |c, cx| c.connected(cx, place.peer));
+            }
+            rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
+                self.with(now, place.conference, |c, _| c.path_changed(place.peer));
+            }
+            // Nothing more is sent to a peer that left or does not consent (RFC 7675).
+            rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => {
+                self.with(now, place.conference, |c, _| c.path_lost(place.peer));
+            }
+            rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
+                self.bind_ufrags(place)
+            }
+            rtc::Event::ChannelOpen { .. } => {
+                self.events.push_back(Event::ChannelOpen {
+                    conference,
+                    endpoint,
+                });
+            }
+            rtc::Event::ChannelMessage(text) => {
+                self.stats.channel_messages_received += 1;
+                self.events.push_back(Event::ChannelText {
+                    conference,
+                    endpoint,
+                    text,
+                });
+            }
+            rtc::Event::Failed(reason) => {
+                self.stats.transport_failed += 1;
+                let reason = format!("{reason:?}");
+                self.events.push_back(Event::TransportFailed {
+                    conference,
+                    endpoint,
+                    reason,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline of [`Self::poll_timeout`] was reached.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let us = self.micros(now);
+        while let Some((at, due)) = self.timers.pop(us) {
+            match due {
+                Due::Peer(conference, peer) => {
+                    self.peer_due(now, Place { conference, peer }, at);
+                }
+                Due::Conference(place) => {
+                    self.with(now, place, |c, cx| c.handle_look(cx, at));
+                }
+                Due::Sweep => self.sweep(now, us, at),
+            }
+        }
+    }
+
+    fn peer_due(&mut self, now: Instant, place: Place, at: u64) {
+        let Some(transport) = self.transport(place) else {
+            return;
+        };
+        if transport.poll_timeout().is_some_and(|t| t <= now) {
+            transport.handle_timeout(now);
+            self.touched.push(place);
+            self.drain_transport_events(now, place);
+        }
+        self.with(now, place.conference, |c, cx| {
+            c.handle_due(cx, place.peer, at)
+        });
+    }
+
+    /// Activity, rates, and what is over.
+    fn sweep(&mut self, now: Instant, us: u64, at: u64) {
+        if !self.next_sweep.take(at) {
+            return;
+        }
+        for place in 0..self.conferences.len() {
+            self.with(now, place, |c, cx| c.review_activity(cx));
+        }
+        self.measure_rates(us);
+        self.expire(now, us);
+        if !self.by_id.is_empty() {
+            self.timers
+                .schedule(us + SWEEP, Due::Sweep, &mut self.next_sweep);
+        }
+    }
+
+    fn measure_rates(&mut self, us: u64) {
+        let span = us.saturating_sub(self.rates_since);
+        if span < 1_000_000 {
+            return;
+        }
+        self.rates_since = us;
+        for conference in self.conferences.iter_mut().flatten() {
+            conference.take_rates(span);
+        }
+    }
+
+    fn expire(&mut self, now: Instant, us: u64) {
+        let limit = self.config.endpoint_timeout.as_micros() as u64;
+        let empty_limit = self.config.conference_timeout.as_micros() as u64;
+        let mut endpoints = Vec::new();
+        let mut conferences = Vec::new();
+        for (at, state) in self.conferences.iter().enumerate() {
+            let Some(state) = state else {
+                continue;
+            };
+            let is_over = |t: u64| us.saturating_sub(t) > empty_limit;
+            if state.empty_since().is_some_and(is_over) {
+                conferences.push(state.id());
+            }
+            for (peer, client) in state.clients().filter(|(_, c)| c.silence(now, us) > limit) {
+                let place = Place {
+                    conference: at,
+                    peer,
+                };
+                endpoints.push((place, state.id(), client.id().clone()));
+            }
+        }
+        for (place, conference, endpoint) in endpoints {
+            self.remove(now, place);
+            self.events.push_back(Event::EndpointExpired {
+                conference,
+                endpoint,
+            });
+        }
+        for conference in conferences {
+            let _ = self.expire_conference(now, conference);
+            self.events
+                .push_back(Event::ConferenceExpired { conference });
+        }
+    }
+
+    /// Writes what is due into `egress`; `true` if the arena filled up and there is more.
+    pub fn poll_transmit(&mut self, now: Instant, egress: &mut Egress) -> bool {
+        while let Some((from, to, bytes)) = self.farewells.pop_front() {
+            egress.write(from, to, &bytes);
+            self.count_sent(1, bytes.len() as u64);
+        }
+        while let Some(place) = self.touched.pop() {
+            self.drain_transport(now, place, egress);
+            if egress.is_full() {
+                return true;
+            }
+        }
+        for _ in 0..self.listed.len() {
+            let Some(&place) = self.listed.front() else {
+                break;
+            };
+            let more = self.with(now, place, |c, cx| c.transmit(cx, egress));
+            if more == Some(true) {
+                return true;
+            }
+            self.listed.pop_front();
+            let conference = self.conferences.get_mut(place);
+            if let Some(conference) = conference.and_then(|c| c.as_deref_mut()) {
+                // A burst that is not complete yet keeps it in the list.
+                conference.listed = conference.has_output();
+                if conference.listed {
+                    self.listed.push_back(place);
+                }
+            }
+        }
+        false
+    }
+
+    /// Sends what a transport has to send, and has it looked at when it wants.
+    fn drain_transport(&mut self, now: Instant, place: Place, egress: &mut Egress) {
+        let mut buf = [0; MAX_DATAGRAM];
+        let mut sent = (0, 0);
+        while let Some(t) = self
+            .transport(place)
+            .and_then(|t| t.poll_transmit(&mut buf))
+        {
+            egress.write(t.from, t.to, buf.get(..t.len).unwrap_or_default());
+            sent = (sent.0 + 1, sent.1 + t.len as u64);
+        }
+        self.count_sent(sent.0, sent.1);
+        self.with(now, place.conference, |c, cx| c.schedule(cx, place.peer));
+    }
+
+    fn count_sent(&mut self, packets: u64, bytes: u64) {
+        self.stats.packets_sent += packets;
+        self.stats.runs_sent += packets;
+        self.stats.bytes_sent += bytes;
+    }
+}

@@ -152,7 +152,7 @@ impl Worker {
             state.controller.handle_timeout(now);
         }
         self.drain_outputs(state, now);
-        self.transmit(state, now, drained);
+        self.transmit(state, now);
         let end = Instant::now();
         state.working += end.saturating_duration_since(now);
         if state.dirty || state.next_snapshot <= end {
@@ -339,11 +339,9 @@ impl Worker {
         }
     }
 
-    fn transmit(&mut self, state: &mut State, now: Instant, drained: bool) {
+    fn transmit(&mut self, state: &mut State, now: Instant) {
         loop {
-            let more = state
-                .controller
-                .poll_transmit(now, drained, &mut state.egress);
+            let more = state.controller.poll_transmit(now, &mut state.egress);
             if !state.egress.is_empty() {
                 for socket in &mut self.sockets {
                     let v4 = socket.local_addr().is_ipv4();

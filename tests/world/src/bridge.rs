@@ -126,7 +126,7 @@ impl Bridge {
     ) {
         loop {
             while self.controller.poll_output(now).is_some() {}
-            let more = self.controller.poll_transmit(now, true, &mut self.egress);
+            let more = self.controller.poll_transmit(now, &mut self.egress);
             for run in self.egress.runs() {
                 for segment in self.egress.segments(run) {
                     send(run.from, run.to, segment);

@@ -16,8 +16,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::media::{
-    ChannelPath, ConferenceId, Disposition, Egress, EndpointId, Event, HeaderExtension,
-    PayloadType, Shard, ShardConfig,
+    ChannelNotice, ChannelPath, ConferenceId, Disposition, Egress, EndpointId, Event,
+    HeaderExtension, PayloadType, Shard, ShardConfig,
 };
 
 pub use colibri::Answer;
@@ -204,8 +204,22 @@ pub struct Controller {
     sockets: HashMap<WebSocketId, (ConferenceId, EndpointId)>,
     next_socket: u64,
     outputs: VecDeque<Output>,
+    broadcasts: VecDeque<Broadcast>,
     stats: ControlStats,
 }
+
+/// Text on its way to all clients of a conference: some of them at a time, so that packets need not wait.
+#[derive(Debug)]
+struct Broadcast {
+    conference: ConferenceId,
+    text: Arc<str>,
+    since: Instant,
+    /// Who is still to be told.
+    to: Vec<EndpointId>,
+}
+
+/// Clients that are told in one go.
+const BROADCAST_SLICE: usize = 32;
 
 impl Controller {
     /// A controller with an empty shard. `seed` feeds ids, passwords and everything random in the shard.
@@ -222,6 +236,7 @@ impl Controller {
             sockets: HashMap::new(),
             next_socket: 0,
             outputs: VecDeque::new(),
+            broadcasts: VecDeque::new(),
             stats: ControlStats::default(),
         }
     }
@@ -257,6 +272,7 @@ impl Controller {
     /// See [`Shard::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.shard.handle_timeout(now);
+        self.tell_some(now);
     }
 
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.
@@ -266,7 +282,8 @@ impl Controller {
 
     /// See [`Shard::poll_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.shard.poll_timeout()
+        let waiting = self.broadcasts.front().map(|b| b.since);
+        self.shard.poll_timeout().into_iter().chain(waiting).min()
     }
 
     /// The next thing to do; works through the shard's events on the way.
@@ -394,6 +411,7 @@ impl Controller {
                     self.send(now, conference, &endpoint, &message.to_json().into());
                 }
             }
+            Event::Broadcast { conference, notice } => self.broadcast(now, conference, notice),
             Event::Connected {
                 conference,
                 endpoint,
@@ -411,6 +429,42 @@ impl Controller {
                 self.note(Note::EndpointExpired(conference, endpoint));
             }
             Event::ConferenceExpired { conference } => self.forget_conference(conference),
+        }
+    }
+
+    /// Tells all clients of a conference the same: a few at once, more of them bit by bit.
+    fn broadcast(&mut self, now: Instant, conference: ConferenceId, notice: ChannelNotice) {
+        let members = self.meetings.get(&conference).map(|m| m.members.keys());
+        if let (Some(members), Some(message)) = (members, convert::notice(notice)) {
+            self.broadcasts.push_back(Broadcast {
+                conference,
+                text: message.to_json().into(),
+                since: now,
+                to: members.cloned().collect(),
+            });
+            if self.broadcasts.len() == 1 {
+                self.tell_some(now);
+            }
+        }
+    }
+
+    /// Goes on with what all are told.
+    fn tell_some(&mut self, now: Instant) {
+        let mut left = BROADCAST_SLICE;
+        while let Some(mut next) = self.broadcasts.pop_front() {
+            while let Some(endpoint) = next.to.pop() {
+                self.send(now, next.conference, &endpoint, &next.text);
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+            if !next.to.is_empty() {
+                self.broadcasts.push_front(next);
+            }
+            if left == 0 {
+                return;
+            }
         }
     }
 

@@ -43,4 +43,12 @@ impl Context<'_> {
             notice,
         });
     }
+
+    /// Tells all clients of the conference something.
+    pub(crate) fn broadcast(&mut self, notice: ChannelNotice) {
+        self.events.push_back(Event::Broadcast {
+            conference: self.conference,
+            notice,
+        });
+    }
 }

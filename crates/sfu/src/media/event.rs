@@ -87,6 +87,13 @@ pub enum Event {
         /// What.
         notice: ChannelNotice,
     },
+    /// Tell all clients of a conference the same.
+    Broadcast {
+        /// Conference.
+        conference: ConferenceId,
+        /// What.
+        notice: ChannelNotice,
+    },
     /// ICE and DTLS of an endpoint are up: media can flow.
     Connected {
         /// Conference.

@@ -121,6 +121,8 @@ pub(crate) struct Arrived {
     pub(crate) packet: Published,
     /// It ends its frame.
     pub(crate) marker: bool,
+    /// Its place among what arrived.
+    pub(crate) nth: u16,
 }
 
 /// How one packet leaves towards one receiver; its bytes are in the store.

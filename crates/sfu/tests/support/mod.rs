@@ -342,16 +342,21 @@ impl World {
 
     fn drain_shard(&mut self) {
         while let Some(event) = self.shard.poll_event() {
-            if let Event::Notice {
-                endpoint, notice, ..
-            } = event
-            {
-                let client = self.clients.iter_mut().find(|c| c.id == endpoint);
-                if let Some(client) = client {
-                    client.notice(self.now, notice);
+            match event {
+                Event::Notice {
+                    endpoint, notice, ..
+                } => {
+                    let client = self.clients.iter_mut().find(|c| c.id == endpoint);
+                    if let Some(client) = client {
+                        client.notice(self.now, notice);
+                    }
                 }
-            } else {
-                self.events.push(event);
+                Event::Broadcast { notice, .. } => {
+                    for client in &mut self.clients {
+                        client.notice(self.now, notice.clone());
+                    }
+                }
+                event => self.events.push(event),
             }
         }
         loop {

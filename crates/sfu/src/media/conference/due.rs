@@ -226,7 +226,7 @@ impl Conference {
                 true => cx.stats.endpoints_reconnected += 1,
                 false => cx.stats.endpoints_disconnected += 1,
             }
-            self.broadcast(cx, &ChannelNotice::Connectivity { endpoint, active });
+            cx.broadcast(ChannelNotice::Connectivity { endpoint, active });
         }
     }
 }

@@ -88,6 +88,8 @@ impl Conference {
             self.plan.feed_removed(id, feed.kind(), &mut self.receivers);
             self.audio.forget(id);
             self.publishers.remove(id);
+            self.burst.forget(id);
+            self.sending.forget(id);
         }
     }
 

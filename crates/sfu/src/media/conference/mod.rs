@@ -48,7 +48,7 @@ pub(crate) struct Conference {
     /// Who has something to send besides bursts.
     singles: VecDeque<PeerId>,
     has_singles: Table<PeerId, ()>,
-    replays: Vec<(PeerId, Outgoing)>,
+    replays: VecDeque<(PeerId, Outgoing)>,
     wanted: Vec<FeedId>,
     restless: Vec<PeerId>,
     early_types: HashMap<SourceName, VideoType>,
@@ -89,7 +89,7 @@ impl Conference {
             next_visit: 0,
             singles: VecDeque::new(),
             has_singles: Table::default(),
-            replays: Vec::new(),
+            replays: VecDeque::new(),
             wanted: Vec::new(),
             restless: Vec::new(),
             early_types: HashMap::new(),
@@ -162,7 +162,7 @@ impl Conference {
     }
 
     fn carry_out(&mut self, cx: &mut Context<'_>) {
-        for (peer, out) in std::mem::take(&mut self.replays) {
+        while let Some((peer, out)) = self.replays.pop_front() {
             if let Some(way_out) = self.outs.get_mut(peer) {
                 way_out.push(out, cx.stats);
                 self.has_single(peer);

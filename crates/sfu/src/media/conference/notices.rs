@@ -7,13 +7,6 @@ use crate::media::ids::EndpointId;
 use crate::media::table::PeerId;
 
 impl Conference {
-    /// Tells everybody.
-    pub(super) fn broadcast(&self, cx: &mut Context<'_>, notice: &ChannelNotice) {
-        for (_, client) in self.clients.iter() {
-            cx.notice(client.id(), notice.clone());
-        }
-    }
-
     /// A bridge channel opened: everything its client must know.
     pub(crate) fn channel_opened(&mut self, cx: &mut Context<'_>, peer: PeerId) {
         self.settle(cx);
@@ -46,7 +39,7 @@ impl Conference {
 
     pub(super) fn tell_speakers(&self, cx: &mut Context<'_>) {
         if let Some(notice) = self.floor.notice() {
-            self.broadcast(cx, &notice);
+            cx.broadcast(notice);
         }
     }
 

@@ -50,6 +50,7 @@ impl Conference {
 
     /// The burst is complete: sees to it that all who want it know how they get it, and lists them.
     fn begin(&mut self, cx: &mut Context<'_>) {
+        self.sending.clear();
         std::mem::swap(&mut self.burst, &mut self.sending);
         self.sending.sort();
         self.visits.clear();

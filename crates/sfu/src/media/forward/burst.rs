@@ -15,6 +15,8 @@ pub(crate) const FULL_BURST: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
     arrived: Vec<Arrived>,
+    /// Those that are more than a number.
+    packets: usize,
     since: u64,
     /// Frames of which the end has not come.
     open: SmallVec<[(FeedId, u8); 8]>,
@@ -23,8 +25,11 @@ pub(crate) struct Burst {
 impl Burst {
     /// Adds a packet that arrived at `now`.
     pub(crate) fn push(&mut self, now: u64, arrived: Arrived) {
-        if self.arrived.is_empty() {
-            self.since = now;
+        if arrived.what != Arrival::Gap {
+            self.packets += 1;
+            if self.packets == 1 {
+                self.since = now;
+            }
         }
         let frame = (arrived.feed, arrived.encoding);
         match arrived.what {
@@ -32,12 +37,13 @@ impl Burst {
             Arrival::Video { .. } if !self.open.contains(&frame) => self.open.push(frame),
             _ => {}
         }
-        self.arrived.push(arrived);
+        let nth = self.arrived.len() as u16;
+        self.arrived.push(Arrived { nth, ..arrived });
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits to be sent. Numbers that carry nothing wait for the packets after them.
     pub(crate) fn is_empty(&self) -> bool {
-        self.arrived.is_empty()
+        self.packets == 0 && self.arrived.len() < FULL_BURST
     }
 
     /// When its first packet arrived.
@@ -61,7 +67,8 @@ impl Burst {
     /// What came, ordered by feed and encoding, each in order of arrival.
     pub(crate) fn sort(&mut self) {
         self.open.clear();
-        self.arrived.sort_by_key(|a| (a.feed, a.encoding));
+        self.arrived
+            .sort_unstable_by_key(|a| (a.feed, a.encoding, a.nth));
     }
 
     /// Feeds in it.
@@ -72,8 +79,17 @@ impl Burst {
             .map(|a| (a.feed, a.what))
     }
 
+    /// Forgets what came of a feed that is gone.
+    pub(crate) fn forget(&mut self, feed: FeedId) {
+        self.arrived.retain(|a| a.feed != feed);
+        self.open.retain(|(open, _)| *open != feed);
+        let packets = self.arrived.iter().filter(|a| a.what != Arrival::Gap);
+        self.packets = packets.count();
+    }
+
     /// Forgets everything; the memory is kept.
     pub(crate) fn clear(&mut self) {
+        self.packets = 0;
         self.arrived.clear();
         self.open.clear();
     }
@@ -187,6 +203,7 @@ mod tests {
                 id: PacketId::for_test(0),
             },
             marker,
+            nth: 0,
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) receivers: &'a mut Table<PeerId, Receiver>,
     pub(crate) ssrcs: &'a Ssrcs,
     /// Packets to send besides the burst: replayed key frames.
-    pub(crate) replays: &'a mut Vec<(PeerId, Outgoing)>,
+    pub(crate) replays: &'a mut VecDeque<(PeerId, Outgoing)>,
     /// Feeds whose sender is to be asked for a key frame.
     pub(crate) wanted: &'a mut Vec<FeedId>,
     /// Receivers whose pictures are to be looked at again.
@@ -40,7 +40,7 @@ impl Stage<'_> {
         };
         let replays = &mut *self.replays;
         receiver.see_to_picture(cx.us, id, feed, (cx.store, cx.stats), &mut |out| {
-            replays.push((peer, out));
+            replays.push_back((peer, out));
         });
         if feed.is_key_frame_wanted() {
             self.wanted.push(id);

@@ -374,6 +374,7 @@ impl Audio {
             what: Arrival::Audio,
             packet,
             marker: true,
+            nth: 0,
         };
         Ok(Taken {
             arrived,
@@ -448,6 +449,7 @@ impl Video {
                 id: cx.store.newest(),
             },
             marker: false,
+            nth: 0,
         };
         if header.payload_len == 0 {
             cx.stats.drop(DropReason::Padding);

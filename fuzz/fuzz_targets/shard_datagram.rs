@@ -86,7 +86,7 @@ fuzz_target!(|data: &[u8]| {
             controller.handle_timeout(now);
         }
         while controller.poll_output(now).is_some() {}
-        while controller.poll_transmit(now, true, &mut egress) {
+        while controller.poll_transmit(now, &mut egress) {
             egress.clear();
         }
         egress.clear();

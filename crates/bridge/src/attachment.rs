@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use link::{Credentials, LinkConfig, LinkEvent, LinkSender, Target};
+use link::{LinkEvent, LinkSender};
 use stanza::colibri2::ErrorAnswer;
 use stanza::element;
 use stanza::jitsi::bridge_stats::BridgeStats;
 use stanza::muc::{self, status};
 use stanza::{Element, iq, ns};
-use telemetry::Redacted;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{NodeConfig, NodeTarget};
+use crate::config::NodeConfig;
 use crate::hub::Hub;
 use crate::{joining, presence, requests};
 
@@ -46,7 +45,7 @@ pub(crate) async fn run(
                 None => return,
             },
         };
-        let mut config = link_config(&node, user, &password);
+        let mut config = node.link(user, &password);
         config.resource = Some(hub.server_id.clone());
         let (sender, events) = link::spawn(config);
         let mut attachment = Attachment {
@@ -73,23 +72,6 @@ pub(crate) async fn run(
             return;
         }
     }
-}
-
-/// A link to the node with this account.
-pub(crate) fn link_config(
-    node: &NodeConfig,
-    user: String,
-    password: &Redacted<String>,
-) -> LinkConfig {
-    let target = match node.target.clone() {
-        NodeTarget::Memory(connector) => Target::Memory(connector),
-        NodeTarget::Tcp { host, port, verify } => Target::Tcp { host, port, verify },
-    };
-    let credentials = Credentials::Password {
-        user,
-        password: password.expose().clone(),
-    };
-    LinkConfig::new(target, &node.service_domain(), credentials)
 }
 
 /// Why an attachment stopped serving.

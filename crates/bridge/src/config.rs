@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{MemoryConnector, TlsVerify};
+use link::{Credentials, LinkConfig, MemoryConnector, Target, TlsVerify};
 use telemetry::{Metrics, Redacted};
 
 /// Settings of a [`crate::Bridge`].
@@ -144,6 +144,19 @@ pub enum NodeTarget {
 }
 
 impl NodeConfig {
+    /// A link to the node with this account.
+    pub(crate) fn link(&self, user: String, password: &Redacted<String>) -> LinkConfig {
+        let target = match self.target.clone() {
+            NodeTarget::Memory(connector) => Target::Memory(connector),
+            NodeTarget::Tcp { host, port, verify } => Target::Tcp { host, port, verify },
+        };
+        let credentials = Credentials::Password {
+            user,
+            password: password.expose().clone(),
+        };
+        LinkConfig::new(target, &self.service_domain(), credentials)
+    }
+
     /// The bridge account of a deployment.
     pub fn new(target: NodeTarget, domain: impl Into<String>, password: String) -> Self {
         Self {

@@ -11,7 +11,6 @@ use telemetry::Redacted;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::attachment::link_config;
 use crate::config::NodeConfig;
 
 /// Id of the request.
@@ -33,7 +32,7 @@ pub(crate) async fn account(
 
 async fn ask_on(node: &NodeConfig, name: &str) -> (String, Redacted<String>) {
     loop {
-        let mut config = link_config(node, node.user.clone(), &node.password);
+        let mut config = node.link(node.user.clone(), &node.password);
         config.resume = false;
         let (sender, mut events) = link::spawn(config);
         let password = Redacted::new(new_password());

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a host reads the clock")]
 
 pub mod address;
+mod answer;
 mod certificate;
 mod client_config;
 mod embedded;

@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::answer::status;
+
 /// How long a bridge may take to accept and to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -73,12 +75,6 @@ async fn join(client: OnUpgrade, bridge: OnUpgrade) {
     // Either end may go at any time; that is how these connections end.
     let _ =
         tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(bridge)).await;
-}
-
-fn status(code: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = code;
-    response
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::address::{decode, is_tenant};
+use crate::answer::status;
 use crate::client_config::{ClientConfig, Place};
 use crate::embedded;
 use crate::headers::PageHeaders;
@@ -346,13 +347,6 @@ fn moved(location: &str) -> Response<Body> {
     headers.insert(header::LOCATION, location);
     // With another web tree the address may mean something else.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// An answer without a body.
-pub(crate) fn status(code: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = code;
     response
 }
 

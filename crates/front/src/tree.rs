@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
+use crate::answer::status;
 use crate::client_config::encode_segment;
 use crate::embedded::{accepts, content_type};
 use crate::metrics::Counters;
@@ -140,7 +141,7 @@ impl Tree {
             format!("{all}/{}", encode_segment(segment))
         });
         let Ok(uri) = encoded.parse::<Uri>() else {
-            return crate::site::status(axum::http::StatusCode::NOT_FOUND);
+            return status(StatusCode::NOT_FOUND);
         };
         *request.uri_mut() = uri;
         let directory = ServeDir::new(&self.root)
@@ -174,7 +175,7 @@ impl Tree {
         }
         let tag = tag(modified, file.len(), coding);
         if known(headers, &tag) {
-            let mut response = crate::site::status(axum::http::StatusCode::NOT_MODIFIED);
+            let mut response = status(StatusCode::NOT_MODIFIED);
             response.headers_mut().insert(header::ETAG, tag);
             return Some(response);
         }

@@ -1,29 +1,24 @@
-//! The task behind a link: one connection after the other, each driven until it breaks.
+//! The task behind a link: what all its connections have in common.
 
+mod bytes;
+mod run;
 mod web_socket;
+
+pub(crate) use run::run;
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use stream::Framing;
-use stream::client::{Client, ClientConfig, ClientError, Event};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use stream::client::{Client, ClientError, Event};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::{Command, Credentials, LinkConfig, LinkEvent, Target, TlsVerify, tls};
+use crate::sender::Command;
+use crate::{LinkConfig, LinkEvent, TlsVerify, tls};
 
-/// Wait before the second attempt; it doubles up to the configured maximum.
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// Wait after a login that the server refused: it will hardly think better of it soon.
-const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
-/// Bytes that may wait for the socket before commands wait in their queue.
-const MAX_OUTPUT: usize = 1024 * 1024;
-/// Bytes read at a time.
-const READ_BUFFER: usize = 16 * 1024;
 /// How long the last bytes of a stream may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -49,43 +44,6 @@ struct Driver {
     online: bool,
 }
 
-pub(crate) async fn run(
-    config: LinkConfig,
-    commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<LinkEvent>,
-    closing: watch::Receiver<bool>,
-) {
-    let client = Client::new(client_config(&config), rand::random());
-    let mut driver = Driver {
-        config,
-        client,
-        commands,
-        events,
-        closing,
-        online: false,
-    };
-    driver.run().await;
-}
-
-fn client_config(config: &LinkConfig) -> ClientConfig {
-    let password = match &config.credentials {
-        Credentials::Password { user, password } => Some((user.clone(), password.clone())),
-        Credentials::Anonymous => None,
-    };
-    let framing = match config.target {
-        Target::WebSocket { .. } => Framing::WebSocket,
-        Target::Tcp { .. } | Target::Memory(_) => Framing::Tcp,
-    };
-    ClientConfig {
-        framing,
-        resource: config.resource.clone(),
-        resume: config.resume,
-        keep_alive: config.keep_alive.interval,
-        keep_alive_timeout: config.keep_alive.timeout,
-        ..ClientConfig::new(&config.domain, password)
-    }
-}
-
 fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::other(error)
 }
@@ -95,92 +53,6 @@ fn now() -> Instant {
 }
 
 impl Driver {
-    async fn run(&mut self) {
-        let mut backoff = Duration::ZERO;
-        let mut refused_before = false;
-        loop {
-            let mut closing = self.closing.clone();
-            let (reason, refused) = match self.connection().await {
-                Step::Lost(reason) => (reason, false),
-                Step::Refused(reason) => (reason, true),
-                Step::Close => return,
-                Step::StartTls => ("handshake at the wrong time".to_owned(), false),
-            };
-            self.client.disconnected();
-            let domain = &self.config.domain;
-            let told = if refused {
-                if !refused_before {
-                    tracing::warn!(%domain, %reason, "no XMPP stream; trying again now and then");
-                }
-                self.events.send(LinkEvent::Refused { reason }).await
-            } else if self.online {
-                self.online = false;
-                backoff = Duration::ZERO;
-                tracing::info!(%domain, %reason, "XMPP stream lost");
-                self.events.send(LinkEvent::Offline { reason }).await
-            } else {
-                if backoff.is_zero() {
-                    tracing::warn!(%domain, %reason, "no XMPP stream yet, trying on");
-                } else {
-                    tracing::debug!(%domain, %reason, "no XMPP stream yet");
-                }
-                Ok(())
-            };
-            if told.is_err() {
-                return;
-            }
-            refused_before = refused;
-            let wait = if refused { REFUSED_BACKOFF } else { backoff };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = closed(&mut closing) => return,
-            }
-            backoff = (backoff * 2)
-                .max(FIRST_BACKOFF)
-                .min(self.config.max_backoff);
-        }
-    }
-
-    /// Connects and drives the connection until it ends.
-    async fn connection(&mut self) -> Step {
-        match self.config.target.clone() {
-            Target::Memory(connector) => match self.attempt(connector.connect()).await {
-                Ok(stream) => {
-                    self.client.connect(now(), true);
-                    self.drive(stream).await.0
-                }
-                Err(step) => step,
-            },
-            Target::Tcp { host, port, verify } => match self.tcp(&host, port, &verify).await {
-                Ok(step) | Err(step) => step,
-            },
-            Target::WebSocket {
-                host,
-                port,
-                path,
-                verify,
-            } => match self.web_socket(&host, port, &path, &verify).await {
-                Ok(step) | Err(step) => step,
-            },
-        }
-    }
-
-    async fn tcp(&mut self, host: &str, port: u16, verify: &TlsVerify) -> Result<Step, Step> {
-        let stream = self.attempt(TcpStream::connect((host, port))).await?;
-        let _ = stream.set_nodelay(true);
-        self.client.connect(now(), false);
-        match self.drive(stream).await {
-            (Step::StartTls, Some(stream)) => {
-                let stream = self
-                    .attempt(self.handshake(stream, &self.config.domain, verify))
-                    .await?;
-                self.client.tls_started(now());
-                Ok(self.drive(stream).await.0)
-            }
-            (step, _) => Ok(step),
-        }
-    }
-
     /// Waits for a part of the way to a connection, within its time, unless the link is closed meanwhile.
     async fn attempt<T>(&self, part: impl Future<Output = io::Result<T>>) -> Result<T, Step> {
         let mut closing = self.closing.clone();
@@ -203,67 +75,6 @@ impl Driver {
         let config = tls::client_config(verify).map_err(other)?;
         let name = ServerName::try_from(name.to_owned()).map_err(other)?;
         TlsConnector::from(config).connect(name, stream).await
-    }
-
-    /// Carries bytes, events and commands until the stream ends or waits for TLS; gives the stream back then.
-    async fn drive<S>(&mut self, stream: S) -> (Step, Option<S>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let login_deadline = tokio::time::Instant::now() + self.config.connect_timeout;
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut output = Output::default();
-        let mut buffer = vec![0; READ_BUFFER];
-        let mut closing = self.closing.clone();
-        let step = loop {
-            output.fill(&mut self.client);
-            match self.handle_events().await {
-                Some(Step::StartTls) => {
-                    output.fill(&mut self.client);
-                    match output.flush(&mut writer).await {
-                        Ok(()) => break Step::StartTls,
-                        Err(error) => break Step::Lost(error.to_string()),
-                    }
-                }
-                Some(step) => {
-                    output.fill(&mut self.client);
-                    let _ = timeout(FLUSH_TIMEOUT, output.flush(&mut writer)).await;
-                    let _ = timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
-                    break step;
-                }
-                None => {}
-            }
-            output.fill(&mut self.client);
-            let online = self.client.is_online();
-            let due = match self.client.poll_timeout() {
-                Some(due) => due.into(),
-                None => login_deadline,
-            };
-            tokio::select! {
-                read = reader.read(&mut buffer) => match read {
-                    Ok(0) => break Step::Lost("the server closed the connection".to_owned()),
-                    Ok(n) => self.client.handle_input(now(), buffer.get(..n).unwrap_or_default()),
-                    Err(error) => break Step::Lost(error.to_string()),
-                },
-                written = writer.write(output.rest()), if !output.is_empty() => match written {
-                    Ok(n) => output.advance(n),
-                    Err(error) => break Step::Lost(error.to_string()),
-                },
-                command = self.commands.recv(), if online && output.len() < MAX_OUTPUT => self.obey(command),
-                () = closed(&mut closing), if !online => break Step::Close,
-                () = sleep_until(due) => {
-                    if self.client.poll_timeout().is_none() && !online {
-                        break Step::Lost("the server took too long".to_owned());
-                    }
-                    self.client.handle_timeout(now());
-                }
-            }
-            if output.is_empty() {
-                let _ = writer.flush().await;
-            }
-        };
-        let stream = matches!(step, Step::StartTls).then(|| reader.unsplit(writer));
-        (step, stream)
     }
 
     /// Passes the client's events on.
@@ -323,45 +134,4 @@ impl Driver {
 /// Returns when the link shall end.
 async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
-}
-
-/// Bytes on their way to the socket.
-#[derive(Default)]
-struct Output {
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
-impl Output {
-    fn fill(&mut self, client: &mut Client) {
-        while let Some(bytes) = client.poll_transmit() {
-            self.bytes.extend_from_slice(&bytes);
-        }
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
-    }
-
-    fn len(&self) -> usize {
-        self.rest().len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.sent += n;
-        if self.is_empty() {
-            self.bytes.clear();
-            self.sent = 0;
-        }
-    }
-
-    async fn flush<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(self.rest()).await?;
-        self.advance(self.len());
-        writer.flush().await
-    }
 }

@@ -5,6 +5,7 @@
 
 pub mod audio;
 pub mod av1;
+mod error;
 pub mod ext;
 pub mod h264;
 pub mod obu;
@@ -20,5 +21,6 @@ mod tests;
 pub mod vp8;
 pub mod vp9;
 
-pub use packet::{ParseError, RtpHeader, RtpView, Ssrc, WriteError};
+pub use error::{ParseError, WriteError};
+pub use packet::{RtpHeader, RtpView, Ssrc};
 pub use rewrite::{Rewrite, write_packet};

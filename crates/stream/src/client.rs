@@ -1,6 +1,8 @@
 //! The client's end of a stream: TLS, login, bind, and a session that survives its connection.
 
+mod input;
 mod negotiate;
+mod state;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
-use stanza::error::{Condition, StanzaError};
-use stanza::iq::is_request;
-use stanza::xml::{Limits, Reader, ReaderEvent, Skipped, StreamHeader, XmlError, parse};
+use stanza::error::StanzaError;
+use stanza::xml::{Limits, Reader, StreamHeader, XmlError};
 use stanza::{Element, FullJid, element, ns};
 
 use crate::condition::{SaslFailure, StreamCondition};
 use crate::frame::{self, Framing};
 use crate::unacked::Unacked;
-use negotiate::State;
+use state::State;
 
 /// Settings of a client.
 #[derive(Clone)]
@@ -229,30 +230,6 @@ impl Client {
         matches!(self.state, State::Online)
     }
 
-    /// Bytes from the server; with WebSocket framing one whole message.
-    pub fn handle_input(&mut self, now: Instant, input: &[u8]) {
-        if matches!(self.state, State::Idle | State::Closed) {
-            return;
-        }
-        self.heard = Some(now);
-        self.probe = None;
-        if self.config.framing == Framing::WebSocket {
-            return self.on_message(input);
-        }
-        self.reader.push(input);
-        self.pump();
-    }
-
-    /// One message of a WebSocket (RFC 7395 section 3.3.3).
-    fn on_message(&mut self, message: &[u8]) {
-        match parse(message, &self.config.limits) {
-            Ok(element) if element.is("open", ns::FRAMING) => self.on_open(),
-            Ok(element) if element.is("close", ns::FRAMING) => self.fail(ClientError::ByPeer),
-            Ok(element) => self.on_element(element),
-            Err(error) => self.on_skipped(&Skipped::of_message(error, message)),
-        }
-    }
-
     /// The TLS handshake is done.
     pub fn tls_started(&mut self, now: Instant) {
         let _ = now;
@@ -367,39 +344,6 @@ impl Client {
         self.transmits
             .extend(frame::open(self.config.framing, &header));
         self.state = State::AwaitHeader;
-    }
-
-    fn pump(&mut self) {
-        while !matches!(self.state, State::AwaitTls | State::Closed) {
-            match self.reader.next_event() {
-                Ok(Some(ReaderEvent::Open(_))) => self.on_open(),
-                Ok(Some(ReaderEvent::Element(element))) => self.on_element(element),
-                Ok(Some(ReaderEvent::Skipped(skipped))) => self.on_skipped(&skipped),
-                Ok(Some(ReaderEvent::Close)) => self.fail(ClientError::ByPeer),
-                Ok(None) => return,
-                Err(error) => self.fail(error.into()),
-            }
-        }
-    }
-
-    /// A stanza is over a limit of ours. It counts as received, and who asked something is told.
-    fn on_skipped(&mut self, skipped: &Skipped) {
-        if !self.is_online() {
-            return self.fail(skipped.error.into());
-        }
-        self.events
-            .push_back(Event::Ignored(skipped.error.as_str()));
-        let Some(stanza) = &skipped.stanza else {
-            return;
-        };
-        if let Some(sm) = self.enabled_sm() {
-            sm.received = sm.received.wrapping_add(1);
-        }
-        if is_request(stanza) && stanza.attr("id").is_some() {
-            let error =
-                StanzaError::new(Condition::NotAcceptable).with_text(skipped.error.to_string());
-            self.queue(&error.reply_to(stanza));
-        }
     }
 
     /// Ends the stream on this connection. The session stays if it can be resumed.

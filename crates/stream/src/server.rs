@@ -3,25 +3,29 @@
 //! The stream asks its caller for what only the caller knows (who an account is, which resource is free) with an
 //! [`Event`], and reads on when it has the answer: each such event names the method that answers it.
 
+mod answers;
 mod config;
+mod input;
 mod negotiate;
+mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::SeedableRng;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use stanza::error::Condition;
-use stanza::xml::{self, Limits, Reader, ReaderEvent, Skipped, StreamHeader};
-use stanza::{BareJid, Element, FullJid, element, ns};
+use stanza::xml::{Limits, Reader, Skipped, StreamHeader};
+use stanza::{BareJid, Element, element, ns};
 
-use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
+use crate::condition::{SaslCondition, StreamCondition};
 use crate::frame::{self, Framing};
-use crate::sasl::Credentials;
 
 pub use config::{HostPolicy, Security, ServerConfig};
-use negotiate::State;
+use state::State;
 
 /// What a stream tells its caller, or asks of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,55 +187,6 @@ impl Server {
         !self.blocked()
     }
 
-    /// Bytes from the peer: any part of the stream on TCP, exactly one message on a WebSocket.
-    ///
-    /// Streams of the framing BOSH take elements instead: [`handle_open`](Self::handle_open),
-    /// [`handle_element`](Self::handle_element), [`handle_close`](Self::handle_close).
-    pub fn handle_input(&mut self, now: Instant, input: &[u8]) {
-        let _ = now;
-        if self.is_closed() || !self.charge(input.len()) {
-            return;
-        }
-        match self.framing {
-            Framing::Tcp => self.reader.push(input),
-            Framing::WebSocket | Framing::Bosh => {
-                self.inbox_bytes += input.len();
-                self.inbox.push_back(input.to_vec());
-            }
-        }
-        self.pump();
-        if self.inbox_bytes > self.limits().bytes {
-            self.fail(StreamCondition::PolicyViolation, None);
-        }
-    }
-
-    /// The peer opened or restarted a stream of the framing BOSH.
-    pub fn handle_open(&mut self, now: Instant, header: StreamHeader) {
-        let _ = now;
-        if !self.is_closed() {
-            self.on_open(header);
-        }
-    }
-
-    /// One element on a stream of the framing BOSH that took `bytes` on its way.
-    pub fn handle_element(&mut self, now: Instant, element: Element, bytes: usize) {
-        let _ = now;
-        if self.is_closed() || !self.charge(bytes) {
-            return;
-        }
-        if bytes > self.limits().bytes {
-            self.fail(StreamCondition::PolicyViolation, Some("stanza too large"));
-        } else {
-            self.on_element(element);
-        }
-    }
-
-    /// The peer ended a stream of the framing BOSH in order.
-    pub fn handle_close(&mut self, now: Instant) {
-        let _ = now;
-        self.on_close();
-    }
-
     /// The TLS handshake is done. What came before it is forgotten.
     pub fn tls_started(&mut self, now: Instant) {
         let _ = now;
@@ -242,96 +197,10 @@ impl Server {
         }
     }
 
-    /// Answers [`Event::Anonymous`]: the peer is `user` from now on.
-    pub fn accept_anonymous(&mut self, now: Instant, user: BareJid) {
-        let _ = now;
-        if matches!(self.state, State::AwaitAnonymous) {
-            self.on_authenticated(user, None);
-            self.pump();
-        }
-    }
-
-    /// Answers [`Event::Lookup`]. `None` means that there is no such account, which the peer cannot tell from a wrong
-    /// password.
-    pub fn credentials(&mut self, now: Instant, credentials: Option<Credentials>) {
-        let _ = now;
-        self.on_credentials(credentials);
-        self.pump();
-    }
-
-    /// Answers [`Event::Anonymous`] or [`Event::Lookup`] with a failure. The peer may try again a few times.
-    pub fn refuse(&mut self, now: Instant, failure: impl Into<SaslFailure>) {
-        let _ = now;
-        if self.awaits_login() {
-            self.sasl_fail(failure.into());
-            self.pump();
-        }
-    }
-
     /// Sends a stanza before the answer to [`Event::Bind`]: what the peer would ask for next. Dropped at any other time.
     pub fn greet(&mut self, stanza: Vec<u8>) {
         if matches!(self.state, State::AwaitBind) {
             self.transmits.push_back(stanza);
-        }
-    }
-
-    /// Answers [`Event::Bind`] with the address that was given.
-    pub fn bound(&mut self, now: Instant, jid: &FullJid) {
-        let _ = now;
-        if !matches!(self.state, State::AwaitBind) {
-            return;
-        }
-        let bind = element("bind", ns::BIND)
-            .child(element("jid", ns::BIND).text(jid.as_str()))
-            .done();
-        let reply = element("iq", ns::CLIENT)
-            .attr("type", "result")
-            .attr_opt("id", self.bind_id.take())
-            .child(bind)
-            .done();
-        self.transmits.push_back(frame::element(&reply));
-        self.enter_bound();
-        self.pump();
-    }
-
-    /// Answers [`Event::Bind`] with an error. The peer may try again.
-    pub fn bind_failed(&mut self, now: Instant, condition: Condition) {
-        let _ = now;
-        if !matches!(self.state, State::AwaitBind) {
-            return;
-        }
-        let reply = element("iq", ns::CLIENT)
-            .attr("type", "error")
-            .attr_opt("id", self.bind_id.take())
-            .child(Element::from(stanza::error::StanzaError::new(condition)))
-            .done();
-        self.transmits.push_back(frame::element(&reply));
-        self.state = State::Unbound;
-        self.pump();
-    }
-
-    /// Answers [`Event::Resume`]: the session `previd` goes on, and we handled `h` stanzas in it.
-    pub fn resumed(&mut self, now: Instant, previd: &str, h: u32) {
-        let _ = now;
-        if !matches!(self.state, State::AwaitResume) {
-            return;
-        }
-        let resumed = element("resumed", ns::SM)
-            .attr("previd", previd)
-            .attr("h", h)
-            .done();
-        self.transmits.push_back(frame::element(&resumed));
-        self.enter_bound();
-        self.pump();
-    }
-
-    /// Answers [`Event::Resume`] with a failure. The peer may bind instead.
-    pub fn resume_failed(&mut self, now: Instant, condition: Condition) {
-        let _ = now;
-        if matches!(self.state, State::AwaitResume) {
-            self.sm_failure(condition);
-            self.state = State::Unbound;
-            self.pump();
         }
     }
 
@@ -421,69 +290,6 @@ impl Server {
         self.config.hosts.get(self.host.as_deref()?)
     }
 
-    /// Takes `bytes` from what a peer may send before it has logged in.
-    fn charge(&mut self, bytes: usize) -> bool {
-        if self.user.is_some() {
-            return true;
-        }
-        match self.budget.checked_sub(bytes) {
-            Some(rest) => {
-                self.budget = rest;
-                true
-            }
-            None => {
-                self.fail(
-                    StreamCondition::PolicyViolation,
-                    Some("too much before login"),
-                );
-                false
-            }
-        }
-    }
-
-    /// Handles input until there is none or the caller must answer first.
-    fn pump(&mut self) {
-        while !self.blocked() {
-            match self.framing {
-                Framing::Tcp => match self.reader.next_event() {
-                    Ok(Some(ReaderEvent::Open(header))) => self.on_open(header),
-                    Ok(Some(ReaderEvent::Element(element))) => self.on_element(element),
-                    Ok(Some(ReaderEvent::Skipped(skipped))) => self.on_skipped(skipped),
-                    Ok(Some(ReaderEvent::Close)) => self.on_close(),
-                    Ok(None) => return,
-                    Err(error) => self.fail(error.into(), None),
-                },
-                Framing::WebSocket => {
-                    let Some(message) = self.inbox.pop_front() else {
-                        return;
-                    };
-                    self.inbox_bytes = self.inbox_bytes.saturating_sub(message.len());
-                    self.on_message(&message);
-                }
-                Framing::Bosh => return,
-            }
-        }
-    }
-
-    fn on_skipped(&mut self, skipped: Skipped) {
-        if self.is_bound() {
-            self.events.push_back(Event::Skipped(skipped));
-        } else {
-            self.fail(skipped.error.into(), None);
-        }
-    }
-
-    fn on_message(&mut self, message: &[u8]) {
-        match xml::parse(message, self.limits()) {
-            Ok(element) if element.is("open", ns::FRAMING) => {
-                self.on_open(StreamHeader::from_element(&element))
-            }
-            Ok(element) if element.is("close", ns::FRAMING) => self.on_close(),
-            Ok(element) => self.on_element(element),
-            Err(error) => self.fail(error.into(), None),
-        }
-    }
-
     fn send_element(&mut self, element: &Element) {
         if self.is_bound() {
             self.transmits.push_back(frame::element(element));
@@ -495,6 +301,54 @@ impl Server {
             .child(element(condition.as_str(), ns::STANZA_ERRORS))
             .done();
         self.transmits.push_back(frame::element(&failed));
+    }
+
+    fn blocked(&self) -> bool {
+        matches!(
+            self.state,
+            State::StartTls
+                | State::AwaitAnonymous
+                | State::AwaitCredentials(..)
+                | State::AwaitBind
+                | State::AwaitResume
+                | State::Closed
+        )
+    }
+
+    fn awaits_login(&self) -> bool {
+        matches!(
+            self.state,
+            State::AwaitAnonymous | State::AwaitCredentials(..)
+        )
+    }
+
+    fn enter_bound(&mut self) {
+        self.state = State::Bound;
+        self.login_deadline = None;
+    }
+
+    fn send_header(&mut self) {
+        let header = StreamHeader {
+            from: self.host.clone(),
+            to: None,
+            id: Some(self.random_id()),
+            version: Some("1.0".to_owned()),
+            lang: Some("en".to_owned()),
+        };
+        self.transmits.extend(frame::open(self.framing, &header));
+        self.opened = true;
+    }
+
+    fn open_if_needed(&mut self) {
+        if matches!(self.state, State::Header | State::Restart) {
+            self.send_header();
+        }
+    }
+
+    fn random_id(&mut self) -> String {
+        let mut bytes = [0; 12];
+        self.rng.fill_bytes(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Ends the stream with an error. A peer that has not seen our header gets it first.

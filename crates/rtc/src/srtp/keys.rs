@@ -3,7 +3,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::cipher::{AesCtr, GCM_NONCE_LEN, GCM_TAG_LEN, Gcm, HmacSha1};
-use super::{Profile, SrtpError};
+use super::error::SrtpError;
 
 /// Length of the tag of AES_CM_128_HMAC_SHA1_80.
 pub(super) const SHA1_80_TAG_LEN: usize = 10;
@@ -17,6 +17,17 @@ const E_FLAG: u32 = 1 << 31;
 /// Labels of derived keys.
 const LABEL_RTP: u8 = 0;
 const LABEL_RTCP: u8 = 3;
+
+/// A protection profile (RFC 5764 §4.1.2, RFC 7714 §14.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// SRTP_AEAD_AES_128_GCM.
+    AeadAes128Gcm,
+    /// SRTP_AEAD_AES_256_GCM.
+    AeadAes256Gcm,
+    /// SRTP_AES128_CM_HMAC_SHA1_80.
+    AesCm128HmacSha1_80,
+}
 
 impl Profile {
     /// Length of the master key.

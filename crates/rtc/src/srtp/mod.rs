@@ -1,6 +1,7 @@
 //! SRTP and SRTCP (RFC 3711, RFC 7714): keys expanded once, packets protected and unprotected in place.
 
 mod cipher;
+mod error;
 mod keys;
 mod streams;
 #[cfg(test)]
@@ -8,19 +9,10 @@ mod tests;
 
 use rtp::RtpHeader;
 
+pub use error::SrtpError;
 use keys::Keys;
+pub use keys::Profile;
 use streams::Streams;
-
-/// A protection profile (RFC 5764 §4.1.2, RFC 7714 §14.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// SRTP_AEAD_AES_128_GCM.
-    AeadAes128Gcm,
-    /// SRTP_AEAD_AES_256_GCM.
-    AeadAes256Gcm,
-    /// SRTP_AES128_CM_HMAC_SHA1_80.
-    AesCm128HmacSha1_80,
-}
 
 /// Which end of the DTLS association we are; decides which keys are whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,33 +21,6 @@ pub enum DtlsRole {
     Client,
     /// The peer did.
     Server,
-}
-
-/// Why a packet is not protected or accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SrtpError {
-    /// Not an RTP or RTCP packet, or too short.
-    #[error("malformed packet")]
-    Malformed,
-    /// The authentication tag is wrong: not from the peer.
-    #[error("authentication failed")]
-    Authentication,
-    /// The index was seen already, or is older than the window.
-    #[error("replayed packet")]
-    Replayed,
-    /// This index of this source was used, or is too old to know: a second packet under it would break the cipher.
-    #[error("packet index used twice")]
-    IndexReused,
-    /// More sources than the limit.
-    #[error("too many sources")]
-    TooManySources,
-    /// The buffer has no room for the tag.
-    #[error("output buffer too small")]
-    NoRoom,
-    /// A key has protected as many packets as it may.
-    #[error("key exhausted")]
-    Exhausted,
 }
 
 /// Most bytes that protection adds to a packet.

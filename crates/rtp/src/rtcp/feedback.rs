@@ -1,6 +1,6 @@
 //! Feedback messages: NACK, FIR, REMB.
 
-use super::split_ssrc;
+use super::wire::split_ssrc;
 use crate::{ParseError, Ssrc};
 
 /// A generic negative acknowledgement.

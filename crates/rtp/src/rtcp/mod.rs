@@ -5,41 +5,19 @@ mod report;
 #[cfg(test)]
 mod tests;
 pub mod twcc;
+mod wire;
 mod write;
 
 pub use feedback::{Fir, FirEntry, Nack, Remb};
-pub use report::{ReportBlock, SenderInfo, SenderReport, compact_ntp, ntp_from_unix_micros};
+pub use report::{
+    Blocks, ReportBlock, SenderInfo, SenderReport, compact_ntp, ntp_from_unix_micros,
+};
 pub use twcc::Twcc;
+pub use wire::packet_type;
 pub use write::Writer;
 
 use crate::{ParseError, Ssrc};
-
-/// Packet types.
-pub mod packet_type {
-    /// Sender report.
-    pub const SR: u8 = 200;
-    /// Receiver report.
-    pub const RR: u8 = 201;
-    /// Source description.
-    pub const SDES: u8 = 202;
-    /// Goodbye.
-    pub const BYE: u8 = 203;
-    /// Application-defined.
-    pub const APP: u8 = 204;
-    /// Transport layer feedback (RFC 4585).
-    pub const RTPFB: u8 = 205;
-    /// Payload-specific feedback (RFC 4585).
-    pub const PSFB: u8 = 206;
-    /// Extended report (RFC 3611).
-    pub const XR: u8 = 207;
-}
-
-pub(crate) const FMT_NACK: u8 = 1;
-pub(crate) const FMT_TWCC: u8 = 15;
-pub(crate) const FMT_PLI: u8 = 1;
-pub(crate) const FMT_FIR: u8 = 4;
-pub(crate) const FMT_AFB: u8 = 15;
-pub(crate) const REMB_ID: &[u8; 4] = b"REMB";
+use wire::{FMT_AFB, FMT_FIR, FMT_NACK, FMT_PLI, FMT_TWCC, REMB_ID, split_ssrc};
 
 /// One packet of a compound.
 #[derive(Clone, Copy, Debug)]
@@ -82,17 +60,6 @@ pub enum Rtcp<'a> {
         /// The whole packet.
         packet: &'a [u8],
     },
-}
-
-/// Report blocks of a packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Blocks<'a>(&'a [u8]);
-
-impl<'a> Blocks<'a> {
-    /// Iterates over the blocks.
-    pub fn iter(&self) -> impl Iterator<Item = ReportBlock> + use<'a> {
-        self.0.as_chunks().0.iter().map(ReportBlock::read)
-    }
 }
 
 /// A list of sources in a packet.
@@ -207,9 +174,4 @@ fn parse_one<'a>(one: &One<'a>) -> Result<Rtcp<'a>, ParseError> {
             packet,
         }),
     }
-}
-
-pub(crate) fn split_ssrc(body: &[u8]) -> Result<(Ssrc, &[u8]), ParseError> {
-    let (ssrc, rest) = body.split_first_chunk().ok_or(ParseError::Truncated)?;
-    Ok((Ssrc(u32::from_be_bytes(*ssrc)), rest))
 }

@@ -1,6 +1,6 @@
 //! Sender and receiver reports (RFC 3550 §6.4) and the NTP times in them.
 
-use super::{Blocks, split_ssrc};
+use super::wire::split_ssrc;
 use crate::{ParseError, Ssrc};
 
 /// Length of one report block.
@@ -19,6 +19,17 @@ pub struct SenderInfo {
     pub packet_count: u32,
     /// Payload bytes sent since the start.
     pub octet_count: u32,
+}
+
+/// Report blocks of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocks<'a>(&'a [u8]);
+
+impl<'a> Blocks<'a> {
+    /// Iterates over the blocks.
+    pub fn iter(&self) -> impl Iterator<Item = ReportBlock> + use<'a> {
+        self.0.as_chunks().0.iter().map(ReportBlock::read)
+    }
 }
 
 /// What a receiver says about one stream.

@@ -1,7 +1,7 @@
 //! Transport-wide congestion control feedback (`draft-holmer-rmcat-transport-wide-cc-extensions-01` §3.1): parsing, and
 //! recording arrivals to write it.
 
-use super::{FMT_TWCC, packet_type, split_ssrc};
+use super::wire::{FMT_TWCC, packet_type, split_ssrc};
 use crate::seq::Unwrapper;
 use crate::{ParseError, Ssrc, WriteError};
 

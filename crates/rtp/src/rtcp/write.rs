@@ -1,9 +1,8 @@
 //! Writing compound packets into a caller's buffer.
 
-use super::report::{BLOCK_LEN, INFO_LEN};
-use super::{
-    FMT_AFB, FMT_FIR, FMT_NACK, FMT_PLI, FirEntry, REMB_ID, ReportBlock, SenderInfo, packet_type,
-};
+use super::feedback::FirEntry;
+use super::report::{BLOCK_LEN, INFO_LEN, ReportBlock, SenderInfo};
+use super::wire::{FMT_AFB, FMT_FIR, FMT_NACK, FMT_PLI, REMB_ID, packet_type};
 use crate::{Ssrc, WriteError};
 
 /// Appends packets to a compound. Each method writes one whole packet or, on error, nothing.

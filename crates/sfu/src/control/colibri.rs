@@ -9,7 +9,8 @@ use stanza::colibri2::{
     Transport, capability,
 };
 
-use super::{Bucket, Controller, Meeting, Member, Note, convert};
+use super::output::Note;
+use super::{Bucket, Controller, Meeting, Member, convert};
 use crate::media::{
     ChannelPath, ConferenceId, ConferenceSpec, ControlError, EndpointId, EndpointSpec,
     EndpointUpdate, LocalParameters,

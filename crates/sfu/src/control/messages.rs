@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use channel::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats, ServerHello};
 
-use super::{Controller, Note, Output, convert};
+use super::output::{Note, Output};
+use super::{Controller, convert};
 use crate::media::{ChannelPath, ConferenceId, EndpointId, ReceiverConstraints, SourceName};
 
 impl Controller {

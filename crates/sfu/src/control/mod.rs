@@ -5,7 +5,9 @@
 
 mod colibri;
 mod convert;
+mod events;
 mod messages;
+mod output;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -16,11 +18,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::media::{
-    ChannelNotice, ChannelPath, ConferenceId, Disposition, Egress, EndpointId, Event,
-    HeaderExtension, PayloadType, Shard, ShardConfig,
+    ChannelPath, ConferenceId, Disposition, Egress, EndpointId, HeaderExtension, PayloadType,
+    Shard, ShardConfig,
 };
 
 pub use colibri::Answer;
+pub use events::Denied;
+pub use output::{Note, Output, WebSocketId};
 
 /// What a controller needs to know from the start.
 #[derive(Debug, Clone)]
@@ -49,66 +53,6 @@ impl Default for ControlConfig {
         }
     }
 }
-
-/// A WebSocket of an endpoint, while it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WebSocketId(pub u64);
-
-/// Something for the host to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output {
-    /// Send text on a WebSocket.
-    WebSocketText {
-        /// Which.
-        socket: WebSocketId,
-        /// One JSON object, the same allocation for all receivers of a broadcast.
-        text: Arc<str>,
-    },
-    /// Close a WebSocket.
-    WebSocketClose {
-        /// Which.
-        socket: WebSocketId,
-        /// Close code.
-        code: u16,
-        /// Close reason.
-        reason: &'static str,
-    },
-    /// A conference is gone.
-    ConferenceEnded {
-        /// The meeting id of the focus.
-        meeting_id: String,
-        /// Id on this bridge.
-        conference: ConferenceId,
-    },
-    /// Something worth a log line.
-    Note(Note),
-}
-
-/// A change worth a log line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Note {
-    /// A conference was created.
-    ConferenceCreated(ConferenceId),
-    /// An endpoint was created.
-    EndpointCreated(ConferenceId, EndpointId),
-    /// ICE and DTLS of an endpoint are up.
-    Connected(ConferenceId, EndpointId),
-    /// The bridge channel of an endpoint opened.
-    ChannelOpened(ConferenceId, EndpointId, ChannelPath),
-    /// The transport of an endpoint failed.
-    TransportFailed(ConferenceId, EndpointId, String),
-    /// Nothing was heard of an endpoint for long; it was removed.
-    EndpointExpired(ConferenceId, EndpointId),
-    /// Part of a request was ignored because of what the endpoint's client sent.
-    Ignored(ConferenceId, EndpointId, String),
-}
-
-/// Why a WebSocket is refused; the client is told the same for all reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("authentication failed")]
-pub struct Denied;
 
 /// Counters of the bridge channel and of requests, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -218,9 +162,6 @@ struct Broadcast {
     to: Vec<EndpointId>,
 }
 
-/// Clients that are told in one go.
-const BROADCAST_SLICE: usize = 32;
-
 impl Controller {
     /// A controller with an empty shard. `seed` feeds ids, passwords and everything random in the shard.
     pub fn new(config: ControlConfig, shard: ShardConfig, seed: [u8; 32]) -> Self {
@@ -269,12 +210,6 @@ impl Controller {
         self.shard.handle_datagram(now, from, to, datagram)
     }
 
-    /// See [`Shard::handle_timeout`].
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.shard.handle_timeout(now);
-        self.tell_some(now);
-    }
-
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut Egress) -> bool {
         self.shard.poll_transmit(now, egress)
@@ -284,17 +219,6 @@ impl Controller {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.broadcasts.front().map(|b| b.since);
         self.shard.poll_timeout().into_iter().chain(waiting).min()
-    }
-
-    /// The next thing to do; works through the shard's events on the way.
-    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
-        loop {
-            if let Some(output) = self.outputs.pop_front() {
-                return Some(output);
-            }
-            let event = self.shard.poll_event()?;
-            self.handle_event(now, event);
-        }
     }
 
     /// The host's addresses changed; see [`Shard::set_addresses`].
@@ -315,58 +239,6 @@ impl Controller {
         }
     }
 
-    /// A WebSocket for an endpoint, with the password of its URL. It replaces an earlier one.
-    ///
-    /// # Errors
-    /// No such conference or endpoint, or another password.
-    pub fn open_web_socket(
-        &mut self,
-        now: Instant,
-        conference: ConferenceId,
-        endpoint: &str,
-        password: &str,
-    ) -> Result<WebSocketId, Denied> {
-        let (endpoint, member) = self
-            .meetings
-            .get_mut(&conference)
-            .and_then(|m| {
-                let id = m.members.get_key_value(endpoint)?.0.clone();
-                let member = m.members.get_mut(endpoint)?;
-                Some((id, member))
-            })
-            .filter(|(_, m)| same_secret(&m.password, password))
-            .ok_or(Denied)?;
-        let socket = WebSocketId(self.next_socket);
-        self.next_socket += 1;
-        if let Some(old) = member.web_socket.replace(socket) {
-            self.sockets.remove(&old);
-            self.close_socket(old, 1000, "replaced");
-        }
-        self.sockets.insert(socket, (conference, endpoint.clone()));
-        self.channel_opened(now, conference, &endpoint, ChannelPath::WebSocket);
-        Ok(socket)
-    }
-
-    /// Text arrived on a WebSocket.
-    pub fn web_socket_text(&mut self, now: Instant, socket: WebSocketId, text: &str) {
-        self.stats.web_socket_received += 1;
-        if let Some((conference, endpoint)) = self.sockets.get(&socket).cloned() {
-            self.handle_text(now, conference, &endpoint, ChannelPath::WebSocket, text);
-        }
-    }
-
-    /// A WebSocket was closed by the client or failed.
-    pub fn web_socket_closed(&mut self, socket: WebSocketId) {
-        let Some((conference, endpoint)) = self.sockets.remove(&socket) else {
-            return;
-        };
-        if let Some(member) = self.member(conference, &endpoint)
-            && member.web_socket == Some(socket)
-        {
-            member.web_socket = None;
-        }
-    }
-
     fn member(&mut self, conference: ConferenceId, endpoint: &EndpointId) -> Option<&mut Member> {
         self.meetings
             .get_mut(&conference)?
@@ -384,88 +256,6 @@ impl Controller {
             code,
             reason,
         });
-    }
-
-    fn handle_event(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::ChannelOpen {
-                conference,
-                endpoint,
-            } => {
-                if let Some(member) = self.member(conference, &endpoint) {
-                    member.data_channel = true;
-                    self.channel_opened(now, conference, &endpoint, ChannelPath::Data);
-                }
-            }
-            Event::ChannelText {
-                conference,
-                endpoint,
-                text,
-            } => self.handle_text(now, conference, &endpoint, ChannelPath::Data, &text),
-            Event::Notice {
-                conference,
-                endpoint,
-                notice,
-            } => {
-                if let Some(message) = convert::notice(notice) {
-                    self.send(now, conference, &endpoint, &message.to_json().into());
-                }
-            }
-            Event::Broadcast { conference, notice } => self.broadcast(now, conference, notice),
-            Event::Connected {
-                conference,
-                endpoint,
-            } => self.note(Note::Connected(conference, endpoint)),
-            Event::TransportFailed {
-                conference,
-                endpoint,
-                reason,
-            } => self.note(Note::TransportFailed(conference, endpoint, reason)),
-            Event::EndpointExpired {
-                conference,
-                endpoint,
-            } => {
-                self.forget_endpoint(conference, &endpoint);
-                self.note(Note::EndpointExpired(conference, endpoint));
-            }
-            Event::ConferenceExpired { conference } => self.forget_conference(conference),
-        }
-    }
-
-    /// Tells all clients of a conference the same: a few at once, more of them bit by bit.
-    fn broadcast(&mut self, now: Instant, conference: ConferenceId, notice: ChannelNotice) {
-        let members = self.meetings.get(&conference).map(|m| m.members.keys());
-        if let (Some(members), Some(message)) = (members, convert::notice(notice)) {
-            self.broadcasts.push_back(Broadcast {
-                conference,
-                text: message.to_json().into(),
-                since: now,
-                to: members.cloned().collect(),
-            });
-            if self.broadcasts.len() == 1 {
-                self.tell_some(now);
-            }
-        }
-    }
-
-    /// Goes on with what all are told.
-    fn tell_some(&mut self, now: Instant) {
-        let mut left = BROADCAST_SLICE;
-        while let Some(mut next) = self.broadcasts.pop_front() {
-            while let Some(endpoint) = next.to.pop() {
-                self.send(now, next.conference, &endpoint, &next.text);
-                left -= 1;
-                if left == 0 {
-                    break;
-                }
-            }
-            if !next.to.is_empty() {
-                self.broadcasts.push_front(next);
-            }
-            if left == 0 {
-                return;
-            }
-        }
     }
 
     fn forget_endpoint(&mut self, conference: ConferenceId, endpoint: &EndpointId) {
@@ -512,11 +302,6 @@ impl Controller {
         }
         password
     }
-}
-
-/// Compares in a time that does not depend on where the difference is.
-fn same_secret(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |d, (x, y)| d | (x ^ y)) == 0
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What one stanza may use, and why one was refused.
 
-use minidom::rxml::{AttrMap, Namespace, QName, XMLNS_XMLNS};
+use minidom::rxml::{AttrMap, QName, XMLNS_XMLNS};
 
-use super::write::{Count, start_tag};
+use super::write::{Count, is_reserved, start_tag};
 
 /// How many times larger than it came a stanza may become when it is written: the longest escape takes six bytes for one,
 /// and what real clients leave to inheritance takes fewer than four.
@@ -120,12 +120,6 @@ impl Limits {
         }
         Ok(())
     }
-}
-
-/// Namespaces no element can be written in: the one of `xml:lang`, whose prefix is for attributes, and the one of `xmlns`
-/// itself, which cannot be declared (Namespaces in XML 1.0, section 3).
-pub(super) fn is_reserved(namespace: &Namespace<'_>) -> bool {
-    namespace == &Namespace::XML || namespace.as_str() == XMLNS_XMLNS
 }
 
 /// Why input was refused. Unless its reader passes stanzas over, the stream it came on cannot go on.

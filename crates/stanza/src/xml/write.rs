@@ -3,10 +3,9 @@
 //! Browsers in the field look for the attribute `xmlns` itself, not for the namespace it resolves to, so an element whose
 //! namespace XML would inherit still carries it.
 
-use minidom::rxml::{AttrMap, Namespace};
+use minidom::rxml::{AttrMap, Namespace, XMLNS_XMLNS};
 use minidom::{Element, Node};
 
-use super::limits::is_reserved;
 use crate::ns;
 
 /// Writes `element` as a stanza of its own.
@@ -69,6 +68,12 @@ fn write_element(element: &Element, parent_ns: Option<&str>, out: &mut impl Out)
     out.put("</");
     out.put(element.name());
     out.put(">");
+}
+
+/// Namespaces no element can be written in: the one of `xml:lang`, whose prefix is for attributes, and the one of `xmlns`
+/// itself, which cannot be declared (Namespaces in XML 1.0, section 3).
+pub(super) fn is_reserved(namespace: &Namespace<'_>) -> bool {
+    namespace == &Namespace::XML || namespace.as_str() == XMLNS_XMLNS
 }
 
 /// A start tag up to its end, which is not written. `parent_ns` is the namespace of the element around it.

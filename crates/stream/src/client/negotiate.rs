@@ -7,37 +7,12 @@ use stanza::error::{Condition, StanzaError};
 use stanza::iq::{IqType, iq_type, is_response};
 use stanza::{Element, ElementExt, FullJid, element, ns};
 
+use super::state::State;
 use super::{Client, ClientError, Event, PING_ID, Session, StreamManagement, answer_ack};
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
 use crate::frame;
 use crate::sasl::Hash;
 use crate::scram::ClientExchange;
-
-/// What the client waits for.
-pub(super) enum State {
-    /// A connection.
-    Idle,
-    /// The server's header.
-    AwaitHeader,
-    /// `<stream:features/>`.
-    AwaitFeatures,
-    /// `<proceed/>`.
-    AwaitProceed,
-    /// The caller: the handshake.
-    AwaitTls,
-    /// The end of a login by PLAIN or ANONYMOUS.
-    AwaitSuccess,
-    /// The next message of SCRAM; `true` when the server has proven itself.
-    Scram(Box<ClientExchange>, bool),
-    /// `<resumed/>`; true when the server can do stream management.
-    AwaitResumed,
-    /// The bind result; whether the server offers stream management.
-    AwaitBind(bool),
-    /// Stanzas.
-    Online,
-    /// The next connection.
-    Closed,
-}
 
 impl Client {
     pub(super) fn on_open(&mut self) {

@@ -2,13 +2,13 @@
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
-use rand::Rng;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use stanza::error::Condition;
 use stanza::iq::{IqType, iq_type};
 use stanza::xml::StreamHeader;
 use stanza::{BareJid, Element, ElementExt, element, ns};
 
+use super::state::{Mechanism, Offer, State};
 use super::{CloseReason, Event, Security, Server};
 use crate::condition::{SaslCondition, SaslFailure, StreamCondition};
 use crate::frame::{self, Framing};
@@ -18,76 +18,7 @@ use crate::scram::{ClientFirst, ServerExchange};
 /// Rounds told to somebody who asks for an account that does not exist: what accounts usually have.
 const DECOY_ITERATIONS: u32 = 4096;
 
-/// What the stream waits for.
-pub(super) enum State {
-    /// The peer's header.
-    Header,
-    /// `<starttls/>`.
-    Unprotected,
-    /// The caller: the handshake.
-    StartTls,
-    /// `<auth/>`.
-    Unauthenticated,
-    /// The first SCRAM or PLAIN message, after an `<auth/>` without one.
-    Initial(Mechanism),
-    /// The caller: who is the anonymous user.
-    AwaitAnonymous,
-    /// The caller: what is kept of the account.
-    AwaitCredentials(BareJid, Offer),
-    /// The client's proof.
-    Proof(BareJid, Box<ServerExchange>),
-    /// The header after the login.
-    Restart,
-    /// Bind or resume.
-    Unbound,
-    /// The caller: the address.
-    AwaitBind,
-    /// The caller: the session.
-    AwaitResume,
-    /// Stanzas.
-    Bound,
-    /// Nothing any more.
-    Closed,
-}
-
-/// A mechanism with a password.
-#[derive(Clone, Copy)]
-pub(super) enum Mechanism {
-    Scram(Hash),
-    Plain,
-}
-
-/// What the peer has said when the account is looked up.
-pub(super) enum Offer {
-    Scram(Hash, ClientFirst),
-    Plain(String),
-}
-
 impl Server {
-    pub(super) fn blocked(&self) -> bool {
-        matches!(
-            self.state,
-            State::StartTls
-                | State::AwaitAnonymous
-                | State::AwaitCredentials(..)
-                | State::AwaitBind
-                | State::AwaitResume
-                | State::Closed
-        )
-    }
-
-    pub(super) fn awaits_login(&self) -> bool {
-        matches!(
-            self.state,
-            State::AwaitAnonymous | State::AwaitCredentials(..)
-        )
-    }
-
-    pub(super) fn enter_bound(&mut self) {
-        self.state = State::Bound;
-        self.login_deadline = None;
-    }
-
     pub(super) fn on_close(&mut self) {
         self.end(CloseReason::ByPeer);
     }
@@ -125,30 +56,6 @@ impl Server {
         } else {
             State::Unauthenticated
         };
-    }
-
-    fn send_header(&mut self) {
-        let header = StreamHeader {
-            from: self.host.clone(),
-            to: None,
-            id: Some(self.random_id()),
-            version: Some("1.0".to_owned()),
-            lang: Some("en".to_owned()),
-        };
-        self.transmits.extend(frame::open(self.framing, &header));
-        self.opened = true;
-    }
-
-    pub(super) fn open_if_needed(&mut self) {
-        if matches!(self.state, State::Header | State::Restart) {
-            self.send_header();
-        }
-    }
-
-    fn random_id(&mut self) -> String {
-        let mut bytes = [0; 12];
-        self.rng.fill_bytes(&mut bytes);
-        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     fn features(&self) -> Vec<Element> {

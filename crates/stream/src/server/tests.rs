@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use stanza::{FullJid, xml};
 
 use super::*;
-use crate::sasl::Hash;
+use crate::condition::SaslFailure;
+use crate::sasl::{Credentials, Hash};
 use crate::scram::ClientExchange;
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 const WS_OPEN: &str =

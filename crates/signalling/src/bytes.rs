@@ -15,13 +15,13 @@ use xmpp::Door;
 
 use crate::brake::Attempts;
 use crate::gate::{Open, Place};
-use crate::hub::Inbox;
 use crate::now;
 use crate::peer::{Context, Next, Peer};
+use crate::server_task::Inbox;
 
 /// Bytes read at a time.
 const READ_BUFFER: usize = 16 * 1024;
-/// Bytes that may wait for the socket before the hub's replies wait in their queue.
+/// Bytes that may wait for the socket before the server task's replies wait in their queue.
 const MAX_OUTPUT: usize = 256 * 1024;
 /// What a peer hears whose address is not allowed.
 const NOT_ALLOWED: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -291,7 +291,7 @@ impl ByteConnection {
     }
 
     /// Takes a reply and those behind it.
-    fn on_replies(&mut self, reply: Option<crate::hub::Reply>) -> Next {
+    fn on_replies(&mut self, reply: Option<crate::server_task::Reply>) -> Next {
         let Some(mut reply) = reply else {
             return Next::Drop;
         };

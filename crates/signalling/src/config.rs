@@ -8,7 +8,7 @@ use stanza::error::Condition;
 use telemetry::Metrics;
 use xmpp::BridgeAccounts;
 
-use crate::StartError;
+use crate::error::StartError;
 
 /// Settings of a [`Node`](crate::Node).
 pub struct SignallingConfig {

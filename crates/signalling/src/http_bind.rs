@@ -18,8 +18,8 @@ use xmpp::WebQuery;
 
 use crate::body::Bodies;
 use crate::gate::{Open, Place};
-use crate::hub::Inbox;
 use crate::peer::{Context, Next, Peer};
+use crate::server_task::Inbox;
 use crate::web::{self, Address};
 use crate::{now, random_token};
 
@@ -312,7 +312,7 @@ impl Task {
             .handle_request(now(), token, &request.body, request.bytes);
     }
 
-    fn on_replies(&mut self, first: crate::hub::Reply) -> Next {
+    fn on_replies(&mut self, first: crate::server_task::Reply) -> Next {
         let mut reply = Some(first);
         while let Some(taken) = reply {
             match self.peer.on_reply(self.session.server(), taken) {

@@ -3,7 +3,7 @@
 //! [`Node::start`] brings everything up; [`Node::router`] is what the front serves to browsers; in-process parts connect
 //! through [`Node::memory_connector`].
 //!
-//! One task owns the XMPP server ([`hub`]); each connection is a task of its own that parses, logs in and writes. The focus
+//! One task owns the XMPP server ([`server_task`]); each connection is a task of its own that parses, logs in and writes. The focus
 //! is a client of the node like any other, over an in-memory stream.
 
 mod body;
@@ -11,21 +11,24 @@ mod brake;
 mod bytes;
 mod conference_request;
 mod config;
+mod doors;
+mod error;
 mod focus_store;
 mod focus_task;
 mod gate;
 mod http_bind;
-mod hub;
 mod metrics;
 mod node;
 mod pacer;
 mod peer;
 mod room_names;
+mod server_task;
 mod web;
 mod websocket;
 
 pub use config::{NewBridge, NewBridgeFn, SignallingConfig, TcpConfig};
-pub use node::{BridgeDoor, Node, StartError};
+pub use error::StartError;
+pub use node::{BridgeDoor, Node};
 
 use std::time::Instant;
 

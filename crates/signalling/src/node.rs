@@ -7,8 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::any;
 use link::{Credentials, LinkConfig, MemoryConnector, Target};
-use stanza::xml::Limits;
-use stream::server::{HostPolicy, ServerConfig};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,35 +15,20 @@ use xmpp::BridgeAccounts;
 
 use crate::body::Bodies;
 use crate::brake::Brake;
+use crate::doors::Doors;
+use crate::error::StartError;
 use crate::focus_store::Store;
 use crate::focus_task::{self, FocusHandle, FocusHost};
 use crate::gate::{Gate, GateLimits};
 use crate::http_bind::{self, Bosh, Sessions};
 use crate::metrics::{FocusMetrics, Metrics};
 use crate::peer::Context;
-use crate::{SignallingConfig, TcpConfig, bytes, conference_request, hub, now, websocket};
+use crate::{SignallingConfig, TcpConfig, bytes, conference_request, now, server_task, websocket};
 
 /// Connections the system may hold before they are accepted.
 const BACKLOG: u32 = 1024;
 /// How long the focus, and then the connections, may take to end.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A port for XMPP over TCP could not be had.
-    #[error("cannot listen for XMPP on {address}: {source}")]
-    Bind {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A configured name is no host name.
-    #[error("{0:?} is not a valid XMPP host name")]
-    Domain(String),
-}
 
 /// A running signalling node. Dropping it stops it at once; [`Node::shutdown`] does it in order.
 pub struct Node {
@@ -54,7 +37,7 @@ pub struct Node {
     connector: MemoryConnector,
     tcp: Vec<SocketAddr>,
     sessions: Sessions,
-    /// Stops the focus; the hub and the connections go on until it has left.
+    /// Stops the focus; the server task and the connections go on until it has left.
     stopping_focus: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     focus_tasks: JoinSet<()>,
@@ -75,11 +58,11 @@ impl Node {
             .map_err(|error| StartError::Domain(error.0))?;
         let streams = Doors::new(&server, &domain);
         server.set_bridges(now(), config.bridges);
-        let (hub, hub_task) = hub::new(server, config.new_bridge, metrics.clone());
+        let (handle, task) = server_task::new(server, config.new_bridge, metrics.clone());
         let (stopping, stopped) = watch::channel(false);
         let (stopping_focus, focus_stopped) = watch::channel(false);
         let context = Context {
-            hub,
+            server: handle,
             streams,
             gate: Gate::new(GateLimits::web(
                 config.max_connections,
@@ -92,7 +75,7 @@ impl Node {
             stopping: stopped.clone(),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(hub_task.run(stopped));
+        tasks.spawn(task.run(stopped));
         let (connector, memory) = link::memory();
         tasks.spawn(bytes::serve_memory(memory, context.clone()));
         let tcp = listeners
@@ -178,7 +161,7 @@ impl Node {
     /// The way to change the accounts of bridges while the node runs.
     #[must_use]
     pub fn bridge_door(&self) -> BridgeDoor {
-        BridgeDoor(self.context.hub.clone())
+        BridgeDoor(self.context.server.clone())
     }
 
     /// The TCP addresses the node listens on, with the ports the system gave where 0 was asked for.
@@ -206,7 +189,7 @@ impl Node {
 }
 
 /// Changes the accounts of bridges of a running node.
-pub struct BridgeDoor(hub::Hub);
+pub struct BridgeDoor(server_task::ServerHandle);
 
 impl BridgeDoor {
     /// Sets the accounts of bridges elsewhere: who is not among them any more, or has another password, is logged out.
@@ -232,48 +215,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// What streams may do, by the door through which they come.
-#[derive(Clone)]
-pub(crate) struct Doors {
-    /// WebSocket and BOSH: the main domain, as everybody reaches them.
-    pub(crate) web: Arc<ServerConfig>,
-    /// TCP: service accounts, by SCRAM.
-    pub(crate) service: Arc<ServerConfig>,
-    /// Inside the process: both.
-    pub(crate) process: Arc<ServerConfig>,
-}
-
-impl Doors {
-    fn new(server: &xmpp::Server, domain: &str) -> Self {
-        let salt_secret = rand::random();
-        let main = domain.to_ascii_lowercase();
-        let auth = format!("auth.{main}");
-        let config = |hosts: &[(&str, bool)]| {
-            let policies = hosts.iter().filter_map(|&(host, plain)| {
-                let anonymous = server.login_host(host)?;
-                let limits = if anonymous {
-                    Limits::CLIENT
-                } else {
-                    Limits::SERVICE
-                };
-                let policy = HostPolicy {
-                    anonymous,
-                    password: !anonymous,
-                    plain,
-                    limits,
-                };
-                Some((host.to_owned(), policy))
-            });
-            Arc::new(ServerConfig::new(policies.collect(), salt_secret))
-        };
-        Self {
-            web: config(&[(&main, true)]),
-            service: config(&[(&auth, false)]),
-            process: config(&[(&main, false), (&auth, false)]),
-        }
-    }
 }
 
 #[allow(

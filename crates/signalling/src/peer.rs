@@ -1,4 +1,4 @@
-//! What all connections have in common: events of the stream go to the hub, its replies to the stream.
+//! What all connections have in common: events of the stream go to the server task, its replies to the stream.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use tokio::sync::watch;
 use xmpp::{Door, WebQuery};
 
 use crate::brake::Brake;
+use crate::doors::Doors;
 use crate::gate::{Gate, Stranger};
-use crate::hub::{Hub, HubConnection, Inbox, Reply, Request};
-use crate::node::Doors;
 use crate::now;
 use crate::pacer::{self, Pacer};
+use crate::server_task::{Caller, Inbox, Reply, Request, ServerHandle};
 
 /// What every connection gets from its node.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) hub: Hub,
+    pub(crate) server: ServerHandle,
     pub(crate) streams: Doors,
     /// For browsers.
     pub(crate) gate: Gate,
@@ -44,9 +44,9 @@ pub(crate) enum Next {
     Drop,
 }
 
-/// One connection's part of the conversation with the hub.
+/// One connection's part of the conversation with the server task.
 pub(crate) struct Peer {
-    hub: HubConnection,
+    server: Caller,
     door: Door,
     query: WebQuery,
     metrics: crate::metrics::Metrics,
@@ -86,9 +86,9 @@ impl Peer {
         stranger: Stranger,
         pacer: Option<Pacer>,
     ) -> (Self, Inbox) {
-        let (hub, inbox) = context.hub.connect().await;
+        let (server, inbox) = context.server.connect().await;
         let peer = Self {
-            hub,
+            server,
             door,
             query,
             metrics: context.metrics.clone(),
@@ -171,7 +171,7 @@ impl Peer {
             Event::Ack(h) => Request::Ack(h),
             Event::AckRequest => Request::AskAck,
             Event::Stanza(stanza) => {
-                self.hub.stanza(stanza).await;
+                self.server.stanza(stanza).await;
                 return Next::Continue;
             }
             Event::Skipped(skipped) => {
@@ -182,13 +182,13 @@ impl Peer {
                 }
             }
         };
-        self.hub.send(request).await;
+        self.server.send(request).await;
         Next::Continue
     }
 
-    /// Tells the hub that the peer is alive although it said nothing.
+    /// Tells the server task that the peer is alive although it said nothing.
     pub(crate) async fn heard(&self) {
-        self.hub.send(Request::Heard).await;
+        self.server.send(Request::Heard).await;
     }
 
     fn on_closed(&mut self, reason: CloseReason) -> Next {
@@ -200,7 +200,7 @@ impl Peer {
         Next::Finish
     }
 
-    /// Passes a reply of the hub to the stream.
+    /// Passes a reply of the server task to the stream.
     pub(crate) fn on_reply(&mut self, server: &mut Server, reply: Reply) -> Next {
         let now = now();
         match reply {
@@ -247,6 +247,6 @@ impl Peer {
 
     /// The connection is over.
     pub(crate) async fn finish(self) {
-        self.hub.disconnect(self.in_order).await;
+        self.server.disconnect(self.in_order).await;
     }
 }

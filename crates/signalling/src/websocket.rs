@@ -18,9 +18,9 @@ use tokio::time::{sleep_until, timeout};
 use xmpp::WebQuery;
 
 use crate::gate::{Open, Place};
-use crate::hub::{Inbox, Reply};
 use crate::now;
 use crate::peer::{Context, Next, Peer};
+use crate::server_task::{Inbox, Reply};
 use crate::web::{self, Address};
 
 /// Largest message read at all. Larger than a stanza may be, so that the peer of one that is too large is told.

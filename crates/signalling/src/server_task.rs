@@ -1,6 +1,6 @@
 //! The one task that owns the XMPP server: connections talk to it over queues, in order.
 //!
-//! The queue towards the hub is bounded: connections wait, and so stop reading their peers. Queues towards connections
+//! The queue towards the server task is bounded: connections wait, and so stop reading their peers. Queues towards connections
 //! are bounded in bytes: a connection that exceeds its share is dropped, as its peer does not read.
 
 use std::collections::HashMap;
@@ -23,11 +23,11 @@ use crate::NewBridge;
 use crate::metrics::Metrics;
 use crate::{contained, now};
 
-/// Requests that may wait for the hub before connections wait.
+/// Requests that may wait for the server task before connections wait.
 const QUEUE: usize = 4096;
 /// Requests handled before outputs are carried out.
 const BATCH: usize = 64;
-/// Stanzas of one connection that may be on their way to the hub: what it sends beyond that waits in its socket, and it is
+/// Stanzas of one connection that may be on their way to the server task: what it sends beyond that waits in its socket, and it is
 /// told to slow down before more are handled.
 const ON_THE_WAY: usize = 16;
 /// Bytes that may wait for one participant, shared bodies counted in full.
@@ -47,7 +47,7 @@ pub(crate) type Made = Result<(String, xmpp::auth::Credentials), Condition>;
 /// What belongs to no connection comes under this name, which none gets.
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
 
-/// From a connection to the hub.
+/// From a connection to the server task.
 pub(crate) enum Request {
     Connect(Outbox),
     /// The accounts of bridges have changed; of no connection.
@@ -83,7 +83,7 @@ pub(crate) enum Request {
     },
 }
 
-/// From the hub to a connection.
+/// From the server task to a connection.
 pub(crate) enum Reply {
     Anonymous(Result<BareJid, SaslCondition>),
     Credentials(Option<Box<Credentials>>),
@@ -121,7 +121,7 @@ struct Shared {
     overflow: Notify,
 }
 
-/// The hub's end of the queue to a connection.
+/// The server task's end of the queue to a connection.
 pub(crate) struct Outbox {
     replies: mpsc::UnboundedSender<Reply>,
     shared: Arc<Shared>,
@@ -142,7 +142,7 @@ impl Outbox {
     }
 }
 
-/// The connection's end of its queue from the hub.
+/// The connection's end of its queue from the server task.
 pub(crate) struct Inbox {
     replies: mpsc::UnboundedReceiver<Reply>,
     shared: Arc<Shared>,
@@ -156,7 +156,7 @@ impl Inbox {
         reply
     }
 
-    /// The next reply; `None` when the hub has forgotten the connection.
+    /// The next reply; `None` when the server task has forgotten the connection.
     pub(crate) async fn recv(&mut self) -> Option<Reply> {
         let reply = self.replies.recv().await?;
         Some(self.counted(reply))
@@ -174,24 +174,24 @@ impl Inbox {
     }
 }
 
-/// The way to the hub.
+/// The way to the server task.
 #[derive(Clone)]
-pub(crate) struct Hub {
+pub(crate) struct ServerHandle {
     requests: mpsc::Sender<(ConnectionId, Request)>,
     next: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// One connection's way to the hub. Dropping it without [`HubConnection::disconnect`] counts as a lost connection.
-pub(crate) struct HubConnection {
+/// One connection's way to the server task. Dropping it without [`Caller::disconnect`] counts as a lost connection.
+pub(crate) struct Caller {
     id: ConnectionId,
     requests: mpsc::Sender<(ConnectionId, Request)>,
     on_the_way: Arc<Semaphore>,
     gone: bool,
 }
 
-impl Hub {
-    /// Makes a connection known to the hub.
-    pub(crate) async fn connect(&self) -> (HubConnection, Inbox) {
+impl ServerHandle {
+    /// Makes a connection known to the server task.
+    pub(crate) async fn connect(&self) -> (Caller, Inbox) {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let shared = Arc::new(Shared {
             waiting: AtomicUsize::new(0),
@@ -203,7 +203,7 @@ impl Hub {
             replies: sender,
             shared: Arc::clone(&shared),
         };
-        let connection = HubConnection {
+        let connection = Caller {
             id,
             requests: self.requests.clone(),
             on_the_way: Arc::new(Semaphore::new(ON_THE_WAY)),
@@ -218,7 +218,7 @@ impl Hub {
     }
 }
 
-impl Hub {
+impl ServerHandle {
     /// Sets the accounts of bridges elsewhere.
     pub(crate) async fn set_bridges(&self, accounts: BridgeAccounts) {
         let request = (NOBODY, Request::Bridges(accounts));
@@ -226,7 +226,7 @@ impl Hub {
     }
 }
 
-impl HubConnection {
+impl Caller {
     pub(crate) async fn send(&self, request: Request) {
         let _ = self.requests.send((self.id, request)).await;
     }
@@ -244,7 +244,7 @@ impl HubConnection {
     }
 }
 
-impl Drop for HubConnection {
+impl Drop for Caller {
     fn drop(&mut self) {
         if self.gone {
             return;
@@ -265,7 +265,7 @@ struct Connection {
 }
 
 /// The task's state.
-pub(crate) struct HubTask {
+pub(crate) struct ServerTask {
     server: xmpp::Server,
     requests: mpsc::Receiver<(ConnectionId, Request)>,
     connections: HashMap<ConnectionId, Connection>,
@@ -276,19 +276,19 @@ pub(crate) struct HubTask {
     stats_due: Instant,
 }
 
-/// A hub and the task to spawn for it.
+/// A handle and the task to spawn for it.
 pub(crate) fn new(
     server: xmpp::Server,
     new_bridge: Option<NewBridge>,
     metrics: Metrics,
-) -> (Hub, HubTask) {
+) -> (ServerHandle, ServerTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let answers = sender.downgrade();
-    let hub = Hub {
+    let handle = ServerHandle {
         requests: sender,
         next: Arc::default(),
     };
-    let task = HubTask {
+    let task = ServerTask {
         server,
         requests: receiver,
         connections: HashMap::new(),
@@ -297,10 +297,10 @@ pub(crate) fn new(
         metrics,
         stats_due: now(),
     };
-    (hub, task)
+    (handle, task)
 }
 
-impl HubTask {
+impl ServerTask {
     /// Runs until the node stops; connections are told then.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {

@@ -5,6 +5,9 @@ use stanza::BareJid;
 
 use crate::offer::Codecs;
 
+/// Nickname of the focus in every room. Clients and servers depend on this very word.
+pub(crate) const NICK: &str = "focus";
+
 /// What a [`crate::Focus`] needs to know about its deployment.
 #[derive(Debug, Clone)]
 pub struct FocusConfig {
@@ -90,6 +93,20 @@ impl Default for BridgeConfig {
 }
 
 impl FocusConfig {
+    /// Whether rooms of `room`'s host are served: the room host itself, or the room host of a tenant.
+    pub(crate) fn serves(&self, room: &BareJid) -> bool {
+        let host = room.domain().as_str();
+        if host == self.muc_domain || self.extra_muc_domains.iter().any(|extra| extra == host) {
+            return true;
+        }
+        let prefix = self.muc_domain.strip_suffix(&self.domain);
+        let tenant = prefix.and_then(|prefix| host.strip_prefix(prefix));
+        let tenant = tenant
+            .and_then(|rest| rest.strip_suffix(&self.domain))
+            .and_then(|rest| rest.strip_suffix('.'));
+        tenant.is_some_and(|tenant| !tenant.is_empty())
+    }
+
     /// The usual host names below `domain`: `conference.`, `focus.`, `internal.auth.`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use stanza::jitsi::conference::ConferenceResponse;
 use stanza::{BareJid, Element, ElementExt, FullJid, ns};
 
 use crate::event::{Event, Reinvite};
-use crate::focus::{RequestError, RequestId};
+use crate::request::{RequestError, RequestId};
 
 /// Events kept for the host; older ones are dropped when it does not poll.
 const MAX_EVENTS: usize = 10_000;

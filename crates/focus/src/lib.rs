@@ -7,21 +7,21 @@
 mod bridges;
 mod conference;
 pub mod config;
+mod context;
 mod event;
 mod features;
 mod focus;
 mod io;
 pub mod offer;
+mod request;
 mod snapshot;
 mod sources;
 
 pub use config::{BridgeConfig, FocusConfig};
 pub use event::{Event, FocusStats, Reinvite};
-pub use focus::{Focus, RequestError, RequestId};
+pub use focus::Focus;
+pub use request::{RequestError, RequestId};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stanza::jitsi::conference::{
     ConferenceRequest, ConferenceRequestError, ConferenceResponse,
 };
-
-/// Nickname of the focus in every room. Clients and servers depend on this very word.
-pub(crate) const NICK: &str = "focus";

@@ -4,10 +4,11 @@
 //! conference, what was under way at the break is said again. Sessions of those who stayed are not touched.
 use std::time::Duration;
 
-use stanza::colibri2::{ConferenceModify, ErrorAnswer, Reason};
+use stanza::colibri2::{ErrorAnswer, Reason};
 use stanza::{Element, FullJid};
 
-use super::{Conference, Cx, Phase};
+use super::{Conference, Phase};
+use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::io::{Purpose, Timer, Undone};
 
@@ -17,8 +18,6 @@ const DOUBTFUL_WAIT: Duration = Duration::from_secs(5);
 const MISSING_WAIT: Duration = Duration::from_secs(30);
 /// A bridge is asked so often whether it has the conference.
 const MAX_PROBES: u32 = 3;
-/// Requests kept for a bridge that is away.
-const MAX_UNDONE: usize = 10_000;
 
 impl Conference {
     /// The stream is gone for good and another one begins. False if the room was not ready yet: it is joined anew.
@@ -38,15 +37,8 @@ impl Conference {
         true
     }
 
-    /// Keeps what waited for an answer on the former stream.
-    pub(crate) fn keep_undone(&mut self, undone: Undone) {
-        if self.phase == Phase::Returning && self.undone.len() < MAX_UNDONE {
-            self.undone.push(undone);
-        }
-    }
-
     /// The room has let the focus in again and shown everybody. `created`: it was made anew, the server had lost it.
-    pub(super) fn on_returned(&mut self, cx: &mut Cx<'_>, created: bool) {
+    pub(super) fn on_returned(&mut self, cx: &mut Context<'_>, created: bool) {
         self.stop_join_timer(cx);
         self.adopting = true;
         if created {
@@ -57,7 +49,7 @@ impl Conference {
     }
 
     /// Goes on. In a room that is new, members are waited for.
-    pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, created: bool) {
+    pub(super) fn adopt(&mut self, cx: &mut Context<'_>, created: bool) {
         self.adopting = false;
         self.phase = Phase::Ready;
         if created {
@@ -92,7 +84,7 @@ impl Conference {
     }
 
     /// Whoever the room does not show has left.
-    fn drop_missing(&mut self, cx: &mut Cx<'_>) {
+    fn drop_missing(&mut self, cx: &mut Context<'_>) {
         let missing = self.members.iter().filter(|(_, m)| !m.seen);
         for nick in missing.map(|(nick, _)| nick.clone()).collect::<Vec<_>>() {
             self.on_left(cx, &nick);
@@ -100,14 +92,14 @@ impl Conference {
     }
 
     /// Those who did not come back to a new room are not waited for any longer.
-    pub(crate) fn on_missing_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn on_missing_timer(&mut self, cx: &mut Context<'_>) {
         if self.phase == Phase::Ready {
             self.drop_missing(cx);
         }
     }
 
     /// Whether an offer that is not accepted yet arrived, and whether its acceptance was lost, nobody knows.
-    fn watch_doubtful(&mut self, cx: &mut Cx<'_>) {
+    fn watch_doubtful(&mut self, cx: &mut Context<'_>) {
         let sessions = self.members.values_mut().filter_map(|m| m.session.as_mut());
         let mut doubtful = false;
         for session in sessions.filter(|session| !session.active && !session.stale) {
@@ -121,7 +113,7 @@ impl Conference {
     }
 
     /// Offers that were not accepted in the end are made anew.
-    pub(crate) fn on_doubtful_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn on_doubtful_timer(&mut self, cx: &mut Context<'_>) {
         let lost = self.members.iter().filter(|(_, m)| {
             let session = m.session.as_ref();
             session.is_some_and(|s| s.doubtful && !s.active && !s.stale)
@@ -132,27 +124,21 @@ impl Conference {
     }
 
     /// A bridge has shown itself on the new stream.
-    pub(crate) fn on_bridge_back(&mut self, cx: &mut Cx<'_>, bridge: &FullJid) {
+    pub(crate) fn on_bridge_back(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
         if self.bridge() == Some(bridge) && self.phase == Phase::Ready {
             self.attach_bridge(cx);
         }
     }
 
     /// The bridge is away for longer, and there is no other.
-    pub(crate) fn on_bridge_missed(&mut self, cx: &mut Cx<'_>, bridge: &FullJid) {
+    pub(crate) fn on_bridge_missed(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
         if self.bridge() == Some(bridge) {
             self.set_bridge_available(cx, false);
         }
     }
 
-    /// Whether the bridge has not shown itself yet on the present stream.
-    pub(super) fn is_bridge_away(&self, cx: &Cx<'_>) -> bool {
-        self.bridge()
-            .is_some_and(|bridge| cx.bridges.is_away(bridge))
-    }
-
     /// Goes on with the bridge, if it is there: asks whether it has the conference, and says again what was under way.
-    fn attach_bridge(&mut self, cx: &mut Cx<'_>) {
+    fn attach_bridge(&mut self, cx: &mut Context<'_>) {
         let away = self.is_bridge_away(cx);
         if !away {
             self.probe(cx, 0);
@@ -171,7 +157,7 @@ impl Conference {
     }
 
     /// Endpoints for which nobody has a session: whether the bridge made them is not known.
-    fn drop_ownerless(&mut self, cx: &mut Cx<'_>) {
+    fn drop_ownerless(&mut self, cx: &mut Context<'_>) {
         let Some(stay) = self.stay.as_mut() else {
             return;
         };
@@ -191,7 +177,7 @@ impl Conference {
         }
     }
 
-    fn redo(&mut self, cx: &mut Cx<'_>, undone: Undone) {
+    fn redo(&mut self, cx: &mut Context<'_>, undone: Undone) {
         match undone.purpose {
             Purpose::Told { kind, payload, .. } => {
                 match undone.to.parse::<FullJid>() {
@@ -227,52 +213,7 @@ impl Conference {
         }
     }
 
-    fn keep_for_bridge(&mut self, bridge: &FullJid, payload: Element) {
-        let purpose = Purpose::Told {
-            room: self.room.clone(),
-            kind: "get",
-            payload: Box::new(payload),
-        };
-        self.keep_for(bridge, purpose);
-    }
-
-    fn keep_for(&mut self, bridge: &FullJid, purpose: Purpose) {
-        if self.undone.len() < MAX_UNDONE {
-            let to = bridge.to_string();
-            self.undone.push(Undone { to, purpose });
-        }
-    }
-
-    /// Tells a bridge something, now or when it is back.
-    pub(super) fn tell_bridge(
-        &mut self,
-        cx: &mut Cx<'_>,
-        bridge: &FullJid,
-        modify: &ConferenceModify,
-    ) {
-        if self.phase == Phase::Returning || cx.bridges.is_away(bridge) {
-            self.keep_for_bridge(bridge, modify.into());
-        } else {
-            cx.io.tell(&self.room, "get", bridge, modify);
-        }
-    }
-
-    /// Asks a bridge for something, now or when it is back.
-    pub(super) fn ask_bridge(
-        &mut self,
-        cx: &mut Cx<'_>,
-        bridge: &FullJid,
-        payload: impl Into<Element>,
-        purpose: Purpose,
-    ) {
-        if self.phase == Phase::Returning || cx.bridges.is_away(bridge) {
-            return self.keep_for(bridge, purpose);
-        }
-        let timeout = cx.config.bridges.reply_timeout;
-        cx.io.request("get", bridge, payload, purpose, timeout);
-    }
-
-    fn probe(&mut self, cx: &mut Cx<'_>, tries: u32) {
+    fn probe(&mut self, cx: &mut Context<'_>, tries: u32) {
         let Some(stay) = self.stay.as_ref().filter(|stay| stay.created) else {
             return;
         };
@@ -289,7 +230,7 @@ impl Conference {
     /// The bridge told whether it has the conference, or was silent.
     pub(crate) fn on_probed(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         stay: &str,
         tries: u32,
         answer: Option<&Element>,

@@ -4,7 +4,8 @@ use std::time::Duration;
 use stanza::error::{Condition, StanzaError};
 use stanza::{Element, iq};
 
-use super::{Conference, Cx};
+use super::Conference;
+use crate::context::Context;
 use crate::event::Reinvite;
 
 /// Failures of one participant further back than this do not count any more.
@@ -18,14 +19,14 @@ const REPEATED: usize = 2;
 
 impl Conference {
     /// What a participant says about its media is remembered of its bridge.
-    pub(super) fn report_bridge(&self, cx: &mut Cx<'_>, nick: &str) {
+    pub(super) fn report_bridge(&self, cx: &mut Context<'_>, nick: &str) {
         if let Some(stay) = &self.stay {
             cx.bridges.report(cx.io.now, &stay.bridge, &self.room, nick);
         }
     }
 
     /// ICE failed for a participant, who gets another session: at once, then after growing pauses, then no more.
-    pub(super) fn on_ice_failed(&mut self, cx: &mut Cx<'_>, nick: &str, request: &Element) {
+    pub(super) fn on_ice_failed(&mut self, cx: &mut Context<'_>, nick: &str, request: &Element) {
         let now = cx.io.now;
         let Some(member) = self.members.get_mut(nick) else {
             return;
@@ -55,7 +56,7 @@ impl Conference {
     }
 
     /// The bridge, when it works for nobody in the conference and there is another one: nobody loses by a move.
-    fn useless_bridge(&self, cx: &Cx<'_>) -> Option<stanza::FullJid> {
+    fn useless_bridge(&self, cx: &Context<'_>) -> Option<stanza::FullJid> {
         let mut with_session = self.members.values().filter(|m| m.session.is_some());
         let all_fail = with_session.clone().count() >= 2
             && with_session.all(|m| m.ice_failures.len() >= REPEATED);
@@ -64,7 +65,7 @@ impl Conference {
     }
 
     /// No session works for this participant: it is told so and left in peace.
-    fn give_up_on(&mut self, cx: &mut Cx<'_>, nick: &str, request: &Element) {
+    fn give_up_on(&mut self, cx: &mut Context<'_>, nick: &str, request: &Element) {
         let text = format!(
             "no media after {MAX_FAILURES} further sessions within {} minutes; no more are offered",
             WINDOW.as_secs() / 60

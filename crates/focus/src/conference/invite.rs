@@ -12,8 +12,9 @@ use stanza::media::{IceTransport, MediaType};
 use stanza::{Element, FullJid};
 
 use super::member::{Invite, Session};
-use super::{Conference, Cx, Phase, Stay};
+use super::{Conference, Phase, Stay};
 use crate::bridges::Loss;
+use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::features::Features;
 use crate::io::{Purpose, Timer};
@@ -32,7 +33,7 @@ const BRIDGE_OWNER: &str = "jvb";
 
 impl Conference {
     /// Gives a session to every member that should have one.
-    pub(super) fn ensure_sessions(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn ensure_sessions(&mut self, cx: &mut Context<'_>) {
         if self.phase != Phase::Ready || self.members.len() < cx.config.min_participants {
             return;
         }
@@ -75,7 +76,7 @@ impl Conference {
     }
 
     /// Asks a bridge for an endpoint of `nick`. False if there is no bridge.
-    fn invite(&mut self, cx: &mut Cx<'_>, nick: &str) -> bool {
+    fn invite(&mut self, cx: &mut Context<'_>, nick: &str) -> bool {
         let region = self.members.get(nick).and_then(|m| m.info.region.clone());
         if self.stay.is_none() && !self.choose_bridge(cx, region.as_deref()) {
             return false;
@@ -122,7 +123,7 @@ impl Conference {
         true
     }
 
-    fn choose_bridge(&mut self, cx: &mut Cx<'_>, region: Option<&str>) -> bool {
+    fn choose_bridge(&mut self, cx: &mut Context<'_>, region: Option<&str>) -> bool {
         let choice =
             match cx
                 .bridges
@@ -164,19 +165,19 @@ impl Conference {
         true
     }
 
-    fn schedule_retry(&mut self, cx: &mut Cx<'_>) {
+    fn schedule_retry(&mut self, cx: &mut Context<'_>) {
         if self.retry_timer.is_none() {
             self.retry_timer = Some(cx.io.after(RETRY, Timer::Retry(self.room.clone())));
         }
     }
 
     /// Makes no allocations until the retry.
-    fn pause(&mut self, cx: &mut Cx<'_>) {
+    fn pause(&mut self, cx: &mut Context<'_>) {
         self.paused = true;
         self.schedule_retry(cx);
     }
 
-    pub(crate) fn on_retry_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn on_retry_timer(&mut self, cx: &mut Context<'_>) {
         self.retry_timer = None;
         self.paused = false;
         self.ensure_sessions(cx);
@@ -191,7 +192,7 @@ impl Conference {
     }
 
     /// Another bridge can be used: no need to wait for the retry.
-    pub(crate) fn on_bridges_improved(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn on_bridges_improved(&mut self, cx: &mut Context<'_>) {
         if self.info.bridge_not_available {
             self.paused = false;
             self.ensure_sessions(cx);
@@ -201,7 +202,7 @@ impl Conference {
     /// The bridge answered an allocation; `None`: it did not.
     pub(crate) fn on_allocated(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         sid: &str,
         answer: Option<&Element>,
@@ -268,7 +269,7 @@ impl Conference {
         }
     }
 
-    fn on_allocation_timeout(&mut self, cx: &mut Cx<'_>, nick: &str, bridge: &FullJid) {
+    fn on_allocation_timeout(&mut self, cx: &mut Context<'_>, nick: &str, bridge: &FullJid) {
         if cx.bridges.has_alternative(cx.io.now, bridge) {
             return cx.bridges.fail(
                 cx.io.now,
@@ -284,7 +285,7 @@ impl Conference {
 
     fn on_allocation_error(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         bridge: &FullJid,
         error: &ErrorAnswer,
@@ -324,14 +325,14 @@ impl Conference {
 
     /// The bridge has no SCTP; its other channel is the WebSocket whose address stands in the transport. It keeps the
     /// endpoint it refused, and answers in order within a conference: the endpoint is taken back and made anew.
-    fn invite_without_sctp(&mut self, cx: &mut Cx<'_>, nick: &str, bridge: &FullJid) {
+    fn invite_without_sctp(&mut self, cx: &mut Context<'_>, nick: &str, bridge: &FullJid) {
         cx.bridges.set_no_data_channel(bridge);
         self.expire_one(cx, bridge, nick);
         self.ensure_sessions(cx);
     }
 
     /// Begins a new stay although the bridge as such is not at fault.
-    pub(super) fn leave_stay(&mut self, cx: &mut Cx<'_>, reason: &str) {
+    pub(super) fn leave_stay(&mut self, cx: &mut Context<'_>, reason: &str) {
         let Some(stay) = self.stay.as_ref() else {
             return;
         };
@@ -344,7 +345,7 @@ impl Conference {
     }
 
     /// The conference leaves a bridge. Clients keep what they have until a new offer is ready for them.
-    pub(crate) fn on_bridge_lost(&mut self, cx: &mut Cx<'_>, loss: &Loss) {
+    pub(crate) fn on_bridge_lost(&mut self, cx: &mut Context<'_>, loss: &Loss) {
         self.retiring
             .retain(|stay| loss.planned || stay.bridge != loss.bridge);
         let Some(stay) = self.stay.take_if(|stay| stay.bridge == loss.bridge) else {
@@ -384,7 +385,7 @@ impl Conference {
     /// Sends an offer, after ending the session it replaces. The client closes one and opens the other in one go.
     fn offer(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         sid: String,
         ice: &IceTransport,
@@ -450,7 +451,7 @@ impl Conference {
     /// The client acknowledged an offer, or refused it.
     pub(crate) fn on_offer_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         sid: &str,
         answer: Option<&Element>,
@@ -478,7 +479,7 @@ impl Conference {
     }
 
     /// Leaves one member alone for a while.
-    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, nick: &str, time: Duration) {
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>, nick: &str, time: Duration) {
         if let Some(member) = self.members.get_mut(nick) {
             member.hold_until = Some(cx.io.now + time);
         }
@@ -488,7 +489,7 @@ impl Conference {
 
     pub(super) fn terminate(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         sid: &str,
         condition: &str,
@@ -503,7 +504,7 @@ impl Conference {
     }
 
     /// Forgets a session that ended: its sources and its endpoint go too.
-    pub(super) fn close_session(&mut self, cx: &mut Cx<'_>, nick: &str) {
+    pub(super) fn close_session(&mut self, cx: &mut Context<'_>, nick: &str) {
         let Some(member) = self.members.get_mut(nick) else {
             return;
         };
@@ -514,7 +515,7 @@ impl Conference {
     }
 
     /// Replaces a session, and its endpoint, by new ones. The client is told when the new offer is ready.
-    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, nick: &str, reason: Reinvite) {
+    pub(super) fn reinvite(&mut self, cx: &mut Context<'_>, nick: &str, reason: Reinvite) {
         cx.io.reinvited(reason);
         if let Some(member) = self.members.get_mut(nick) {
             member.invite = None;
@@ -527,7 +528,7 @@ impl Conference {
     }
 
     /// One participant has been alone for long.
-    pub(crate) fn on_single_timer(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn on_single_timer(&mut self, cx: &mut Context<'_>) {
         self.single_timer = None;
         if self.phase != Phase::Ready {
             // On the way back into the room nobody can be told.
@@ -545,16 +546,6 @@ impl Conference {
             self.close_session(cx, &nick);
         }
         self.expire_all(cx);
-    }
-
-    pub(super) fn refused(&self, cx: &mut Cx<'_>, nick: &str, reason: impl Into<String>) {
-        cx.io.totals.refused += 1;
-        let (room, endpoint) = (self.room.clone(), nick.to_owned());
-        cx.io.event(Event::Refused {
-            room,
-            endpoint,
-            reason: reason.into(),
-        });
     }
 
     /// What a newcomer shall mute.
@@ -580,7 +571,7 @@ impl Conference {
 }
 
 fn new_endpoint(
-    cx: &Cx<'_>,
+    cx: &Context<'_>,
     nick: &str,
     features: Features,
     sctp: bool,

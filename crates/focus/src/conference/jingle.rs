@@ -5,7 +5,8 @@ use stanza::jingle::{Action, Jingle};
 use stanza::media::{IceTransport, MediaType};
 use stanza::{Element, iq};
 
-use super::{Conference, Cx};
+use super::Conference;
+use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::sources::SourceSet;
 
@@ -20,7 +21,7 @@ impl Conference {
     /// A participant's Jingle request. Every one is answered.
     pub(crate) fn on_jingle(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         payload: &Element,
@@ -41,7 +42,7 @@ impl Conference {
 
     fn handle_jingle(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: Jingle,
@@ -83,7 +84,7 @@ impl Conference {
 
     fn on_accept(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -160,7 +161,12 @@ impl Conference {
         set.or_else(|error| refuse(Condition::BadRequest, error.to_string()))
     }
 
-    fn add_sources(&mut self, cx: &Cx<'_>, nick: &str, jingle: &Jingle) -> Result<(), Refusal> {
+    fn add_sources(
+        &mut self,
+        cx: &Context<'_>,
+        nick: &str,
+        jingle: &Jingle,
+    ) -> Result<(), Refusal> {
         let added = Self::read_sources(nick, jingle)?;
         if added.is_empty() {
             return Ok(());
@@ -192,7 +198,7 @@ impl Conference {
 
     fn on_source_add(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -215,7 +221,7 @@ impl Conference {
 
     fn on_source_remove(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -230,7 +236,7 @@ impl Conference {
         Ok(())
     }
 
-    fn sources_changed(&mut self, cx: &mut Cx<'_>, nick: &str, change: &SourceSet) {
+    fn sources_changed(&mut self, cx: &mut Context<'_>, nick: &str, change: &SourceSet) {
         if change.is_empty() {
             return;
         }
@@ -248,7 +254,7 @@ impl Conference {
 
     fn on_transport(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -290,7 +296,7 @@ impl Conference {
 
     fn on_info(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -313,7 +319,7 @@ impl Conference {
 
     fn on_ice_restart(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -338,7 +344,7 @@ impl Conference {
 
     fn on_terminate(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         nick: &str,
         request: &Element,
         jingle: &Jingle,
@@ -381,7 +387,7 @@ impl Conference {
     }
 
     /// The client wants no session.
-    fn release(&mut self, cx: &mut Cx<'_>, nick: &str) {
+    fn release(&mut self, cx: &mut Context<'_>, nick: &str) {
         if let Some(member) = self.members.get_mut(nick) {
             member.released = true;
         }

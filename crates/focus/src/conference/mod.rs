@@ -1,11 +1,17 @@
 //! One conference: its room, its members, its stay on a bridge.
 mod adopt;
+mod bridge;
 mod colibri;
+mod endpoint;
+mod enter;
 mod ice;
 mod invite;
 mod jingle;
 mod member;
+mod members;
+mod moderation;
 mod mute;
+mod publish;
 mod record;
 mod room;
 mod signal;
@@ -17,24 +23,14 @@ use stanza::jitsi::compact::OwnerSources;
 use stanza::jitsi::presence::FocusInfo;
 use stanza::{BareJid, Element, FullJid};
 
-use crate::bridges::Bridges;
-use crate::config::FocusConfig;
-use crate::features::CapsCache;
-use crate::focus::RequestId;
-use crate::io::{Io, TimerKey, Undone};
+use crate::context::Context;
+use crate::event::Event;
+use crate::io::{TimerKey, Undone};
+use crate::request::RequestId;
 use crate::sources::SourceTable;
 
 pub(crate) use member::Member;
-use mute::Moderation;
-pub(crate) use room::is_served;
-
-/// Everything a conference shares with the others.
-pub(crate) struct Cx<'a> {
-    pub(crate) config: &'a FocusConfig,
-    pub(crate) io: &'a mut Io,
-    pub(crate) bridges: &'a mut Bridges,
-    pub(crate) caps: &'a mut CapsCache,
-}
+use moderation::Moderation;
 
 /// Who waits for the room to be ready.
 #[derive(Debug)]
@@ -177,6 +173,16 @@ impl Conference {
             .iter()
             .chain(&self.retiring)
             .find(|stay| stay.id == id)
+    }
+
+    fn refused(&self, cx: &mut Context<'_>, nick: &str, reason: impl Into<String>) {
+        cx.io.totals.refused += 1;
+        let (room, endpoint) = (self.room.clone(), nick.to_owned());
+        cx.io.event(Event::Refused {
+            room,
+            endpoint,
+            reason: reason.into(),
+        });
     }
 
     fn end(&mut self, reason: &'static str) {

@@ -1,31 +1,12 @@
 //! Muting by moderators, moderation of who may unmute, limits of senders.
-use std::collections::{BTreeMap, BTreeSet};
-
 use stanza::colibri2::{ConferenceModify, Endpoint, ForceMute};
 use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::moderation::AvModeration;
 use stanza::jitsi::mute::{Mute, MuteMedia};
 use stanza::{Element, Jid, iq};
 
-use super::{Conference, Cx, Phase};
-
-/// Who needs permission to unmute what.
-#[derive(Debug, Default)]
-pub(crate) struct Moderation {
-    pub(super) enabled: BTreeSet<MuteMedia>,
-    /// Nicknames with permission.
-    pub(super) allowed: BTreeMap<MuteMedia, BTreeSet<String>>,
-}
-
-impl Moderation {
-    fn forbids(&self, media: MuteMedia, nick: &str) -> bool {
-        self.enabled.contains(&media)
-            && !self
-                .allowed
-                .get(&media)
-                .is_some_and(|nicks| nicks.contains(nick))
-    }
-}
+use super::{Conference, Phase};
+use crate::context::Context;
 
 impl Conference {
     fn is_forbidden(&self, media: MuteMedia, nick: &str) -> bool {
@@ -47,7 +28,7 @@ impl Conference {
     }
 
     /// Tells the bridge whose force-mute changed.
-    pub(super) fn refresh_force_mutes(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn refresh_force_mutes(&mut self, cx: &mut Context<'_>) {
         let Some(stay) = self
             .stay
             .as_ref()
@@ -86,7 +67,13 @@ impl Conference {
     }
 
     /// A participant asks to mute somebody, or tells that it unmutes.
-    pub(crate) fn on_mute(&mut self, cx: &mut Cx<'_>, nick: &str, request: &Element, mute: &Mute) {
+    pub(crate) fn on_mute(
+        &mut self,
+        cx: &mut Context<'_>,
+        nick: &str,
+        request: &Element,
+        mute: &Mute,
+    ) {
         match self.check_mute(nick, mute) {
             Ok(target) => {
                 cx.io.answer(iq::result_to(request, None));
@@ -141,7 +128,7 @@ impl Conference {
         Ok(target.to_owned())
     }
 
-    fn mute_client(&self, cx: &mut Cx<'_>, nick: &str, media: MuteMedia, actor: Option<Jid>) {
+    fn mute_client(&self, cx: &mut Context<'_>, nick: &str, media: MuteMedia, actor: Option<Jid>) {
         let mute = Mute {
             media,
             jid: None,
@@ -152,7 +139,7 @@ impl Conference {
     }
 
     /// The moderation component says who may unmute.
-    pub(crate) fn on_moderation(&mut self, cx: &mut Cx<'_>, message: AvModeration) {
+    pub(crate) fn on_moderation(&mut self, cx: &mut Context<'_>, message: AvModeration) {
         for (media, jids) in message.whitelists {
             let nicks = jids
                 .iter()
@@ -196,7 +183,7 @@ impl Conference {
     }
 
     /// No further participant may send this medium.
-    pub(super) fn is_full(&self, cx: &Cx<'_>, audio: bool) -> bool {
+    pub(super) fn is_full(&self, cx: &Context<'_>, audio: bool) -> bool {
         let limit = if audio {
             cx.config.max_audio_senders
         } else {
@@ -206,7 +193,7 @@ impl Conference {
     }
 
     /// Tells clients whether they may offer to unmute. Said once a limit was reached the first time.
-    pub(super) fn update_sender_limits(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn update_sender_limits(&mut self, cx: &mut Context<'_>) {
         for (audio, key) in [
             (true, "audio-limit-reached"),
             (false, "video-limit-reached"),

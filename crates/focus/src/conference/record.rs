@@ -9,7 +9,7 @@ use stanza::muc::Item;
 use stanza::{BareJid, FullJid, Jid};
 
 use super::member::Session;
-use super::{Conference, Member, Phase, Stay, is_served};
+use super::{Conference, Member, Phase, Stay};
 use crate::config::FocusConfig;
 use crate::features::Features;
 use crate::snapshot::{ConferenceRecord, MemberRecord, SessionRecord, StayRecord};
@@ -86,7 +86,7 @@ impl Conference {
         record: &ConferenceRecord,
     ) -> Result<Self, String> {
         let room = BareJid::new(&record.room).map_err(|error| format!("its room: {error}"))?;
-        if !is_served(config, &room) {
+        if !config.serves(&room) {
             return Err("its room is not served".to_owned());
         }
         check_texts([&record.meeting_id])?;

@@ -3,13 +3,14 @@ use std::collections::BTreeMap;
 
 use stanza::jingle::{Action, Jingle};
 
-use super::{Conference, Cx};
+use super::Conference;
+use crate::context::Context;
 use crate::features::Features;
 use crate::sources::{self, SourceSet};
 
 impl Conference {
     /// The sources of `owner` changed.
-    pub(super) fn tell_sources(&mut self, cx: &mut Cx<'_>, owner: &str) {
+    pub(super) fn tell_sources(&mut self, cx: &mut Context<'_>, owner: &str) {
         let receivers = self
             .members
             .iter()
@@ -21,14 +22,14 @@ impl Conference {
     }
 
     /// Forgets the sources of a session that ended, and tells the others.
-    pub(super) fn drop_sources(&mut self, cx: &mut Cx<'_>, owner: &str) {
+    pub(super) fn drop_sources(&mut self, cx: &mut Context<'_>, owner: &str) {
         if self.sources.remove_owner(owner).is_some() {
             self.tell_sources(cx, owner);
         }
     }
 
     /// Brings what `nick` was told up to date: about one owner, or about all.
-    pub(super) fn sync_receiver(&mut self, cx: &mut Cx<'_>, nick: &str, owner: Option<&str>) {
+    pub(super) fn sync_receiver(&mut self, cx: &mut Context<'_>, nick: &str, owner: Option<&str>) {
         let to = self.occupant(nick);
         let Some(member) = self.members.get_mut(nick).filter(|m| m.is_told_sources()) else {
             return;

@@ -5,9 +5,9 @@ use stanza::muc::Join;
 use stanza::{FullJid, element, ns};
 
 use super::Focus;
-use crate::NICK;
-use crate::conference::{Conference, Cx, Phase};
-use crate::config::FocusConfig;
+use crate::conference::Conference;
+use crate::config::{FocusConfig, NICK};
+use crate::context::Context;
 use crate::io::{Purpose, Timer};
 use crate::snapshot::Snapshot;
 
@@ -15,8 +15,6 @@ use crate::snapshot::Snapshot;
 const RESUME_GRACE: Duration = Duration::from_secs(2);
 /// After a change of the stream: time for bridges and rooms to show themselves.
 const CHANGE_GRACE: Duration = Duration::from_secs(5);
-/// Rooms entered again at one time; each that answers makes place for the next.
-const ROOMS_AT_ONCE: usize = 32;
 
 impl Focus {
     /// A focus that goes on with the conferences of an earlier one, once it is online. What cannot be used of the
@@ -101,7 +99,7 @@ impl Focus {
             if conference.lose_stream() {
                 self.to_return.push_back(room.clone());
             } else {
-                let mut cx = Cx {
+                let mut cx = Context {
                     config: &self.config,
                     io,
                     bridges: &mut self.bridges,
@@ -144,66 +142,5 @@ impl Focus {
         let now = self.at(now).now;
         self.online = false;
         self.offline_since.get_or_insert(now);
-    }
-
-    /// While the focus is offline: whoever waited long enough is told to ask again.
-    pub(super) fn dismiss_waiters(&mut self, now: Instant) {
-        let patience = self.config.reply_timeout;
-        let over = |since: Instant| now.saturating_duration_since(since) >= patience;
-        if !self.offline_since.is_some_and(over) {
-            return;
-        }
-        self.offline_since = None;
-        let Some(io) = self.io.as_mut() else { return };
-        for conference in self.conferences.values_mut() {
-            let mut cx = Cx {
-                config: &self.config,
-                io,
-                bridges: &mut self.bridges,
-                caps: &mut self.caps,
-            };
-            conference.dismiss_waiters(&mut cx);
-        }
-    }
-
-    /// Enters rooms again, some at a time.
-    pub(super) fn enter_next_rooms(&mut self) {
-        let conferences = &self.conferences;
-        self.returning.retain(|room| {
-            conferences
-                .get(room)
-                .is_some_and(|c| c.phase() == Phase::Returning)
-        });
-        while self.online && self.returning.len() < ROOMS_AT_ONCE {
-            let Some(room) = self.to_return.pop_front() else {
-                return;
-            };
-            with_conference!(self, &room, |conference, cx| conference.join(cx));
-            if self.conferences.contains_key(&room) {
-                self.returning.insert(room);
-            }
-        }
-    }
-
-    /// Bridges that are back: their conferences go on with them. Bridges that are missed: their conferences say so.
-    pub(super) fn attach_returned(&mut self) {
-        let returned = self.bridges.take_returned().into_iter();
-        let missed = self.bridges.take_missed().into_iter();
-        let news = returned.map(|bridge| (bridge, true));
-        for (bridge, back) in news.chain(missed.map(|bridge| (bridge, false))) {
-            let Some(io) = self.io.as_mut() else { return };
-            for conference in self.conferences.values_mut() {
-                let mut cx = Cx {
-                    config: &self.config,
-                    io,
-                    bridges: &mut self.bridges,
-                    caps: &mut self.caps,
-                };
-                match back {
-                    true => conference.on_bridge_back(&mut cx, &bridge),
-                    false => conference.on_bridge_missed(&mut cx, &bridge),
-                }
-            }
-        }
     }
 }

@@ -1,0 +1,169 @@
+//! Requests to the bridge about endpoints that exist.
+
+use stanza::colibri2::{ConferenceModify, Endpoint, Transport};
+use stanza::{Element, FullJid};
+
+use super::Conference;
+use crate::context::Context;
+use crate::io::Purpose;
+
+impl Conference {
+    pub(super) fn modify(&self) -> ConferenceModify {
+        ConferenceModify {
+            meeting_id: self.meeting_id.clone(),
+            rtcstats_enabled: self.rtcstats,
+            ..ConferenceModify::default()
+        }
+    }
+
+    /// Tells the bridge something new about the endpoint of `nick`'s session.
+    pub(super) fn update_endpoint(
+        &mut self,
+        cx: &mut Context<'_>,
+        nick: &str,
+        mut endpoint: Endpoint,
+    ) {
+        let Some(member) = self.members.get(nick) else {
+            return;
+        };
+        let Some(session) = member.session.as_ref() else {
+            return;
+        };
+        let Some(stay) = self
+            .stay_by_id(&session.stay)
+            .filter(|stay| stay.endpoints.contains(nick))
+        else {
+            return;
+        };
+        endpoint.id = nick.to_owned();
+        endpoint.stats_id = member.info.stats_id.clone();
+        let modify = ConferenceModify {
+            endpoints: vec![endpoint],
+            ..self.modify()
+        };
+        let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
+        self.send_update(cx, nick, &bridge, &stay, modify, false);
+    }
+
+    pub(super) fn send_update(
+        &mut self,
+        cx: &mut Context<'_>,
+        nick: &str,
+        bridge: &FullJid,
+        stay: &str,
+        modify: ConferenceModify,
+        again: bool,
+    ) {
+        let payload = Element::from(&modify);
+        let purpose = Purpose::Update {
+            room: self.room.clone(),
+            nick: nick.to_owned(),
+            bridge_session: stay.to_owned(),
+            modify: Box::new(modify),
+            again,
+        };
+        self.ask_bridge(cx, bridge, payload, purpose);
+    }
+
+    /// Asks for new ICE credentials inside the session of `nick`.
+    pub(super) fn restart_ice(&mut self, cx: &mut Context<'_>, nick: &str, sid: &str) {
+        let Some(stay) = self.stay.as_ref() else {
+            return;
+        };
+        let endpoint = Endpoint {
+            id: nick.to_owned(),
+            stats_id: self.members.get(nick).and_then(|m| m.info.stats_id.clone()),
+            transport: Some(Transport {
+                ice_restart: true,
+                ..Transport::default()
+            }),
+            ..Endpoint::default()
+        };
+        let modify = ConferenceModify {
+            endpoints: vec![endpoint],
+            ..self.modify()
+        };
+        let purpose = Purpose::IceRestart {
+            room: self.room.clone(),
+            nick: nick.to_owned(),
+            sid: sid.to_owned(),
+        };
+        let bridge = stay.bridge.clone();
+        self.ask_bridge(cx, &bridge, &modify, purpose);
+    }
+
+    /// Removes the endpoint of `nick`, and with the last one the conference, from the current bridge.
+    pub(super) fn expire_endpoint(&mut self, cx: &mut Context<'_>, nick: &str) {
+        self.leave_retiring(cx, nick);
+        let Some(stay) = self.stay.as_mut() else {
+            return;
+        };
+        if !stay.endpoints.remove(nick) {
+            return;
+        }
+        if stay.endpoints.is_empty() {
+            if let Some(stay) = self.stay.take() {
+                self.expire_conference(cx, &stay.bridge);
+                self.set_property(cx, "bridge-count", None);
+            }
+            return;
+        }
+        let bridge = stay.bridge.clone();
+        self.expire_one(cx, &bridge, nick);
+    }
+
+    pub(super) fn expire_one(&mut self, cx: &mut Context<'_>, bridge: &FullJid, nick: &str) {
+        let endpoint = Endpoint {
+            id: nick.to_owned(),
+            expire: true,
+            ..Endpoint::default()
+        };
+        let modify = ConferenceModify {
+            endpoints: vec![endpoint],
+            ..self.modify()
+        };
+        self.tell_bridge(cx, bridge, &modify);
+    }
+
+    /// `nick` needs nothing any more of the bridges that the conference is leaving.
+    pub(super) fn leave_retiring(&mut self, cx: &mut Context<'_>, nick: &str) {
+        for mut stay in std::mem::take(&mut self.retiring) {
+            let was_there = stay.endpoints.remove(nick);
+            if stay.endpoints.is_empty() {
+                self.expire_conference(cx, &stay.bridge);
+                continue;
+            }
+            if was_there {
+                self.expire_one(cx, &stay.bridge, nick);
+            }
+            self.retiring.push(stay);
+        }
+    }
+
+    pub(super) fn expire_conference(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
+        let modify = ConferenceModify {
+            expire: true,
+            ..self.modify()
+        };
+        self.tell_bridge(cx, bridge, &modify);
+    }
+
+    /// Leaves all bridges.
+    pub(super) fn expire_all(&mut self, cx: &mut Context<'_>) {
+        let stays: Vec<_> = self
+            .stay
+            .take()
+            .into_iter()
+            .chain(std::mem::take(&mut self.retiring))
+            .collect();
+        for stay in &stays {
+            let there = cx.bridges.contains(&stay.bridge) || cx.bridges.is_away(&stay.bridge);
+            if stay.created && there {
+                self.expire_conference(cx, &stay.bridge);
+            }
+        }
+        if !stays.is_empty() {
+            self.set_property(cx, "bridge-count", None);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is due at some time.
+
+use std::time::Instant;
+
+use stanza::{element, ns};
+
+use super::Focus;
+use crate::context::Context;
+use crate::io::{Io, Purpose, Timer};
+
+impl Focus {
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.at(now);
+        if !self.online {
+            // While nothing can be heard, nothing is overdue. Only who waits for an answer is not kept for ever.
+            self.dismiss_waiters(now);
+            return;
+        }
+        while let Some(timer) = self.io.as_mut().and_then(Io::take_due) {
+            self.on_timer(timer);
+            self.settle();
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Reply(id) => {
+                let purpose = self.io.as_mut().and_then(|io| io.take_overdue(&id));
+                if let Some(purpose) = purpose {
+                    self.on_answer(purpose, None);
+                }
+            }
+            Timer::Join(room) => {
+                with_conference!(self, &room, |conference, cx| conference.on_join_timer(cx));
+                // A room that never confirmed a leave does not stand in the way for ever.
+                self.leaving.remove(&room);
+            }
+            Timer::Initial(room) => {
+                if let Some(conference) = self.conferences.get_mut(&room) {
+                    conference.on_initial_timer();
+                }
+            }
+            Timer::Single(room) => {
+                with_conference!(self, &room, |conference, cx| conference.on_single_timer(cx))
+            }
+            Timer::Retry(room) => {
+                with_conference!(self, &room, |conference, cx| conference.on_retry_timer(cx))
+            }
+            Timer::Doubtful(room) => {
+                with_conference!(self, &room, |conference, cx| conference
+                    .on_doubtful_timer(cx))
+            }
+            Timer::Missing(room) => {
+                with_conference!(self, &room, |conference, cx| conference
+                    .on_missing_timer(cx))
+            }
+            Timer::Health => self.check_bridges(),
+        }
+    }
+
+    fn check_bridges(&mut self) {
+        let Some(io) = self.io.as_mut() else { return };
+        let config = &self.config.bridges;
+        for bridge in self.bridges.check(io.now, config) {
+            let payload = element("healthcheck", ns::HEALTH);
+            io.request(
+                "get",
+                &bridge,
+                payload,
+                Purpose::Health(bridge.clone()),
+                config.health_timeout,
+            );
+        }
+        io.after(config.health_interval, Timer::Health);
+    }
+
+    /// While the focus is offline: whoever waited long enough is told to ask again.
+    fn dismiss_waiters(&mut self, now: Instant) {
+        let patience = self.config.reply_timeout;
+        let over = |since: Instant| now.saturating_duration_since(since) >= patience;
+        if !self.offline_since.is_some_and(over) {
+            return;
+        }
+        self.offline_since = None;
+        let Some(io) = self.io.as_mut() else { return };
+        for conference in self.conferences.values_mut() {
+            let mut cx = Context {
+                config: &self.config,
+                io,
+                bridges: &mut self.bridges,
+                caps: &mut self.caps,
+            };
+            conference.dismiss_waiters(&mut cx);
+        }
+    }
+}

@@ -8,13 +8,15 @@ use rand_chacha::ChaCha20Rng;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, xml};
 
+use crate::api::Stats;
 use crate::auth::Credentials;
 use crate::clock::WallClock;
+use crate::config::Config;
 use crate::hosts::Hosts;
-use crate::proxy::is_conference_request;
-use crate::requests::{Errand, Keeping, RequestKey, Requests};
+use crate::ids::SessionId;
+use crate::outgoing::{CloseReason, Outgoing, Output};
+use crate::requests::{Errand, Keeping, RequestKey, Requests, is_conference_request};
 use crate::session::{Rights, Sent, Session};
-use crate::{Config, Outgoing, Output, SessionId, Stats};
 
 /// A password account.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ pub(crate) struct Core {
     pub(crate) prefixes: HashSet<String>,
     pub(crate) outputs: VecDeque<Output>,
     /// Sessions that must end before the current call returns, with the reason for their connection.
-    pub(crate) doomed: Vec<(SessionId, crate::CloseReason)>,
+    pub(crate) doomed: Vec<(SessionId, CloseReason)>,
     pub(crate) timers: BTreeMap<(Instant, u64), Timer>,
     pub(crate) stats: Stats,
     /// Requests that somebody has to answer.
@@ -173,9 +175,7 @@ impl Core {
         match session.send(stanza, self.sender, &self.config.limits, &mut self.outputs) {
             Sent::Taken => {}
             Sent::Crowded => self.crowding = true,
-            Sent::Overflow => self
-                .doomed
-                .push((to, crate::CloseReason::ResourceConstraint)),
+            Sent::Overflow => self.doomed.push((to, CloseReason::ResourceConstraint)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use stanza::{BareJid, Jid};
 
-use crate::Config;
+use crate::config::Config;
 
 /// What stands behind one of the server's host names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

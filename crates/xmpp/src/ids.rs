@@ -4,6 +4,14 @@ use base64::Engine as _;
 use rand::RngExt as _;
 use rand_chacha::ChaCha20Rng;
 
+/// A connection of the host, named by the host. Never reused while the server knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A session: what a bound resource is called inside. It outlives its connection while it hibernates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(crate) u64);
+
 /// A UUID version 4 in lower case.
 pub(crate) fn uuid(rng: &mut ChaCha20Rng) -> String {
     let mut bytes: [u8; 16] = rng.random();

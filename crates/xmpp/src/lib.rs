@@ -11,35 +11,32 @@
 //!    [`Server::handle_timeout`].
 
 mod accounts;
+mod api;
 pub mod auth;
 mod clock;
 mod config;
 mod core;
-mod domain;
-mod handover;
 mod hosts;
 mod ids;
 mod muc;
+mod occupants;
 mod outgoing;
 mod pace;
-mod proxy;
 mod requests;
-mod router;
 mod server;
 mod services;
 mod session;
 
-pub use accounts::{
-    BridgeAccounts, Door, JOIN as JOIN_ACCOUNT, JoinRequest, LOCAL_BRIDGE, is_bridge_name,
+pub use accounts::{BridgeAccounts, Door, JOIN as JOIN_ACCOUNT, LOCAL_BRIDGE, is_bridge_name};
+pub use api::{
+    AuthError, BadName, BindError, Bound, Enabled, Login, Pace, ResumeError, Resumed, Stats,
+    UnknownSession, WebQuery,
 };
 pub use clock::WallClock;
-
 pub use config::{
     Account, Config, Deployment, ExternalService, Limits, Rates, ServiceCredentials, ServiceKind,
     Transport,
 };
-pub use outgoing::{CloseReason, Outgoing, Output};
-pub use server::{
-    AuthError, BadName, BindError, Bound, ConnectionId, Enabled, Login, Pace, ResumeError, Resumed,
-    Server, SessionId, Stats, UnknownSession, WebQuery,
-};
+pub use ids::{ConnectionId, SessionId};
+pub use outgoing::{CloseReason, JoinRequest, Outgoing, Output};
+pub use server::Server;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConnectionId, JoinRequest, SessionId};
+use crate::ids::{ConnectionId, SessionId};
 
 /// A stanza ready to be written, complete and self-contained, in UTF-8.
 ///
@@ -140,5 +140,27 @@ impl CloseReason {
             Self::Revoked => "not-authorized",
             Self::SystemShutdown => "system-shutdown",
         }
+    }
+}
+
+/// A bridge asks for an account of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinRequest {
+    /// The session that asks.
+    pub session: SessionId,
+    /// The id of its request.
+    pub id: String,
+    /// The name it would like to have; see [`is_bridge_name`](crate::is_bridge_name).
+    pub name: String,
+    /// The password it has chosen.
+    pub password: String,
+}
+
+impl std::fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinRequest")
+            .field("session", &self.session)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

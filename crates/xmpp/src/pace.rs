@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Pace, Rates};
+use crate::api::Pace;
+use crate::config::Rates;
 
 /// Kinds of stanzas with a rate of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

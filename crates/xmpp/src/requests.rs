@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use shares::Budget;
 use stanza::error::{Condition, StanzaError};
+use stanza::iq::is_request;
 use stanza::xml::written_len;
-use stanza::{Element, element, ns};
+use stanza::{Element, ElementExt as _, element, ns};
 
-use crate::SessionId;
+use crate::ids::SessionId;
 
 /// What an entry takes beside its texts, roughly.
 const ENTRY: usize = 256;
@@ -234,4 +235,13 @@ pub(crate) fn failure(key: &RequestKey, open: &Open, condition: Condition) -> El
         .attr("id", &*key.id)
         .child(Element::from(StanzaError::new(condition)))
         .done()
+}
+
+/// Whether a lost answer to this request would leave a client waiting for ever.
+pub(crate) fn is_conference_request(stanza: &Element) -> bool {
+    stanza.name() == "iq"
+        && is_request(stanza)
+        && stanza
+            .payload()
+            .is_some_and(|p| p.is("conference", ns::FOCUS))
 }

@@ -7,8 +7,11 @@ use std::time::Instant;
 use shares::Budget;
 use stanza::{BareJid, FullJid, xml};
 
+use crate::api::WebQuery;
+use crate::config::Limits;
+use crate::ids::{ConnectionId, SessionId};
+use crate::outgoing::{Outgoing, Output};
 use crate::pace::Pacer;
-use crate::{ConnectionId, Limits, Outgoing, Output, SessionId, WebQuery};
 
 /// What an account may do beyond a guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

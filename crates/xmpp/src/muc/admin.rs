@@ -5,10 +5,10 @@ use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Admin, Affiliation, Item, MucError, Role, status};
 use stanza::{BareJid, Element};
 
-use super::occupants::Marks;
-use super::room::Room;
-use crate::SessionId;
+use super::Room;
 use crate::core::Core;
+use crate::ids::SessionId;
+use crate::occupants::{Marks, role_for};
 
 /// A checked change.
 enum Change {
@@ -206,7 +206,7 @@ impl Room {
                     occupant.role = to;
                 }
                 self.announce(core, session, requester.nick.clone(), reason);
-                self.services_role_changed(core, session);
+                self.serve_role_changed(core, session);
             }
             Change::Kick { session, reason } => {
                 self.kick(core, session, requester.nick.clone(), reason)
@@ -255,7 +255,7 @@ impl Room {
             .filter(|occupant| occupant.bare == *bare)
         {
             occupant.affiliation = to;
-            occupant.role = Self::role_for(to);
+            occupant.role = role_for(to);
             occupant.body = None;
             changed.push(occupant.session);
         }
@@ -271,7 +271,7 @@ impl Room {
                 self.depart(core, session, marks, None);
             } else {
                 self.announce(core, session, actor.clone(), reason.clone());
-                self.services_role_changed(core, session);
+                self.serve_role_changed(core, session);
             }
         }
     }

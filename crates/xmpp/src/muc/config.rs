@@ -7,9 +7,9 @@ use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Affiliation, NS_ROOM_CONFIG, NS_ROOM_INFO, Owner, User, status};
 use stanza::{Element, element, ns};
 
-use super::room::{Room, RoomKind};
-use crate::SessionId;
+use super::{Room, RoomKind};
 use crate::core::Core;
+use crate::ids::SessionId;
 
 /// What an owner's request came to.
 pub(crate) enum OwnerOutcome {
@@ -69,7 +69,7 @@ impl Room {
                 Some(&created),
             );
         }
-        if let Some(lobby) = self.lobby_jid(core) {
+        if let Some(lobby) = self.services.lobby_jid(core, &self.jid) {
             form = form.field(
                 "muc#roominfo_lobbyroom",
                 "text-single",
@@ -209,7 +209,7 @@ impl Room {
         {
             changed = true;
             self.members_only = members_only;
-            self.services_members_only(core, from);
+            self.serve_members_only(core, from);
         }
         if changed {
             self.config_changed(core);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use shares::{AddressClass, Bucket, Buckets, Rate};
 
-use crate::SessionId;
+use crate::ids::SessionId;
 
 /// Guesses of one address.
 const ADDRESS: Rate = Rate {

@@ -1,191 +1,22 @@
-//! Entering a room, presence within it, leaving it.
+//! Entering a room, and presence within it.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::constant_time;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::muc::{Affiliation, Join, status};
 use stanza::xml::written_len;
-use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
+use stanza::{Element, ElementExt as _, element, ns};
 
 use super::guesses::{Guesses, Origin};
-use super::occupants::{Marks, Occupant, is_room_payload};
-use super::room::{Room, RoomKind, Waiting};
+use super::{Room, RoomKind, Waiting};
 use crate::core::{Core, Timer};
-use crate::hosts::Host;
-use crate::server::Server;
-use crate::{SessionId, ids};
-
-/// Clients repeat their conference request when they read exactly this.
-const CREATION_RESTRICTED: &str = "Room creation is restricted";
-/// The nickname of the focus, by which clients know it.
-pub(crate) const FOCUS_NICK: &str = "focus";
-/// Rooms in which a focus tests itself begin so.
-const HEALTH_CHECK: &str = "__jicofo-health-check";
-
-fn creation_restricted() -> StanzaError {
-    StanzaError::new(Condition::NotAllowed).with_text(CREATION_RESTRICTED)
-}
-
-/// Whether a nickname can be an endpoint id everywhere.
-pub(crate) fn valid_nick(nick: &str) -> bool {
-    nick.len() <= 64
-        && nick.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-impl Server {
-    /// Presence to a room of `host`.
-    pub(crate) fn muc_presence(
-        &mut self,
-        now: Instant,
-        from: SessionId,
-        stanza: Element,
-        to: &Jid,
-        host: Host,
-    ) {
-        let (Some(_), Some(nick)) = (to.node(), to.resource()) else {
-            return self.core.refuse(from, &stanza, Condition::JidMalformed);
-        };
-        let room = self.core.hosts.canonical_room(&to.to_bare());
-        match stanza.attr("type") {
-            None => self.muc_available(now, from, stanza, &room, nick.as_str(), host),
-            Some("unavailable") => self.muc_leave(from, &stanza, &room),
-            // Errors are never answered; the rest does not exist in rooms.
-            Some(_) => self.core.stats.refused += 1,
-        }
-    }
-
-    fn muc_available(
-        &mut self,
-        now: Instant,
-        from: SessionId,
-        stanza: Element,
-        jid: &BareJid,
-        nick: &str,
-        host: Host,
-    ) {
-        let rights = self.core.rights(from);
-        if !rights.service && written_len(&stanza) > self.core.config.limits.presence_bytes {
-            let error =
-                StanzaError::new(Condition::PolicyViolation).with_text("presence too large");
-            return self.core.refuse(from, &stanza, error);
-        }
-        if let Some(room) = self.rooms.get_mut(jid)
-            && room.occupants.by_session(from).is_some()
-        {
-            return room.update(&mut self.core, now, from, nick, stanza);
-        }
-        if !stanza.has_child("x", ns::MUC) {
-            let error = StanzaError::new(Condition::ItemNotFound)
-                .with_text("You are not currently connected to this chat");
-            return self.core.refuse(from, &stanza, error.with_by(jid.as_str()));
-        }
-        match self.room_to_enter(from, jid, host) {
-            Ok(created) => {
-                let Some(room) = self.rooms.get_mut(jid) else {
-                    return;
-                };
-                if let Err(error) = room.admit(&mut self.core, now, from, nick, &stanza, created) {
-                    self.core.refuse(from, &stanza, error);
-                }
-                self.drop_room_if_over(jid);
-            }
-            Err(error) => self.core.refuse(from, &stanza, error),
-        }
-    }
-
-    /// Makes sure that the room exists; `true` when it is new.
-    fn room_to_enter(
-        &mut self,
-        from: SessionId,
-        jid: &BareJid,
-        host: Host,
-    ) -> Result<bool, StanzaError> {
-        let rights = self.core.rights(from);
-        let internal = host == Host::InternalMuc;
-        if internal && !rights.service {
-            return Err(Condition::Forbidden.into());
-        }
-        if self.rooms.contains_key(jid) {
-            return Ok(false);
-        }
-        if !(internal || rights.admin) {
-            return Err(creation_restricted());
-        }
-        if self.rooms.len() >= self.core.config.limits.rooms {
-            return Err(Condition::ResourceConstraint.into());
-        }
-        let health = jid
-            .node()
-            .is_some_and(|node| node.as_str().starts_with(HEALTH_CHECK));
-        let kind = match (internal, health) {
-            (true, _) => RoomKind::Internal,
-            (false, true) => RoomKind::HealthCheck,
-            (false, false) => RoomKind::Meeting,
-        };
-        let room = Room::new(jid.clone(), kind, ids::uuid(&mut self.core.rng));
-        self.rooms.insert(jid.clone(), room);
-        Ok(true)
-    }
-
-    fn muc_leave(&mut self, from: SessionId, stanza: &Element, jid: &BareJid) {
-        let Some(room) = self.rooms.get_mut(jid) else {
-            return self.core.refuse(from, stanza, Condition::ItemNotFound);
-        };
-        room.waiting.retain(|waiting| waiting.session != from);
-        // Farewells have the limit of other presences: what is too large is left out.
-        let fits = self.core.rights(from).service
-            || written_len(stanza) <= self.core.config.limits.presence_bytes;
-        if room
-            .depart(
-                &mut self.core,
-                from,
-                Marks::default(),
-                fits.then_some(stanza),
-            )
-            .is_none()
-        {
-            self.core.refuse(from, stanza, Condition::ItemNotFound);
-        }
-        self.drop_room_if_over(jid);
-    }
-
-    /// The session is gone, or says that it is nowhere any more.
-    pub(crate) fn leave_all_rooms(
-        &mut self,
-        session: SessionId,
-        rooms: impl IntoIterator<Item = BareJid>,
-    ) {
-        for jid in rooms {
-            if let Some(room) = self.rooms.get_mut(&jid) {
-                room.depart(&mut self.core, session, Marks::default(), None);
-                self.drop_room_if_over(&jid);
-            }
-        }
-    }
-
-    pub(crate) fn drop_room_if_over(&mut self, jid: &BareJid) {
-        if self.rooms.get(jid).is_some_and(Room::is_over)
-            && let Some(mut room) = self.rooms.remove(jid)
-        {
-            room.destroy(&mut self.core, &stanza::muc::Destroy::default());
-        }
-    }
-
-    /// Joins of a room that waited too long for the focus are refused.
-    pub(crate) fn muc_timeout(&mut self, now: Instant, jid: &BareJid) {
-        if let Some(room) = self.rooms.get_mut(jid) {
-            room.refuse_waiting(&mut self.core, |waiting| waiting.until <= now);
-            self.drop_room_if_over(jid);
-        }
-    }
-}
+use crate::ids::SessionId;
+use crate::occupants::{FOCUS_NICK, Marks, Occupant, is_room_payload, role_for, valid_nick};
 
 impl Room {
     /// A presence of somebody who is in the room.
-    fn update(
+    pub(crate) fn update(
         &mut self,
         core: &mut Core,
         now: Instant,
@@ -208,7 +39,7 @@ impl Room {
             // The client lost track of the room: tell it everything once more.
             self.tell_occupants(core, session);
         }
-        self.services_presence(core, session, &stanza);
+        self.serve_presence(core, session, &stanza);
         self.announce(core, session, None, None);
         if again {
             self.tell_past(core, now, session, &stanza);
@@ -216,7 +47,7 @@ impl Room {
     }
 
     /// Lets somebody in, or says why not. Whoever comes before the focus waits and is let in or refused later.
-    fn admit(
+    pub(crate) fn admit(
         &mut self,
         core: &mut Core,
         now: Instant,
@@ -314,16 +145,6 @@ impl Room {
         }
     }
 
-    pub(crate) fn refuse_waiting(&mut self, core: &mut Core, late: impl Fn(&Waiting) -> bool) {
-        let (refused, waiting): (VecDeque<Waiting>, _) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(late);
-        self.waiting = waiting;
-        for waiting in refused {
-            core.refuse(waiting.session, &waiting.presence, creation_restricted());
-        }
-    }
-
     /// The account comes back with another session under the same nickname: the old one is out.
     fn replace(&mut self, core: &mut Core, old: SessionId, new: SessionId) {
         let Some(jid) = core.sessions.get(&new).map(|session| session.jid.clone()) else {
@@ -364,14 +185,6 @@ impl Room {
         }
     }
 
-    /// Occupants that are not service accounts.
-    pub(crate) fn people(&self, core: &Core) -> usize {
-        self.occupants
-            .iter()
-            .filter(|occupant| !core.rights(occupant.session).service)
-            .count()
-    }
-
     fn check_access(
         &mut self,
         core: &mut Core,
@@ -397,7 +210,7 @@ impl Room {
             {
                 return Ok(());
             }
-            return Err(self.lobby_error(core, stanza));
+            return Err(self.services.lobby_error(core, &self.jid, stanza));
         }
         if self.password.is_none() {
             return Ok(());
@@ -470,7 +283,7 @@ impl Room {
         joining.rooms.insert(self.jid.clone());
         let (jid, bare) = (joining.jid.clone(), joining.bare.clone());
         let presence = kept(core, session, stanza);
-        let role = Self::role_for(affiliation);
+        let role = role_for(affiliation);
         match self.occupants.by_session_mut(session) {
             Some(occupant) => {
                 occupant.presence = presence;
@@ -496,7 +309,7 @@ impl Room {
         if let Some(body) = self.present(core, session) {
             self.tell_others(core, session, &body);
         }
-        self.services_greet(core, now, session);
+        self.serve_greeting(core, now, session);
         let mut status = vec![status::NON_ANONYMOUS, status::SELF];
         // A bridge has nothing to configure in the brewery.
         if created && !core.rights(session).bridge {
@@ -510,7 +323,7 @@ impl Room {
                 ..Marks::default()
             },
         );
-        self.services_joined(core, now, session);
+        self.serve_joined(core, now, session);
         self.tell_past(core, now, session, stanza);
     }
 
@@ -552,25 +365,4 @@ fn kept(core: &Core, session: SessionId, stanza: &Element) -> Element {
         );
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nicknames_are_endpoint_ids() {
-        for (nick, good) in [
-            ("a1b2c3d4", true),
-            ("A_1", true),
-            ("_a", false),
-            ("", false),
-            ("a b", false),
-            ("ä", false),
-            ("a-b", false),
-        ] {
-            assert_eq!(valid_nick(nick), good, "{nick}");
-        }
-        assert!(!valid_nick(&"a".repeat(65)));
-    }
 }

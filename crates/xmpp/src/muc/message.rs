@@ -6,28 +6,14 @@ use stanza::error::{Condition, StanzaError};
 use stanza::muc::{Affiliation, HistoryRequest, Invite, Join, Role, User};
 use stanza::{Element, ElementExt as _, Jid, element, ns};
 
-use super::room::Room;
-use crate::core::{Body, Core};
-use crate::server::Server;
-use crate::{SessionId, clock};
+use super::Room;
+use super::past::{Past, Subject};
+use crate::clock;
+use crate::core::Core;
+use crate::ids::{self, SessionId};
 
 /// Characters kept of a name: each message of the past carries its sender's.
 const MAX_NAME: usize = 64;
-
-/// One message a late joiner gets.
-#[derive(Debug)]
-pub(crate) struct Past {
-    unix: u64,
-    body: Body,
-}
-
-/// The room's subject.
-#[derive(Debug)]
-pub(crate) struct Subject {
-    text: String,
-    from: String,
-    unix: u64,
-}
 
 /// Children that name the sender: only the server may write them.
 fn names_sender(child: &Element) -> bool {
@@ -38,33 +24,8 @@ fn is_body(child: &Element) -> bool {
     child.is("body", ns::CLIENT)
 }
 
-impl Server {
-    /// A message to a room or to one of its occupants.
-    pub(crate) fn muc_message(&mut self, now: Instant, from: SessionId, stanza: Element, to: &Jid) {
-        let jid = self.core.hosts.canonical_room(&to.to_bare());
-        let Some(room) = self.rooms.get_mut(&jid) else {
-            return self.core.refuse(from, &stanza, Condition::ItemNotFound);
-        };
-        if stanza.attr("type") == Some("error") {
-            self.core.stats.refused += 1;
-            return;
-        }
-        if room.occupants.by_session(from).is_none() {
-            return self.core.refuse(from, &stanza, Condition::NotAcceptable);
-        }
-        let result = match (to.resource(), stanza.attr("type")) {
-            (Some(nick), _) => room.private_message(&mut self.core, from, nick.as_str(), &stanza),
-            (None, Some("groupchat")) => room.group_message(&mut self.core, now, from, &stanza),
-            (None, _) => room.other_message(&mut self.core, from, &stanza),
-        };
-        if let Err(error) = result {
-            self.core.refuse(from, &stanza, error.with_by(jid.as_str()));
-        }
-    }
-}
-
 impl Room {
-    fn group_message(
+    pub(crate) fn group_message(
         &mut self,
         core: &mut Core,
         now: Instant,
@@ -88,7 +49,7 @@ impl Room {
         let mut message = self.copy_of(from, stanza, "groupchat");
         // Replies, reactions and retractions refer to the id: all receivers must see the same.
         if stanza.attr("id").is_none() {
-            message.put("id", crate::ids::uuid(&mut core.rng));
+            message.put("id", ids::uuid(&mut core.rng));
         }
         let body = core.body(&message);
         for occupant in self.occupants.iter() {
@@ -140,7 +101,7 @@ impl Room {
         }
     }
 
-    fn private_message(
+    pub(crate) fn private_message(
         &mut self,
         core: &mut Core,
         from: SessionId,
@@ -177,7 +138,7 @@ impl Room {
     }
 
     /// Neither group chat nor private: invitations.
-    fn other_message(
+    pub(crate) fn other_message(
         &mut self,
         core: &mut Core,
         from: SessionId,
@@ -234,7 +195,7 @@ impl Room {
             .child(Element::from(user))
             .done();
         core.send_element(session, message);
-        self.services_invited(core, from, session);
+        self.serve_invited(core, from, session);
     }
 
     /// A message as the room passes it on: from the occupant, without what only the server may say.
@@ -268,7 +229,7 @@ impl Room {
     }
 
     /// Sends the past and the subject to somebody who joined with `stanza`.
-    pub(crate) fn tell_past(
+    pub(super) fn tell_past(
         &mut self,
         core: &mut Core,
         now: Instant,

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use stanza::muc::Role;
 use stanza::{Element, Jid};
 
-use super::json_message;
-use crate::SessionId;
+use super::meeting::{Meeting, json_message};
+use super::metadata::Metadata;
 use crate::core::Core;
-use crate::muc::Room;
+use crate::ids::SessionId;
 
 /// Kinds of media that can be moderated.
 const MEDIA: [&str; 3] = ["audio", "video", "desktop"];
@@ -31,24 +31,13 @@ pub(super) struct Moderation {
     media: BTreeMap<&'static str, Moderated>,
 }
 
-impl Room {
-    fn occupant_jid(&self, nick: &str) -> String {
-        format!("{}/{nick}", self.jid)
-    }
-
-    /// Those who are told the lists: people who moderate, and the focus, which enforces them.
-    fn moderators(&self) -> Vec<SessionId> {
-        let moderators = self
-            .occupants
-            .iter()
-            .filter(|occupant| occupant.role == Role::Moderator);
-        moderators.map(|occupant| occupant.session).collect()
-    }
-
+impl Moderation {
     /// A moderator's request.
-    pub(super) fn moderate(
+    pub(super) fn request(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
+        metadata: &mut Metadata,
         from: SessionId,
         payload: &Element,
     ) -> Option<()> {
@@ -58,9 +47,9 @@ impl Room {
         let media = *MEDIA
             .iter()
             .find(|&&media| Some(media) == payload.attr("mediaType"))?;
-        let actor = self.occupant_jid(&self.occupants.by_session(from)?.nick);
+        let actor = meeting.occupant_jid(&meeting.occupants.by_session(from)?.nick);
         if let Some(enable) = payload.attr("enable") {
-            self.set_moderation(core, media, enable == "true", actor);
+            self.set_moderation(core, meeting, metadata, media, enable == "true", actor);
             return Some(());
         }
         let (person, allow) = match (
@@ -72,63 +61,72 @@ impl Room {
             _ => return None,
         };
         let person = Jid::new(person).ok()?;
-        if core.hosts.canonical_room(&person.to_bare()) != self.jid {
+        if core.hosts.canonical_room(&person.to_bare()) != *meeting.jid {
             return None;
         }
         let nick = person.resource()?.as_str().to_owned();
-        self.set_allowed(core, media, &nick, allow, &actor)
+        self.set_allowed(core, meeting, media, &nick, allow, &actor)
     }
 
-    fn set_moderation(&mut self, core: &mut Core, media: &'static str, on: bool, actor: String) {
-        if self.services.moderation.media.contains_key(media) == on {
+    fn set_moderation(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        metadata: &mut Metadata,
+        media: &'static str,
+        on: bool,
+        actor: String,
+    ) {
+        if self.media.contains_key(media) == on {
             return;
         }
         if on {
-            let allowed = self.occupants.iter().filter(|occupant| {
+            let allowed = meeting.occupants.iter().filter(|occupant| {
                 occupant.role == Role::Moderator && !core.rights(occupant.session).admin
             });
             let allowed = allowed.map(|occupant| occupant.nick.clone()).collect();
-            let start_muted = self.start_muted_quietly(media, Some(true));
+            let start_muted = metadata.start_muted_quietly(media, Some(true));
             let moderated = Moderated {
                 actor: actor.clone(),
                 allowed,
                 start_muted,
             };
-            self.services.moderation.media.insert(media, moderated);
-        } else if let Some(moderated) = self.services.moderation.media.remove(media) {
-            self.start_muted_quietly(media, moderated.start_muted);
+            self.media.insert(media, moderated);
+        } else if let Some(moderated) = self.media.remove(media) {
+            metadata.start_muted_quietly(media, moderated.start_muted);
         }
-        let json = self.enabled_json(media, on, &actor);
+        let json = Self::enabled_json(meeting, media, on, &actor);
         let message = json_message(&core.hosts.av_moderation, None, &json);
-        self.push_all(core, &message);
+        meeting.push_all(core, &message);
         if on {
-            self.tell_lists(core, media, false);
+            self.tell_lists(core, meeting, media, false);
         }
     }
 
-    fn enabled_json(&self, media: &str, on: bool, actor: &str) -> Value {
-        json!({ "type": "av_moderation", "room": self.jid.as_str(), "enabled": on, "mediaType": media, "actor": actor })
+    fn enabled_json(meeting: Meeting<'_>, media: &str, on: bool, actor: &str) -> Value {
+        json!({ "type": "av_moderation", "room": meeting.jid.as_str(), "enabled": on, "mediaType": media, "actor": actor })
     }
 
     fn set_allowed(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
         media: &'static str,
         nick: &str,
         allow: bool,
         actor: &str,
     ) -> Option<()> {
-        let person = self.occupants.by_nick(nick)?.session;
+        let person = meeting.occupants.by_nick(nick)?.session;
         let mut json =
-            json!({ "type": "av_moderation", "room": self.jid.as_str(), "mediaType": media });
-        match self.services.moderation.media.get_mut(media) {
+            json!({ "type": "av_moderation", "room": meeting.jid.as_str(), "mediaType": media });
+        match self.media.get_mut(media) {
             Some(moderated) => {
                 if allow {
                     moderated.allowed.insert(nick.to_owned());
                 } else {
                     moderated.allowed.remove(nick);
                 }
-                self.tell_lists(core, media, !allow);
+                self.tell_lists(core, meeting, media, !allow);
             }
             // "Please unmute", while nothing forbids it.
             None if allow => put(&mut json, "from", json!(actor)),
@@ -140,15 +138,13 @@ impl Room {
             json!(true),
         );
         let from = core.hosts.av_moderation.clone();
-        self.push(core, person, &from, &json);
+        meeting.push(core, person, &from, &json);
         Some(())
     }
 
     /// Tells the moderators who may unmute.
-    fn tell_lists(&self, core: &mut Core, media: &str, removed: bool) {
+    fn tell_lists(&self, core: &mut Core, meeting: Meeting<'_>, media: &str, removed: bool) {
         let lists: serde_json::Map<String, Value> = self
-            .services
-            .moderation
             .media
             .iter()
             .filter(|(_, moderated)| !moderated.allowed.is_empty())
@@ -156,42 +152,45 @@ impl Room {
                 let people = moderated
                     .allowed
                     .iter()
-                    .map(|nick| json!(self.occupant_jid(nick)));
+                    .map(|nick| json!(meeting.occupant_jid(nick)));
                 ((*media).to_owned(), Value::Array(people.collect()))
             })
             .collect();
         let mut json = json!({
-            "type": "av_moderation", "room": self.jid.as_str(), "mediaType": media, "whitelists": lists,
+            "type": "av_moderation", "room": meeting.jid.as_str(), "mediaType": media, "whitelists": lists,
         });
         if removed {
             put(&mut json, "removed", json!(true));
         }
         let body = core.body(&json_message(&core.hosts.av_moderation, None, &json));
-        for moderator in self.moderators() {
+        for moderator in meeting.moderators() {
             core.send_body(moderator, &body);
         }
     }
 
     /// Tells a joiner what is moderated.
-    pub(super) fn tell_moderation(&mut self, core: &mut Core, session: SessionId) {
+    pub(super) fn tell(&mut self, core: &mut Core, meeting: Meeting<'_>, session: SessionId) {
         let active: Vec<(&str, String)> = self
-            .services
-            .moderation
             .media
             .iter()
             .map(|(media, moderated)| (*media, moderated.actor.clone()))
             .collect();
         let from = core.hosts.av_moderation.clone();
         for (media, actor) in active {
-            let json = self.enabled_json(media, true, &actor);
-            self.push(core, session, &from, &json);
+            let json = Self::enabled_json(meeting, media, true, &actor);
+            meeting.push(core, session, &from, &json);
         }
-        self.moderation_role_changed(core, session);
+        self.role_changed(core, meeting, session);
     }
 
     /// A moderator may always unmute and sees the lists.
-    pub(super) fn moderation_role_changed(&mut self, core: &mut Core, session: SessionId) {
-        let Some(occupant) = self.occupants.by_session(session) else {
+    pub(super) fn role_changed(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        session: SessionId,
+    ) {
+        let Some(occupant) = meeting.occupants.by_session(session) else {
             return;
         };
         if occupant.role != Role::Moderator {
@@ -199,17 +198,17 @@ impl Room {
         }
         let nick = (!core.rights(session).admin).then(|| occupant.nick.clone());
         let mut active = Vec::new();
-        for (media, moderated) in &mut self.services.moderation.media {
+        for (media, moderated) in &mut self.media {
             moderated.allowed.extend(nick.clone());
             active.push(*media);
         }
         for media in active {
-            self.tell_lists(core, media, false);
+            self.tell_lists(core, meeting, media, false);
         }
     }
 
-    pub(super) fn moderation_left(&mut self, nick: &str) {
-        for moderated in self.services.moderation.media.values_mut() {
+    pub(super) fn left(&mut self, nick: &str) {
+        for moderated in self.media.values_mut() {
             moderated.allowed.remove(nick);
         }
     }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 
+use crate::clock;
+use crate::config::{ExternalService, ServiceCredentials};
 use crate::core::Core;
-use crate::{ExternalService, ServiceCredentials, clock};
 
 /// One service with credentials made for somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

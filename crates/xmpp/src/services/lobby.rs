@@ -1,19 +1,17 @@
 //! The waiting room of a members-only meeting. People in it see only moderators' decisions, never each other.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::iq::{IqType, iq_type};
 use stanza::muc::{Admin, Affiliation, Destroy, Role, status};
 use stanza::xml::written_len;
 use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 
-use crate::SessionId;
+use super::meeting::Meeting;
 use crate::core::Core;
-use crate::muc::{FOCUS_NICK, Marks, Occupant, Occupants, Room, valid_nick};
-use crate::server::Server;
+use crate::ids::SessionId;
+use crate::occupants::{FOCUS_NICK, Marks, Occupant, Occupants, role_for, valid_nick};
 
-/// Reason shown when a moderator opens the meeting: people waiting go in by themselves.
-const CLOSED: &str = "Lobby room closed.";
 /// Most people waiting.
 const MOST: usize = 500;
 
@@ -121,121 +119,52 @@ fn name_required(by: &BareJid) -> StanzaError {
         )
 }
 
-impl Server {
-    /// A stanza to a waiting room or somebody in it.
-    pub(crate) fn lobby_stanza(&mut self, from: SessionId, stanza: Element, to: &Jid) {
-        let jid = to.to_bare();
-        let room = self
-            .core
-            .hosts
-            .meeting_of_lobby(to)
-            .and_then(|meeting| self.rooms.get_mut(&meeting));
-        let result = match room {
-            Some(room) if room.services.lobby.is_some() => {
-                room.lobby_handle(&mut self.core, from, &jid, &stanza, to)
-            }
-            _ if stanza.name() == "presence" && stanza.attr("type").is_none() => {
-                // Clients then try the meeting itself once more.
-                Err(StanzaError::new(Condition::NotAllowed)
-                    .with_text("Room creation is restricted"))
-            }
-            _ => Err(Condition::ItemNotFound.into()),
-        };
-        if let Err(error) = result {
-            self.core.refuse(from, &stanza, error);
-        }
+/// The error that sends a joiner of `room` to its waiting room.
+pub(super) fn send_to(lobby: &BareJid, room: &BareJid, stanza: &Element) -> StanzaError {
+    if display_name(stanza).is_none() {
+        return name_required(room);
     }
-
-    /// A session is gone from a waiting room.
-    pub(crate) fn lobby_leave(&mut self, session: SessionId, jid: &BareJid) {
-        let meeting = self.core.hosts.meeting_of_lobby(&jid.clone().into());
-        let room = meeting.and_then(|meeting| self.rooms.get_mut(&meeting));
-        if let Some(lobby) = room.and_then(|room| room.services.lobby.as_mut()) {
-            lobby.depart(&mut self.core, jid, session, Marks::default());
-        }
-    }
-
-    /// Whether the meeting a client is about to join has a waiting room.
-    pub(crate) fn lobby_is_on_for(&self, session: SessionId) -> bool {
-        let Some(session) = self.core.sessions.get(&session) else {
-            return false;
-        };
-        let Some(room) = &session.query.room else {
-            return false;
-        };
-        let tenant = session.query.prefix.as_deref().unwrap_or_default();
-        let jid = self.core.hosts.room_of_query(room, tenant);
-        jid.and_then(|jid| self.rooms.get(&jid))
-            .is_some_and(|room| room.services.lobby.is_some())
-    }
+    StanzaError::new(Condition::RegistrationRequired)
+        .with_type(ErrorType::Auth)
+        .with_application(
+            element("lobbyroom", ns::JITMEET)
+                .text(lobby.as_str())
+                .done(),
+        )
 }
 
-impl Room {
-    /// Address of the waiting room, while there is one.
-    pub(crate) fn lobby_jid(&self, core: &Core) -> Option<BareJid> {
-        self.services.lobby.as_ref()?;
-        core.hosts.lobby_of(&self.jid)
-    }
-
-    /// The error that sends a joiner to the waiting room.
-    pub(crate) fn lobby_error(&self, core: &Core, stanza: &Element) -> StanzaError {
-        let Some(lobby) = self.lobby_jid(core) else {
-            return StanzaError::new(Condition::RegistrationRequired).with_by(self.jid.as_str());
-        };
-        if display_name(stanza).is_none() {
-            return name_required(&self.jid);
+impl Lobby {
+    /// A stanza to the waiting room or somebody in it. `affiliation` is the sender's in the meeting.
+    pub(super) fn handle(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        from: SessionId,
+        affiliation: Affiliation,
+        stanza: &Element,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let jid = &to.to_bare();
+        let nick = to.resource().map(|nick| nick.as_str());
+        match (stanza.name(), nick) {
+            ("presence", Some(nick)) => self.presence(core, from, affiliation, jid, stanza, nick),
+            ("message", nick) => self.message(core, from, jid, stanza, nick),
+            ("iq", None) => self.iq(core, meeting, from, jid, stanza),
+            _ => Err(Condition::ServiceUnavailable.into()),
         }
-        StanzaError::new(Condition::RegistrationRequired)
-            .with_type(ErrorType::Auth)
-            .with_application(
-                element("lobbyroom", ns::JITMEET)
-                    .text(lobby.as_str())
-                    .done(),
-            )
     }
 
-    /// The meeting was opened or closed to non-members by `actor`.
-    pub(crate) fn services_members_only(&mut self, core: &mut Core, actor: SessionId) {
-        let on = self.members_only;
-        if on {
-            self.services.lobby = Some(Lobby::default());
-        } else {
-            let destroy = Destroy {
-                jid: Some(self.jid.clone()),
-                reason: Some(CLOSED.to_owned()),
-            };
-            self.close_lobby(core, &destroy);
-        }
-        self.lobby_notify(
-            core,
-            actor,
-            json!({ "type": "lobby-notify", "event": "LOBBY-ENABLED", "value": on }),
-        );
-        self.put_server_metadata(core, "lobbyEnabled", Value::Bool(on));
+    /// A session is gone.
+    pub(super) fn leave(&mut self, core: &mut Core, jid: &BareJid, session: SessionId) {
+        self.depart(core, jid, session, Marks::default());
     }
 
-    /// Tells the meeting what a moderator did in the waiting room.
-    fn lobby_notify(&self, core: &mut Core, actor: SessionId, json: Value) {
-        let Some(actor) = self.occupants.by_session(actor) else {
-            return;
-        };
-        let mut message = super::json_message(&format!("{}/{}", self.jid, actor.nick), None, &json);
-        message.put("type", "groupchat");
-        self.push_all(core, &message);
-    }
-
-    /// Ends the waiting room.
-    pub(crate) fn close_lobby(&mut self, core: &mut Core, destroy: &Destroy) {
-        let Some(jid) = core.hosts.lobby_of(&self.jid) else {
-            return;
-        };
-        let Some(mut lobby) = self.services.lobby.take() else {
-            return;
-        };
-        while let Some(occupant) = lobby.occupants.pop_first() {
+    /// Ends it: everybody is told and out.
+    pub(super) fn close(mut self, core: &mut Core, jid: &BareJid, destroy: &Destroy) {
+        while let Some(occupant) = self.occupants.pop_first() {
             let session = occupant.session;
             if let Some(session) = core.sessions.get_mut(&session) {
-                session.rooms.remove(&jid);
+                session.rooms.remove(jid);
             }
             let marks = Marks {
                 status: vec![status::SELF],
@@ -243,31 +172,49 @@ impl Room {
                 ..Marks::default()
             };
             let gone = element("presence", ns::CLIENT).done();
-            core.send_element(session, occupant.render(&jid, marks, Some(&gone)));
+            core.send_element(session, occupant.render(jid, marks, Some(&gone)));
         }
     }
 
-    fn lobby_handle(
+    /// A moderator invited somebody; if that person waits, it was let in.
+    pub(super) fn invited(
         &mut self,
         core: &mut Core,
-        from: SessionId,
+        meeting: Meeting<'_>,
         jid: &BareJid,
-        stanza: &Element,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
-        let nick = to.resource().map(|nick| nick.as_str());
-        match (stanza.name(), nick) {
-            ("presence", Some(nick)) => self.lobby_presence(core, from, jid, stanza, nick),
-            ("message", nick) => self.lobby_message(core, from, jid, stanza, nick),
-            ("iq", None) => self.lobby_iq(core, from, jid, stanza),
-            _ => Err(Condition::ServiceUnavailable.into()),
+        by: SessionId,
+        invitee: SessionId,
+    ) {
+        if let Some(waiting) = self.occupants.by_session_mut(invitee) {
+            waiting.affiliation = Affiliation::Member;
+            decided(core, meeting, by, jid, waiting, "LOBBY-ACCESS-GRANTED");
         }
     }
 
-    fn lobby_presence(
+    /// A participant who watches the waiting room became or ceased to be a moderator.
+    pub(super) fn role_changed(&mut self, occupant: &Occupant) {
+        if let Some(watcher) = self.occupants.by_session_mut(occupant.session) {
+            watcher.role = occupant.role;
+            watcher.affiliation = occupant.affiliation;
+        }
+    }
+
+    /// A moderator who left the meeting no longer watches its waiting room.
+    pub(super) fn moderator_left(&mut self, core: &mut Core, jid: &BareJid, session: SessionId) {
+        if self
+            .occupants
+            .by_session(session)
+            .is_some_and(|occupant| occupant.role == Role::Moderator)
+        {
+            self.depart(core, jid, session, Marks::default());
+        }
+    }
+
+    fn presence(
         &mut self,
         core: &mut Core,
         from: SessionId,
+        affiliation: Affiliation,
         jid: &BareJid,
         stanza: &Element,
         nick: &str,
@@ -275,25 +222,21 @@ impl Room {
         let Some(bare) = core.sessions.get(&from).map(|session| session.bare.clone()) else {
             return Ok(());
         };
-        let affiliation = self.affiliation(core, &bare);
-        let Some(lobby) = &mut self.services.lobby else {
-            return Ok(());
-        };
         match stanza.attr("type") {
             None => {}
             Some("unavailable") => {
-                let left = lobby.depart(core, jid, from, Marks::default());
+                let left = self.depart(core, jid, from, Marks::default());
                 return left.map(|_| ()).ok_or(Condition::ItemNotFound.into());
             }
             Some(_) => return Ok(()),
         }
         let presence = known(stanza)?;
-        if let Some(occupant) = lobby.occupants.by_session_mut(from) {
+        if let Some(occupant) = self.occupants.by_session_mut(from) {
             if occupant.nick != nick {
                 return Err(Condition::NotAllowed.into());
             }
             occupant.presence = presence;
-            lobby.announce(core, jid, from, vec![status::SELF]);
+            self.announce(core, jid, from, vec![status::SELF]);
             return Ok(());
         }
         if !stanza.has_child("x", ns::MUC) {
@@ -302,17 +245,17 @@ impl Room {
         if !core.rights(from).service && (nick == FOCUS_NICK || !valid_nick(nick)) {
             return Err(StanzaError::new(Condition::NotAllowed).with_text("Invalid resource"));
         }
-        let role = Self::role_for(affiliation);
+        let role = role_for(affiliation);
         if affiliation == Affiliation::Outcast {
             return Err(Condition::Forbidden.into());
         }
         if role != Role::Moderator && display_name(stanza).is_none() {
             return Err(name_required(jid));
         }
-        if lobby.occupants.by_nick(nick).is_some() {
+        if self.occupants.by_nick(nick).is_some() {
             return Err(Condition::Conflict.into());
         }
-        if lobby.occupants.len() >= MOST {
+        if self.occupants.len() >= MOST {
             return Err(Condition::ServiceUnavailable.into());
         }
         let Some(session) = core.sessions.get_mut(&from) else {
@@ -321,7 +264,7 @@ impl Room {
         session.rooms.insert(jid.clone());
         let full = session.jid.clone();
         let nick = nick.to_owned();
-        lobby.occupants.insert(Occupant {
+        self.occupants.insert(Occupant {
             nick,
             session: from,
             jid: full,
@@ -332,7 +275,7 @@ impl Room {
             body: None,
         });
         if role == Role::Moderator {
-            for waiting in lobby
+            for waiting in self
                 .occupants
                 .iter()
                 .filter(|other| other.role != Role::Moderator)
@@ -341,26 +284,23 @@ impl Room {
                 core.send_body(from, &body);
             }
         }
-        lobby.announce(core, jid, from, vec![status::NON_ANONYMOUS, status::SELF]);
+        self.announce(core, jid, from, vec![status::NON_ANONYMOUS, status::SELF]);
         Ok(())
     }
 
     /// Chat between moderators and people who wait.
-    fn lobby_message(
-        &mut self,
+    fn message(
+        &self,
         core: &mut Core,
         from: SessionId,
         jid: &BareJid,
         stanza: &Element,
         nick: Option<&str>,
     ) -> Result<(), StanzaError> {
-        let Some(lobby) = &self.services.lobby else {
-            return Ok(());
-        };
         if stanza.attr("type") == Some("error") {
             return Ok(());
         }
-        let sender = lobby
+        let sender = self
             .occupants
             .by_session(from)
             .ok_or(StanzaError::new(Condition::NotAcceptable))?;
@@ -371,13 +311,13 @@ impl Room {
             |other: &Occupant| sender.role == Role::Moderator || other.role == Role::Moderator;
         match nick {
             Some(nick) => {
-                let receiver = lobby.occupants.by_nick(nick).filter(|other| may(other));
+                let receiver = self.occupants.by_nick(nick).filter(|other| may(other));
                 let receiver = receiver.ok_or(StanzaError::new(Condition::ItemNotFound))?;
                 core.send_element(receiver.session, message);
             }
             None if stanza.attr("type") == Some("groupchat") => {
                 let body = core.body(&message);
-                for other in lobby
+                for other in self
                     .occupants
                     .iter()
                     .filter(|other| other.session == from || may(other))
@@ -391,17 +331,15 @@ impl Room {
     }
 
     /// A moderator turns somebody away; everything else does not exist here.
-    fn lobby_iq(
+    fn iq(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
         from: SessionId,
         jid: &BareJid,
         stanza: &Element,
     ) -> Result<(), StanzaError> {
-        let Some(lobby) = &mut self.services.lobby else {
-            return Ok(());
-        };
-        let requester = lobby
+        let requester = self
             .occupants
             .by_session(from)
             .ok_or(StanzaError::new(Condition::Forbidden))?;
@@ -420,10 +358,7 @@ impl Room {
             let (Some(Role::None), Some(nick)) = (item.role, &item.nick) else {
                 return Err(Condition::BadRequest.into());
             };
-            let Some(lobby) = &mut self.services.lobby else {
-                break;
-            };
-            let target = lobby
+            let target = self
                 .occupants
                 .by_nick(nick)
                 .ok_or(StanzaError::new(Condition::ItemNotFound))?;
@@ -437,84 +372,29 @@ impl Room {
                 reason: item.reason,
                 destroy: None,
             };
-            if let Some(gone) = lobby.depart(core, jid, session, marks) {
-                self.lobby_decided(core, from, jid, &gone, "LOBBY-ACCESS-DENIED");
+            if let Some(gone) = self.depart(core, jid, session, marks) {
+                decided(core, meeting, from, jid, &gone, "LOBBY-ACCESS-DENIED");
             }
         }
         core.reply(from, stanza, None);
         Ok(())
     }
+}
 
-    fn lobby_decided(
-        &self,
-        core: &mut Core,
-        by: SessionId,
-        jid: &BareJid,
-        waiting: &Occupant,
-        event: &str,
-    ) {
-        let json = json!({
-            "type": "lobby-notify",
-            "event": event,
-            "value": format!("{jid}/{}", waiting.nick),
-            "name": display_name(&waiting.presence).unwrap_or_default(),
-        });
-        self.lobby_notify(core, by, json);
-    }
-
-    /// A moderator invited somebody; if that person waits, it was let in.
-    pub(crate) fn services_invited(&mut self, core: &mut Core, by: SessionId, invitee: SessionId) {
-        let Some(jid) = self.lobby_jid(core) else {
-            return;
-        };
-        let Some(lobby) = &mut self.services.lobby else {
-            return;
-        };
-        let Some(waiting) = lobby.occupants.by_session_mut(invitee) else {
-            return;
-        };
-        waiting.affiliation = Affiliation::Member;
-        if let Some(waiting) = self
-            .services
-            .lobby
-            .as_ref()
-            .and_then(|lobby| lobby.occupants.by_session(invitee))
-        {
-            self.lobby_decided(core, by, &jid, waiting, "LOBBY-ACCESS-GRANTED");
-        }
-    }
-
-    /// A participant who watches the waiting room became or ceased to be a moderator.
-    pub(super) fn lobby_role_changed(&mut self, session: SessionId) {
-        let Some(occupant) = self.occupants.by_session(session) else {
-            return;
-        };
-        let (role, affiliation) = (occupant.role, occupant.affiliation);
-        if let Some(watcher) = self
-            .services
-            .lobby
-            .as_mut()
-            .and_then(|lobby| lobby.occupants.by_session_mut(session))
-        {
-            watcher.role = role;
-            watcher.affiliation = affiliation;
-        }
-    }
-
-    /// A moderator who left the meeting no longer watches its waiting room.
-    pub(super) fn lobby_moderator_left(&mut self, core: &mut Core, session: SessionId) {
-        let Some(jid) = self.lobby_jid(core) else {
-            return;
-        };
-        let Some(lobby) = &mut self.services.lobby else {
-            return;
-        };
-        if lobby
-            .occupants
-            .by_session(session)
-            .is_some_and(|occupant| occupant.role == Role::Moderator)
-        {
-            lobby.depart(core, &jid, session, Marks::default());
-        }
-    }
+/// Tells the meeting what a moderator decided about somebody who waits.
+fn decided(
+    core: &mut Core,
+    meeting: Meeting<'_>,
+    by: SessionId,
+    jid: &BareJid,
+    waiting: &Occupant,
+    event: &str,
+) {
+    let json = json!({
+        "type": "lobby-notify",
+        "event": event,
+        "value": format!("{jid}/{}", waiting.nick),
+        "name": display_name(&waiting.presence).unwrap_or_default(),
+    });
+    meeting.tell_of(core, by, &json);
 }

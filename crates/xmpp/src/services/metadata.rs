@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 use stanza::{Element, ns};
 
 use super::external::services;
-use super::json_message;
-use crate::SessionId;
+use super::meeting::{Meeting, json_message};
 use crate::core::Core;
-use crate::muc::Room;
+use crate::ids::SessionId;
 
 /// Keys that no client may write.
 const BLOCKED: [&str; 13] = [
@@ -33,13 +32,19 @@ const MAX_BYTES: usize = 64 << 10;
 /// The document.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
-    pub(super) document: Map<String, Value>,
+    document: Map<String, Value>,
 }
 
-impl Room {
+impl Metadata {
     /// Sends the document to a joiner, with the TURN servers it may use.
-    pub(super) fn push_metadata(&self, core: &mut Core, now: Instant, session: SessionId) {
-        let mut document = self.services.metadata.document.clone();
+    pub(super) fn push(
+        &self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        now: Instant,
+        session: SessionId,
+    ) {
+        let mut document = self.document.clone();
         if core.rights(session).admin {
             document.insert("moderators".to_owned(), json!([]));
         }
@@ -67,25 +72,26 @@ impl Room {
             });
             document.insert("services".to_owned(), Value::Array(list.collect()));
         }
-        let message = self.metadata_message(core, document);
+        let message = Self::message(core, meeting, document);
         core.send_element(session, message);
     }
 
-    fn metadata_message(&self, core: &Core, document: Map<String, Value>) -> Element {
+    fn message(core: &Core, meeting: Meeting<'_>, document: Map<String, Value>) -> Element {
         let json = json!({ "type": "room_metadata", "metadata": document });
-        json_message(&core.hosts.metadata, Some(&self.jid), &json)
+        json_message(&core.hosts.metadata, Some(meeting.jid), &json)
     }
 
     /// Sends the document to everybody.
-    pub(super) fn broadcast_metadata(&self, core: &mut Core) {
-        let message = self.metadata_message(core, self.services.metadata.document.clone());
-        self.push_all(core, &message);
+    fn broadcast(&self, core: &mut Core, meeting: Meeting<'_>) {
+        let message = Self::message(core, meeting, self.document.clone());
+        meeting.push_all(core, &message);
     }
 
     /// A client wants to set one key.
-    pub(super) fn set_metadata(
+    pub(super) fn set(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
         moderator: bool,
         payload: &Element,
     ) -> Option<()> {
@@ -102,12 +108,18 @@ impl Room {
         if BLOCKED.contains(&key.as_str()) {
             return None;
         }
-        self.put_metadata(core, key, data)
+        self.put(core, meeting, key, data)
     }
 
     /// Sets a key and tells everybody, if that changes anything.
-    fn put_metadata(&mut self, core: &mut Core, key: String, data: Value) -> Option<()> {
-        let document = &mut self.services.metadata.document;
+    fn put(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        key: String,
+        data: Value,
+    ) -> Option<()> {
+        let document = &mut self.document;
         if document.get(&key) == Some(&data) {
             return Some(());
         }
@@ -119,19 +131,30 @@ impl Room {
             };
             return None;
         }
-        self.broadcast_metadata(core);
+        self.broadcast(core, meeting);
         Some(())
     }
 
     /// Sets a key for the server.
-    pub(super) fn put_server_metadata(&mut self, core: &mut Core, key: &str, data: Value) {
-        let _ = self.put_metadata(core, key.to_owned(), data);
+    pub(super) fn put_of_server(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        key: &str,
+        data: Value,
+    ) {
+        let _ = self.put(core, meeting, key.to_owned(), data);
     }
 
     /// The policy "joiners start muted", as older clients write it.
-    pub(super) fn set_start_muted(&mut self, core: &mut Core, policy: &Element) {
+    pub(super) fn set_start_muted(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        policy: &Element,
+    ) {
         let flag = |name: &str| policy.attr(name) == Some("true");
-        let mut value = match self.services.metadata.document.get("startMuted") {
+        let mut value = match self.document.get("startMuted") {
             Some(Value::Object(have)) => have.clone(),
             _ => Map::new(),
         };
@@ -143,12 +166,12 @@ impl Room {
         for (name, on) in wanted {
             value.insert(name.to_owned(), Value::Bool(on));
         }
-        self.put_server_metadata(core, "startMuted", Value::Object(value));
+        self.put_of_server(core, meeting, "startMuted", Value::Object(value));
     }
 
     /// Changes what joiners start with, without telling those who are there; returns what it was.
     pub(super) fn start_muted_quietly(&mut self, media: &str, on: Option<bool>) -> Option<bool> {
-        let document = &mut self.services.metadata.document;
+        let document = &mut self.document;
         let entry = document.entry("startMuted").or_insert_with(|| json!({}));
         let Value::Object(policy) = entry else {
             return None;

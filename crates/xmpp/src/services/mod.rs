@@ -1,31 +1,35 @@
 //! Services around a meeting: metadata, moderation of microphones and cameras, polls, speaking times, the waiting room.
 //!
-//! Each is a part of the room it serves; its address is only a name for the messages to it.
+//! Each owns its state, sees the [`Meeting`], and answers a message with a [`Verdict`]; its address is only a name for the
+//! messages to it.
 
 mod av_moderation;
 mod external;
 mod lobby;
+mod meeting;
 mod metadata;
 mod polls;
 mod speaker_stats;
 
 use std::time::Instant;
 
-use serde_json::Value;
-use stanza::error::Condition;
-use stanza::muc::{Destroy, Role};
-use stanza::{BareJid, Element, element, ns};
+use serde_json::{Value, json};
+use stanza::error::{Condition, StanzaError};
+use stanza::muc::{Affiliation, Destroy};
+use stanza::{BareJid, Element, Jid};
 
-use crate::SessionId;
 use crate::core::Core;
 use crate::hosts::Host;
-use crate::muc::{Occupant, Room, RoomKind};
-use crate::server::Server;
+use crate::ids::SessionId;
+use crate::occupants::Occupant;
 
 pub(crate) use external::services;
+pub(crate) use meeting::Meeting;
 
 /// Reason clients show when a moderator ended the meeting.
 const TERMINATED: &str = "The meeting has been terminated";
+/// Reason shown when a moderator opens the meeting: people waiting go in by themselves.
+const CLOSED: &str = "Lobby room closed.";
 
 /// State of the services of one room.
 #[derive(Debug, Default)]
@@ -37,156 +41,195 @@ pub(crate) struct Services {
     lobby: Option<lobby::Lobby>,
 }
 
-/// A JSON payload as a stanza of `from`, without address.
-///
-/// Clients decode percent sequences in the text before they parse it, so a percent sign must not appear as such.
-fn json_message(from: &str, room: Option<&BareJid>, json: &Value) -> Element {
-    let text = json.to_string().replace('%', "\\u0025");
-    let payload = element("json-message", ns::JITMEET)
-        .attr_opt("room", room.map(|room| room.as_str()))
-        .text(text)
-        .done();
-    element("message", ns::CLIENT)
-        .attr("from", from)
-        .child(payload)
-        .done()
+/// What comes of a message to a service.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It was taken.
+    Done,
+    /// It is none, or its sender may not.
+    Refused,
+    /// The meeting ends.
+    End(Destroy),
 }
 
-impl Server {
-    /// A message to a component.
-    pub(crate) fn component_message(
+impl From<Option<()>> for Verdict {
+    fn from(taken: Option<()>) -> Self {
+        taken.map_or(Self::Refused, |()| Self::Done)
+    }
+}
+
+impl Services {
+    /// A message of the occupant `from` to the service at `host`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the facts of one message, each found before"
+    )]
+    pub(crate) fn message(
         &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
         now: Instant,
         from: SessionId,
-        stanza: Element,
+        moderator: bool,
+        payload: &Element,
         host: Host,
-    ) {
-        if stanza.attr("type") == Some("error") {
-            self.core.stats.refused += 1;
-            return;
-        }
-        if self.serve(now, from, &stanza, host).is_none() {
-            self.core
-                .refuse(from, &stanza, Condition::ServiceUnavailable);
-        }
-    }
-
-    /// `None` when the component refuses the message.
-    fn serve(&mut self, now: Instant, from: SessionId, stanza: &Element, host: Host) -> Option<()> {
-        let payload = stanza.children().next()?;
-        // Some messages name their room; others mean the meeting the sender is in.
-        let jid = match payload.attr("room") {
-            Some(room) => self.core.hosts.canonical_room(&BareJid::new(room).ok()?),
-            None => self.meeting_of(from)?,
-        };
-        let room = self.rooms.get_mut(&jid)?;
-        let sender = room.occupants.by_session(from)?;
-        let moderator = sender.role == Role::Moderator;
+    ) -> Verdict {
         match host {
-            Host::Metadata => room.set_metadata(&mut self.core, moderator, payload),
-            Host::Polls => room.poll_event(&mut self.core, from, payload),
-            Host::SpeakerStats => room.speaker_event(now, from, payload),
-            Host::AvModeration if moderator => room.moderate(&mut self.core, from, payload),
+            Host::Metadata => self.metadata.set(core, meeting, moderator, payload),
+            Host::Polls => self.polls.event(core, meeting, from, payload),
+            Host::SpeakerStats => self.speakers.event(meeting, now, from, payload),
+            Host::AvModeration if moderator => {
+                let metadata = &mut self.metadata;
+                self.moderation
+                    .request(core, meeting, metadata, from, payload)
+            }
             Host::EndConference if moderator && payload.name() == "end_conference" => {
-                self.end_room(
-                    &jid,
-                    &Destroy {
-                        jid: None,
-                        reason: Some(TERMINATED.to_owned()),
-                    },
-                );
-                Some(())
+                return Verdict::End(Destroy {
+                    jid: None,
+                    reason: Some(TERMINATED.to_owned()),
+                });
             }
             _ => None,
         }
+        .into()
     }
 
-    /// The meeting a session is in.
-    pub(crate) fn meeting_of(&self, session: SessionId) -> Option<BareJid> {
-        let rooms = &self.core.sessions.get(&session)?.rooms;
-        rooms
-            .iter()
-            .find(|jid| {
-                self.rooms
-                    .get(*jid)
-                    .is_some_and(|room| room.kind == RoomKind::Meeting)
-            })
-            .cloned()
-    }
-
-    /// Ends a room.
-    pub(crate) fn end_room(&mut self, jid: &BareJid, destroy: &Destroy) {
-        if let Some(mut room) = self.rooms.remove(jid) {
-            room.destroy(&mut self.core, destroy);
-        }
-    }
-}
-
-impl Room {
     /// Before a joiner sees its own presence.
-    pub(crate) fn services_greet(&mut self, core: &mut Core, now: Instant, session: SessionId) {
-        if self.kind == RoomKind::Meeting {
-            self.push_metadata(core, now, session);
-        }
+    pub(crate) fn greet(
+        &self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        now: Instant,
+        session: SessionId,
+    ) {
+        self.metadata.push(core, meeting, now, session);
     }
 
     /// After a joiner has seen its own presence.
-    pub(crate) fn services_joined(&mut self, core: &mut Core, now: Instant, session: SessionId) {
-        if self.kind == RoomKind::Meeting {
-            self.tell_speaker_stats(core, now, session);
-            self.tell_moderation(core, session);
-            self.tell_polls(core, session);
-        }
-    }
-
-    /// A client sent a presence.
-    pub(crate) fn services_presence(
+    pub(crate) fn joined(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
+        now: Instant,
         session: SessionId,
-        stanza: &Element,
     ) {
-        let Some(occupant) = self.occupants.by_session(session) else {
-            return;
-        };
-        if self.kind != RoomKind::Meeting
-            || occupant.role != Role::Moderator
-            || core.rights(session).admin
-        {
-            return;
-        }
-        if let Some(policy) = stanza.get_child("startmuted", ns::JITMEET_START_MUTED) {
-            self.set_start_muted(core, policy);
-        }
+        self.speakers.tell(core, now, session);
+        self.moderation.tell(core, meeting, session);
+        self.polls.tell(core, session);
+    }
+
+    /// A moderator wants joiners to start muted, or not, as older clients write it.
+    pub(crate) fn start_muted(&mut self, core: &mut Core, meeting: Meeting<'_>, policy: &Element) {
+        self.metadata.set_start_muted(core, meeting, policy);
     }
 
     /// Somebody's role has changed.
-    pub(crate) fn services_role_changed(&mut self, core: &mut Core, session: SessionId) {
-        if self.kind == RoomKind::Meeting {
-            self.moderation_role_changed(core, session);
-            self.lobby_role_changed(session);
+    pub(crate) fn role_changed(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        session: SessionId,
+    ) {
+        self.moderation.role_changed(core, meeting, session);
+        if let (Some(lobby), Some(occupant)) =
+            (&mut self.lobby, meeting.occupants.by_session(session))
+        {
+            lobby.role_changed(occupant);
         }
     }
 
     /// Somebody is gone.
-    pub(crate) fn services_departed(&mut self, core: &mut Core, occupant: &Occupant) {
-        if self.kind == RoomKind::Meeting {
-            self.speaker_left(core.now, occupant);
-            self.moderation_left(&occupant.nick);
-            self.lobby_moderator_left(core, occupant.session);
+    pub(crate) fn departed(&mut self, core: &mut Core, meeting: Meeting<'_>, occupant: &Occupant) {
+        self.speakers.left(core.now, occupant);
+        self.moderation.left(&occupant.nick);
+        if let (Some(jid), Some(lobby)) = (core.hosts.lobby_of(meeting.jid), &mut self.lobby) {
+            lobby.moderator_left(core, &jid, occupant.session);
         }
     }
 
-    /// Sends a component's JSON to one occupant.
-    fn push(&self, core: &mut Core, to: SessionId, from: &str, json: &Value) {
-        core.send_element(to, json_message(from, None, json));
+    /// The meeting was opened or closed to non-members by `actor`.
+    pub(crate) fn members_only(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        actor: SessionId,
+        on: bool,
+    ) {
+        if on {
+            self.lobby = Some(lobby::Lobby::default());
+        } else {
+            let destroy = Destroy {
+                jid: Some(meeting.jid.clone()),
+                reason: Some(CLOSED.to_owned()),
+            };
+            self.close_lobby(core, meeting.jid, &destroy);
+        }
+        let news = json!({ "type": "lobby-notify", "event": "LOBBY-ENABLED", "value": on });
+        meeting.tell_of(core, actor, &news);
+        self.metadata
+            .put_of_server(core, meeting, "lobbyEnabled", Value::Bool(on));
     }
 
-    /// Sends a component's JSON to all occupants.
-    fn push_all(&self, core: &mut Core, message: &Element) {
-        let body = core.body(message);
-        for occupant in self.occupants.iter() {
-            core.send_body(occupant.session, &body);
+    /// Ends the waiting room of the meeting `room`.
+    pub(crate) fn close_lobby(&mut self, core: &mut Core, room: &BareJid, destroy: &Destroy) {
+        if let Some(jid) = core.hosts.lobby_of(room)
+            && let Some(lobby) = self.lobby.take()
+        {
+            lobby.close(core, &jid, destroy);
+        }
+    }
+
+    /// A moderator invited somebody; if that person waits, it was let in.
+    pub(crate) fn invited(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        by: SessionId,
+        invitee: SessionId,
+    ) {
+        if let (Some(jid), Some(lobby)) = (core.hosts.lobby_of(meeting.jid), &mut self.lobby) {
+            lobby.invited(core, meeting, &jid, by, invitee);
+        }
+    }
+
+    pub(crate) fn has_lobby(&self) -> bool {
+        self.lobby.is_some()
+    }
+
+    /// Address of the waiting room of the meeting `room`, while there is one.
+    pub(crate) fn lobby_jid(&self, core: &Core, room: &BareJid) -> Option<BareJid> {
+        self.lobby.as_ref()?;
+        core.hosts.lobby_of(room)
+    }
+
+    /// The error that sends a joiner of the meeting `room` to its waiting room.
+    pub(crate) fn lobby_error(&self, core: &Core, room: &BareJid, stanza: &Element) -> StanzaError {
+        match self.lobby_jid(core, room) {
+            Some(lobby) => lobby::send_to(&lobby, room, stanza),
+            None => StanzaError::new(Condition::RegistrationRequired).with_by(room.as_str()),
+        }
+    }
+
+    /// A stanza to the waiting room or somebody in it. `affiliation` is the sender's in the meeting.
+    pub(crate) fn lobby_stanza(
+        &mut self,
+        core: &mut Core,
+        meeting: Meeting<'_>,
+        from: SessionId,
+        affiliation: Affiliation,
+        stanza: &Element,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        match &mut self.lobby {
+            Some(lobby) => lobby.handle(core, meeting, from, affiliation, stanza, to),
+            None => Ok(()),
+        }
+    }
+
+    /// A session is gone from the waiting room.
+    pub(crate) fn lobby_leave(&mut self, core: &mut Core, jid: &BareJid, session: SessionId) {
+        if let Some(lobby) = &mut self.lobby {
+            lobby.leave(core, jid, session);
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use stanza::{Element, ElementExt as _, ns};
 
-use super::json_message;
-use crate::SessionId;
+use super::meeting::{Meeting, json_message};
 use crate::core::Core;
-use crate::muc::{Occupant, Room};
+use crate::ids::SessionId;
+use crate::occupants::Occupant;
 
 /// Polls of one meeting.
 const MOST: usize = 128;
@@ -161,11 +161,12 @@ fn name_of(occupant: &Occupant) -> Option<String> {
     Some(name.chars().take(MAX_NAME).collect())
 }
 
-impl Room {
+impl Polls {
     /// A client asks something, or answers.
-    pub(super) fn poll_event(
+    pub(super) fn event(
         &mut self,
         core: &mut Core,
+        meeting: Meeting<'_>,
         from: SessionId,
         payload: &Element,
     ) -> Option<()> {
@@ -177,28 +178,27 @@ impl Room {
             return None;
         }
         let request: Value = serde_json::from_str(&text).ok()?;
-        let sender = self.occupants.by_session(from)?;
+        let sender = meeting.occupants.by_session(from)?;
         let id = request["pollId"].as_str()?;
-        let polls = &mut self.services.polls;
         let news = match request["command"].as_str()? {
-            "new-poll" => polls.create(&request, id, sender)?,
-            "answer-poll" => match polls.answer(&request, id, sender)? {
+            "new-poll" => self.create(&request, id, sender)?,
+            "answer-poll" => match self.answer(&request, id, sender)? {
                 Some(news) => news,
                 None => return Some(()),
             },
             _ => return None,
         };
         let message = json_message(&core.hosts.polls, None, &news);
-        self.push_all(core, &message);
+        meeting.push_all(core, &message);
         Some(())
     }
 
     /// Tells a joiner what was asked, a message a poll: together they could outgrow a stanza.
-    pub(super) fn tell_polls(&self, core: &mut Core, session: SessionId) {
+    pub(super) fn tell(&self, core: &mut Core, session: SessionId) {
         if core.rights(session).service {
             return;
         }
-        for poll in &self.services.polls.list {
+        for poll in &self.list {
             let message = json_message(&core.hosts.polls, None, &poll.history());
             core.send_element(session, message);
         }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use stanza::{Element, ElementExt as _, ns};
 
-use super::json_message;
-use crate::SessionId;
+use super::meeting::{Meeting, json_message};
 use crate::core::Core;
-use crate::muc::{Occupant, Room};
+use crate::ids::SessionId;
+use crate::occupants::Occupant;
 
 /// People remembered after they left.
 const MOST: usize = 1_000;
@@ -74,10 +74,11 @@ impl SpeakerStats {
     }
 }
 
-impl Room {
+impl SpeakerStats {
     /// A client reports about itself.
-    pub(super) fn speaker_event(
+    pub(super) fn event(
         &mut self,
+        meeting: Meeting<'_>,
         now: Instant,
         from: SessionId,
         payload: &Element,
@@ -88,16 +89,14 @@ impl Room {
         if !payload.is("speakerstats", ns::JITMEET) {
             return None;
         }
-        let nick = self.occupants.by_session(from)?.nick.clone();
-        self.services
-            .speakers
-            .dominant(now, &nick, payload.attr("silence") == Some("true"));
+        let nick = meeting.occupants.by_session(from)?.nick.clone();
+        self.dominant(now, &nick, payload.attr("silence") == Some("true"));
         Some(())
     }
 
     /// Tells a joiner the totals, if there are any.
-    pub(super) fn tell_speaker_stats(&self, core: &mut Core, now: Instant, session: SessionId) {
-        let users = self.services.speakers.totals(now);
+    pub(super) fn tell(&self, core: &mut Core, now: Instant, session: SessionId) {
+        let users = self.totals(now);
         if users.is_empty() || core.rights(session).service {
             return;
         }
@@ -106,13 +105,12 @@ impl Room {
         core.send_element(session, message);
     }
 
-    pub(super) fn speaker_left(&mut self, now: Instant, occupant: &Occupant) {
-        let stats = &mut self.services.speakers;
-        if stats.dominant.as_deref() == Some(occupant.nick.as_str()) {
-            stats.pause(now);
-            stats.dominant = None;
+    pub(super) fn left(&mut self, now: Instant, occupant: &Occupant) {
+        if self.dominant.as_deref() == Some(occupant.nick.as_str()) {
+            self.pause(now);
+            self.dominant = None;
         }
-        if let Some(speaker) = stats.speakers.get_mut(&occupant.nick) {
+        if let Some(speaker) = self.speakers.get_mut(&occupant.nick) {
             speaker.left = true;
             speaker.since = None;
             speaker.name = occupant.presence.child_text("nick", ns::NICK);

@@ -5,16 +5,16 @@ use std::time::Instant;
 use stanza::error::{Condition, StanzaError};
 use stanza::iq::{iq_type, is_request};
 use stanza::muc::{Affiliation, Destroy};
-use stanza::{Element, ElementExt as _, FullJid, Jid, ns};
+use stanza::{Element, ElementExt as _, Jid, ns};
 
-use crate::SessionId;
+use super::Server;
 use crate::hosts::Host;
+use crate::ids::SessionId;
 use crate::muc::OwnerOutcome;
-use crate::server::Server;
 
 impl Server {
     /// Routes a stanza of `from`, whose sender address is already right.
-    pub(crate) fn route(&mut self, now: Instant, from: SessionId, stanza: Element) {
+    pub(super) fn route(&mut self, now: Instant, from: SessionId, stanza: Element) {
         if stanza.name() == "iq"
             && (iq_type(&stanza).is_none() || stanza.attr("id").is_none_or(str::is_empty))
         {
@@ -77,33 +77,6 @@ impl Server {
                 .core
                 .refuse(from, stanza, Condition::ServiceUnavailable),
             _ => {}
-        }
-    }
-
-    /// Takes a session out of every room.
-    pub(crate) fn leave_everything(&mut self, session: SessionId) {
-        let Some(rooms) = self
-            .core
-            .sessions
-            .get_mut(&session)
-            .map(|session| std::mem::take(&mut session.rooms))
-        else {
-            return;
-        };
-        self.leave_rooms(session, rooms);
-    }
-
-    pub(crate) fn leave_rooms(
-        &mut self,
-        session: SessionId,
-        rooms: impl IntoIterator<Item = stanza::BareJid>,
-    ) {
-        for jid in rooms {
-            if self.core.hosts.classify(jid.domain().as_str()) == Some(Host::Lobby) {
-                self.lobby_leave(session, &jid);
-            } else {
-                self.leave_all_rooms(session, [jid]);
-            }
         }
     }
 
@@ -183,11 +156,11 @@ impl Server {
         let Some(room) = self.rooms.get(&jid) else {
             return self.core.refuse(from, &stanza, Condition::ItemNotFound);
         };
-        let Some(sender) = room.occupants.by_session(from) else {
+        let Some(sender) = room.occupants().by_session(from) else {
             return self.core.refuse(from, &stanza, Condition::NotAcceptable);
         };
         let Some(target) = room
-            .occupants
+            .occupants()
             .by_nick(nick)
             .map(|occupant| occupant.session)
         else {
@@ -271,7 +244,9 @@ impl Server {
                 .admin(core, from, stanza, payload)
                 .map(OwnerOutcome::Answer),
             ns::MUC_OWNER => room.owner(core, from, stanza, payload),
-            ns::PING if room.occupants.by_session(from).is_some() => Ok(OwnerOutcome::Answer(None)),
+            ns::PING if room.occupants().by_session(from).is_some() => {
+                Ok(OwnerOutcome::Answer(None))
+            }
             _ => Err(Condition::ServiceUnavailable.into()),
         }
     }
@@ -286,10 +261,5 @@ impl Server {
         self.rooms
             .get(room)
             .map(|room| room.affiliation(&self.core, account))
-    }
-
-    /// A session by its address.
-    pub(crate) fn session_of(&self, jid: &FullJid) -> Option<SessionId> {
-        self.core.by_jid.get(jid).copied()
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use stanza::muc::{Affiliation, Item, Role, User};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns};
 
-use crate::SessionId;
 use crate::core::Body;
+use crate::ids::SessionId;
 
 /// One occupant.
 #[derive(Debug)]
@@ -146,5 +146,45 @@ impl Occupants {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+}
+
+/// The nickname of the focus, by which clients know it.
+pub(crate) const FOCUS_NICK: &str = "focus";
+
+/// Whether a nickname can be an endpoint id everywhere.
+pub(crate) fn valid_nick(nick: &str) -> bool {
+    nick.len() <= 64
+        && nick.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// What an affiliation is worth on entering.
+pub(crate) fn role_for(affiliation: Affiliation) -> Role {
+    match affiliation {
+        Affiliation::Owner | Affiliation::Admin => Role::Moderator,
+        Affiliation::Member | Affiliation::None => Role::Participant,
+        Affiliation::Outcast => Role::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nicknames_are_endpoint_ids() {
+        for (nick, good) in [
+            ("a1b2c3d4", true),
+            ("A_1", true),
+            ("_a", false),
+            ("", false),
+            ("a b", false),
+            ("ä", false),
+            ("a-b", false),
+        ] {
+            assert_eq!(valid_nick(nick), good, "{nick}");
+        }
+        assert!(!valid_nick(&"a".repeat(65)));
     }
 }

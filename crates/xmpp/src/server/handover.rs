@@ -2,20 +2,18 @@
 
 use std::time::Instant;
 
-use stanza::error::Condition;
-
-use crate::core::{Core, Timer};
-use crate::muc::Room;
-use crate::requests::{RequestKey, failure};
-use crate::server::Server;
-use crate::{CloseReason, Output, SessionId};
+use super::Server;
+use crate::core::Timer;
+use crate::ids::SessionId;
+use crate::outgoing::{CloseReason, Output};
+use crate::requests::RequestKey;
 
 impl Server {
     /// Another session takes the address of `old`, which ends with `conflict`.
     ///
     /// The focus is not seen to leave its rooms by that, since clients end a meeting without a focus: its places are kept
     /// for a while, and each goes over to the new session when that enters the room, with what it was asked there.
-    pub(crate) fn supersede(&mut self, now: Instant, old: SessionId) {
+    pub(super) fn supersede(&mut self, now: Instant, old: SessionId) {
         let core = &mut self.core;
         let expires = now + core.hibernation(old);
         let rights = core.rights(old);
@@ -58,33 +56,5 @@ impl Server {
         let room = open.and_then(|open| core.hosts.room_of(&open.asked));
         let session = core.sessions.get(&old);
         room.is_some_and(|room| session.is_some_and(|session| session.rooms.contains(&room)))
-    }
-}
-
-impl Room {
-    /// What the occupant was asked while `old` had its place is asked of `new`, which has it now.
-    pub(crate) fn pass_requests(&self, core: &mut Core, old: SessionId, new: SessionId) {
-        for key in core.requests.keys_at(old) {
-            let asked = core.requests.get(&key).map(|open| open.asked.clone());
-            let Some(asked) = asked.filter(|a| core.hosts.room_of(a).as_ref() == Some(&self.jid))
-            else {
-                continue;
-            };
-            let Some(mut open) = core.requests.remove(&key) else {
-                continue;
-            };
-            let again = open.again.take();
-            let again =
-                again.and_then(|(request, errand)| Some((request, errand.again(core.now)?)));
-            let asker = self.occupants.by_session(key.requester);
-            let (Some((request, errand)), Some(asker)) = (again, asker) else {
-                let error = failure(&key, &open, Condition::ServiceUnavailable);
-                core.send_element(key.requester, error);
-                continue;
-            };
-            drop(open);
-            let from = format!("{}/{}", self.jid, asker.nick);
-            core.relay_request(key.requester, new, &from, &asked, request, Some(errand));
-        }
     }
 }

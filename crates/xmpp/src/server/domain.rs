@@ -7,14 +7,14 @@ use stanza::error::{Condition, StanzaError};
 use stanza::iq::{IqType, iq_type};
 use stanza::{Element, ElementExt as _, element, ns};
 
-use crate::SessionId;
+use super::Server;
 use crate::hosts::Host;
-use crate::server::Server;
+use crate::ids::SessionId;
 use crate::services::services;
 
 impl Server {
     /// An IQ request to one of the hosts.
-    pub(crate) fn host_iq(&mut self, now: Instant, from: SessionId, stanza: &Element, host: Host) {
+    pub(super) fn host_iq(&mut self, now: Instant, from: SessionId, stanza: &Element, host: Host) {
         let answer = match (host, stanza.payload()) {
             (_, None) => Err(Condition::BadRequest.into()),
             (Host::Main | Host::Auth, Some(payload)) => {
@@ -26,7 +26,7 @@ impl Server {
     }
 
     /// An IQ request to the sender's own account.
-    pub(crate) fn account_iq(&mut self, now: Instant, from: SessionId, stanza: &Element) {
+    pub(super) fn account_iq(&mut self, now: Instant, from: SessionId, stanza: &Element) {
         let answer = match stanza.payload() {
             None => Err(Condition::BadRequest.into()),
             Some(payload)
@@ -194,7 +194,7 @@ impl Server {
     }
 
     /// What a client would ask right after it is bound, told unasked.
-    pub(crate) fn greeting(&self, now: Instant, session: SessionId) -> Option<Element> {
+    pub(super) fn greeting(&self, now: Instant, session: SessionId) -> Option<Element> {
         let jid = &self.core.sessions.get(&session)?.jid;
         let mut info = self.main_info();
         info.features = self.lobby_info(session).features;

@@ -4,36 +4,18 @@ use std::time::Instant;
 
 use stanza::error::Condition;
 use stanza::iq::is_request;
-use stanza::{Element, ElementExt as _, FullJid, Jid, ns, xml};
+use stanza::{Element, FullJid, Jid, xml};
 
-use crate::SessionId;
-use crate::requests::{Errand, Kept, failure};
-use crate::server::Server;
+use super::{Held, Server};
+use crate::ids::SessionId;
+use crate::requests::{Errand, failure, is_conference_request};
 
 /// Conference requests kept while there is no focus.
 const MOST_HELD: usize = 1_000;
 
-/// A conference request that waits for a focus to come.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) session: SessionId,
-    pub(crate) stanza: Element,
-    pub(crate) errand: Errand,
-    pub(crate) _kept: Kept,
-}
-
-/// Whether a lost answer to this request would leave a client waiting for ever.
-pub(crate) fn is_conference_request(stanza: &Element) -> bool {
-    stanza.name() == "iq"
-        && is_request(stanza)
-        && stanza
-            .payload()
-            .is_some_and(|p| p.is("conference", ns::FOCUS))
-}
-
 impl Server {
     /// A stanza to `focus.<domain>`, with or without the resource by which the proxy marks clients.
-    pub(crate) fn route_to_focus(
+    pub(super) fn route_to_focus(
         &mut self,
         now: Instant,
         from: SessionId,
@@ -95,7 +77,7 @@ impl Server {
 
     /// The focus that was asked ended without an answer: another one, or this one when it is back, is asked, but not for
     /// ever.
-    pub(crate) fn ask_again(&mut self, from: SessionId, stanza: Element, errand: Errand) {
+    pub(super) fn ask_again(&mut self, from: SessionId, stanza: Element, errand: Errand) {
         match (errand.again(self.core.now), self.focus_session()) {
             (Some(errand), Some(focus)) => self.ask_focus(from, focus, stanza, Some(errand)),
             (Some(errand), None) => self.hold(from, stanza, errand),
@@ -148,7 +130,7 @@ impl Server {
     }
 
     /// A focus is here: what waited for one goes out.
-    pub(crate) fn focus_arrived(&mut self) {
+    pub(super) fn focus_arrived(&mut self) {
         let Some(focus) = self.focus_session() else {
             return;
         };
@@ -160,7 +142,7 @@ impl Server {
     }
 
     /// No focus came in time, or no answer.
-    pub(crate) fn requests_timeout(&mut self, now: Instant) {
+    pub(super) fn requests_timeout(&mut self, now: Instant) {
         let (late, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|held| held.errand.until <= now);

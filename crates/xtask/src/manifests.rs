@@ -4,6 +4,8 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::files;
+
 /// Rings from the inside out; a crate uses its own and those before.
 const RINGS: [&str; 5] = ["vocabulary", "core", "host", "assembly", "test"];
 
@@ -42,11 +44,11 @@ struct Crate {
 pub(crate) fn check(root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
     let mut crates = Vec::new();
-    for path in crate::files(&root.join("crates")) {
+    for path in files::below(&root.join("crates")) {
         if path.file_name().is_none_or(|name| name != "Cargo.toml") {
             continue;
         }
-        let shown = crate::shown(root, &path);
+        let shown = files::shown(root, &path);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         match read(&text) {
             Ok(found) => crates.push(found),

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::files;
+
 /// Lines of one source file, at most.
 const MAX_LINES: usize = 800;
 
@@ -29,7 +31,7 @@ const FOREIGN: [(&str, &str); 9] = [
 /// All findings about files.
 pub(crate) fn check(root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
-    for path in crate::files(root) {
+    for path in files::below(root) {
         let ending = path
             .extension()
             .and_then(|ending| ending.to_str())
@@ -40,7 +42,7 @@ pub(crate) fn check(root: &Path) -> Vec<String> {
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
-        let shown = crate::shown(root, &path);
+        let shown = files::shown(root, &path);
         findings.extend(rules(&shown, ending, &text));
     }
     findings

@@ -45,11 +45,16 @@ pub(crate) async fn run(
                 None => return,
             },
         };
-        let mut config = node.link(user, &password);
+        let mut config = node.link(user.clone(), &password);
         config.resource = Some(hub.server_id.clone());
+        let who = Identity {
+            account: format!("{user}@{}", node.service_domain()),
+            node: config.target.to_string(),
+        };
         let (sender, events) = link::spawn(config);
         let mut attachment = Attachment {
             brewery: node.brewery(),
+            who,
             changes: hub.changes(),
             hub: hub.clone(),
             sender,
@@ -83,8 +88,15 @@ enum End {
     Unknown,
 }
 
+/// Who comes to whom, for the log.
+struct Identity {
+    account: String,
+    node: String,
+}
+
 struct Attachment {
     brewery: String,
+    who: Identity,
     hub: Arc<Hub>,
     changes: watch::Receiver<u64>,
     sender: LinkSender,
@@ -140,7 +152,12 @@ impl Attachment {
                 self.next_presence = None;
             }
             LinkEvent::Refused { reason } => {
-                tracing::warn!(reason, "the signalling node does not let this bridge in");
+                tracing::warn!(
+                    reason,
+                    "{} does not let {} in: mostly it knows no such account, or another password for it; trying again now and then",
+                    self.who.node,
+                    self.who.account
+                );
             }
             LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
             LinkEvent::Ignored(reason) => {
@@ -182,11 +199,18 @@ impl Attachment {
                 if !self.joined {
                     tracing::info!(room = self.brewery, "joined the brewery");
                     self.joined = true;
+                    self.hub.attached.send_replace(true);
                 }
             }
             Some("error") => {
                 let condition = ErrorAnswer::of_presence(stanza);
-                tracing::warn!(room = self.brewery, condition, "brewery refused us");
+                tracing::warn!(
+                    condition,
+                    "{} lets {} in, but not into {}, the room of the bridges; trying on",
+                    self.who.node,
+                    self.who.account,
+                    self.brewery
+                );
                 self.rejoin();
             }
             // We were put out, or the room went away.

@@ -133,6 +133,8 @@ pub(crate) struct Hub {
     pub(crate) shutting_down: AtomicBool,
     /// Counts changes that a focus should hear of at once.
     changes: watch::Sender<u64>,
+    /// Whether a brewery has taken the bridge in since the start.
+    pub(crate) attached: watch::Sender<bool>,
     /// Bits of an `f64`.
     stress: AtomicU64,
     pub(crate) web_sockets_refused: AtomicU64,
@@ -159,6 +161,7 @@ impl Hub {
             graceful: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
             changes: watch::Sender::new(0),
+            attached: watch::Sender::new(false),
             stress: AtomicU64::new(0),
             web_sockets_refused: AtomicU64::new(0),
             stanzas_ignored: AtomicU64::new(0),

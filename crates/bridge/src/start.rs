@@ -179,6 +179,17 @@ impl Bridge {
         self.hub.set_flag(&self.hub.drain, drain);
     }
 
+    /// Resolves when a signalling node has taken the bridge in: from then on it may get conferences.
+    pub async fn attached(&self) {
+        // The sender lives as long as the bridge.
+        let _ = self
+            .hub
+            .attached
+            .subscribe()
+            .wait_for(|attached| *attached)
+            .await;
+    }
+
     /// Resolves when somebody asked the bridge to shut down over its private interface: at once, or gracefully and the
     /// last endpoint is gone.
     pub async fn shutdown_requested(&self) {

@@ -228,25 +228,36 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FrontError> {
     write().map_err(failed)
 }
 
-/// Warns when others on this machine may read a file with a secret; `true` when they may.
-pub fn warn_if_open(path: &Path) -> bool {
-    let open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
-    if open {
+/// Warns when others on this machine may read a file of the operator's with a secret.
+pub fn warn_if_open(path: &Path) {
+    if is_open(path) {
         tracing::warn!(
             path = %path.display(),
             "others on this machine may read this secret; \"chmod 600\" it, and make another one if somebody may have looked"
         );
     }
-    open
 }
 
-/// Takes the right to read one of our own files from others, and tells when they had it.
+/// Takes the right to read one of our own files from others, and tells that they had it.
 pub fn keep_private(path: &Path) {
-    if warn_if_open(path)
-        && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-    {
-        tracing::warn!(path = %path.display(), %error, "its rights could not be narrowed");
+    if !is_open(path) {
+        return;
     }
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        Ok(()) => tracing::warn!(
+            path = %path.display(),
+            "others on this machine could read this secret; now they cannot. Make another one if somebody may have looked"
+        ),
+        Err(error) => tracing::warn!(
+            path = %path.display(),
+            %error,
+            "others on this machine may read this secret, and its rights could not be narrowed"
+        ),
+    }
+}
+
+fn is_open(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(test)]
@@ -295,9 +306,9 @@ mod tests {
         Certificate::load(&source).unwrap();
         let key = directory.path().join("state/web-key.pem");
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(super::warn_if_open(&key));
+        assert!(super::is_open(&key));
         Certificate::load(&source).unwrap();
-        assert!(!super::warn_if_open(&key));
+        assert!(!super::is_open(&key));
     }
 
     #[test]

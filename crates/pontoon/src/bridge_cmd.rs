@@ -40,12 +40,17 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         let router = bridge.router().merge(bridge.private_router());
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
-    announce(format!(
-        "Pontoon {} bridge {id} is ready ({} ms).",
-        env!("CARGO_PKG_VERSION"),
-        started.elapsed().as_millis()
-    ));
+    let attached = async {
+        bridge.attached().await;
+        announce(format!(
+            "Pontoon {} bridge {id} is ready ({} ms).",
+            env!("CARGO_PKG_VERSION"),
+            started.elapsed().as_millis()
+        ));
+        std::future::pending().await
+    };
     tokio::select! {
+        () = attached => {}
         () = ending.wait() => {}
         () = bridge.shutdown_requested() => {}
     }

@@ -1,6 +1,6 @@
 //! `pontoon token`: credentials of bridges, on the meet node's machine.
 
-use config::{JoinToken, Settings};
+use config::{JoinToken, Listen, Settings};
 use telemetry::Redacted;
 
 use crate::accounts::Accounts;
@@ -31,9 +31,14 @@ pub(crate) fn command(token: &JoinToken) -> String {
 
 /// The token of the node, which says where the node is.
 fn last_token(settings: &Settings, accounts: &Accounts) -> Result<JoinToken, Failure> {
+    if settings.meet.listen == Some(Listen::Off) {
+        return Err(Failure::start(
+            "the port for bridges is off (signalling.listen), so that none on another machine can join; a server that shall take bridges is started with --xmpp 5222",
+        ));
+    }
     accounts.token()?.ok_or_else(|| {
         Failure::start(format!(
-            "there is no join token in {}; start the meet node once with this state directory, or name another with --state-dir",
+            "there is no join token in {}; a server makes it when it starts with this state directory and with a port for bridges (not --xmpp off); --state-dir names another directory",
             settings.state_dir.display()
         ))
     })
@@ -63,7 +68,7 @@ fn list(accounts: &Accounts) -> Result<(), Failure> {
         } else {
             "made by hand"
         };
-        say(format!("{name:<32} {}  {how}", date(account.made)))?;
+        say(format!("{name:<32} {}  {how}", day(account.made)))?;
     }
     Ok(())
 }
@@ -95,39 +100,8 @@ fn revoke(settings: &Settings, accounts: &Accounts, name: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// The day, as a calendar writes it (days to civil, proleptic Gregorian).
-fn date(seconds: u64) -> String {
-    let days = seconds / 86_400;
-    // The era begins on the first of March of year 0.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates() {
-        for (seconds, expected) in [
-            (0, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (1_787_212_800, "2026-08-20"),
-            (1_798_761_599, "2026-12-31"),
-        ] {
-            assert_eq!(date(seconds), expected);
-        }
-    }
+/// The day of a moment, in seconds since 1970.
+fn day(unix: u64) -> String {
+    let stamp = xmpp::stamp(unix);
+    stamp.split('T').next().unwrap_or_default().to_owned()
 }

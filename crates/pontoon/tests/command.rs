@@ -248,6 +248,63 @@ fn a_bridge_joins_a_server_without_tokens() {
 }
 
 #[test]
+fn a_bridge_is_ready_when_it_is_let_in() {
+    let state = tempfile::tempdir().unwrap();
+    let (meet, _join, _rest) = meet(state.path());
+    let made = last_word(&token(state.path(), &["bridge", "jvb1"]));
+    let made: config::JoinToken = made.parse().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let start = |password: &str| {
+        pontoon(other.path())
+            .args(["bridge", "--udp", "127.0.0.1:0"])
+            .env("PONTOON_BRIDGE_XMPP", format!("127.0.0.1:{}", made.port))
+            .env("PONTOON_BRIDGE_XMPP_USER", &made.user)
+            .env("PONTOON_BRIDGE_XMPP_PASSWORD", password)
+            .env("PONTOON_BRIDGE_XMPP_CERTIFICATE", "unchecked")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut refused = start("another");
+    let mut log = BufReader::new(refused.stderr.take().unwrap()).lines();
+    let why = wait_for(&mut log, "does not let");
+    for part in ["127.0.0.1:", "jvb1@auth.", "password"] {
+        assert!(why.contains(part), "who refuses whom, and why: {why}");
+    }
+    let mut said = refused.stdout.take().unwrap();
+    end([refused]);
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    assert!(!text.contains("ready"), "{text}");
+
+    let mut bridge = start(made.password.expose());
+    let mut log = BufReader::new(bridge.stderr.take().unwrap()).lines();
+    let (said, _rest) = line(&mut bridge, "Pontoon");
+    assert!(said.contains("is ready"), "{said}");
+    wait_for(&mut log, "joined the brewery");
+    end([bridge, meet]);
+}
+
+#[test]
+fn why_there_is_no_token_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let said = |listen: Option<&str>| {
+        let mut command = pontoon(state.path());
+        command.args(["token", "join"]);
+        command.envs(listen.map(|value| ("PONTOON_SIGNALLING_LISTEN", value)));
+        refusal(command.output().unwrap(), 1)
+    };
+    let off = said(Some("off"));
+    assert!(
+        off.contains("--xmpp 5222") && !off.contains("state"),
+        "{off}"
+    );
+    let none = said(None);
+    assert!(none.contains("--xmpp off"), "{none}");
+}
+
+#[test]
 fn who_reaches_the_port_of_bridges_is_said() {
     let said = |command: &str, more: &[&str]| {
         let state = tempfile::tempdir().unwrap();
@@ -360,8 +417,11 @@ fn secrets_open_to_others_are_closed_and_told() {
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
     let line = wait_for(&mut log, "may read this secret");
     assert!(line.contains("pontoon.toml"), "{line}");
-    let line = wait_for(&mut log, "may read this secret");
-    assert!(line.contains("cluster-secret"), "{line}");
+    let line = wait_for(&mut log, "could read this secret");
+    assert!(
+        line.contains("cluster-secret") && !line.contains("chmod"),
+        "what is done already is not asked for: {line}"
+    );
     let drained = std::thread::spawn(move || log.count());
     end([child]);
     drained.join().unwrap();

@@ -40,8 +40,9 @@ impl WallClock {
     }
 }
 
-/// Unix seconds as `2026-08-20T10:00:00Z`. Counts days by the civil calendar; years beyond 9999 do not occur.
-pub(crate) fn stamp(unix: u64) -> String {
+/// Seconds since 1970 as `2026-08-20T10:00:00Z` (XEP-0082). Counts days by the civil calendar; years beyond 9999 do not occur.
+#[must_use]
+pub fn stamp(unix: u64) -> String {
     let (days, second) = (unix / 86_400, unix % 86_400);
     // Days since 0000-03-01, in eras of 400 years, so that leap days end years.
     let shifted = days + 719_468;

@@ -32,7 +32,7 @@ pub use api::{
     AuthError, BadName, BindError, Bound, Enabled, Login, Pace, ResumeError, Resumed, Stats,
     UnknownSession, WebQuery,
 };
-pub use clock::WallClock;
+pub use clock::{WallClock, stamp};
 pub use config::{
     Account, Config, Deployment, ExternalService, Limits, Rates, ServiceCredentials, ServiceKind,
     Transport,

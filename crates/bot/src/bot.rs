@@ -14,7 +14,7 @@ use stanza::media::IceTransport;
 use stanza::{BareJid, Element, ElementExt, FullJid, iq, muc, ns};
 
 use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec};
-use crate::peer::{Peer, PeerError, PeerEvent};
+use crate::peer::{Local, Peer, PeerError, PeerEvent, credentials};
 use crate::receive::{Assembler, SourceStats};
 use crate::session::{Codecs, LocalSources, answer};
 
@@ -102,6 +102,7 @@ pub struct Bot {
     ids: u64,
     request: Option<String>,
     sources: LocalSources,
+    rng: ChaCha8Rng,
     session: Option<(Jingle, Codecs)>,
     peer: Option<Peer>,
     connected: bool,
@@ -134,6 +135,7 @@ impl Bot {
             ids: 0,
             request: None,
             sources,
+            rng,
             session: None,
             peer: None,
             connected: false,
@@ -335,7 +337,11 @@ impl Bot {
         let jid = jid.to_string();
         self.end_session();
         let transport = transport_of(&offer).cloned().unwrap_or_default();
-        let peer = Peer::new(now, self.config.local, &transport, codecs, &self.sources);
+        let local = Local {
+            address: self.config.local,
+            credentials: credentials(&mut self.rng),
+        };
+        let peer = Peer::new(now, local, &transport, codecs, &self.sources);
         let mut peer = match peer {
             Ok(peer) => peer,
             Err(error) => return self.events.push_back(Event::Failed(error.to_string())),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use rand::{Rng, RngExt};
 use stanza::media::{
     Candidate as JingleCandidate, Fingerprint as JingleFingerprint, IceTransport, Setup,
 };
@@ -49,6 +50,24 @@ pub(crate) enum PeerEvent {
     Closed,
 }
 
+/// Where our datagrams come from, and what they are known by.
+pub(crate) struct Local {
+    pub(crate) address: SocketAddr,
+    pub(crate) credentials: IceCreds,
+}
+
+/// Credentials of ICE (RFC 8445 §5.3).
+pub(crate) fn credentials(rng: &mut impl Rng) -> IceCreds {
+    let mut text = |length| {
+        let digits = (0..length).map(|_| rng.random_range(0..36));
+        digits.filter_map(|n| char::from_digit(n, 36)).collect()
+    };
+    IceCreds {
+        ufrag: text(8),
+        pass: text(24),
+    }
+}
+
 pub(crate) struct Peer {
     rtc: Rtc,
     local: SocketAddr,
@@ -89,7 +108,7 @@ impl Peer {
     /// Begins the session: ICE controlled, DTLS client, the data channel opened by us.
     pub(crate) fn new(
         now: Instant,
-        local: SocketAddr,
+        local: Local,
         offer: &IceTransport,
         codecs: Codecs,
         sources: &LocalSources,
@@ -97,6 +116,7 @@ impl Peer {
         let mut config = Rtc::builder()
             .clear_codecs()
             .set_rtp_mode(true)
+            .set_local_ice_credentials(local.credentials)
             .set_extension_map(extensions(&codecs));
         let params = FormatParams::default();
         let codec = config.codec_config();
@@ -112,11 +132,11 @@ impl Peer {
         let (vp8, rtx) = (Pt::from(codecs.vp8), codecs.vp8_rtx.map(Pt::from));
         codec.add_config(vp8, rtx, Codec::Vp8, Frequency::NINETY_KHZ, None, params);
         let mut rtc = config.build(now);
-        rtc.add_local_candidate(Candidate::host(local, Protocol::Udp)?);
+        rtc.add_local_candidate(Candidate::host(local.address, Protocol::Udp)?);
         let channel = begin(&mut rtc, offer, sources)?;
         let mut peer = Self {
             rtc,
-            local,
+            local: local.address,
             channel: Some(channel),
             codecs,
             timeout: now,

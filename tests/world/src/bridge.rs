@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::Certificate;
-use sfu::control::{ControlConfig, Controller};
+use sfu::control::{ControlConfig, Controller, Note, Output};
 use sfu::{Egress, ShardConfig};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use stanza::element;
@@ -24,6 +24,8 @@ pub struct Bridge {
     pub address: SocketAddr,
     /// Shard and signalling.
     pub controller: Controller,
+    /// What it has told so far.
+    pub notes: Vec<Note>,
     egress: Egress,
     joined: bool,
     next_presence: Instant,
@@ -46,6 +48,7 @@ impl Bridge {
             brewery: format!("jvbbrewery@internal.auth.{domain}"),
             address,
             controller: Controller::new(ControlConfig::default(), shard, seed),
+            notes: Vec::new(),
             egress: Egress::new(ARENA),
             joined: false,
             next_presence: now,
@@ -125,7 +128,11 @@ impl Bridge {
         mut send: impl FnMut(SocketAddr, SocketAddr, &[u8]),
     ) {
         loop {
-            while self.controller.poll_output(now).is_some() {}
+            while let Some(output) = self.controller.poll_output(now) {
+                if let Output::Note(note) = output {
+                    self.notes.push(note);
+                }
+            }
             let more = self.controller.poll_transmit(now, &mut self.egress);
             for run in self.egress.runs() {
                 for segment in self.egress.segments(run) {

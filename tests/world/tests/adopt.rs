@@ -8,45 +8,22 @@
 use std::time::Duration;
 
 use bot::Event;
-use sim::LinkSpec;
-use world::{World, WorldConfig};
+use world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two rooms of two on two bridges, everybody seeing everybody.
+/// Two rooms that have been running for a while.
 fn two_rooms(seed: u64) -> World {
-    let mut world = World::new(&WorldConfig {
-        seed,
-        bridges: 2,
-        path: LinkSpec::default(),
-    });
-    world.run(SECOND);
-    for room in ["red", "blue"] {
-        for _ in 0..2 {
-            world.join(room, |_| {});
-        }
-        world.run(SECOND / 2);
-    }
-    assert!(world.run_until(3 * SECOND, |w| {
-        w.bots
-            .iter()
-            .all(|b| b.video().values().any(|s| s.decoded > 0))
-    }));
+    let mut world = World::two_rooms(seed);
     world.run(SECOND);
     world
-}
-
-fn frames(world: &World, n: usize) -> u64 {
-    world.bots[n].video().values().map(|s| s.decoded).sum()
 }
 
 /// Plays `blow` on a running world and checks that the first four bots saw nothing of it.
 fn unnoticed(mut world: World, blow: impl FnOnce(&mut World)) -> World {
     let told: Vec<usize> = world.events.iter().map(Vec::len).collect();
     let lost = |w: &World, n: usize| -> u64 { w.bots[n].video().values().map(|s| s.skipped).sum() };
-    let before: Vec<_> = (0..4)
-        .map(|n| (frames(&world, n), lost(&world, n)))
-        .collect();
+    let before: Vec<_> = (0..4).map(|n| (world.frames(n), lost(&world, n))).collect();
     let at = world.elapsed();
     blow(&mut world);
     world.run(10 * SECOND);
@@ -65,7 +42,7 @@ fn unnoticed(mut world: World, blow: impl FnOnce(&mut World)) -> World {
             world.decisions
         );
         assert_eq!(lost(&world, n), before[n].1, "bot {n} lost frames");
-        let came = frames(&world, n) - before[n].0;
+        let came = world.frames(n) - before[n].0;
         assert!(
             came + 15 >= span.as_secs() * 15,
             "bot {n}: {came} frames in {span:?}"

@@ -7,58 +7,31 @@
 
 use std::time::Duration;
 
-use sim::LinkSpec;
-use world::{World, WorldConfig};
+use world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two rooms of two on two bridges, everybody seeing everybody.
-fn two_rooms(seed: u64) -> World {
-    let mut world = World::new(&WorldConfig {
-        seed,
-        bridges: 2,
-        path: LinkSpec::default(),
-    });
-    world.run(SECOND);
-    for room in ["red", "blue"] {
-        for _ in 0..2 {
-            world.join(room, |_| {});
-        }
-        world.run(SECOND / 2);
-    }
-    assert!(world.run_until(2 * SECOND, |w| {
-        w.bots
-            .iter()
-            .all(|b| b.video().values().any(|s| s.decoded > 0))
-    }));
-    world
-}
-
-fn frames(world: &World, n: usize) -> u64 {
-    world.bots[n].video().values().map(|s| s.decoded).sum()
-}
-
 #[test]
 fn rooms_are_spread_over_bridges() {
-    let world = two_rooms(1);
+    let world = World::two_rooms(1);
     let endpoints: Vec<_> = world.bridges.iter().map(world::Bridge::endpoints).collect();
     assert_eq!(endpoints, [2, 2], "{:?}", world.decisions);
 }
 
 /// Kills a bridge and returns how long its people saw nothing new.
 fn outage(seed: u64, stream: bool, limit: Duration) -> Duration {
-    let mut world = two_rooms(seed);
+    let mut world = World::two_rooms(seed);
     let moved = world.decisions.len();
     let dead = (0..2).find(|n| world.bridges[*n].endpoints() == 2).unwrap();
-    let before: Vec<_> = (0..4).map(|n| frames(&world, n)).collect();
+    let before: Vec<_> = (0..4).map(|n| world.frames(n)).collect();
     world.run(SECOND / 10);
-    let moving: Vec<_> = (0..4).filter(|n| frames(&world, *n) > before[*n]).collect();
+    let moving: Vec<_> = (0..4).filter(|n| world.frames(*n) > before[*n]).collect();
     assert_eq!(moving.len(), 4, "all pictures move before");
     world.kill_bridge(dead, stream);
     let at = world.elapsed();
     world.run(SECOND / 5);
-    let stopped: Vec<_> = (0..4).map(|n| frames(&world, n)).collect();
-    let back = world.run_until(limit, |w| (0..4).all(|n| frames(w, n) > stopped[n] + 3));
+    let stopped: Vec<_> = (0..4).map(|n| world.frames(n)).collect();
+    let back = world.run_until(limit, |w| (0..4).all(|n| w.frames(n) > stopped[n] + 3));
     assert!(
         back,
         "not within {limit:?}: {:?}\n{:?}",

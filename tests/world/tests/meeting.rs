@@ -34,11 +34,7 @@ fn world(seed: u64, path: LinkSpec) -> World {
 
 /// Whether every bot has decoded a frame of every other.
 fn everybody_sees_everybody(world: &World) -> bool {
-    let others = world.bots.len() - 1;
-    world
-        .bots
-        .iter()
-        .all(|bot| bot.video().values().filter(|s| s.decoded > 0).count() >= others)
+    world.everybody_sees(world.bots.len() - 1)
 }
 
 fn describe(world: &World) -> String {

@@ -22,13 +22,15 @@ const OPEN_HEAD_LEN: usize = 12;
 /// Longest label and subprotocol accepted, bytes.
 const MAX_NAME_LEN: usize = 256;
 
-/// Longest time between retransmissions.
-const MAX_BACKOFF: Duration = Duration::from_secs(3);
+/// Longest time between retransmissions: how long a path that is back may wait for what it lost. A line whose round trip is
+/// longer carries no conversation.
+const MAX_BACKOFF: Duration = Duration::from_millis(1_500);
 /// A peer of which no INIT came this long after DTLS, or after its last INIT, is met half way: its own repeats come after
 /// one, two and four seconds more, and no video is sent before it has told what it wants.
 pub(super) const PATIENCE: Duration = Duration::from_millis(600);
-/// Chunk type of INIT (RFC 9260 §3.3.2), and where the type of a packet's first chunk is.
+/// Chunk types of INIT and COOKIE ECHO (RFC 9260 §3.3.2 and §3.3.11), and where the type of a packet's first chunk is.
 pub(super) const INIT: u8 = 1;
+const COOKIE_ECHO: u8 = 10;
 pub(super) const FIRST_CHUNK: usize = 12;
 /// First retransmission while the association is set up, when we begin it.
 const SETUP_RTO: Duration = Duration::from_millis(300);
@@ -76,12 +78,16 @@ pub(super) struct Opening {
 pub(super) struct Channel {
     socket: SendSocket,
     epoch: Instant,
+    /// The last time we were told of.
+    now: Instant,
     max_message_size: usize,
     stream: Option<StreamId>,
     open: bool,
     opening: Option<Opening>,
     /// When to send our own INIT, unless the association is up by then (RFC 9260 §5.2.1: both may begin it).
     begin_at: Option<Instant>,
+    /// What we said last to set up the association, and when to say it again: the library doubles its wait without limit.
+    repeat: Option<(Vec<u8>, Instant)>,
     /// Messages not used: binary, not UTF-8, on another stream, too long.
     pub(super) dropped: u64,
     events: VecDeque<ChannelEvent>,
@@ -108,11 +114,13 @@ impl Channel {
         let mut channel = Self {
             socket: SendSocket(Socket::new("", &options)),
             epoch: now,
+            now,
             max_message_size,
             stream: None,
             open: false,
             begin_at: opening.is_none().then(|| now + PATIENCE),
             opening,
+            repeat: None,
             dropped: 0,
             events: VecDeque::new(),
         };
@@ -128,6 +136,7 @@ impl Channel {
     }
 
     fn advance(&mut self, now: Instant) {
+        self.now = now;
         self.socket
             .0
             .advance_time(SocketTime::zero() + now.saturating_duration_since(self.epoch));
@@ -149,6 +158,10 @@ impl Channel {
             self.socket.0.connect();
         }
         self.drain();
+        if let Some((packet, at)) = self.repeat.as_mut().filter(|(_, at)| *at <= now) {
+            *at = now + MAX_BACKOFF;
+            self.events.push_back(ChannelEvent::Send(packet.clone()));
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -159,6 +172,7 @@ impl Channel {
             .and_then(|d| self.epoch.checked_add(d))
             .into_iter()
             .chain(self.begin_at)
+            .chain(self.repeat.as_ref().map(|(_, at)| *at))
             .min()
     }
 
@@ -212,9 +226,15 @@ impl Channel {
 
     fn socket_event(&mut self, event: SocketEvent) {
         match event {
-            SocketEvent::SendPacket(packet) => self.events.push_back(ChannelEvent::Send(packet)),
+            SocketEvent::SendPacket(packet) => {
+                if matches!(packet.get(FIRST_CHUNK), Some(&(INIT | COOKIE_ECHO))) {
+                    self.repeat = Some((packet.clone(), self.now + MAX_BACKOFF));
+                }
+                self.events.push_back(ChannelEvent::Send(packet));
+            }
             SocketEvent::OnConnected() => {
                 self.begin_at = None;
+                self.repeat = None;
                 self.send_open();
             }
             SocketEvent::OnClosed()
@@ -234,6 +254,7 @@ impl Channel {
 
     fn close(&mut self) {
         self.stream = None;
+        self.repeat = None;
         if std::mem::take(&mut self.open) {
             self.events.push_back(ChannelEvent::Closed);
         }

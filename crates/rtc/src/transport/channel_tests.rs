@@ -145,6 +145,42 @@ fn a_client_whose_beginning_is_lost_is_met_half_way() {
     }
 }
 
+/// However long the path was away, what sets up the association comes soon after it is back: the INIT, and the cookie when
+/// it is the one that is lost.
+#[test]
+fn setting_up_is_repeated_at_short_intervals() {
+    for answered in [false, true] {
+        let mut now = origin();
+        let mut server = Channel::new(now, 1000, None);
+        let mut client = Channel::new(now, 1000, Some(opening()));
+        drain(&mut client);
+        now = server.poll_timeout().unwrap();
+        server.handle_timeout(now);
+        if answered {
+            let (inits, _) = drain(&mut server);
+            client.handle(now, &inits[0]);
+            let (answer, _) = drain(&mut client);
+            server.handle(now, &answer[0]);
+        }
+        let end = now + Duration::from_secs(30);
+        let mut last = now;
+        while now < end {
+            now = server.poll_timeout().unwrap();
+            server.handle_timeout(now);
+            if drain(&mut server).0.is_empty() {
+                continue;
+            }
+            assert!(now - last <= Duration::from_millis(1_500), "{answered}");
+            last = now;
+        }
+        // The next one is not lost.
+        now = server.poll_timeout().unwrap();
+        server.handle_timeout(now);
+        exchange(now, &mut server, &mut client);
+        assert!(server.is_open() && client.is_open(), "{answered}");
+    }
+}
+
 /// A client that sets up its association in time is not disturbed: no INIT of ours, then or later.
 #[test]
 fn a_client_in_time_gets_no_init() {

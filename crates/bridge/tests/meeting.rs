@@ -7,24 +7,20 @@
     reason = "a test stops where it fails, and reads the clock"
 )]
 
-use std::collections::BTreeMap;
+mod bots;
+
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bot::{BotConfig, Handle, Layer, Snapshot, VideoSpec};
+use bot::Handle;
+use bots::{DOMAIN, PATIENCE};
 use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
 use link::{Credentials, LinkConfig, LinkEvent, Target};
 use signalling::{Node, SignallingConfig};
-use stanza::BareJid;
 use telemetry::Metrics;
 
-const DOMAIN: &str = "meet.internal";
 const SECRET: &[u8] = b"secret of the test";
-/// Ends a test that would hang; no test waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Frames and audio packets that prove that media flow.
-const ENOUGH: u64 = 45;
 
 struct Deployment {
     node: Node,
@@ -60,54 +56,12 @@ impl Deployment {
 
     async fn join(&mut self, name: &str) {
         let target = Target::Memory(self.node.memory_connector());
-        let link = LinkConfig::new(target, DOMAIN, Credentials::Anonymous);
-        let layers = vec![
-            Layer {
-                height: 180,
-                bitrate: 100_000,
-            },
-            Layer {
-                height: 360,
-                bitrate: 300_000,
-            },
-        ];
-        let config = BotConfig {
-            domain: DOMAIN.to_owned(),
-            room: BareJid::new(&format!("standup@conference.{DOMAIN}")).unwrap(),
-            name: name.to_owned(),
-            local: SocketAddr::from(([127, 0, 0, 1], 0)),
-            video: Some(VideoSpec {
-                layers,
-                frame_rate: 15,
-            }),
-            audio: true,
-            max_height: 360,
-        };
-        let seed = self.bots.len() as u64 + 1;
-        let address = [127, 0, 0, 1].into();
-        let bot = bot::run(config, link, address, Instant::now(), seed)
-            .await
-            .unwrap();
-        bot.with(|bot| bot.speak(-20));
-        self.bots.push(bot);
+        self.bots
+            .push(bots::join(target, name, self.bots.len()).await);
     }
 
-    /// Waits until everybody has seen and heard everybody else anew.
     async fn everybody_hears_everybody(&mut self, what: &str) {
-        let others = self.bots.len() - 1;
-        let before: Vec<Snapshot> = self.bots.iter().map(Handle::snapshot).collect();
-        for (bot, before) in self.bots.iter_mut().zip(before) {
-            let waiting = bot.wait(|now| progress(&before, now) >= (others, others));
-            if tokio::time::timeout(PATIENCE, waiting).await != Ok(true) {
-                panic!("{what}: heard {:?}", self.heard());
-            }
-        }
-    }
-
-    /// Who heard how much of whom, for messages.
-    fn heard(&self) -> Vec<(String, BTreeMap<String, u64>)> {
-        let snapshots = self.bots.iter().map(Handle::snapshot);
-        snapshots.map(|s| (s.endpoint, s.audio)).collect()
+        bots::everybody_hears_everybody(&mut self.bots, what).await;
     }
 
     fn longest_gap(&self) -> Duration {
@@ -154,19 +108,6 @@ impl std::io::Write for Writer {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// Sources of which enough was seen, and of which enough was heard, between two looks.
-fn progress(before: &Snapshot, now: &Snapshot) -> (usize, usize) {
-    let seen = now.video.iter().filter(|(name, stats)| {
-        let old = before.video.get(*name).map_or(0, |s| s.decoded);
-        stats.decoded >= old + ENOUGH
-    });
-    let heard = now.audio.iter().filter(|(name, packets)| {
-        let old = before.audio.get(*name).copied().unwrap_or(0);
-        **packets >= old + ENOUGH
-    });
-    (seen.count(), heard.count())
 }
 
 async fn three(bridges: usize) -> Deployment {

@@ -60,14 +60,12 @@ impl Conference {
         if self.by_id.len() <= 2 || !others.into_iter().any(|r| r.is_stage_view()) {
             return;
         }
-        let videos = client.feeds().iter().copied();
-        let video = videos
-            .filter(|id| {
-                self.feeds
-                    .get(*id)
-                    .is_some_and(|f| f.video_type().is_some())
-            })
-            .next();
+        let mut videos = client.feeds().iter().copied();
+        let video = videos.find(|id| {
+            self.feeds
+                .get(*id)
+                .is_some_and(|f| f.video_type().is_some())
+        });
         if let Some(id) = video {
             if let Some(feed) = self.feeds.get_mut(id) {
                 feed.want_key_frame();

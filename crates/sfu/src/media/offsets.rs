@@ -19,76 +19,79 @@ struct Range {
 /// mapping of a number never changes once something after it was mapped.
 #[derive(Debug, Clone)]
 pub(crate) struct Offsets {
-    ranges: VecDeque<Range>,
-    /// Highest input number decided upon.
-    highest: Option<u64>,
+    /// The newest range, which nearly all numbers belong to.
+    last: Range,
+    /// The ranges before it, oldest first.
+    older: VecDeque<Range>,
+    /// Highest input number decided upon; 0 for none, since numbers in use are far above.
+    highest: u64,
 }
 
 impl Offsets {
-    /// A mapping in which `input` becomes `output` and earlier numbers do not exist.
+    /// A mapping in which `input`, which is not 0, becomes `output` and earlier numbers do not exist.
     ///
     /// Output numbers are kept by wrapping subtraction, so `output` may be greater than `input`.
     pub(crate) fn starting(input: u64, output: u64) -> Self {
-        let mut ranges = VecDeque::with_capacity(8);
-        ranges.push_back(Range {
-            start: input,
-            offset: input.wrapping_sub(output),
-        });
         Self {
-            ranges,
-            highest: None,
+            last: Range {
+                start: input,
+                offset: input.wrapping_sub(output),
+            },
+            older: VecDeque::new(),
+            highest: 0,
         }
     }
 
     /// The output number of an input number; `None` if it was left out or is older than the mapping.
+    #[inline]
     pub(crate) fn map(&self, input: u64) -> Option<u64> {
-        let at = self.ranges.iter().rposition(|r| r.start <= input)?;
-        let range = self.ranges.get(at)?;
-        // The hole before the next range has as many numbers as its offset grew.
-        if let Some(next) = self.ranges.get(at + 1) {
-            let hole = next.offset.wrapping_sub(range.offset);
-            if input >= next.start.saturating_sub(hole) {
-                return None;
-            }
+        if input >= self.last.start {
+            return Some(input.wrapping_sub(self.last.offset));
         }
-        Some(input.wrapping_sub(range.offset))
+        self.map_older(input)
+    }
+
+    #[cold]
+    fn map_older(&self, input: u64) -> Option<u64> {
+        let at = self.older.iter().rposition(|r| r.start <= input)?;
+        let range = self.older.get(at)?;
+        // The hole before the next range has as many numbers as its offset grew.
+        let next = self.older.get(at + 1).unwrap_or(&self.last);
+        let hole = next.offset.wrapping_sub(range.offset);
+        (input < next.start.saturating_sub(hole)).then(|| input.wrapping_sub(range.offset))
     }
 
     /// Takes an input number that is passed on; its output number, as [`Self::map`].
+    #[inline]
     pub(crate) fn accept(&mut self, input: u64) -> Option<u64> {
         let output = self.map(input)?;
-        if self.highest.is_none_or(|h| input > h) {
-            self.highest = Some(input);
-        }
+        self.highest = self.highest.max(input);
         Some(output)
     }
 
     /// Leaves out an input number. If later numbers were mapped already, its place stays empty.
     pub(crate) fn leave_out(&mut self, input: u64) {
-        if self.highest.is_some_and(|h| input <= h) {
+        if input <= self.highest || input < self.last.start {
             return;
         }
-        let Some(last) = self.ranges.back_mut() else {
-            return;
-        };
-        if input < last.start {
-            return;
-        }
-        self.highest = Some(input);
-        if input == last.start {
+        self.highest = input;
+        let offset = self.last.offset.wrapping_add(1);
+        if input == self.last.start {
             // Right after another hole, or before anything passed.
-            last.start += 1;
-            last.offset = last.offset.wrapping_add(1);
+            self.last = Range {
+                start: input + 1,
+                offset,
+            };
             return;
         }
-        let offset = last.offset.wrapping_add(1);
-        if self.ranges.len() == MAX_RANGES {
-            self.ranges.pop_front();
+        if self.older.len() + 1 == MAX_RANGES {
+            self.older.pop_front();
         }
-        self.ranges.push_back(Range {
+        self.older.push_back(self.last);
+        self.last = Range {
             start: input + 1,
             offset,
-        });
+        };
     }
 }
 

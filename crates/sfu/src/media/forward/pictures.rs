@@ -33,9 +33,11 @@ impl Pictures {
     }
 
     /// The number of an id that never wraps: the nearest one to the highest so far.
+    #[inline]
     pub(crate) fn unwrap(&mut self, (id, long): (u16, bool)) -> u64 {
         let size = size(long);
-        let delta = u64::from(id).wrapping_sub(self.highest) % size;
+        // Sizes are powers of two.
+        let delta = u64::from(id).wrapping_sub(self.highest) & (size - 1);
         let number = if delta < size / 2 {
             self.highest + delta
         } else {
@@ -46,9 +48,10 @@ impl Pictures {
     }
 
     /// Whether an id may belong to this numbering.
+    #[inline]
     pub(crate) fn is_near(&self, (id, long): (u16, bool)) -> bool {
         let size = size(long);
-        let ahead = u64::from(id).wrapping_sub(self.highest) % size;
+        let ahead = u64::from(id).wrapping_sub(self.highest) & (size - 1);
         ahead <= MAX_AHEAD || size - ahead <= MAX_BEHIND
     }
 }

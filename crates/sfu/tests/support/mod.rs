@@ -148,7 +148,14 @@ impl World {
         rewriting: bool,
     ) -> usize {
         let index = self.clients.len();
-        let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
+        let address: SocketAddr = format!(
+            "10.{}.{}.{}:5000",
+            1 + index / 62_500,
+            index / 250 % 250,
+            index % 250 + 1
+        )
+        .parse()
+        .unwrap();
         let audio_ssrc = 1_000_000 * (index as u32 + 1);
         let mut spec = EndpointSpec::new(endpoint_id(name));
         spec.ssrc_rewriting = rewriting;

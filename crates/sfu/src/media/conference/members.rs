@@ -9,7 +9,9 @@ use crate::media::forward::Receiver;
 use crate::media::ids::SourceName;
 use crate::media::ingest::Feed;
 use crate::media::peer::{Client, SentSsrc};
-use crate::media::spec::{EndpointSpec, EndpointUpdate, Source, Subscription, VideoType};
+use crate::media::spec::{
+    EndpointSpec, EndpointUpdate, MediaKind, Source, Subscription, VideoType,
+};
 use crate::media::table::{FeedId, Key, PeerId};
 
 /// Video types remembered for sources that are not signalled yet.
@@ -70,9 +72,6 @@ impl Conference {
         for feed in client.feeds() {
             self.drop_feed(*feed);
         }
-        if !client.feeds().is_empty() {
-            self.plan.sources_changed(&self.receivers);
-        }
         if self.floor.leave(client.id()) {
             self.tell_speakers(cx);
         }
@@ -85,7 +84,11 @@ impl Conference {
     /// Forgets a feed: slots that carried it become free.
     fn drop_feed(&mut self, id: FeedId) {
         if let Some(feed) = self.feeds.remove(id) {
-            self.plan.feed_removed(id, feed.kind(), &mut self.receivers);
+            let kind = feed.kind();
+            self.plan.feed_removed(id, kind, &mut self.receivers);
+            if kind == MediaKind::Video {
+                self.plan.sources_changed(&self.receivers);
+            }
             self.audio.forget(id);
             self.publishers.remove(id);
             self.burst.forget(id);
@@ -113,9 +116,7 @@ impl Conference {
         };
         let (owner, repair) = (client.id().clone(), client.negotiated().nack);
         let mut kept: Vec<(SourceName, FeedId)> = Vec::new();
-        let old = client.feeds().to_vec();
-        let before = old.clone();
-        for id in old {
+        for id in client.feeds().to_vec() {
             let same = self.feeds.get(id).filter(|feed| {
                 let spec = feed.spec();
                 let is_same = |new: &Source| {
@@ -138,19 +139,20 @@ impl Conference {
             }
             let early = self.early_types.remove(&spec.name);
             let video_type = early.unwrap_or(spec.video_type);
+            let is_video = spec.kind == MediaKind::Video;
             let feed = Feed::new(spec, owner.clone(), video_type, repair);
             let id = self.feeds.insert(feed);
             self.publishers.set(id, peer);
             self.plan.feed_added(id);
+            if is_video {
+                self.plan.sources_changed(&self.receivers);
+            }
             if let Some(receiver) = self.receivers.get_mut(peer) {
                 receiver.own(id);
             }
             now.push(id);
         }
         self.list_ssrcs(peer, &now);
-        if now != before {
-            self.plan.sources_changed(&self.receivers);
-        }
         if let Some(client) = self.clients.get_mut(peer) {
             let ssrcs = ssrcs_of(&self.feeds, &now);
             client.publish(now, ssrcs);

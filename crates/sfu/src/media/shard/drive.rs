@@ -9,6 +9,9 @@ use rtc::PacketKind;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+/// What is done of what is due before packets have their turn again.
+const DUE_SLICE: usize = 16;
+
 impl Shard {
     /// A datagram arrived at local address `to`. It is decrypted in place.
     pub fn handle_datagram(
@@ -143,10 +146,14 @@ impl Shard {
         }
     }
 
-    /// The deadline of [`Self::poll_timeout`] was reached.
+    /// The deadline of [`Self::poll_timeout`] was reached. Where much is due, some of it is done, and the deadline stays in
+    /// the past: packets have their turn in between.
     pub fn handle_timeout(&mut self, now: Instant) {
         let us = self.micros(now);
-        while let Some((at, due)) = self.timers.pop(us) {
+        for _ in 0..DUE_SLICE {
+            let Some((at, due)) = self.timers.pop(us) else {
+                break;
+            };
             match due {
                 Due::Peer(conference, peer) => {
                     self.peer_due(now, Place { conference, peer }, at);

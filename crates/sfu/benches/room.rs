@@ -1,0 +1,147 @@
+//! How long a change in a large room holds the packet thread: a join, a leave, a change of wishes, another speaker.
+//!
+//! `cargo bench -p sfu --bench room [receivers ...]` prints the longest and the usual time of the calls that carry each
+//! change out, with two who send and so many who receive. What is done in slices counts by its longest slice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock and may stop"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use sfu::{ReceiverConstraints, SourceConstraint};
+use std::time::{Duration, Instant};
+use support::camera::Camera;
+use support::{CONFERENCE, World, endpoint_id};
+
+const ROUNDS: usize = 40;
+
+/// Times of one kind of change.
+#[derive(Default)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn measure<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        let result = f();
+        self.0.push(start.elapsed());
+        result
+    }
+
+    fn print(&mut self, what: &str, receivers: usize) {
+        self.0.sort_unstable();
+        let at = |part: usize| self.0[(self.0.len() - 1) * part / 100].as_secs_f64() * 1e6;
+        println!(
+            "{receivers} receivers, {what}: {:.0} us usually, {:.0} us at the 95th, {:.0} us at most ({} calls)",
+            at(50),
+            at(95),
+            at(100),
+            self.0.len()
+        );
+    }
+}
+
+fn main() {
+    let mut sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![10, 100, 1_000];
+    }
+    for receivers in sizes {
+        room(receivers);
+    }
+}
+
+fn room(receivers: usize) {
+    let mut world = World::new(sim::LinkSpec::default(), 1);
+    for name in ["a", "b"] {
+        let tag = u32::from(name.as_bytes()[0]);
+        world.join(name, Some(Camera::new(tag, 3, false, 4)), Some(60), true);
+    }
+    for n in 0..receivers {
+        world.join(&format!("r{n}"), None, None, true);
+    }
+    world.run(Duration::from_millis(500));
+    for n in 0..receivers + 2 {
+        world.want(n, 360);
+    }
+    world.run(Duration::from_millis(500));
+    joins(&mut world, receivers);
+    wishes(&mut world, receivers);
+    speakers(&mut world, receivers);
+}
+
+fn joins(world: &mut World, receivers: usize) {
+    let (mut come, mut go) = (Times::default(), Times::default());
+    for n in 0..ROUNDS {
+        let name = format!("late{n}");
+        come.measure(|| world.join(&name, None, None, true));
+        let id = endpoint_id(&name);
+        go.measure(|| world.shard.expire_endpoint(world.now, CONFERENCE, &id))
+            .unwrap();
+        world.clients.pop();
+        world.run(Duration::from_millis(2));
+    }
+    come.print("a join (both ends of its transport are made)", receivers);
+    go.print("a leave", receivers);
+}
+
+fn wishes(world: &mut World, receivers: usize) {
+    let mut times = Times::default();
+    for n in 0..ROUNDS {
+        let height = if n % 2 == 0 { 180 } else { 360 };
+        let id = world.clients[2].id.clone();
+        let constraints = ReceiverConstraints {
+            default_constraint: Some(SourceConstraint::height(height)),
+            ..ReceiverConstraints::default()
+        };
+        let (shard, now) = (&mut world.shard, world.now);
+        times.measure(|| shard.set_receiver_constraints(now, CONFERENCE, &id, constraints));
+        world.run(Duration::from_millis(2));
+    }
+    times.print("other wishes of one", receivers);
+}
+
+/// All limit the number of videos, so that a new speaker concerns all of them.
+fn speakers(world: &mut World, receivers: usize) {
+    for n in 0..world.clients.len() {
+        let id = world.clients[n].id.clone();
+        let constraints = ReceiverConstraints {
+            last_n: Some(1),
+            ..ReceiverConstraints::default()
+        };
+        let (shard, now) = (&mut world.shard, world.now);
+        shard.set_receiver_constraints(now, CONFERENCE, &id, constraints);
+    }
+    world.run(Duration::from_millis(200));
+    let mut times = Times::default();
+    let before = world.shard.stats().dominant_speaker_changes;
+    for n in 0..6 * 100 {
+        let speaks = n / 100 % 2;
+        for client in 0..2 {
+            let word = n % 10 < 8;
+            world.clients[client].audio_level =
+                Some(if client == speaks && word { 10 } else { 100 });
+        }
+        for _ in 0..20 {
+            world.now += Duration::from_millis(1);
+            // What is due alone: media and the network go on in the next line.
+            while world.shard.poll_timeout().is_some_and(|t| t <= world.now) {
+                let (shard, now) = (&mut world.shard, world.now);
+                times.measure(|| shard.handle_timeout(now));
+                if world.shard.poll_timeout().is_some_and(|t| t <= world.now) {
+                    world.run(Duration::ZERO);
+                    break;
+                }
+            }
+        }
+        world.run(Duration::from_millis(20));
+    }
+    let changes = world.shard.stats().dominant_speaker_changes - before;
+    times.print(
+        &format!("what is due, with {changes} changes of speaker"),
+        receivers,
+    );
+}

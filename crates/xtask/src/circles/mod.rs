@@ -12,12 +12,6 @@ use graph::{Circle, Graph, circles};
 use modules::Crate;
 use uses::{Reason, Uses};
 
-/// Modules that are not looked into: the crate and the place in it.
-const EXEMPT: [(&str, &[&str]); 1] = [
-    // Being rebuilt.
-    ("sfu", &["media"]),
-];
-
 /// All findings about circles.
 pub(crate) fn check(root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
@@ -45,19 +39,10 @@ pub(crate) fn check(root: &Path) -> Vec<String> {
 }
 
 fn rules(root: &Path, name: &str, read: &Crate) -> Vec<String> {
-    let exempt = |file: usize| {
-        let place = &read.files[file].place;
-        EXEMPT.iter().any(|(exempt, below)| {
-            *exempt == name
-                && place.len() >= below.len()
-                && place.iter().zip(*below).all(|(a, b)| a == b)
-        })
-    };
     let shown = |file: usize| files::shown(root, &read.files[file].path);
-    let (mut uses, misplaced) = uses::find(read);
-    uses.retain(|(from, to), _| !(exempt(*from) && exempt(*to)));
+    let (uses, misplaced) = uses::find(read);
     let mut findings = Vec::new();
-    for found in misplaced.iter().filter(|found| !exempt(found.file)) {
+    for found in &misplaced {
         findings.push(format!(
             "{}:{}: methods of {}, which is at home in {}; they may stand there or in files below it",
             shown(found.file),

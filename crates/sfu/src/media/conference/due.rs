@@ -1,11 +1,9 @@
 //! What falls due: reports and requests of each endpoint, and looks at the conference as a whole.
 
-use super::Conference;
-use super::rtcp::DEFAULT_RTT;
+use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
 use crate::media::table::{FeedId, PeerId};
-use crate::media::timers::Due;
 use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
 use smallvec::SmallVec;
 
@@ -15,42 +13,8 @@ const MAX_COMPOUND: usize = 1200;
 /// Speakers and layers are looked at this often, microseconds; with nobody speaking more seldom.
 const LOOK: u64 = 20 * MS;
 const SELDOM_LOOK: u64 = 200 * MS;
-/// Each endpoint is looked at this often at least, for reports.
-const VISIT: u64 = 1_000 * MS;
-/// An endpoint that publishes.
-const PUBLISHER_VISIT: u64 = 500 * MS;
 
 impl Conference {
-    /// Sees to it that an endpoint is looked at when it has something to do next.
-    pub(crate) fn schedule(&mut self, cx: &mut Context<'_>, peer: PeerId) {
-        let (Some(client), Some(receiver)) = (self.clients.get_mut(peer), self.receivers.get(peer))
-        else {
-            return;
-        };
-        let visit = match client.feeds().is_empty() {
-            true => VISIT,
-            false => PUBLISHER_VISIT,
-        };
-        // Shortly after its deadline a transport has what its deadline was for.
-        let transport = client.transport.poll_timeout().map(|t| {
-            let left = t.saturating_duration_since(cx.now);
-            cx.us + left.as_micros() as u64 + 1
-        });
-        let missing = client.feeds().iter().any(|id| {
-            let feed = self.feeds.get(*id);
-            feed.is_some_and(|f| f.has_missing())
-        });
-        let pictures = receiver.pictures_due().filter(|_| receiver.is_live());
-        let due = [
-            transport,
-            client.feedback_due(),
-            pictures.map(|t| t.max(cx.us + MS)),
-            missing.then_some(cx.us + 20 * MS),
-        ];
-        let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);
-        cx.wake(next, peer, &mut client.scheduled);
-    }
-
     /// An endpoint was scheduled for `at`, which has come.
     pub(crate) fn handle_due(&mut self, cx: &mut Context<'_>, peer: PeerId, at: u64) {
         let Some(client) = self.clients.get_mut(peer) else {
@@ -149,28 +113,6 @@ impl Conference {
         }
         drop(due);
         self.send_rtcp(peer, writer.written());
-    }
-
-    /// A receiver that has not shown yet that it has a picture is seen to again, as far as that is due at `due`.
-    pub(super) fn see_to_missing_pictures(&mut self, cx: &mut Context<'_>, peer: PeerId, due: u64) {
-        let Some(receiver) = self.receivers.get(peer) else {
-            return;
-        };
-        let feeds = receiver.missing_pictures(due);
-        if feeds.is_empty() {
-            return;
-        }
-        self.decide(cx, |cx, _, _, stage, _| {
-            for feed in feeds {
-                stage.see_to_picture(cx, peer, feed);
-            }
-        });
-    }
-
-    /// Sees to it that the conference is looked at.
-    pub(super) fn schedule_look(&mut self, cx: &mut Context<'_>, at: u64) {
-        let due = Due::Conference(cx.place);
-        cx.timers.schedule(at, due, &mut self.scheduled);
     }
 
     /// The conference was scheduled for `at`, which has come: looks at who speaks, which layers come in, and what is to be

@@ -4,7 +4,6 @@ use super::Conference;
 use crate::media::config::ControlError;
 use crate::media::context::Context;
 use crate::media::egress::PeerOut;
-use crate::media::event::ChannelNotice;
 use crate::media::forward::Receiver;
 use crate::media::ids::SourceName;
 use crate::media::ingest::Feed;
@@ -267,20 +266,6 @@ impl Conference {
             out.set_path(path);
             receiver.set_live(out.is_connected());
             self.audio.changed();
-        }
-    }
-
-    /// What an endpoint was told of the demand for its sources is told again.
-    pub(super) fn tell_demands(&self, cx: &mut Context<'_>, peer: PeerId) {
-        let Some(client) = self.clients.get(peer) else {
-            return;
-        };
-        for id in client.feeds() {
-            if let (Some(feed), Some(max_height)) = (self.feeds.get(*id), self.plan.told(*id)) {
-                let source = feed.name().clone();
-                let notice = ChannelNotice::SenderSourceConstraints { source, max_height };
-                cx.notice(client.id(), notice);
-            }
         }
     }
 

@@ -1,16 +1,18 @@
 //! A conference: brings together who publishes (`ingest`), who decides (`forward`) and who sends (`egress`), and routes
 //! between them. What is decided is decided there.
 
+mod decide;
 mod due;
+mod key_frames;
 mod members;
 mod notices;
 mod rtcp;
 mod rtp;
+mod schedule;
 mod transmit;
 
-use super::context::Context;
 use super::egress::PeerOut;
-use super::forward::{AudioPlan, Burst, Plan, Receiver, Ssrcs, Stage};
+use super::forward::{AudioPlan, Burst, Plan, Receiver, Ssrcs};
 use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
@@ -22,6 +24,9 @@ use super::timers::Scheduled;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use std::collections::{HashMap, VecDeque};
+
+/// Round trip assumed while none is measured, microseconds.
+const DEFAULT_RTT: u64 = 100_000;
 
 /// Everything about a conference and its endpoints, by their numbers.
 #[derive(Debug)]
@@ -141,51 +146,6 @@ impl Conference {
 
     pub(crate) fn receiver_mut(&mut self, peer: PeerId) -> Option<&mut Receiver> {
         self.receivers.get_mut(peer)
-    }
-
-    /// Runs `f` on what decides, and carries out what comes of it.
-    fn decide(
-        &mut self,
-        cx: &mut Context<'_>,
-        f: impl FnOnce(&mut Context<'_>, &mut Plan, &mut AudioPlan, &mut Stage<'_>, &Floor),
-    ) {
-        let mut stage = Stage {
-            feeds: &mut self.feeds,
-            receivers: &mut self.receivers,
-            ssrcs: &self.ssrcs,
-            replays: &mut self.replays,
-            wanted: &mut self.wanted,
-            restless: &mut self.restless,
-        };
-        f(cx, &mut self.plan, &mut self.audio, &mut stage, &self.floor);
-        self.carry_out(cx);
-    }
-
-    fn carry_out(&mut self, cx: &mut Context<'_>) {
-        while let Some((peer, out)) = self.replays.pop_front() {
-            if let Some(way_out) = self.outs.get_mut(peer) {
-                way_out.push(out, cx.stats);
-                self.has_single(peer);
-            }
-        }
-        while let Some(feed) = self.wanted.pop() {
-            self.ask_for_key_frame(cx, feed);
-        }
-        while let Some(peer) = self.restless.pop() {
-            self.schedule(cx, peer);
-        }
-    }
-
-    /// Decides who gets what, as far as something changed.
-    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
-        if self.plan.is_unsettled() {
-            self.decide(cx, |cx, plan, _, stage, floor| {
-                plan.settle(cx, stage, floor.order());
-            });
-            if self.plan.is_unsettled() {
-                self.schedule_look(cx, cx.us);
-            }
-        }
     }
 
     /// An endpoint has something to send besides bursts.

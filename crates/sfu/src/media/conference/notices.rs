@@ -73,4 +73,18 @@ impl Conference {
             self.ask_for_key_frame(cx, id);
         }
     }
+
+    /// What an endpoint was told of the demand for its sources is told again.
+    pub(super) fn tell_demands(&self, cx: &mut Context<'_>, peer: PeerId) {
+        let Some(client) = self.clients.get(peer) else {
+            return;
+        };
+        for id in client.feeds() {
+            if let (Some(feed), Some(max_height)) = (self.feeds.get(*id), self.plan.told(*id)) {
+                let source = feed.name().clone();
+                let notice = ChannelNotice::SenderSourceConstraints { source, max_height };
+                cx.notice(client.id(), notice);
+            }
+        }
+    }
 }

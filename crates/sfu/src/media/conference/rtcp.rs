@@ -1,16 +1,14 @@
 //! RTCP of an endpoint: what it says as a sender, and as a receiver.
 
-use super::Conference;
+use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
 use crate::media::ingest::ClockPoint;
 use crate::media::stats::DropReason;
-use crate::media::table::{FeedId, PeerId};
-use rtp::rtcp::{FirEntry, ReportBlock, Rtcp, SenderReport, Writer, packets};
+use crate::media::table::PeerId;
+use rtp::rtcp::{ReportBlock, Rtcp, SenderReport, packets};
 use std::net::SocketAddr;
 
 const MS: u64 = 1_000;
-/// Round trip assumed while none is measured, microseconds.
-pub(super) const DEFAULT_RTT: u64 = 100 * MS;
 
 impl Conference {
     /// A datagram that looks like RTCP came from an endpoint. It is decrypted in place.
@@ -126,41 +124,6 @@ impl Conference {
                 stage.see_to_picture(cx, peer, feed);
             }),
             None => self.schedule(cx, peer),
-        }
-    }
-
-    /// Asks the sender of a feed for the key frame that somebody waits for, if its turn has come.
-    pub(super) fn ask_for_key_frame(&mut self, cx: &mut Context<'_>, id: FeedId) {
-        let Some(&peer) = self.publishers.get(id) else {
-            return;
-        };
-        let (Some(feed), Some(client), Some(out)) = (
-            self.feeds.get_mut(id),
-            self.clients.get_mut(peer),
-            self.outs.get(peer),
-        ) else {
-            return;
-        };
-        if !out.is_connected() || !feed.is_key_frame_due(cx.us) {
-            return;
-        }
-        // For the primary SSRC, on behalf of all encodings.
-        let primary = feed.spec().encodings.first().map_or(0, |e| e.ssrc);
-        let mut buf = [0; 64];
-        let mut writer = Writer::new(&mut buf);
-        let bridge = self.feedback.video.into();
-        let written = if client.negotiated().pli {
-            writer.pli(bridge, primary.into())
-        } else {
-            let entry = FirEntry {
-                ssrc: primary.into(),
-                seq: client.next_fir(),
-            };
-            writer.fir(bridge, &[entry])
-        };
-        if written.is_ok() {
-            cx.stats.keyframe_requests += 1;
-            self.send_rtcp(peer, writer.written());
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod allocation;
 mod audio;
+mod audio_slot;
 mod burst;
 mod history;
 mod numbers;
@@ -13,8 +14,10 @@ mod resend;
 mod slot;
 #[cfg(test)]
 mod slot_tests;
+mod stage;
 
 pub(crate) use audio::AudioPlan;
 pub(crate) use burst::{Burst, Pass};
-pub(crate) use plan::{Plan, Stage};
+pub(crate) use plan::Plan;
 pub(crate) use receiver::{Receiver, Ssrcs};
+pub(crate) use stage::Stage;

@@ -2,52 +2,19 @@
 //! concerns, and in slices, so that packets never wait for it.
 
 use super::allocation::{Candidates, Decision, allocate, choose};
-use super::receiver::{Lane, MAX_SLOTS, Receiver, Ssrcs};
-use super::slot::VideoSlot;
+use super::receiver::{Lane, MAX_SLOTS, Receiver};
+use super::stage::Stage;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::ingest::Feed;
-use crate::media::packet::Outgoing;
 use crate::media::spec::{MediaKind, VideoType};
 use crate::media::table::{FeedId, Key, KeySet, PeerId, Table};
-use rand::RngExt;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 
 /// Receivers looked at in one slice.
 const SLICE: usize = 32;
-
-/// What deciding needs of a conference, and what comes of it.
-pub(crate) struct Stage<'a> {
-    pub(crate) feeds: &'a mut Table<FeedId, Feed>,
-    pub(crate) receivers: &'a mut Table<PeerId, Receiver>,
-    pub(crate) ssrcs: &'a Ssrcs,
-    /// Packets to send besides the burst: replayed key frames.
-    pub(crate) replays: &'a mut VecDeque<(PeerId, Outgoing)>,
-    /// Feeds whose sender is to be asked for a key frame.
-    pub(crate) wanted: &'a mut Vec<FeedId>,
-    /// Receivers whose pictures are to be looked at again.
-    pub(crate) restless: &'a mut Vec<PeerId>,
-}
-
-impl Stage<'_> {
-    /// Gets a receiver's stream of a feed a key frame.
-    pub(crate) fn see_to_picture(&mut self, cx: &mut Context<'_>, peer: PeerId, id: FeedId) {
-        let (Some(receiver), Some(feed)) = (self.receivers.get_mut(peer), self.feeds.get_mut(id))
-        else {
-            return;
-        };
-        let replays = &mut *self.replays;
-        receiver.see_to_picture(cx.us, id, feed, (cx.store, cx.stats), &mut |out| {
-            replays.push_back((peer, out));
-        });
-        if feed.is_key_frame_wanted() {
-            self.wanted.push(id);
-        }
-        self.restless.push(peer);
-    }
-}
 
 /// How often each height is wanted of a feed, and what its sender was told.
 #[derive(Debug, Default)]
@@ -425,70 +392,4 @@ fn candidates(feeds: &Table<FeedId, Feed>, order: &[EndpointId]) -> Candidates {
         owners.partition(|sources| sources.iter().any(|(_, f)| enabled(f)));
     let sources = with.into_iter().chain(without).flatten();
     Candidates::new(sources.map(|(id, feed)| (*id, feed.name().clone(), enabled(feed))))
-}
-
-/// A slot that was taken from another feed: which, and what was wanted of it.
-type Former = Option<(FeedId, i32)>;
-
-impl Receiver {
-    /// A slot for a source: a new one while there may be more, else a free one, else the longest unused one.
-    fn free_video_slot(
-        &mut self,
-        cx: &mut Context<'_>,
-        ssrcs: &Ssrcs,
-        feed: &Feed,
-        needed: bool,
-        decisions: &[Decision],
-    ) -> Option<(usize, Former)> {
-        let start: u64 = cx.rng.random();
-        let count = self.video.len();
-        if !self.is_rewriting() {
-            return Some((self.slot_of_its_own(feed, start)?, None));
-        }
-        if count < MAX_SLOTS {
-            let ssrc = self.new_ssrc(cx.rng, ssrcs);
-            let rtx = self.new_ssrc(cx.rng, ssrcs);
-            self.video.push(VideoSlot::new(ssrc, Some(rtx), start));
-            return Some((count, None));
-        }
-        let slots = || self.video.iter().enumerate();
-        let free = slots().filter(|(_, s)| s.feed.is_none());
-        if let Some((free, _)) = free.min_by_key(|(_, s)| s.used_at) {
-            return Some((free, None));
-        }
-        if !needed {
-            return None;
-        }
-        let in_use = |s: &VideoSlot| {
-            let mut wanted = decisions.iter().filter(|d| d.constraint != 0);
-            wanted.any(|d| Some(d.feed) == s.feed)
-        };
-        let (oldest, _) = slots()
-            .filter(|(_, s)| !in_use(s))
-            .min_by_key(|(_, s)| s.used_at)?;
-        let slot = self.video.get_mut(oldest)?;
-        let former = slot.feed;
-        let constraint = slot.release();
-        if let Some(feed) = former {
-            self.set_lane(feed, Lane::New);
-        }
-        Some((oldest, former.map(|feed| (feed, constraint))))
-    }
-
-    /// Without rewriting: a slot for the sender's own SSRCs.
-    fn slot_of_its_own(&mut self, feed: &Feed, start: u64) -> Option<usize> {
-        let encoding = *feed.spec().encodings.first()?;
-        // What is free is given up first, so that the numbers of its SSRCs are known.
-        for slot in self.video.iter().filter(|s| s.feed.is_none()) {
-            slot.retire(&mut self.numbers);
-        }
-        let slot = VideoSlot::resume(encoding.ssrc, encoding.rtx, start, &self.numbers);
-        let count = self.video.len();
-        let free = self.video.iter().position(|s| s.feed.is_none());
-        match free.and_then(|at| self.video.get_mut(at)) {
-            Some(old) => *old = slot,
-            None => self.video.push(slot),
-        }
-        Some(free.unwrap_or(count))
-    }
 }

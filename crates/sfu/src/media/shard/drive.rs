@@ -84,68 +84,6 @@ impl Shard {
         Disposition::Taken
     }
 
-    /// What transports have to say.
-    pub(super) fn drain_transport_events(&mut self, now: Instant, place: Place) {
-        while let Some(event) = self.transport(place).and_then(|t| t.poll_event()) {
-            self.transport_event(now, place, event);
-        }
-    }
-
-    fn transport_event(&mut self, now: Instant, place: Place, event: rtc::Event) {
-        let conference = self.conferences.get(place.conference);
-        let Some(conference) = conference.and_then(|c| c.as_deref()) else {
-            return;
-        };
-        let Some(client) = conference.client(place.peer) else {
-            return;
-        };
-        let (conference, endpoint) = (conference.id(), client.id().clone());
-        match event {
-            rtc::Event::Connected { .. } => {
-                self.stats.ice_succeeded += 1;
-                self.events.push_back(Event::Connected {
-                    conference,
-                    endpoint,
-                });
-                self.with(now, place.conference, |c, cx| c.connected(cx, place.peer));
-            }
-            rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
-                self.with(now, place.conference, |c, _| c.path_changed(place.peer));
-            }
-            // Nothing more is sent to a peer that left or does not consent (RFC 7675).
-            rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => {
-                self.with(now, place.conference, |c, _| c.path_lost(place.peer));
-            }
-            rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
-                self.bind_ufrags(place)
-            }
-            rtc::Event::ChannelOpen { .. } => {
-                self.events.push_back(Event::ChannelOpen {
-                    conference,
-                    endpoint,
-                });
-            }
-            rtc::Event::ChannelMessage(text) => {
-                self.stats.channel_messages_received += 1;
-                self.events.push_back(Event::ChannelText {
-                    conference,
-                    endpoint,
-                    text,
-                });
-            }
-            rtc::Event::Failed(reason) => {
-                self.stats.transport_failed += 1;
-                let reason = format!("{reason:?}");
-                self.events.push_back(Event::TransportFailed {
-                    conference,
-                    endpoint,
-                    reason,
-                });
-            }
-            _ => {}
-        }
-    }
-
     /// The deadline of [`Self::poll_timeout`] was reached. Where much is due, some of it is done, and the deadline stays in
     /// the past: packets have their turn in between.
     pub fn handle_timeout(&mut self, now: Instant) {

@@ -1,13 +1,16 @@
 //! What one receiver gets: its wishes, its outgoing streams, and which feed each carries.
 
-use super::allocation::Settings;
-use super::audio::AudioSlot;
-use super::burst::{Loaded, Pass, Segment};
-use super::history::Refusal;
-use super::numbers::Numbers;
-use super::resend::ResendBudget;
-use super::slot::VideoSlot;
+mod audio;
+mod video;
+
 use crate::media::event::SourceMapEntry;
+use crate::media::forward::allocation::Settings;
+use crate::media::forward::audio_slot::AudioSlot;
+use crate::media::forward::burst::{Loaded, Pass, Segment};
+use crate::media::forward::history::Refusal;
+use crate::media::forward::numbers::Numbers;
+use crate::media::forward::resend::ResendBudget;
+use crate::media::forward::slot::VideoSlot;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::ingest::Feed;
 use crate::media::packet::{Arrival, Outgoing, Ready};
@@ -22,7 +25,7 @@ use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// Most distinct video (and audio) SSRCs a receiver with rewriting sees.
-pub(super) const MAX_SLOTS: usize = 50;
+pub(in crate::media::forward) const MAX_SLOTS: usize = 50;
 /// A sender that was asked for a key frame is asked again this often, microseconds; later, if nothing helps, more seldom.
 const PICTURE_INTERVAL: u64 = 300_000;
 const PATIENT_INTERVAL: u64 = 2_000_000;
@@ -80,7 +83,7 @@ impl Ssrcs {
 
 /// What a feed is to a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Lane {
+pub(in crate::media::forward) enum Lane {
     /// Nothing was decided yet.
     #[default]
     New,
@@ -103,16 +106,16 @@ pub(crate) struct Receiver {
     takes_video: bool,
     /// Packets can be sent to it.
     live: bool,
-    pub(super) settings: Settings,
+    pub(in crate::media::forward) settings: Settings,
     subscription: Subscription,
     lanes: Vec<Lane>,
-    pub(super) video: Vec<VideoSlot>,
-    pub(super) audio: Vec<AudioSlot>,
+    pub(in crate::media::forward) video: Vec<VideoSlot>,
+    pub(in crate::media::forward) audio: Vec<AudioSlot>,
     /// Where the numbers stand of sources' own SSRCs that have no slot any more; without rewriting only.
-    pub(super) numbers: Numbers,
+    pub(in crate::media::forward) numbers: Numbers,
     resends: ResendBudget,
     /// What the client was last told to be forwarded.
-    pub(super) forwarded: Vec<SourceName>,
+    pub(in crate::media::forward) forwarded: Vec<SourceName>,
 }
 
 /// What one visit of a burst did besides filling the list.
@@ -213,17 +216,17 @@ impl Receiver {
     }
 
     /// Whether audio of a source is wanted.
-    pub(super) fn hears(&self, name: &SourceName) -> bool {
+    pub(in crate::media::forward) fn hears(&self, name: &SourceName) -> bool {
         let s = &self.subscription;
         self.takes_audio && !s.exclude.contains(name) && (s.all || s.include.contains(name))
     }
 
     #[inline]
-    pub(super) fn lane(&self, feed: FeedId) -> Lane {
+    pub(in crate::media::forward) fn lane(&self, feed: FeedId) -> Lane {
         self.lanes.get(feed.index()).copied().unwrap_or_default()
     }
 
-    pub(super) fn set_lane(&mut self, feed: FeedId, lane: Lane) {
+    pub(in crate::media::forward) fn set_lane(&mut self, feed: FeedId, lane: Lane) {
         let at = feed.index();
         if at >= self.lanes.len() {
             self.lanes.resize(at + 1, Lane::New);
@@ -239,12 +242,12 @@ impl Receiver {
     }
 
     /// Whether it sends a feed itself.
-    pub(super) fn is_own(&self, feed: FeedId) -> bool {
+    pub(in crate::media::forward) fn is_own(&self, feed: FeedId) -> bool {
         self.lane(feed) == Lane::Own
     }
 
     /// The slot that carries a feed's video.
-    pub(super) fn video_of(&mut self, feed: FeedId) -> Option<&mut VideoSlot> {
+    pub(in crate::media::forward) fn video_of(&mut self, feed: FeedId) -> Option<&mut VideoSlot> {
         match self.lane(feed) {
             Lane::Slot(at) => self.video.get_mut(usize::from(at)),
             _ => None,
@@ -252,7 +255,7 @@ impl Receiver {
     }
 
     /// A feed is gone: the slot that carried it becomes free.
-    pub(super) fn forget(&mut self, feed: FeedId, kind: MediaKind) {
+    pub(in crate::media::forward) fn forget(&mut self, feed: FeedId, kind: MediaKind) {
         match kind {
             MediaKind::Video => {
                 if let Some(slot) = self.video_of(feed) {
@@ -286,7 +289,7 @@ impl Receiver {
     }
 
     /// An SSRC that nobody uses towards or from it.
-    pub(super) fn new_ssrc(&self, rng: &mut ChaCha12Rng, ssrcs: &Ssrcs) -> u32 {
+    pub(in crate::media::forward) fn new_ssrc(&self, rng: &mut ChaCha12Rng, ssrcs: &Ssrcs) -> u32 {
         ssrcs.fresh(rng, |ssrc| {
             let mut video = self.video.iter();
             video.any(|s| s.ssrc == ssrc || s.rtx_ssrc == Some(ssrc))

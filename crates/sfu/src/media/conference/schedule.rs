@@ -1,0 +1,50 @@
+//! When an endpoint, or the conference, has something to do next.
+
+use super::Conference;
+use crate::media::context::Context;
+use crate::media::table::PeerId;
+use crate::media::timers::Due;
+
+const MS: u64 = 1_000;
+/// Each endpoint is looked at this often at least, for reports, microseconds.
+const VISIT: u64 = 1_000 * MS;
+/// An endpoint that publishes.
+const PUBLISHER_VISIT: u64 = 500 * MS;
+
+impl Conference {
+    /// Sees to it that an endpoint is looked at when it has something to do next.
+    pub(crate) fn schedule(&mut self, cx: &mut Context<'_>, peer: PeerId) {
+        let (Some(client), Some(receiver)) = (self.clients.get_mut(peer), self.receivers.get(peer))
+        else {
+            return;
+        };
+        let visit = match client.feeds().is_empty() {
+            true => VISIT,
+            false => PUBLISHER_VISIT,
+        };
+        // Shortly after its deadline a transport has what its deadline was for.
+        let transport = client.transport.poll_timeout().map(|t| {
+            let left = t.saturating_duration_since(cx.now);
+            cx.us + left.as_micros() as u64 + 1
+        });
+        let missing = client.feeds().iter().any(|id| {
+            let feed = self.feeds.get(*id);
+            feed.is_some_and(|f| f.has_missing())
+        });
+        let pictures = receiver.pictures_due().filter(|_| receiver.is_live());
+        let due = [
+            transport,
+            client.feedback_due(),
+            pictures.map(|t| t.max(cx.us + MS)),
+            missing.then_some(cx.us + 20 * MS),
+        ];
+        let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);
+        cx.wake(next, peer, &mut client.scheduled);
+    }
+
+    /// Sees to it that the conference is looked at.
+    pub(super) fn schedule_look(&mut self, cx: &mut Context<'_>, at: u64) {
+        let due = Due::Conference(cx.place);
+        cx.timers.schedule(at, due, &mut self.scheduled);
+    }
+}

@@ -6,12 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Mapping, OwnAddresses};
-use crate::hub::{Command, Hub};
+use crate::shared::{Command, Shared};
 
 /// How often the host's addresses are read.
 const INTERVAL: Duration = Duration::from_secs(3);
 
-/// What is offered.
+/// Where a worker's sockets are, and what stands in front of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) mappings: Vec<Mapping>,
+}
+
+/// What is offered of one worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Offered {
     /// Addresses of the host.
@@ -21,46 +28,67 @@ pub(crate) struct Offered {
 }
 
 impl Offered {
-    /// What the host has now. Reads the list of interfaces where a socket is bound to all addresses.
-    pub(crate) fn now(listen: &[SocketAddr], mappings: &[Mapping], own: &OwnAddresses) -> Self {
-        let hosts = host_candidates(listen);
-        let mapped = mapped_candidates(&hosts, mappings);
-        Self {
-            hosts: told(hosts, own),
-            mapped,
-        }
+    /// What the host has now, for each worker.
+    pub(crate) fn now(places: &[Place], own: &OwnAddresses) -> Vec<Self> {
+        let local = net::local_addresses();
+        let of = |place: &Place| {
+            let hosts = host_candidates(&place.listen, &local);
+            let mapped = mapped_candidates(&hosts, &place.mappings);
+            Self {
+                hosts: told(hosts, own),
+                mapped,
+            }
+        };
+        places.iter().map(of).collect()
+    }
+
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hosts.is_empty() && self.mapped.is_empty()
     }
 
     /// Addresses of the host that this has and `other` has not.
-    fn without(&self, other: &Self) -> Vec<SocketAddr> {
+    fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = SocketAddr> + 'a {
         let missing = self.hosts.iter().filter(|h| !other.hosts.contains(h));
-        missing.copied().collect()
+        missing.copied()
     }
 }
 
-/// Tells the shards whenever the host's addresses have changed. Without any address the last ones stay: an interface is
+/// The addresses that come in `new` and did not in `old`; those of several workers once.
+fn added(new: &[Offered], old: &[Offered]) -> Vec<SocketAddr> {
+    let pairs = new.iter().zip(old);
+    let mut all: Vec<_> = pairs.flat_map(|(new, old)| new.without(old)).collect();
+    all.dedup();
+    all
+}
+
+/// Tells the workers whenever the host's addresses have changed. Without any address the last ones stay: an interface is
 /// down, and there is nothing else to offer.
 pub(crate) async fn watch(
-    hub: Arc<Hub>,
-    listen: Vec<SocketAddr>,
-    mappings: Vec<Mapping>,
+    shared: Arc<Shared>,
+    places: Vec<Place>,
     own: OwnAddresses,
-    mut offered: Offered,
+    mut offered: Vec<Offered>,
 ) {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let present = Offered::now(&listen, &mappings, &own);
-        let (new, gone) = (present.without(&offered), offered.without(&present));
-        let same = new.is_empty() && gone.is_empty() && present.mapped == offered.mapped;
-        if same || (present.hosts.is_empty() && present.mapped.is_empty()) {
+        let present = Offered::now(&places, &own);
+        let (new, gone) = (added(&present, &offered), added(&offered, &present));
+        let mapped = |all: &[Offered]| all.iter().map(|o| o.mapped.clone()).collect::<Vec<_>>();
+        let same = new.is_empty() && gone.is_empty() && mapped(&present) == mapped(&offered);
+        if same || present.iter().all(Offered::is_empty) {
             continue;
         }
         tracing::info!(?new, ?gone, "the addresses of this machine changed");
-        let told = hub.shards.iter().all(|shard| {
-            let command = Command::Addresses(present.hosts.clone(), present.mapped.clone());
-            shard.send(command).is_ok()
-        });
-        // A shard whose queue is full is told the next time.
+        let told = shared
+            .workers
+            .iter()
+            .zip(&present)
+            .all(|(worker, offered)| {
+                let command = Command::Addresses(offered.hosts.clone(), offered.mapped.clone());
+                worker.send(command).is_ok()
+            });
+        // A worker whose queue is full is told the next time.
         if told {
             offered = present;
         }
@@ -74,11 +102,10 @@ fn told(mut hosts: Vec<SocketAddr>, own: &OwnAddresses) -> Vec<SocketAddr> {
 }
 
 /// The addresses behind the sockets: all of the machine for the unspecified address of a family.
-fn host_candidates(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+fn host_candidates(listen: &[SocketAddr], local: &[IpAddr]) -> Vec<SocketAddr> {
     let mut hosts = Vec::new();
     for address in listen {
         if address.ip().is_unspecified() {
-            let local = net::local_addresses();
             let same = local.iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
             hosts.extend(same.map(|ip| SocketAddr::new(*ip, address.port())));
         } else {
@@ -168,10 +195,14 @@ mod tests {
         };
         let before = offered(&["10.0.0.5:1", "10.0.0.6:1"]);
         let after = offered(&["10.0.0.6:1", "10.0.0.8:1"]);
-        assert_eq!(after.without(&before), [addr("10.0.0.8:1")]);
-        assert_eq!(before.without(&after), [addr("10.0.0.5:1")]);
+        let missing = |a: &Offered, b: &Offered| a.without(b).collect::<Vec<_>>();
+        assert_eq!(missing(&after, &before), [addr("10.0.0.8:1")]);
+        assert_eq!(missing(&before, &after), [addr("10.0.0.5:1")]);
         // In another order they are the same.
         let turned = offered(&["10.0.0.6:1", "10.0.0.5:1"]);
-        assert!(turned.without(&before).is_empty() && before.without(&turned).is_empty());
+        assert!(missing(&turned, &before).is_empty() && missing(&before, &turned).is_empty());
+        // What two workers share is said once.
+        let (both, none) = ([after.clone(), after], [before.clone(), before]);
+        assert_eq!(added(&both, &none), [addr("10.0.0.8:1")]);
     }
 }

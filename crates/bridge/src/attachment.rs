@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::NodeConfig;
-use crate::hub::Hub;
+use crate::shared::Shared;
 use crate::{joining, presence, requests};
 
 /// Changes within this time share one presence.
@@ -29,7 +29,7 @@ const REJOIN_DELAY: Duration = Duration::from_secs(1);
 /// Runs one attachment until `stop` becomes true; leaves the brewery then.
 pub(crate) async fn run(
     node: NodeConfig,
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     presence_interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -40,13 +40,13 @@ pub(crate) async fn run(
     loop {
         let (user, password) = match account.take() {
             Some(account) => account,
-            None => match joining::account(&node, &hub.server_id, &mut stop).await {
+            None => match joining::account(&node, &shared.server_id, &mut stop).await {
                 Some(account) => account,
                 None => return,
             },
         };
         let mut config = node.link(user.clone(), &password);
-        config.resource = Some(hub.server_id.clone());
+        config.resource = Some(shared.server_id.clone());
         let who = Identity {
             account: format!("{user}@{}", node.service_domain()),
             node: config.target.to_string(),
@@ -55,8 +55,8 @@ pub(crate) async fn run(
         let mut attachment = Attachment {
             brewery: node.brewery(),
             who,
-            changes: hub.changes(),
-            hub: hub.clone(),
+            changes: shared.changes(),
+            shared: shared.clone(),
             sender,
             events,
             presence_interval,
@@ -97,7 +97,7 @@ struct Identity {
 struct Attachment {
     brewery: String,
     who: Identity,
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
     sender: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
@@ -161,7 +161,7 @@ impl Attachment {
             }
             LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
             LinkEvent::Ignored(reason) => {
-                self.hub.stanzas_ignored.fetch_add(1, Ordering::Relaxed);
+                self.shared.stanzas_ignored.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(reason, "a stanza was passed over");
             }
         }
@@ -171,7 +171,7 @@ impl Attachment {
         match stanza.name() {
             "iq" if iq::is_request(stanza) => {
                 let sender = self.sender.clone();
-                requests::handle(&self.hub, stanza, &self.brewery, move |answer| {
+                requests::handle(&self.shared, stanza, &self.brewery, move |answer| {
                     if let Err(error) = sender.send(answer) {
                         tracing::warn!(%error, "an answer was lost");
                     }
@@ -199,7 +199,7 @@ impl Attachment {
                 if !self.joined {
                     tracing::info!(room = self.brewery, "joined the brewery");
                     self.joined = true;
-                    self.hub.attached.send_replace(true);
+                    self.shared.attached.send_replace(true);
                 }
             }
             Some("error") => {
@@ -225,7 +225,7 @@ impl Attachment {
     }
 
     fn occupant(&self) -> String {
-        format!("{}/{}", self.brewery, self.hub.server_id)
+        format!("{}/{}", self.brewery, self.shared.server_id)
     }
 
     /// A new room is locked until its owner has configured it.
@@ -266,7 +266,7 @@ impl Attachment {
         let wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let stats = presence::extension(&self.hub, wall);
+        let stats = presence::extension(&self.shared, wall);
         let presence = self.presence(&stats);
         if let Err(error) = self.sender.send(presence) {
             tracing::warn!(%error, "a presence was lost");

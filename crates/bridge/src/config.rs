@@ -28,6 +28,10 @@ pub struct BridgeConfig {
     pub private_addresses: bool,
     /// Number of shards, each a thread; 0 means one less than there are cores, at least one.
     pub shards: usize,
+    /// Give each shard a port of its own: that of `listen`, the one after it, and so on. Its endpoints are told that port,
+    /// so the kernel gives what they send to the right thread. Otherwise all shards share one port, and a thread hands what
+    /// is another one's over to it.
+    pub port_per_shard: bool,
     /// Keep each shard's thread on a processor of its own. Good on a machine that does nothing else.
     pub pin: bool,
     /// Bases of bridge-channel WebSocket URLs, `wss://<host>/colibri-ws/<server-id>`; empty offers none.
@@ -84,6 +88,7 @@ impl BridgeConfig {
             mappings: Vec::new(),
             private_addresses: true,
             shards: 0,
+            port_per_shard: false,
             pin: false,
             web_socket_bases: Vec::new(),
             nodes: Vec::new(),

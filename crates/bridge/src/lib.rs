@@ -6,16 +6,19 @@
 mod addresses;
 mod attachment;
 mod config;
-mod hub;
+mod handover;
+mod intake;
 mod joining;
+mod latency;
 mod load;
 mod metrics;
 mod presence;
 mod requests;
 mod rest;
-mod shard;
+mod shared;
 mod start;
 mod web_socket;
+mod worker;
 
 pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses};
 pub use start::{Bridge, StartError};

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::hub::Snapshot;
+use crate::shared::Snapshot;
 
 /// Part of the machine's time that counts as full load.
 const CPU_THRESHOLD: f64 = 0.9;
-/// Part of a shard thread's time that counts as full load: above, bursts wait for each other.
+/// Part of a worker thread's time that counts as full load: above, bursts wait for each other.
 const SHARD_THRESHOLD: f64 = 0.8;
 
 /// Measures the load of the machine between calls.
@@ -23,7 +23,7 @@ struct Jiffies {
 }
 
 impl Load {
-    /// The stress since the last call: the largest of what the machine and its busiest shard say.
+    /// The stress since the last call: the largest of what the machine and its busiest worker say.
     pub(crate) fn sample(&mut self, proc_dir: &Path, snapshots: &[Snapshot]) -> f64 {
         let now = fs::read_to_string(proc_dir.join("stat"))
             .ok()
@@ -65,17 +65,17 @@ mod tests {
     fn the_busiest_of_machine_and_shards_counts() {
         let dir = tempfile::tempdir().unwrap();
         let write = |line: &str| fs::write(dir.path().join("stat"), line).unwrap();
-        let shard = |busy| Snapshot {
+        let worker = |busy| Snapshot {
             busy,
             ..Snapshot::default()
         };
         let mut load = Load::default();
         write("cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 1 1 1\n");
-        assert_eq!(load.sample(dir.path(), &[shard(0.0)]), 0.0);
+        assert_eq!(load.sample(dir.path(), &[worker(0.0)]), 0.0);
         write("cpu  145 0 145 810 0 0 0 0 0 0\n");
-        assert_eq!(load.sample(dir.path(), &[shard(0.1)]), 1.0);
+        assert_eq!(load.sample(dir.path(), &[worker(0.1)]), 1.0);
         write("cpu  145 0 145 910 0 0 0 0 0 0\n");
-        assert_eq!(load.sample(dir.path(), &[shard(0.1), shard(0.4)]), 0.5);
+        assert_eq!(load.sample(dir.path(), &[worker(0.1), worker(0.4)]), 0.5);
         write("nonsense");
         assert_eq!(load.sample(dir.path(), &[]), 0.0);
     }

@@ -1,4 +1,4 @@
-//! The bridge's figures for `/metrics`, taken from the shards' snapshots when the page is asked for.
+//! The bridge's figures for `/metrics`, taken from the workers' snapshots when the page is asked for.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -12,16 +12,17 @@ use telemetry::prometheus_client::metrics::counter::ConstCounter;
 use telemetry::prometheus_client::metrics::family::Family;
 use telemetry::prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
-use crate::hub::Hub;
+use crate::latency::LatencySum;
 use crate::presence::Totals;
+use crate::shared::Shared;
 
 /// Registers the figures of a bridge.
-pub(crate) fn register(metrics: &Metrics, hub: &Arc<Hub>) {
-    let collector = BridgeCollector(Arc::downgrade(hub));
+pub(crate) fn register(metrics: &Metrics, shared: &Arc<Shared>) {
+    let collector = BridgeCollector(Arc::downgrade(shared));
     metrics.register(|r| r.register_collector(Box::new(collector)));
 }
 
-struct BridgeCollector(Weak<Hub>);
+struct BridgeCollector(Weak<Shared>);
 
 impl fmt::Debug for BridgeCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,10 +32,10 @@ impl fmt::Debug for BridgeCollector {
 
 impl Collector for BridgeCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(hub) = self.0.upgrade() else {
+        let Some(shared) = self.0.upgrade() else {
             return Ok(());
         };
-        let t = Totals::of(&hub.snapshots());
+        let t = Totals::of(&shared.snapshots());
         let s = &t.stats;
         let gauges: [(&str, &str, f64); 10] = [
             ("conferences", "Conferences", t.conferences as f64),
@@ -78,12 +79,12 @@ impl Collector for BridgeCollector {
                 "Packets sent per second",
                 t.packet_rate_sent as f64,
             ),
-            ("stress", "Load; 1 is full", hub.stress()),
+            ("stress", "Load; 1 is full", shared.stress()),
         ];
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 29] = [
+        let counters: [(&str, &str, u64); 34] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -96,17 +97,29 @@ impl Collector for BridgeCollector {
             (
                 "send_messages",
                 "Messages handed to the kernel",
-                t.udp_send_messages,
+                t.udp.send_messages,
             ),
+            ("send_calls", "Calls to send messages", t.udp.send_calls),
+            (
+                "receive_calls",
+                "Calls to receive datagrams",
+                t.udp.receive_calls,
+            ),
+            (
+                "receive_calls_empty",
+                "Calls to receive that found nothing",
+                t.udp.receive_empty,
+            ),
+            ("waits", "Times a media thread went to sleep", t.waits),
             (
                 "send_dropped",
                 "Datagrams the kernel did not take",
-                t.udp_send_dropped,
+                t.udp.send_dropped,
             ),
             (
                 "segmentation_refused",
                 "Segmented sends that a path refused and that went one by one",
-                t.udp_segmentation_refused,
+                t.udp.segmentation_refused,
             ),
             (
                 "packets_retransmitted",
@@ -179,8 +192,13 @@ impl Collector for BridgeCollector {
             ),
             (
                 "packets_handed_over",
-                "Datagrams handed to another shard",
+                "Datagrams handed to another media thread",
                 t.handed_over,
+            ),
+            (
+                "handover_dropped",
+                "Datagrams for another media thread that had too many waiting",
+                t.handover_dropped,
             ),
             (
                 "shard_panics",
@@ -190,17 +208,24 @@ impl Collector for BridgeCollector {
             (
                 "web_sockets_refused",
                 "Bridge channels refused",
-                hub.web_sockets_refused.load(Ordering::Relaxed),
+                shared.web_sockets_refused.load(Ordering::Relaxed),
             ),
             (
                 "stanzas_ignored",
                 "Stanzas of signalling nodes that could not be read and were passed over",
-                hub.stanzas_ignored.load(Ordering::Relaxed),
+                shared.stanzas_ignored.load(Ordering::Relaxed),
             ),
         ];
         for (name, help, value) in counters {
             one(&mut encoder, name, help, &ConstCounter::new(value))?;
         }
+        let latencies = shared.workers.iter().map(|worker| &worker.latencies);
+        one(
+            &mut encoder,
+            "forwarding_latency_seconds",
+            "From the kernel's receiving a packet to its being sent on, for each receiver",
+            &LatencySum::of(latencies),
+        )?;
         let dropped = Family::<Vec<(String, String)>, Gauge>::default();
         for (reason, name) in DropReason::ALL {
             let labels = vec![("reason".to_owned(), name.to_owned())];

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use sfu::Stats;
 use stanza::jitsi::bridge_stats::BridgeStats;
 
-use crate::hub::{Hub, Snapshot};
 use crate::requests;
+use crate::shared::{Shared, Snapshot};
 
 /// Load that one more participant is expected to bring.
 const AVERAGE_PARTICIPANT_STRESS: f64 = 0.01;
 
-/// Sums over all shards.
+/// Sums over all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) stats: Stats,
@@ -31,9 +31,8 @@ pub(crate) struct Totals {
     pub(crate) packet_rate_sent: u64,
     pub(crate) web_socket_received: u64,
     pub(crate) web_socket_sent: u64,
-    pub(crate) udp_send_dropped: u64,
-    pub(crate) udp_segmentation_refused: u64,
-    pub(crate) udp_send_messages: u64,
+    pub(crate) udp: net::UdpStats,
+    pub(crate) waits: u64,
     pub(crate) panics: u64,
     pub(crate) handed_over: u64,
     pub(crate) handover_dropped: u64,
@@ -72,9 +71,8 @@ impl Totals {
             t.channel_invalid += s.control.invalid;
             t.channel_unknown += s.control.unknown;
             t.channel_limited += s.control.rate_limited;
-            t.udp_send_dropped += s.udp.send_dropped;
-            t.udp_segmentation_refused += s.udp.segmentation_refused;
-            t.udp_send_messages += s.udp.send_messages;
+            t.udp += s.udp;
+            t.waits += s.waits;
             t.panics += s.panics;
             t.handed_over += s.handed_over;
             t.handover_dropped += s.handover_dropped;
@@ -117,25 +115,25 @@ fn add_stats(sum: &mut Stats, s: &Stats) {
 }
 
 /// All statistics, typed, in the order they are published. `wall` is the time since 1970.
-pub(crate) fn statistics(hub: &Hub, wall: Duration) -> Map<String, Value> {
-    let t = Totals::of(&hub.snapshots());
+pub(crate) fn statistics(shared: &Shared, wall: Duration) -> Map<String, Value> {
+    let t = Totals::of(&shared.snapshots());
     let s = &t.stats;
     let flag = |f: &std::sync::atomic::AtomicBool| f.load(Ordering::SeqCst);
     let mut map = Map::new();
     let mut put = |name: &str, value: Value| {
         map.insert(name.to_owned(), value);
     };
-    put("stress_level", json!(hub.stress()));
+    put("stress_level", json!(shared.stress()));
     put(
         "average_participant_stress",
         json!(AVERAGE_PARTICIPANT_STRESS),
     );
-    put("healthy", json!(requests::health(hub).is_ok()));
-    put("graceful_shutdown", json!(flag(&hub.graceful)));
-    put("shutting_down", json!(flag(&hub.shutting_down)));
-    put("drain", json!(flag(&hub.drain)));
-    put("version", json!(hub.version));
-    if let Some(region) = &hub.region {
+    put("healthy", json!(requests::health(shared).is_ok()));
+    put("graceful_shutdown", json!(flag(&shared.graceful)));
+    put("shutting_down", json!(flag(&shared.shutting_down)));
+    put("drain", json!(flag(&shared.drain)));
+    put("version", json!(shared.version));
+    if let Some(region) = &shared.region {
         put("region", json!(region));
     }
     put("current_timestamp", json!(timestamp(wall)));
@@ -198,9 +196,9 @@ pub(crate) fn statistics(hub: &Hub, wall: Duration) -> Map<String, Value> {
 }
 
 /// The same as the extension of a presence.
-pub(crate) fn extension(hub: &Hub, wall: Duration) -> BridgeStats {
+pub(crate) fn extension(shared: &Shared, wall: Duration) -> BridgeStats {
     let mut stats = BridgeStats::default();
-    for (name, value) in statistics(hub, wall) {
+    for (name, value) in statistics(shared, wall) {
         match value {
             Value::String(text) => stats.push(&name, text),
             other => stats.push(&name, other),

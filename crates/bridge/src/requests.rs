@@ -10,7 +10,7 @@ use stanza::disco::Info;
 use stanza::element;
 use stanza::{Element, iq, ns};
 
-use crate::hub::{Hub, lock};
+use crate::shared::{Shared, lock};
 
 const NS_HEALTH: &str = "http://jitsi.org/protocol/healthcheck";
 
@@ -30,11 +30,11 @@ pub(crate) fn disco_info() -> Info {
         .features(FEATURES)
 }
 
-/// Answers a request, at once or, for colibri2, when its conference's shard has done it.
+/// Answers a request, at once or, for colibri2, when its conference's worker has done it.
 ///
 /// `brewery` is the bare address of the room whose occupants are trusted.
 pub(crate) fn handle(
-    hub: &Arc<Hub>,
+    shared: &Arc<Shared>,
     request: &Element,
     brewery: &str,
     send: impl Fn(Element) + Send + 'static,
@@ -61,12 +61,12 @@ pub(crate) fn handle(
             "forbidden",
             "Requests come through the brewery",
         )),
-        ("conference-modify", NS_COLIBRI2) => modify(hub, request, payload, send),
-        ("healthcheck", NS_HEALTH) => send(match health(hub) {
+        ("conference-modify", NS_COLIBRI2) => modify(shared, request, payload, send),
+        ("healthcheck", NS_HEALTH) => send(match health(shared) {
             Ok(()) => iq::result_to(request, None),
             Err(text) => refuse(request, "internal-server-error", text),
         }),
-        ("query", ns::VERSION) => send(iq::result_to(request, Some(version(hub)))),
+        ("query", ns::VERSION) => send(iq::result_to(request, Some(version(shared)))),
         _ => send(refuse(request, "service-unavailable", "Not supported")),
     }
 }
@@ -75,10 +75,10 @@ fn refuse(request: &Element, condition: &str, text: &str) -> Element {
     ErrorAnswer::plain(condition, text).reply_to(request)
 }
 
-fn version(hub: &Hub) -> Element {
+fn version(shared: &Shared) -> Element {
     element("query", ns::VERSION)
         .child(element("name", ns::VERSION).text("Pontoon").done())
-        .child(element("version", ns::VERSION).text(&hub.version).done())
+        .child(element("version", ns::VERSION).text(&shared.version).done())
         .child(element("os", ns::VERSION).text("Linux").done())
         .done()
 }
@@ -86,14 +86,14 @@ fn version(hub: &Hub) -> Element {
 /// A thread publishes every second; one that did not for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether the bridge can serve: every shard's thread is alive. A bridge that shuts down or drains is healthy.
-pub(crate) fn health(hub: &Hub) -> Result<(), &'static str> {
-    health_at(hub, Instant::now())
+/// Whether the bridge can serve: every worker's thread is alive. A bridge that shuts down or drains is healthy.
+pub(crate) fn health(shared: &Shared) -> Result<(), &'static str> {
+    health_at(shared, Instant::now())
 }
 
-fn health_at(hub: &Hub, now: Instant) -> Result<(), &'static str> {
-    let stuck = hub.shards.iter().any(|shard| {
-        let last = lock(&shard.snapshot).at.unwrap_or(hub.started);
+fn health_at(shared: &Shared, now: Instant) -> Result<(), &'static str> {
+    let stuck = shared.workers.iter().any(|worker| {
+        let last = lock(&worker.snapshot).at.unwrap_or(shared.started);
         now.saturating_duration_since(last) > STUCK_AFTER
     });
     if stuck {
@@ -103,7 +103,7 @@ fn health_at(hub: &Hub, now: Instant) -> Result<(), &'static str> {
 }
 
 fn modify(
-    hub: &Arc<Hub>,
+    shared: &Arc<Shared>,
     request: &Element,
     payload: &Element,
     send: impl Fn(Element) + Send + 'static,
@@ -121,7 +121,7 @@ fn modify(
         .attr_opt("from", request.attr("from"))
         .done();
     let meeting = parsed.meeting_id.clone();
-    hub.modify(
+    shared.modify(
         parsed,
         Box::new(move |answer| {
             send(match answer.result {
@@ -144,34 +144,30 @@ fn modify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::{ShardHandle, Snapshot};
+    use crate::shared::{Snapshot, WorkerHandle};
 
     #[test]
     fn a_silent_thread_makes_the_bridge_ill() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let handle = || ShardHandle {
-            commands: std::sync::mpsc::sync_channel(1).0,
-            waker: net::Poller::new().unwrap().1,
-            snapshot: Default::default(),
-        };
-        let hub = Hub::new(
+        let handle = WorkerHandle::for_test;
+        let shared = Shared::new(
             "b".into(),
             None,
             "v".into(),
             vec![handle(), handle()],
             start,
         );
-        assert_eq!(health_at(&hub, at(5)), Ok(()), "not started yet");
-        assert!(health_at(&hub, at(6)).is_err());
+        assert_eq!(health_at(&shared, at(5)), Ok(()), "not started yet");
+        assert!(health_at(&shared, at(6)).is_err());
         let told = |seconds| Snapshot {
             at: Some(at(seconds)),
             ..Snapshot::default()
         };
-        *lock(&hub.shards[0].snapshot) = told(6);
-        assert!(health_at(&hub, at(6)).is_err(), "the other one");
-        *lock(&hub.shards[1].snapshot) = told(5);
-        assert_eq!(health_at(&hub, at(10)), Ok(()));
-        assert!(health_at(&hub, at(11)).is_err());
+        *lock(&shared.workers[0].snapshot) = told(6);
+        assert!(health_at(&shared, at(6)).is_err(), "the other one");
+        *lock(&shared.workers[1].snapshot) = told(5);
+        assert_eq!(health_at(&shared, at(10)), Ok(()));
+        assert!(health_at(&shared, at(11)).is_err());
     }
 }

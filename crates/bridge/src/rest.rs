@@ -14,16 +14,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use telemetry::Metrics;
 
-use crate::hub::Hub;
+use crate::shared::Shared;
 use crate::{presence, requests};
 
 #[derive(Clone)]
 struct Rest {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     metrics: Metrics,
 }
 
-pub(crate) fn router(hub: Arc<Hub>, metrics: Metrics) -> Router {
+pub(crate) fn router(shared: Arc<Shared>, metrics: Metrics) -> Router {
     Router::new()
         .route("/about/health", get(health))
         .route("/about/version", get(version))
@@ -34,34 +34,34 @@ pub(crate) fn router(hub: Arc<Hub>, metrics: Metrics) -> Router {
         .route("/colibri/shutdown", post(shutdown))
         .route("/debug", get(debug))
         .route("/metrics", get(metrics_page))
-        .with_state(Rest { hub, metrics })
+        .with_state(Rest { shared, metrics })
 }
 
 async fn health(State(rest): State<Rest>) -> Response {
-    match requests::health(&rest.hub) {
+    match requests::health(&rest.shared) {
         Ok(()) => StatusCode::OK.into_response(),
         Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
     }
 }
 
 async fn version(State(rest): State<Rest>) -> Json<Value> {
-    Json(json!({"name": "Pontoon", "version": rest.hub.version, "os": "Linux"}))
+    Json(json!({"name": "Pontoon", "version": rest.shared.version, "os": "Linux"}))
 }
 
 async fn stats(State(rest): State<Rest>) -> Json<Value> {
     let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    Json(Value::Object(presence::statistics(&rest.hub, wall)))
+    Json(Value::Object(presence::statistics(&rest.shared, wall)))
 }
 
 async fn drain(State(rest): State<Rest>) -> Json<Value> {
-    Json(json!({"drain": rest.hub.drain.load(Ordering::SeqCst)}))
+    Json(json!({"drain": rest.shared.drain.load(Ordering::SeqCst)}))
 }
 
 async fn set_drain(State(rest): State<Rest>, value: bool) -> StatusCode {
     tracing::info!(drain = value, "drain mode set over HTTP");
-    rest.hub.set_flag(&rest.hub.drain, value);
+    rest.shared.set_flag(&rest.shared.drain, value);
     StatusCode::OK
 }
 
@@ -72,19 +72,19 @@ struct Shutdown {
 }
 
 async fn shutdown(State(rest): State<Rest>, Json(request): Json<Shutdown>) -> StatusCode {
-    let hub = &rest.hub;
+    let shared = &rest.shared;
     tracing::info!(graceful = request.graceful, "shutdown requested over HTTP");
     if request.graceful {
-        hub.set_flag(&hub.graceful, true);
+        shared.set_flag(&shared.graceful, true);
     } else {
-        hub.set_flag(&hub.shutting_down, true);
+        shared.set_flag(&shared.shutting_down, true);
     }
     StatusCode::OK
 }
 
 async fn debug(State(rest): State<Rest>) -> Json<Value> {
-    let hub = &rest.hub;
-    let conferences: serde_json::Map<String, Value> = hub
+    let shared = &rest.shared;
+    let conferences: serde_json::Map<String, Value> = shared
         .snapshots()
         .into_iter()
         .flat_map(|s| s.conferences)
@@ -94,19 +94,19 @@ async fn debug(State(rest): State<Rest>) -> Json<Value> {
             (id.to_string(), value)
         })
         .collect();
-    let state = if hub.shutting_down.load(Ordering::SeqCst) {
+    let state = if shared.shutting_down.load(Ordering::SeqCst) {
         "SHUTTING_DOWN"
-    } else if hub.graceful.load(Ordering::SeqCst) {
+    } else if shared.graceful.load(Ordering::SeqCst) {
         "GRACEFUL_SHUTDOWN"
     } else {
         "RUNNING"
     };
     Json(json!({
         "shutdown_state": state,
-        "drain": hub.drain.load(Ordering::SeqCst),
-        "uptime_seconds": hub.started.elapsed().as_secs(),
-        "stress": hub.stress(),
-        "shards": hub.shards.len(),
+        "drain": shared.drain.load(Ordering::SeqCst),
+        "uptime_seconds": shared.started.elapsed().as_secs(),
+        "stress": shared.stress(),
+        "shards": shared.workers.len(),
         "conferences": conferences,
     }))
 }

@@ -13,19 +13,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
-use net::{Poller, UdpBatch, UdpConfig};
+use net::{Lane, Poller, UdpConfig};
 use sfu::control::ControlConfig;
 use sfu::{Certificate, ShardConfig};
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::BridgeConfig;
-use crate::hub::{COMMANDS, Command, Hub, ShardHandle};
+use crate::addresses::{Offered, Place};
+use crate::config::{BridgeConfig, Mapping};
+use crate::intake::{Intake, MAX_LANES};
 use crate::load::Load;
 use crate::presence::Totals;
-use crate::shard::Worker;
-use crate::{addresses, attachment, metrics, rest, web_socket};
+use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
+use crate::worker::Worker;
+use crate::{addresses, attachment, handover, metrics, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -44,6 +46,12 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The threads' ports end beyond the last port there is.
+    #[error("there are not as many ports from {address} on as there are media threads")]
+    Ports {
+        /// The first one.
+        address: SocketAddr,
+    },
     /// There is no address that clients could send to.
     #[error("this machine has no address to advertise for media; name one in the configuration")]
     NoAddress,
@@ -57,7 +65,7 @@ pub enum StartError {
 
 /// A running bridge. Dropping it stops it at once; [`Bridge::shutdown`] does it in order.
 pub struct Bridge {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) shared: Arc<Shared>,
     metrics: Metrics,
     media: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
@@ -74,62 +82,50 @@ impl Bridge {
     /// When a port cannot be bound, or there is nothing to advertise.
     pub fn start(config: BridgeConfig) -> Result<Self, StartError> {
         let count = shard_count(config.shards);
-        let mut sockets = Vec::with_capacity(count);
-        let mut listen = config.listen.clone();
-        for _ in 0..count {
-            let bound = bind(&listen, count > 1)?;
-            // Port 0 was asked for: the other shards share what the first one got.
-            listen = bound.iter().map(UdpBatch::local_addr).collect();
-            sockets.push(bound);
-        }
-        warn_of_small_buffer(sockets.iter().flatten());
-        let offered = addresses::Offered::now(&listen, &config.mappings, &config.own_addresses);
-        let (hosts, mapped) = (offered.hosts.clone(), offered.mapped.clone());
-        if hosts.is_empty() && mapped.is_empty() {
+        let lanes = bind(&config, count)?;
+        warn_of_small_buffer(&lanes);
+        let places = places(&config, &lanes);
+        let offered = Offered::now(&places, &config.own_addresses);
+        if offered.iter().any(Offered::is_empty) {
             return Err(StartError::NoAddress);
         }
         let certificate = Certificate::generate(SystemTime::now())
             .map_err(|e| StartError::Certificate(e.to_string()))?;
-        let mut shard = ShardConfig::new(Arc::new(certificate), hosts.clone());
-        shard.mapped_candidates = mapped.clone();
-
         let mut handles = Vec::with_capacity(count);
         let mut parts = Vec::with_capacity(count);
-        for sockets in sockets {
-            let (handle, part) = prepare(sockets)?;
+        for lanes in lanes {
+            let (handle, part) = prepare(lanes)?;
             handles.push(handle);
             parts.push(part);
         }
-        let hub = Arc::new(Hub::new(
+        let shared = Arc::new(Shared::new(
             config.server_id.clone(),
             config.region.clone(),
             config.version.clone(),
             handles,
             Instant::now(),
         ));
-        metrics::register(&config.metrics, &hub);
-        let threads = spawn_threads(&hub, parts, &config, &shard)?;
+        metrics::register(&config.metrics, &shared);
+        let threads = spawn_threads(&shared, parts, &config, &offered, &Arc::new(certificate))?;
         let (stop, stopped) = watch::channel(false);
         let mut attachments = JoinSet::new();
         for node in config.nodes.clone() {
-            let task =
-                attachment::run(node, hub.clone(), config.presence_interval, stopped.clone());
+            let task = attachment::run(
+                node,
+                shared.clone(),
+                config.presence_interval,
+                stopped.clone(),
+            );
             attachments.spawn(task);
         }
         let mut background = JoinSet::new();
-        background.spawn(measure_load(hub.clone(), config.proc_dir.clone()));
-        if listen.iter().any(|address| address.ip().is_unspecified()) {
-            let mappings = config.mappings.clone();
+        background.spawn(measure_load(shared.clone(), config.proc_dir.clone()));
+        let advertised = advertised(&offered);
+        let mut listen = places.iter().flat_map(|place| &place.listen);
+        if listen.any(|address| address.ip().is_unspecified()) {
             let own = config.own_addresses.clone();
-            background.spawn(addresses::watch(
-                hub.clone(),
-                listen,
-                mappings,
-                own,
-                offered,
-            ));
+            background.spawn(addresses::watch(shared.clone(), places, own, offered));
         }
-        let advertised: Vec<SocketAddr> = mapped.iter().map(|m| m.0).chain(hosts).collect();
         tracing::info!(
             server_id = config.server_id,
             shards = count,
@@ -137,7 +133,7 @@ impl Bridge {
             "bridge started"
         );
         Ok(Self {
-            hub,
+            shared,
             metrics: config.metrics,
             media: advertised,
             threads,
@@ -150,12 +146,12 @@ impl Bridge {
 
     /// Routes for clients: `/colibri-ws/...`, to be served behind HTTPS.
     pub fn router(&self) -> Router {
-        web_socket::router(self.hub.clone())
+        web_socket::router(self.shared.clone())
     }
 
     /// Routes for operators: health, statistics, metrics, drain, shutdown. Not for the public.
     pub fn private_router(&self) -> Router {
-        rest::router(self.hub.clone(), self.metrics.clone())
+        rest::router(self.shared.clone(), self.metrics.clone())
     }
 
     /// What `/metrics` shows.
@@ -170,20 +166,20 @@ impl Bridge {
 
     /// Number of conferences and of endpoints.
     pub fn load(&self) -> (usize, usize) {
-        let totals = Totals::of(&self.hub.snapshots());
+        let totals = Totals::of(&self.shared.snapshots());
         (totals.conferences, totals.endpoints)
     }
 
     /// Asks focuses to place nothing here (or takes that back); what runs goes on.
     pub fn set_drain(&self, drain: bool) {
-        self.hub.set_flag(&self.hub.drain, drain);
+        self.shared.set_flag(&self.shared.drain, drain);
     }
 
     /// Resolves when a signalling node has taken the bridge in: from then on it may get conferences.
     pub async fn attached(&self) {
         // The sender lives as long as the bridge.
         let _ = self
-            .hub
+            .shared
             .attached
             .subscribe()
             .wait_for(|attached| *attached)
@@ -193,11 +189,11 @@ impl Bridge {
     /// Resolves when somebody asked the bridge to shut down over its private interface: at once, or gracefully and the
     /// last endpoint is gone.
     pub async fn shutdown_requested(&self) {
-        let mut changes = self.hub.changes();
+        let mut changes = self.shared.changes();
         loop {
-            let hub = &self.hub;
-            let graceful = hub.graceful.load(Ordering::SeqCst);
-            if hub.shutting_down.load(Ordering::SeqCst) || (graceful && self.load().1 == 0) {
+            let shared = &self.shared;
+            let graceful = shared.graceful.load(Ordering::SeqCst);
+            if shared.shutting_down.load(Ordering::SeqCst) || (graceful && self.load().1 == 0) {
                 return;
             }
             if changes.changed().await.is_err() {
@@ -208,11 +204,11 @@ impl Bridge {
 
     /// Ends in order: focuses are told at once, conferences get a moment to be moved away, then everything stops.
     pub async fn shutdown(mut self) {
-        self.hub.set_flag(&self.hub.shutting_down, true);
-        self.hub.changed();
+        self.shared.set_flag(&self.shared.shutting_down, true);
+        self.shared.changed();
         if self.load().0 > 0 && !self.attachments.is_empty() {
             let emptied = async {
-                let mut changes = self.hub.changes();
+                let mut changes = self.shared.changes();
                 while self.load().0 > 0 && changes.changed().await.is_ok() {}
             };
             let _ = tokio::time::timeout(self.shutdown_grace, emptied).await;
@@ -221,8 +217,8 @@ impl Bridge {
         let left = async { while self.attachments.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(2), left).await;
         self.background.abort_all();
-        for shard in &self.hub.shards {
-            let _ = shard.send(Command::Stop);
+        for worker in &self.shared.workers {
+            let _ = worker.send(Command::Stop);
         }
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
@@ -237,8 +233,8 @@ impl Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        for shard in &self.hub.shards {
-            let _ = shard.send(Command::Stop);
+        for worker in &self.shared.workers {
+            let _ = worker.send(Command::Stop);
         }
     }
 }
@@ -253,21 +249,73 @@ fn shard_count(configured: usize) -> usize {
     count.clamp(1, MAX_SHARDS)
 }
 
-fn bind(listen: &[SocketAddr], reuse_port: bool) -> Result<Vec<UdpBatch>, StartError> {
-    listen
-        .iter()
-        .map(|&address| {
-            let mut config = UdpConfig::new(address);
-            config.reuse_port = reuse_port;
-            UdpBatch::bind(&config).map_err(|source| StartError::Bind { address, source })
-        })
-        .collect()
+/// The sockets of each thread: one lane at each address.
+fn bind(config: &BridgeConfig, threads: usize) -> Result<Vec<Vec<Lane>>, StartError> {
+    let mut all: Vec<Vec<Lane>> = (0..threads).map(|_| Vec::new()).collect();
+    for &address in config.listen.iter().take(MAX_LANES) {
+        let open = |address, count| {
+            Lane::bind(&UdpConfig::new(address), count)
+                .map_err(|source| StartError::Bind { address, source })
+        };
+        let lanes = if config.port_per_shard {
+            let one = |number| open(shifted(address, number)?, 1);
+            let each: Result<Vec<_>, StartError> = (0..threads).map(one).collect();
+            each?.into_iter().flatten().collect()
+        } else {
+            open(address, threads)?
+        };
+        for (thread, lane) in all.iter_mut().zip(lanes) {
+            thread.push(lane);
+        }
+    }
+    Ok(all)
+}
+
+/// The address with the port of thread `number`; any port stays any.
+fn shifted(address: SocketAddr, number: usize) -> Result<SocketAddr, StartError> {
+    let mut shifted = address;
+    if address.port() != 0 {
+        let number = u16::try_from(number).ok();
+        let port = number.and_then(|n| address.port().checked_add(n));
+        shifted.set_port(port.ok_or(StartError::Ports { address })?);
+    }
+    Ok(shifted)
+}
+
+/// Where the threads' sockets are.
+fn places(config: &BridgeConfig, lanes: &[Vec<Lane>]) -> Vec<Place> {
+    let place = |(number, lanes): (usize, &Vec<Lane>)| {
+        let number = if config.port_per_shard { number } else { 0 };
+        let mapping = |mapping: &Mapping| {
+            let public = shifted(mapping.public, number).ok()?;
+            Some(Mapping { public, ..*mapping })
+        };
+        Place {
+            listen: lanes.iter().map(Lane::local_addr).collect(),
+            mappings: config.mappings.iter().filter_map(mapping).collect(),
+        }
+    };
+    lanes.iter().enumerate().map(place).collect()
+}
+
+/// All addresses that some endpoint is told.
+fn advertised(offered: &[Offered]) -> Vec<SocketAddr> {
+    let mapped = offered.iter().flat_map(|o| o.mapped.iter().map(|m| m.0));
+    let hosts = offered.iter().flat_map(|o| o.hosts.iter().copied());
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for address in mapped.chain(hosts) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
 }
 
 /// Says once if the system grants less room than is asked for: a machine that is busy for a moment loses datagrams then.
-fn warn_of_small_buffer<'a>(mut sockets: impl Iterator<Item = &'a UdpBatch>) {
+fn warn_of_small_buffer(lanes: &[Vec<Lane>]) {
     let wanted = UdpConfig::RECEIVE_BUFFER;
-    let granted = sockets.next().and_then(|s| s.receive_buffer().ok());
+    let first = lanes.iter().flatten().next();
+    let granted = first.and_then(|lane| lane.media.receive_buffer().ok());
     if let Some(granted) = granted.filter(|granted| *granted < wanted) {
         tracing::warn!(
             granted,
@@ -278,41 +326,41 @@ fn warn_of_small_buffer<'a>(mut sockets: impl Iterator<Item = &'a UdpBatch>) {
     }
 }
 
-type Part = (Vec<UdpBatch>, Poller, Receiver<Command>);
+type Part = (Intake, Receiver<Command>);
 
-fn prepare(sockets: Vec<UdpBatch>) -> Result<(ShardHandle, Part), StartError> {
-    let (mut poller, waker) = Poller::new().map_err(StartError::Thread)?;
-    for socket in &sockets {
-        poller.add(socket).map_err(StartError::Thread)?;
-    }
+fn prepare(lanes: Vec<Lane>) -> Result<(WorkerHandle, Part), StartError> {
+    let (poller, waker) = Poller::new().map_err(StartError::Thread)?;
+    let intake = Intake::new(lanes, poller).map_err(StartError::Thread)?;
     let (commands, receiver) = sync_channel(COMMANDS);
-    let handle = ShardHandle {
-        commands,
-        waker,
-        snapshot: Default::default(),
-    };
-    Ok((handle, (sockets, poller, receiver)))
+    let handle = WorkerHandle::new(commands, waker);
+    Ok((handle, (intake, receiver)))
 }
 
 fn spawn_threads(
-    hub: &Arc<Hub>,
+    shared: &Arc<Shared>,
     parts: Vec<Part>,
     config: &BridgeConfig,
-    shard: &ShardConfig,
+    offered: &[Offered],
+    certificate: &Arc<Certificate>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut threads = Vec::new();
     let several = parts.len() > 1;
-    for (index, (sockets, poller, commands)) in parts.into_iter().enumerate() {
-        let mut shard = shard.clone();
+    let wakers = shared.workers.iter().map(|worker| worker.waker.clone());
+    let handovers = handover::connect(wakers.collect());
+    let parts = parts.into_iter().zip(handovers).zip(offered);
+    for (index, ((part, handover), offered)) in parts.enumerate() {
+        let (intake, commands) = part;
+        let mut shard = ShardConfig::new(certificate.clone(), offered.hosts.clone());
+        shard.mapped_candidates.clone_from(&offered.mapped);
         if several {
             shard.ufrag_prefix = format!("{index:02x}");
         }
         let worker = Worker {
             index,
-            hub: hub.clone(),
+            shared: shared.clone(),
             commands,
-            sockets,
-            poller,
+            intake,
+            handover,
             pin: config.pin,
             control: ControlConfig {
                 shard: u8::try_from(index).unwrap_or(u8::MAX),
@@ -332,10 +380,10 @@ fn spawn_threads(
     Ok(threads)
 }
 
-async fn measure_load(hub: Arc<Hub>, proc_dir: std::path::PathBuf) {
+async fn measure_load(shared: Arc<Shared>, proc_dir: std::path::PathBuf) {
     let mut load = Load::default();
     loop {
-        hub.set_stress(load.sample(&proc_dir, &hub.snapshots()));
+        shared.set_stress(load.sample(&proc_dir, &shared.snapshots()));
         tokio::time::sleep(LOAD_INTERVAL).await;
     }
 }

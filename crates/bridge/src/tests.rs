@@ -1,4 +1,4 @@
-//! The hub and the shard threads, without signalling.
+//! What is shared, and the worker threads, without signalling.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -9,23 +9,23 @@ use stanza::Element;
 use stanza::colibri2::{ConferenceModify, Reason};
 use telemetry::Metrics;
 
-use crate::hub::{Command, Hub, lock};
+use crate::shared::{Command, Shared, lock};
 use crate::{Bridge, BridgeConfig};
 
-fn bridge(shards: usize) -> Bridge {
+fn bridge(workers: usize) -> Bridge {
     let mut config = BridgeConfig::new("b1", Metrics::new());
     config.listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
-    config.shards = shards;
+    config.shards = workers;
     Bridge::start(config).unwrap()
 }
 
-fn ask(hub: &Arc<Hub>, meeting: &str, attributes: &str, content: &str) -> Answer {
+fn ask(shared: &Arc<Shared>, meeting: &str, attributes: &str, content: &str) -> Answer {
     let xml = format!(
         "<conference-modify xmlns='jitsi:colibri2' meeting-id='{meeting}' {attributes}>{content}</conference-modify>"
     );
     let element: Element = xml.parse().unwrap();
     let (sender, receiver) = channel();
-    hub.modify(
+    shared.modify(
         ConferenceModify::try_from(&element).unwrap(),
         Box::new(move |answer| sender.send(answer).unwrap()),
     );
@@ -41,47 +41,47 @@ fn endpoint(id: &str) -> String {
 #[tokio::test]
 async fn a_defect_ends_the_conferences_of_one_shard_only() {
     let bridge = bridge(2);
-    let hub = bridge.hub.clone();
-    let shards: Vec<u64> = ["m0", "m1"]
+    let shared = bridge.shared.clone();
+    let workers: Vec<u64> = ["m0", "m1"]
         .iter()
         .map(|m| {
-            let answer = ask(&hub, m, "create='true'", &endpoint("e"));
+            let answer = ask(&shared, m, "create='true'", &endpoint("e"));
             answer.conference.unwrap().0 & 0xff
         })
         .collect();
-    assert_ne!(shards[0], shards[1], "meetings are spread");
-    let broken = shards[0] as usize;
-    assert!(hub.shards[broken].send(Command::Panic).is_ok());
-    // Its conferences are unknown now, the other shard's are not.
-    let answer = ask(&hub, "m0", "", "");
+    assert_ne!(workers[0], workers[1], "meetings are spread");
+    let broken = workers[0] as usize;
+    assert!(shared.workers[broken].send(Command::Panic).is_ok());
+    // Its conferences are unknown now, the other worker's are not.
+    let answer = ask(&shared, "m0", "", "");
     assert_eq!(
         answer.result.unwrap_err().reason,
         Some(Reason::ConferenceNotFound)
     );
-    assert!(ask(&hub, "m1", "", &endpoint("f")).result.is_ok());
-    // The shard serves again.
+    assert!(ask(&shared, "m1", "", &endpoint("f")).result.is_ok());
+    // The worker serves again.
     assert!(
-        ask(&hub, "m2", "create='true'", &endpoint("e"))
+        ask(&shared, "m2", "create='true'", &endpoint("e"))
             .result
             .is_ok()
     );
     assert!(
-        ask(&hub, "m0", "create='true'", &endpoint("e"))
+        ask(&shared, "m0", "create='true'", &endpoint("e"))
             .result
             .is_ok()
     );
     let stopped = tokio::time::timeout(Duration::from_secs(5), bridge.shutdown()).await;
     assert!(stopped.is_ok());
-    assert_eq!(lock(&hub.shards[broken].snapshot).panics, 1);
+    assert_eq!(lock(&shared.workers[broken].snapshot).panics, 1);
 }
 
 #[tokio::test]
 async fn graceful_shutdown_ends_with_the_last_endpoint() {
     let bridge = bridge(1);
-    let hub = bridge.hub.clone();
-    ask(&hub, "m0", "create='true'", &endpoint("e"));
-    hub.set_flag(&hub.graceful, true);
-    let refused = ask(&hub, "m1", "create='true'", &endpoint("e"));
+    let shared = bridge.shared.clone();
+    ask(&shared, "m0", "create='true'", &endpoint("e"));
+    shared.set_flag(&shared.graceful, true);
+    let refused = ask(&shared, "m1", "create='true'", &endpoint("e"));
     assert_eq!(
         refused.result.unwrap_err().reason,
         Some(Reason::GracefulShutdown)
@@ -90,7 +90,7 @@ async fn graceful_shutdown_ends_with_the_last_endpoint() {
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
     assert!(early.is_err(), "there is still an endpoint");
-    assert!(ask(&hub, "m0", "expire='true'", "").result.is_ok());
+    assert!(ask(&shared, "m0", "expire='true'", "").result.is_ok());
     tokio::time::timeout(Duration::from_secs(5), waiting)
         .await
         .unwrap();
@@ -98,22 +98,22 @@ async fn graceful_shutdown_ends_with_the_last_endpoint() {
 
 #[test]
 fn a_meeting_stays_where_it_is_while_requests_are_under_way() {
-    let hub = Hub::new("b".into(), None, "v".into(), Vec::new(), start_time());
-    hub.place_for_test("m", 0);
-    hub.place_for_test("m", 0);
-    hub.answered("m", 0, false);
-    assert_eq!(hub.known("m"), Some(0), "one request is still under way");
-    hub.ended("m", 0);
-    assert_eq!(hub.known("m"), Some(0));
-    hub.answered("m", 0, true);
-    hub.ended("m", 1);
+    let shared = Shared::new("b".into(), None, "v".into(), Vec::new(), start_time());
+    shared.place_for_test("m", 0);
+    shared.place_for_test("m", 0);
+    shared.answered("m", 0, false);
+    assert_eq!(shared.known("m"), Some(0), "one request is still under way");
+    shared.ended("m", 0);
+    assert_eq!(shared.known("m"), Some(0));
+    shared.answered("m", 0, true);
+    shared.ended("m", 1);
     assert_eq!(
-        hub.known("m"),
+        shared.known("m"),
         Some(0),
-        "another shard's word does not count"
+        "another worker's word does not count"
     );
-    hub.ended("m", 0);
-    assert_eq!(hub.known("m"), None);
+    shared.ended("m", 0);
+    assert_eq!(shared.known("m"), None);
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests read the clock")]

@@ -15,7 +15,7 @@ use sfu::control::WebSocketId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::{Command, Frame, Hub};
+use crate::shared::{Command, Frame, Shared};
 
 /// Frames that may wait for a client.
 const FRAMES: usize = 256;
@@ -24,19 +24,19 @@ const PING_AFTER: Duration = Duration::from_secs(15);
 /// Silence after which the client is given up.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) fn router(hub: Arc<Hub>) -> Router {
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/colibri-ws/{server}/{conference}/{endpoint}", get(upgrade))
-        .with_state(hub)
+        .with_state(shared)
 }
 
 async fn upgrade(
-    State(hub): State<Arc<Hub>>,
+    State(shared): State<Arc<Shared>>,
     Path((server, conference, endpoint)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if server != hub.server_id {
+    if server != shared.server_id {
         return (StatusCode::NOT_FOUND, "server ID mismatch").into_response();
     }
     // Everything behind `pwd=` is the password.
@@ -45,30 +45,30 @@ async fn upgrade(
         .and_then(|q| q.strip_prefix("pwd="))
         .unwrap_or_default();
     let (frames, receiver) = mpsc::channel(FRAMES);
-    match open(&hub, &conference, endpoint, password, frames).await {
+    match open(&shared, &conference, endpoint, password, frames).await {
         Some(open) => upgrade
             .max_message_size(channel::MAX_MESSAGE_BYTES)
             .max_frame_size(channel::MAX_MESSAGE_BYTES)
             .on_upgrade(move |socket| serve(socket, open, receiver)),
         None => {
-            hub.web_sockets_refused.fetch_add(1, Ordering::Relaxed);
+            shared.web_sockets_refused.fetch_add(1, Ordering::Relaxed);
             (StatusCode::FORBIDDEN, "authentication failed").into_response()
         }
     }
 }
 
-/// An open channel; tells the shard when it is dropped, however that comes.
+/// An open channel; tells the worker when it is dropped, however that comes.
 struct Open {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     conference: ConferenceId,
     socket: WebSocketId,
 }
 
 impl Open {
     fn send(&self, command: Command) -> bool {
-        self.hub
-            .shard_of(self.conference)
-            .is_some_and(|shard| shard.send(command).is_ok())
+        self.shared
+            .worker_of(self.conference)
+            .is_some_and(|worker| worker.send(command).is_ok())
     }
 }
 
@@ -81,7 +81,7 @@ impl Drop for Open {
 }
 
 async fn open(
-    hub: &Arc<Hub>,
+    shared: &Arc<Shared>,
     conference: &str,
     endpoint: String,
     password: &str,
@@ -89,7 +89,8 @@ async fn open(
 ) -> Option<Open> {
     let conference = ConferenceId(u64::from_str_radix(conference, 16).ok()?);
     let (reply, answer) = oneshot::channel();
-    hub.shard_of(conference)?
+    shared
+        .worker_of(conference)?
         .send(Command::OpenWebSocket {
             conference,
             endpoint,
@@ -100,7 +101,7 @@ async fn open(
         .ok()?;
     let socket = answer.await.ok()?.ok()?;
     Some(Open {
-        hub: hub.clone(),
+        shared: shared.clone(),
         conference,
         socket,
     })
@@ -123,7 +124,7 @@ async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Fra
                     let _ = socket.send(Message::Close(Some(frame))).await;
                     return;
                 }
-                // The shard cut the client off.
+                // The worker cut the client off.
                 None => return,
             },
             message = socket.recv() => {

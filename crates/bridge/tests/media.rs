@@ -7,21 +7,35 @@
 
 mod common;
 
+use bridge::Bridge;
 use channel::BridgeMessage;
 use common::client::{Client, Ssrcs, run};
 use common::{Meet, create, start, transport};
 use stanza::jitsi::bridge_stats::BridgeStats;
+use tokio::net::UdpSocket;
 
 const MEETING: &str = "5cc8f3dc-9e19-4a26-a0e4-1404e987b296";
 
 async fn join(meet: &mut Meet, meeting: &str, id: &str, conference: bool, base: u32) -> Client {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    join_by(socket, meet, meeting, id, conference, base).await
+}
+
+async fn join_by(
+    socket: UdpSocket,
+    meet: &mut Meet,
+    meeting: &str,
+    id: &str,
+    conference: bool,
+    base: u32,
+) -> Client {
     let answer = meet.ask(&create(meeting, id, conference)).await;
     let ssrcs = Ssrcs {
         audio: base,
         video: base + 1,
         rtx: base + 2,
     };
-    let mut client = Client::new(&transport(&answer), ssrcs).await;
+    let mut client = Client::on(socket, &transport(&answer), ssrcs);
     let answer = meet.ask(&client.update(meeting, id)).await;
     assert_eq!(answer.attr("type"), Some("result"), "{answer:?}");
     client
@@ -141,48 +155,134 @@ async fn two_clients_hear_and_see_each_other() {
     assert_eq!(bridge.load(), (0, 0));
 }
 
-/// Several sockets share one port, and the kernel gives a client's packets to any of them.
-#[tokio::test]
-async fn packets_reach_the_shard_of_their_meeting() {
-    let (bridge, mut meet, _) = start(|c| c.shards = 3).await;
+/// A counter of the bridge's metrics; they are up to a second old.
+fn counter(bridge: &Bridge, name: &str) -> u64 {
+    let page = bridge.metrics_page();
+    let name = format!("pontoon_bridge_{name}_total ");
+    let value = page.lines().find_map(|l| l.strip_prefix(&name));
+    value.and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+/// Sockets whose datagrams the kernel gives to different ones of two threads: the sum of address and port decides.
+async fn sockets_of_both_threads() -> [UdpSocket; 2] {
+    let mut found = [None, None];
+    while found.iter().any(Option::is_none) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let parity = usize::from(socket.local_addr().unwrap().port() % 2);
+        found[parity] = Some(socket);
+    }
+    found.map(Option::unwrap)
+}
+
+/// Two meetings of two people each, everybody's sound and picture reaching the other.
+async fn two_meetings(meet: &mut Meet) -> Vec<Client> {
     let mut clients = Vec::new();
     let mut others = Vec::new();
-    for m in 0..4u32 {
+    for m in 0..2u32 {
         let meeting = format!("meeting-{m}");
-        for e in 0..2u32 {
+        for (e, socket) in (0..).zip(sockets_of_both_threads().await) {
             let id = format!("m{m}e{e}");
             let base = 10_000 + m * 100 + e * 10;
-            clients.push(join(&mut meet, &meeting, &id, e == 0, base).await);
-            others.push(format!("m{m}e{}-a0", 1 - e));
+            let client = join_by(socket, meet, &meeting, &id, e == 0, base).await;
+            clients.push(client);
+            others.push(format!("m{m}e{}", 1 - e));
         }
     }
+    let open = |c: &[Client]| c.iter().all(|c| c.connected && c.channel_open);
+    run(&mut clients, "channels open", |_| {}, open).await;
+    for client in &mut clients {
+        client.send_text(r#"{"colibriClass":"ClientHello"}"#);
+        client.send_text(
+            r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{"maxHeight":720}}"#,
+        );
+    }
+    let mut frame = 0;
     run(
         &mut clients,
-        "audio in every meeting",
-        |clients| clients.iter_mut().for_each(|c| c.send_audio(vec![1; 80])),
+        "media in both meetings",
         |clients| {
-            clients
-                .iter()
-                .zip(&others)
-                .all(|(c, other)| c.of_source(other) >= 25)
+            for client in clients.iter_mut() {
+                client.send_audio(vec![1; 80]);
+                client.send_video(frame % 30 == 0);
+            }
+            frame += 1;
+        },
+        |clients| {
+            clients.iter().zip(&others).all(|(c, other)| {
+                c.of_source(&format!("{other}-a0")) >= 50
+                    && c.of_source(&format!("{other}-v0")) >= 50
+            })
         },
     )
     .await;
-    // Figures are published every second. All eight clients at the right socket by chance: one in thousands.
-    let handed_over = || {
-        let page = bridge.metrics_page();
-        let name = "pontoon_bridge_packets_handed_over_total ";
-        let value = page.lines().find_map(|l| l.strip_prefix(name));
-        value.and_then(|v| v.parse::<u64>().ok())
+    clients
+}
+
+/// Two threads share one port, and one of the two in each meeting sends to the thread that has not the meeting.
+#[tokio::test]
+async fn packets_reach_the_thread_of_their_meeting() {
+    let (bridge, mut meet, _) = start(|c| c.shards = 2).await;
+    assert_eq!(bridge.media_addresses().len(), 1);
+    let mut clients = two_meetings(&mut meet).await;
+    let half = |_: &[Client]| {
+        let handed_over = counter(&bridge, "packets_handed_over");
+        // Each of two who are at the wrong thread has sent more than a hundred packets.
+        handed_over > 200 && handed_over < counter(&bridge, "packets_received")
     };
+    run(&mut clients, "packets handed over", |_| {}, half).await;
+    assert_eq!(counter(&bridge, "handover_dropped"), 0);
+    assert_eq!(bridge.load(), (2, 4));
+}
+
+#[tokio::test]
+async fn with_a_port_for_each_thread_nothing_is_handed_over() {
+    let (bridge, mut meet, _) = start(|c| (c.shards, c.port_per_shard) = (2, true)).await;
+    let ports: Vec<u16> = bridge.media_addresses().iter().map(|a| a.port()).collect();
+    assert!(ports.len() == 2 && ports[0] != ports[1], "{ports:?}");
+    let mut clients = two_meetings(&mut meet).await;
+    // Four people, a hundred packets each.
+    let told = |_: &[Client]| counter(&bridge, "packets_received") >= 400;
+    run(&mut clients, "figures", |_| {}, told).await;
+    assert_eq!(counter(&bridge, "packets_handed_over"), 0);
+    // Both threads have a meeting, and tell its people their own port.
+    let mut offered = Vec::new();
+    for meeting in ["meeting-0", "meeting-1"] {
+        let answer = meet.ask(&create(meeting, "late", false)).await;
+        offered.push(transport(&answer).candidates[0].port);
+    }
+    offered.sort_unstable();
+    let mut ports = ports;
+    ports.sort_unstable();
+    assert_eq!(offered, ports);
+}
+
+/// How long packets are in the bridge shows in its metrics.
+#[tokio::test]
+async fn latencies_of_forwarded_packets_are_counted() {
+    let (bridge, mut meet, _) = start(|_| {}).await;
+    let a = join(&mut meet, MEETING, "aaaa1111", true, 1000).await;
+    let b = join(&mut meet, MEETING, "bbbb2222", false, 2000).await;
+    let mut clients = [a, b];
     run(
         &mut clients,
-        "packets handed over",
-        |_| {},
-        |_| handed_over().is_some_and(|n| n > 0),
+        "sound both ways",
+        |clients| clients.iter_mut().for_each(|c| c.send_audio(vec![1; 80])),
+        |c| c[0].of_source("bbbb2222-a0") >= 50 && c[1].of_source("aaaa1111-a0") >= 50,
     )
     .await;
-    assert_eq!(bridge.load(), (4, 8));
+    let page = bridge.metrics_page();
+    let name = "pontoon_bridge_forwarding_latency_seconds";
+    let value = |suffix: &str| {
+        let start = format!("{name}{suffix} ");
+        let line = page.lines().find_map(|l| l.strip_prefix(&start));
+        line.and_then(|v| v.parse::<f64>().ok()).unwrap_or(-1.0)
+    };
+    let count = value("_count");
+    assert!(count >= 100.0, "{page}");
+    assert_eq!(value("_bucket{le=\"+Inf\"}"), count);
+    // The limit of a burst is part of it, so no packet was faster than nothing and the sum is something.
+    assert!(value("_sum") > 0.0 && value("_bucket{le=\"0.065536\"}") <= count);
+    assert!(page.contains(&format!("# TYPE {name} histogram")));
 }
 
 #[tokio::test]

@@ -365,6 +365,13 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Media threads; 0 is one less than there are cores, at least one.",
         "Conferences are spread over the threads.",
     ),
+    option(
+        "bridge.port_per_thread",
+        Kind::Bool,
+        DefaultValue::Toml("false"),
+        "Give each media thread a port of its own, `bridge.udp` and those after it: each person is told the port of the thread that has the meeting, and no packet is passed from thread to thread. The firewall must let in all of them.",
+        "One port is what firewalls have open; it matters with several `bridge.threads` under load.",
+    ),
     secret(option(
         "bridge.join",
         Kind::List,

@@ -129,6 +129,8 @@ pub struct BridgeSettings {
     pub region: Option<String>,
     /// Media threads; 0 leaves it to the bridge.
     pub threads: usize,
+    /// Whether each media thread has a port of its own.
+    pub port_per_thread: bool,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
     /// File with tokens of more of them.
@@ -294,6 +296,7 @@ impl Reader<'_> {
             id: self.optional("bridge.id"),
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
+            port_per_thread: self.bool("bridge.port_per_thread"),
             join: self.join(),
             join_file: self.path("bridge.join_file"),
             xmpp: self.service_account(),

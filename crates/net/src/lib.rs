@@ -14,9 +14,11 @@ mod poller;
 mod signal;
 mod slab;
 mod socket;
+mod steer;
 
 pub use arena::{Run, SendArena};
-pub use host::{local_addresses, pin_current_thread};
+pub use host::{local_addresses, pin_current_thread, precise_timers, rest};
 pub use poller::{Poller, Ready, Waker};
 pub use slab::{ReceiveSlab, Received, SLOT_LEN};
 pub use socket::{UdpBatch, UdpConfig, UdpStats};
+pub use steer::Lane;

@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::signal::{Counter, Signal};
 use crate::socket::UdpBatch;
 
-/// Event data of the waker; sockets have 0.
-const WAKER: u64 = 1;
+/// Event data of the waker; sockets have their number.
+const WAKER: u64 = u64::MAX;
+/// Sockets a poller can tell apart.
+const MAX_SOCKETS: u32 = 64;
 
 /// A counter in the kernel that a poller can wait for (eventfd).
 #[derive(Debug)]
@@ -75,10 +77,26 @@ pub struct Poller {
 /// What a wait ended with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// A socket has something to read.
-    pub readable: bool,
+    /// The sockets that have something to read, each a bit at its number.
+    pub sockets: u64,
     /// The waker was used.
     pub woken: bool,
+}
+
+impl Ready {
+    /// Whether the socket of this number has something to read.
+    pub fn has(&self, number: u32) -> bool {
+        self.sockets & bit(number) != 0
+    }
+
+    /// Forgets that the socket of this number has something to read.
+    pub fn clear(&mut self, number: u32) {
+        self.sockets &= !bit(number);
+    }
+}
+
+fn bit(number: u32) -> u64 {
+    1u64.checked_shl(number).unwrap_or(0)
 }
 
 fn own(fd: RawFd) -> io::Result<OwnedFd> {
@@ -103,18 +121,24 @@ impl Poller {
             signal: signal.clone(),
             precise: true,
         };
-        poller.watch(signal.counter.0.as_raw_fd(), WAKER)?;
+        let counter = signal.counter.0.as_raw_fd();
+        poller.control(libc::EPOLL_CTL_ADD, counter, WAKER, libc::EPOLLIN)?;
         Ok((poller, Waker(signal)))
     }
 
-    fn watch(&self, fd: RawFd, data: u64) -> io::Result<()> {
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: RawFd,
+        data: u64,
+        events: libc::c_int,
+    ) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: events as u32,
             u64: data,
         };
         // SAFETY: `event` lives through the call.
-        let result =
-            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
+        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &mut event) };
         if result == 0 {
             Ok(())
         } else {
@@ -122,15 +146,30 @@ impl Poller {
         }
     }
 
-    /// Also waits for this socket, which must live as long as the poller is used.
+    /// Also waits for this socket, which must live as long as the poller is used. `number` tells it from the others.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a number above 63.
+    pub fn add(&mut self, socket: &UdpBatch, number: u32) -> io::Result<()> {
+        if number >= MAX_SOCKETS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (fd, data) = (socket.fd(), u64::from(number));
+        self.control(libc::EPOLL_CTL_ADD, fd, data, libc::EPOLLIN)
+    }
+
+    /// Whether to wait for this socket, which was added as `number`. What arrives meanwhile stays in it.
     ///
     /// # Errors
     /// What the system says.
-    pub fn add(&mut self, socket: &UdpBatch) -> io::Result<()> {
-        self.watch(socket.fd(), 0)
+    pub fn listen(&mut self, socket: &UdpBatch, number: u32, listen: bool) -> io::Result<()> {
+        let events = if listen { libc::EPOLLIN } else { 0 };
+        let (fd, data) = (socket.fd(), u64::from(number));
+        self.control(libc::EPOLL_CTL_MOD, fd, data, events)
     }
 
     /// Waits at most `timeout` (`None`: for ever). Kernels before 5.11 wait in milliseconds, rounded up.
+    /// How exact it is besides, [`crate::precise_timers`] decides.
     ///
     /// # Errors
     /// What the system says.
@@ -154,7 +193,7 @@ impl Poller {
         for event in events.iter().take(count) {
             match event.u64 {
                 WAKER => ready.woken = true,
-                _ => ready.readable = true,
+                number => ready.sockets |= bit(number as u32),
             }
         }
         if ready.woken {
@@ -197,6 +236,28 @@ impl Poller {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_socket_is_told_by_its_number_and_only_while_it_is_listened_to() {
+        let config = crate::UdpConfig::new("127.0.0.1:0".parse().unwrap());
+        let bind = || UdpBatch::bind(&config).unwrap();
+        let (mut from, a, b) = (bind(), bind(), bind());
+        let (mut poller, _waker) = Poller::new().unwrap();
+        poller.add(&a, 3).unwrap();
+        poller.add(&b, 5).unwrap();
+        assert!(poller.add(&from, 64).is_err());
+        let mut arena = crate::SendArena::default();
+        arena.push(None, b.local_addr(), b"to b");
+        from.send(&mut arena);
+        let mut ready = poller.wait(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!((ready.has(3), ready.has(5)), (false, true));
+        ready.clear(5);
+        assert_eq!(ready, Ready::default());
+        poller.listen(&b, 5, false).unwrap();
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), Ready::default());
+        poller.listen(&b, 5, true).unwrap();
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().has(5));
+    }
 
     /// Threads queue and wake at all distances in time from the poller's own steps; what was queued is always seen.
     #[test]

@@ -1,9 +1,15 @@
 //! Memory of received bursts.
 
 use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::message::Messages;
 
 /// Length of one receive slot: a whole coalesced datagram.
 pub const SLOT_LEN: usize = 65_536;
+/// From slot to slot. An odd number of cache lines more than a power of two, so that the beginnings of the slots, which
+/// are what is mostly used, do not all compete for the same lines of the cache.
+pub(crate) const STRIDE: usize = SLOT_LEN + 21 * 64;
 
 /// One received datagram in the receive slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +18,8 @@ pub struct Received {
     pub from: SocketAddr,
     /// The local address it was sent to.
     pub to: SocketAddr,
+    /// When it arrived at this machine, by the kernel's stamp; when it was read, where there is none.
+    pub at: Instant,
     /// Offset in the slab.
     pub offset: usize,
     /// Length.
@@ -19,19 +27,28 @@ pub struct Received {
 }
 
 /// Memory for one receive burst: slots in a row, and what is in them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReceiveSlab {
     pub(crate) bytes: Vec<u8>,
     pub(crate) received: Vec<Received>,
+    pub(crate) messages: Messages,
+    pub(crate) full: bool,
 }
 
 impl ReceiveSlab {
     /// A slab of `slots` slots of [`SLOT_LEN`] bytes.
     pub fn new(slots: usize) -> Self {
         Self {
-            bytes: vec![0; slots * SLOT_LEN],
-            received: Vec::new(),
+            bytes: vec![0; slots * STRIDE],
+            received: Vec::with_capacity(slots),
+            messages: Messages::new(slots),
+            full: false,
         }
+    }
+
+    /// Whether the last burst took every slot: then there may be more to receive, else there was not.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The datagrams of the last burst.
@@ -53,27 +70,19 @@ impl ReceiveSlab {
         })
     }
 
-    /// Notes what is in a slot: `len` bytes, cut into segments of `segment` bytes.
-    pub(crate) fn note(
-        &mut self,
-        slot: usize,
-        len: usize,
-        segment: usize,
-        from: SocketAddr,
-        to: SocketAddr,
-    ) {
-        let start = slot * SLOT_LEN;
-        let segment = if segment == 0 { len } else { segment };
-        let mut at = 0;
-        while at < len {
-            let piece = segment.min(len - at);
+    /// Notes what is in a slot: one message, cut into segments of `segment` bytes (0: not cut).
+    pub(crate) fn note(&mut self, slot: usize, whole: Received, segment: usize) {
+        let start = slot * STRIDE;
+        let segment = if segment == 0 { whole.len } else { segment };
+        let mut offset = 0;
+        while offset < whole.len {
+            let len = segment.min(whole.len - offset);
             self.received.push(Received {
-                from,
-                to,
-                offset: start + at,
-                len: piece,
+                offset: start + offset,
+                len,
+                ..whole
             });
-            at += piece;
+            offset += len;
         }
     }
 }

@@ -3,19 +3,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::arena::{Run, SendArena};
-use crate::message::{
-    Control, empty_header, empty_storage, read_address, read_aside, write_address, write_control,
-};
+use crate::message::{Messages, since_1970};
 use crate::plain::PlainPaths;
-use crate::slab::{ReceiveSlab, SLOT_LEN};
+use crate::slab::{ReceiveSlab, Received, SLOT_LEN, STRIDE};
 
-/// Messages of one receive call.
-const RECEIVE_BURST: usize = 32;
 /// Messages of one send call.
 const SEND_BURST: usize = 64;
 /// Segments the kernel takes in one message.
@@ -23,13 +19,14 @@ const MAX_SEGMENTS: usize = 64;
 /// Bytes of all segments of one message.
 const MAX_MESSAGE: usize = 65_000;
 
+/// An option that is switched on.
+const ON: libc::c_int = 1;
+
 /// How to open a socket.
 #[derive(Clone, Debug)]
 pub struct UdpConfig {
     /// Address to bind; the unspecified one of a family binds all of that family.
     pub bind: SocketAddr,
-    /// Let several sockets share the port (`SO_REUSEPORT`).
-    pub reuse_port: bool,
     /// Receive buffer wanted, bytes; the kernel may grant less.
     pub receive_buffer: usize,
     /// Send buffer wanted, bytes; the kernel may grant less.
@@ -46,7 +43,6 @@ impl UdpConfig {
     pub fn new(bind: SocketAddr) -> Self {
         Self {
             bind,
-            reuse_port: false,
             receive_buffer: Self::RECEIVE_BUFFER,
             send_buffer: 4 << 20,
             offload: true,
@@ -69,6 +65,26 @@ pub struct UdpStats {
     pub segmentation_refused: u64,
     /// Receive errors other than "nothing there".
     pub receive_errors: u64,
+    /// Calls to receive.
+    pub receive_calls: u64,
+    /// Of them, those that found nothing.
+    pub receive_empty: u64,
+    /// Calls to send.
+    pub send_calls: u64,
+}
+
+impl std::ops::AddAssign for UdpStats {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.sent += other.sent;
+        self.send_messages += other.send_messages;
+        self.send_dropped += other.send_dropped;
+        self.segmentation_refused += other.segmentation_refused;
+        self.receive_errors += other.receive_errors;
+        self.receive_calls += other.receive_calls;
+        self.receive_empty += other.receive_empty;
+        self.send_calls += other.send_calls;
+    }
 }
 
 /// A UDP socket that works in bursts. Not blocking.
@@ -82,14 +98,46 @@ pub struct UdpBatch {
     /// Where it does not work.
     plain: PlainPaths,
     pieces: Vec<Run>,
+    messages: Messages,
 }
 
+/// Longest time that a datagram is believed to have waited in the socket. A stamp that says more, or says that it comes
+/// from the future, was made before the wall clock was set.
+const MAX_AGE: Duration = Duration::from_secs(10);
+
 impl UdpBatch {
-    /// Opens and binds a socket.
+    /// Opens and binds a socket; nobody else has the port.
     ///
     /// # Errors
     /// What the system says: address in use, not allowed, and so on.
     pub fn bind(config: &UdpConfig) -> io::Result<Self> {
+        Self::open(config, false)
+    }
+
+    /// Opens `count` sockets of one port, among which the kernel divides what arrives. No other process has the port,
+    /// nor can one get it that asks for it alone.
+    ///
+    /// # Errors
+    /// As [`UdpBatch::bind`].
+    pub fn bind_shared(config: &UdpConfig, count: usize) -> io::Result<Vec<Self>> {
+        // Bound alone, and made shareable after: so it is seen when the port is another's.
+        let first = Self::open(config, false)?;
+        if count <= 1 {
+            return Ok(vec![first]);
+        }
+        first.socket.set_reuse_port(true)?;
+        let config = UdpConfig {
+            bind: first.local,
+            ..config.clone()
+        };
+        let mut sockets = vec![first];
+        for _ in 1..count {
+            sockets.push(Self::open(&config, true)?);
+        }
+        Ok(sockets)
+    }
+
+    fn open(config: &UdpConfig, reuse_port: bool) -> io::Result<Self> {
         let v4 = config.bind.is_ipv4();
         let socket = Socket::new(
             Domain::for_address(config.bind),
@@ -100,19 +148,20 @@ impl UdpBatch {
             // An IPv4 socket may have the same port.
             socket.set_only_v6(true)?;
         }
-        socket.set_reuse_port(config.reuse_port)?;
+        socket.set_reuse_port(reuse_port)?;
         // Large buffers are a wish: the system's limit is no reason not to start.
         let _ = socket.set_recv_buffer_size(config.receive_buffer);
         let _ = socket.set_send_buffer_size(config.send_buffer);
         let fd = socket.as_raw_fd();
         if v4 {
-            set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+            set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, &ON)?;
         } else {
-            set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+            set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &ON)?;
         }
         if config.offload {
-            let _ = set_option(fd, libc::SOL_UDP, libc::UDP_GRO);
+            let _ = set_option(fd, libc::SOL_UDP, libc::UDP_GRO, &ON);
         }
+        set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &ON)?;
         socket.bind(&config.bind.into())?;
         let local = socket
             .local_addr()?
@@ -125,6 +174,7 @@ impl UdpBatch {
             segmentation: config.offload && knows_segmentation(fd),
             plain: PlainPaths::default(),
             pieces: Vec::new(),
+            messages: Messages::new(SEND_BURST),
         })
     }
 
@@ -151,69 +201,46 @@ impl UdpBatch {
         self.socket.as_raw_fd()
     }
 
-    /// Receives what is there, up to the slab's slots; 0 when nothing is. Coalesced messages are cut apart.
+    /// Receives what is there, up to the slab's slots; 0 when nothing is. Coalesced messages are cut apart. There is
+    /// more to receive only if [`ReceiveSlab::is_full`] says so.
     ///
     /// # Errors
     /// What the system says, "would block" excepted.
     pub fn receive(&mut self, slab: &mut ReceiveSlab) -> io::Result<usize> {
         slab.received.clear();
-        let slots = (slab.bytes.len() / SLOT_LEN).min(RECEIVE_BURST);
-        let mut names = [empty_storage(); RECEIVE_BURST];
-        let mut controls = [Control::EMPTY; RECEIVE_BURST];
-        let mut vectors = [libc::iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        }; RECEIVE_BURST];
-        let mut headers = [libc::mmsghdr {
-            msg_hdr: empty_header(),
-            msg_len: 0,
-        }; RECEIVE_BURST];
-        let parts = headers
-            .iter_mut()
-            .zip(&mut vectors)
-            .zip(&mut names)
-            .zip(&mut controls)
-            .zip(slab.bytes.chunks_exact_mut(SLOT_LEN));
-        for ((((header, vector), name), control), slot) in parts {
-            vector.iov_base = slot.as_mut_ptr().cast();
-            vector.iov_len = slot.len();
-            let header = &mut header.msg_hdr;
-            header.msg_iov = vector;
-            header.msg_iovlen = 1;
-            header.msg_name = std::ptr::from_mut(name).cast();
-            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_controllen = control.0.len() as _;
-        }
-        // SAFETY: the first `slots` headers point to distinct slots, names and control buffers with their true lengths,
-        // and all of them outlive the call.
-        let count = unsafe {
-            libc::recvmmsg(
-                self.fd(),
-                headers.as_mut_ptr(),
-                slots as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                std::ptr::null_mut(),
-            )
+        slab.full = false;
+        self.stats.receive_calls += 1;
+        let fd = self.fd();
+        let count = match slab.messages.receive(fd, &mut slab.bytes, STRIDE, SLOT_LEN) {
+            Ok(count) => count,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                        self.stats.receive_empty += 1;
+                        Ok(0)
+                    }
+                    _ => {
+                        self.stats.receive_errors += 1;
+                        Err(error)
+                    }
+                };
+            }
         };
-        let Ok(count) = usize::try_from(count) else {
-            let error = io::Error::last_os_error();
-            return match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
-                _ => {
-                    self.stats.receive_errors += 1;
-                    Err(error)
-                }
-            };
-        };
-        for (slot, (header, name)) in headers.iter().zip(&names).take(count).enumerate() {
-            let Some(from) = read_address(name) else {
+        slab.full = (count + 1) * STRIDE > slab.bytes.len();
+        let clocks = Clocks::read();
+        for slot in 0..count {
+            let Some((len, from, aside)) = slab.messages.received(slot) else {
                 continue;
             };
-            let aside = read_aside(&header.msg_hdr);
             let ip = aside.to.unwrap_or(self.local.ip());
-            let to = SocketAddr::new(ip, self.local.port());
-            slab.note(slot, header.msg_len as usize, aside.segment, from, to);
+            let whole = Received {
+                from,
+                to: SocketAddr::new(ip, self.local.port()),
+                at: clocks.monotonic(aside.stamp),
+                offset: 0,
+                len,
+            };
+            slab.note(slot, whole, aside.segment);
         }
         self.stats.received += slab.received.len() as u64;
         Ok(slab.received.len())
@@ -282,72 +309,83 @@ impl UdpBatch {
     }
 
     fn send_burst(&mut self, arena: &[u8], runs: &[Run]) -> io::Result<usize> {
-        let mut names = [empty_storage(); SEND_BURST];
-        let mut controls = [Control::EMPTY; SEND_BURST];
-        let mut vectors = [libc::iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        }; SEND_BURST];
-        let mut headers = [libc::mmsghdr {
-            msg_hdr: empty_header(),
-            msg_len: 0,
-        }; SEND_BURST];
-        let mut count = 0;
-        let parts = headers
-            .iter_mut()
-            .zip(&mut vectors)
-            .zip(&mut names)
-            .zip(&mut controls)
-            .zip(runs);
-        for ((((header, vector), name), control), run) in parts {
+        let all_families = self.local.ip().is_unspecified();
+        let messages = runs.iter().map(|run| {
             // A run outside the arena is a defect of the caller: it becomes an empty datagram, which is not sent.
             let bytes = arena
                 .get(run.offset..run.offset.saturating_add(run.len))
                 .unwrap_or_default();
-            vector.iov_base = bytes.as_ptr().cast_mut().cast();
-            vector.iov_len = bytes.len();
-            let header = &mut header.msg_hdr;
-            header.msg_iov = vector;
-            header.msg_iovlen = 1;
-            header.msg_namelen = write_address(run.to, name);
-            header.msg_name = std::ptr::from_mut(name).cast();
             let segment = if run.len > run.segment {
                 u16::try_from(run.segment).unwrap_or(0)
             } else {
                 0
             };
-            write_control(header, control, segment, self.source(run));
-            count += 1;
-        }
-        // SAFETY: the first `count` headers point to names, control buffers and parts of `arena` with their true lengths;
-        // all of them outlive the call, and the kernel only reads them.
-        let sent = unsafe {
-            libc::sendmmsg(
-                self.fd(),
-                headers.as_mut_ptr(),
-                count as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-            )
-        };
-        let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+            (run.to, bytes, segment, source(run).filter(|_| all_families))
+        });
+        self.stats.send_calls += 1;
+        let sent = self.messages.send(self.socket.as_raw_fd(), messages)?;
         self.stats.send_messages += sent as u64;
         self.stats.sent += runs.iter().take(sent).map(segments).sum::<u64>();
         Ok(sent)
     }
+}
 
-    /// The address to name as source: none where the socket is bound to one already.
-    fn source(&self, run: &Run) -> Option<IpAddr> {
-        let ip = run.from?.ip();
-        let useful = self.local.ip().is_unspecified()
-            && !ip.is_unspecified()
-            && ip.is_ipv4() == run.to.is_ipv4();
-        useful.then_some(ip)
+/// The address to name as source.
+fn source(run: &Run) -> Option<IpAddr> {
+    let ip = run.from?.ip();
+    let useful = !ip.is_unspecified() && ip.is_ipv4() == run.to.is_ipv4();
+    useful.then_some(ip)
+}
+
+/// Both clocks at one moment. The kernel's stamps are of the wall clock, which somebody may set; how long ago they were
+/// made, by the wall clock at the time of reading, is taken off the clock that nobody sets.
+struct Clocks {
+    monotonic: Instant,
+    wall: Option<Duration>,
+}
+
+impl Clocks {
+    /// Reads both as close to each other as the scheduler lets us.
+    fn read() -> Self {
+        const CLOSE: Duration = Duration::from_micros(20);
+        let mut clocks = Self::read_once();
+        for _ in 0..3 {
+            if clocks.1 <= CLOSE {
+                break;
+            }
+            clocks = Self::read_once();
+        }
+        clocks.0
+    }
+
+    /// Reads both, and how long that took.
+    fn read_once() -> (Self, Duration) {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let monotonic = now();
+        // SAFETY: `time` is a local that lives through the call.
+        let result = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+        let clocks = Self {
+            monotonic,
+            wall: (result == 0).then(|| since_1970(&time)).flatten(),
+        };
+        (clocks, now().saturating_duration_since(monotonic))
+    }
+
+    /// When a stamp was made.
+    fn monotonic(&self, stamp: Option<Duration>) -> Instant {
+        let age = self.wall.zip(stamp).and_then(|(w, s)| w.checked_sub(s));
+        age.filter(|age| *age <= MAX_AGE)
+            .and_then(|age| self.monotonic.checked_sub(age))
+            .unwrap_or(self.monotonic)
     }
 }
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "how long a path is remembered; read only where one is"
+    reason = "what arrives and what is remembered of paths is told by this clock"
 )]
 fn now() -> Instant {
     Instant::now()
@@ -370,16 +408,21 @@ fn knows_segmentation(fd: RawFd) -> bool {
     result == 0
 }
 
-fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option value is an int that lives through the call, and its true size is given.
+/// Sets an option whose value is a number, or a structure that the kernel knows.
+pub(crate) fn set_option<T>(
+    fd: RawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the option's value lives through the call, as does what it points to, and its true size is given.
     let result = unsafe {
         libc::setsockopt(
             fd,
             level,
             name,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
         )
     };
     if result == 0 {
@@ -433,7 +476,7 @@ mod tests {
             UdpBatch::bind(&config).unwrap(),
         );
         let (mut poller, _waker) = Poller::new().unwrap();
-        poller.add(&b).unwrap();
+        poller.add(&b, 0).unwrap();
         (a, b, poller)
     }
 
@@ -443,14 +486,9 @@ mod tests {
         let mut got = Vec::new();
         while got.len() < count {
             let ready = poller.wait(Some(Duration::from_secs(5))).unwrap();
-            assert!(
-                ready.readable,
-                "only {} of {count} datagrams came",
-                got.len()
-            );
-            while b.receive(&mut slab).unwrap() > 0 {
-                got.extend(slab.datagrams().map(|(_, bytes)| bytes.to_vec()));
-            }
+            assert!(ready.has(0), "only {} of {count} datagrams came", got.len());
+            assert!(b.receive(&mut slab).unwrap() > 0);
+            got.extend(slab.datagrams().map(|(_, bytes)| bytes.to_vec()));
         }
         got
     }
@@ -482,13 +520,13 @@ mod tests {
         let config = UdpConfig::new("0.0.0.0:0".parse().unwrap());
         let mut b = UdpBatch::bind(&config).unwrap();
         let (mut poller, _waker) = Poller::new().unwrap();
-        poller.add(&b).unwrap();
+        poller.add(&b, 0).unwrap();
         let (mut a, _, _) = pair(true);
         let to = SocketAddr::new("127.0.0.1".parse().unwrap(), b.local_addr().port());
         let mut arena = SendArena::default();
         arena.push(None, to, b"hello");
         a.send(&mut arena);
-        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().has(0));
         let mut slab = ReceiveSlab::new(1);
         assert_eq!(b.receive(&mut slab).unwrap(), 1);
         assert_eq!(
@@ -499,8 +537,8 @@ mod tests {
         arena.push(Some(to), a.local_addr(), b"answer");
         b.send(&mut arena);
         let (mut poller, _waker) = Poller::new().unwrap();
-        poller.add(&a).unwrap();
-        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().readable);
+        poller.add(&a, 0).unwrap();
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().has(0));
         a.receive(&mut slab).unwrap();
         assert_eq!(slab.received()[0].from, to);
     }
@@ -550,7 +588,7 @@ mod tests {
             config.offload = false;
             let mut b = UdpBatch::bind(&config).unwrap();
             let (mut narrow_poller, _waker) = Poller::new().unwrap();
-            narrow_poller.add(&b).unwrap();
+            narrow_poller.add(&b, 0).unwrap();
             let to = SocketAddr::new(narrow, b.local_addr().port());
             for round in 0..2 {
                 let mut arena = SendArena::default();
@@ -586,11 +624,85 @@ mod tests {
         config.bind = first.local_addr();
         let error = UdpBatch::bind(&config).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let mut shared = UdpConfig::new("127.0.0.1:0".parse().unwrap());
-        shared.reuse_port = true;
-        let first = UdpBatch::bind(&shared).unwrap();
-        shared.bind = first.local_addr();
-        UdpBatch::bind(&shared).unwrap();
+        drop(first);
+        config.bind.set_port(0);
+        let sockets = UdpBatch::bind_shared(&config, 3).unwrap();
+        config.bind = sockets[0].local_addr();
+        assert!(sockets.iter().all(|s| s.local_addr() == config.bind));
+        // A second server that shares its port among threads does not get in between.
+        for error in [
+            UdpBatch::bind(&config).unwrap_err(),
+            UdpBatch::bind_shared(&config, 3).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    /// Sends two datagrams and reads them 20 ms later; whether they are told to have come when they were sent.
+    fn stamped_in_time(a: &mut UdpBatch, b: &mut UdpBatch, poller: &mut Poller) -> bool {
+        let mut arena = SendArena::default();
+        let before = now();
+        for datagram in [b"first", b"later"] {
+            arena.push(None, b.local_addr(), datagram);
+            a.send(&mut arena);
+        }
+        assert!(poller.wait(Some(Duration::from_secs(5))).unwrap().has(0));
+        let after = now();
+        let (mut nothing, _waker) = Poller::new().unwrap();
+        nothing.wait(Some(Duration::from_millis(20))).unwrap();
+        let mut slab = ReceiveSlab::new(8);
+        b.receive(&mut slab).unwrap();
+        assert!(slab.received().is_sorted_by_key(|r| r.at));
+        // The two clocks are read one after the other.
+        let tolerance = Duration::from_millis(1);
+        let (first, last) = (before - tolerance, after + tolerance);
+        let stamps = slab.received().iter().map(|received| received.at);
+        stamps.into_iter().all(|at| first <= at && at <= last)
+    }
+
+    #[test]
+    fn a_datagram_is_stamped_when_it_arrives_and_not_when_it_is_read() {
+        let (mut a, mut b, mut poller) = pair(true);
+        // Linux begins to stamp a moment after the first socket wants it; until then it stamps what is read. And a thread
+        // that loses the processor between two clocks reads them wrongly.
+        let stamped = (0..200).any(|_| stamped_in_time(&mut a, &mut b, &mut poller));
+        assert!(stamped, "arrival is told as the time of reading");
+    }
+
+    #[test]
+    fn stamps_of_a_clock_that_was_set_since_do_not_count() {
+        let clocks = Clocks {
+            monotonic: now(),
+            wall: Some(Duration::from_secs(1_000)),
+        };
+        let ago = |age: Duration| clocks.monotonic - age;
+        let at = |s: u64| clocks.monotonic(Some(Duration::from_secs(s)));
+        assert_eq!(at(1_000), clocks.monotonic);
+        assert_eq!(at(995), ago(Duration::from_secs(5)));
+        assert_eq!((at(1_001), at(5)), (clocks.monotonic, clocks.monotonic));
+        assert_eq!(clocks.monotonic(None), clocks.monotonic);
+    }
+
+    #[test]
+    fn a_burst_that_fits_is_known_to_be_all() {
+        let (mut a, mut b, mut poller) = pair(false);
+        let mut arena = SendArena::default();
+        for _ in 0..6 {
+            arena.push(None, b.local_addr(), b"datagram");
+        }
+        a.send(&mut arena);
+        let mut got = Vec::new();
+        let mut slab = ReceiveSlab::new(4);
+        while got.iter().map(|(count, _)| count).sum::<usize>() < 6 {
+            poller.wait(Some(Duration::from_secs(5))).unwrap();
+            let count = b.receive(&mut slab).unwrap();
+            got.push((count, slab.is_full()));
+        }
+        assert!(
+            got.iter().all(|(count, full)| (*count == 4) == *full),
+            "{got:?}"
+        );
+        assert_eq!((b.stats().receive_empty, a.stats().send_calls), (0, 1));
     }
 
     #[test]
@@ -601,7 +713,7 @@ mod tests {
         assert_eq!(
             ready,
             Ready {
-                readable: false,
+                sockets: 0,
                 woken: true
             }
         );

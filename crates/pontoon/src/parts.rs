@@ -281,6 +281,7 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
     let mut config = BridgeConfig::new(state::bridge_id(settings)?, metrics);
     config.region.clone_from(&bridge.region);
     config.shards = bridge.threads;
+    config.port_per_shard = bridge.port_per_thread;
     config.listen = match bridge.udp {
         Listen::Off => Vec::new(),
         Listen::Port(port) => media_addresses(port),

@@ -52,6 +52,11 @@ impl Client {
     /// Answers a transport of the bridge: ICE controlled, DTLS client, the data channel opened by us.
     pub async fn new(offer: &IceTransport, ssrcs: Ssrcs) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::on(socket, offer, ssrcs)
+    }
+
+    /// The same with a socket of one's own.
+    pub fn on(socket: UdpSocket, offer: &IceTransport, ssrcs: Ssrcs) -> Self {
         let local = socket.local_addr().unwrap();
         let mut config = Rtc::builder().clear_codecs().set_rtp_mode(true);
         let codecs = config.codec_config();

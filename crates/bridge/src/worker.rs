@@ -1,42 +1,41 @@
-//! The thread of a shard: one event loop over its sockets, its queue and its deadlines.
+//! The thread of a shard: one event loop over its sockets, its queues and its deadlines.
 #![allow(
     clippy::disallowed_methods,
-    reason = "the packet loop reads the clock once per round"
+    reason = "the packet loop reads the clock a few times a round"
 )]
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use net::{Poller, ReceiveSlab, UdpBatch};
+use net::ReceiveSlab;
 use rand::Rng;
 use sfu::control::{ControlConfig, Controller, Note, Output, WebSocketId};
 use sfu::{Disposition, Egress, ShardConfig};
 use tokio::sync::mpsc;
 
-use crate::hub::{Command, Frame, Handover, Hub, Snapshot, lock};
+use crate::handover::Handover;
+use crate::intake::Intake;
+use crate::shared::{Command, Frame, Shared, Snapshot, lock};
 
 /// Messages received in one system call.
 const BURST: usize = 32;
 /// Commands handled between two looks at the socket.
 const COMMANDS_PER_ROUND: usize = 64;
-/// Addresses remembered as belonging to other shards.
-const MAX_LEARNED: usize = 65_536;
 /// How often the state is published while nothing changes.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes written before they are sent; fits the second-level cache.
 const EGRESS_BYTES: usize = 512 * 1024;
 
-/// What a shard's thread is made of.
+/// What a worker's thread is made of.
 pub(crate) struct Worker {
     pub(crate) index: usize,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) commands: Receiver<Command>,
-    pub(crate) sockets: Vec<UdpBatch>,
-    pub(crate) poller: Poller,
+    pub(crate) intake: Intake,
+    pub(crate) handover: Handover,
     pub(crate) pin: bool,
     pub(crate) control: ControlConfig,
     pub(crate) shard: ShardConfig,
@@ -47,19 +46,28 @@ struct State {
     egress: Egress,
     runs: Vec<net::Run>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<Frame>>,
-    learned: HashMap<SocketAddr, usize>,
+    /// The latest moment the controller was told.
+    latest: Instant,
     next_snapshot: Instant,
     dirty: bool,
     working: Duration,
-    counters: Counters,
+    panics: u64,
     stop: bool,
 }
 
-#[derive(Default, Clone, Copy)]
-struct Counters {
-    panics: u64,
-    handed_over: u64,
-    handover_dropped: u64,
+impl State {
+    /// A moment for the controller, which is never told an earlier one than before: a datagram that lay in a socket while
+    /// others were handled arrived then, for it.
+    fn tell(&mut self, at: Instant) -> Instant {
+        self.latest = self.latest.max(at);
+        self.latest
+    }
+
+    fn handle_datagram(&mut self, received: net::Received, bytes: &mut [u8]) -> Disposition {
+        let at = self.tell(received.at);
+        self.controller
+            .handle_datagram(at, received.from, received.to, bytes)
+    }
 }
 
 impl Worker {
@@ -77,7 +85,10 @@ impl Worker {
     /// Runs until told to stop. A panic ends the shard's conferences, not the thread.
     pub(crate) fn run(mut self) {
         self.pin();
-        let mut counters = Counters::default();
+        if let Err(error) = net::precise_timers() {
+            tracing::warn!(shard = self.index, %error, "the thread sleeps longer than it should");
+        }
+        let mut panics = 0;
         loop {
             let mut seed = [0; 32];
             rand::rng().fill_bytes(&mut seed);
@@ -87,11 +98,11 @@ impl Worker {
                 egress: Egress::new(EGRESS_BYTES),
                 runs: Vec::with_capacity(256),
                 web_sockets: HashMap::new(),
-                learned: HashMap::new(),
+                latest: now,
                 next_snapshot: now,
                 dirty: true,
                 working: Duration::ZERO,
-                counters,
+                panics,
                 stop: false,
             };
             let mut slab = ReceiveSlab::new(BURST);
@@ -100,11 +111,10 @@ impl Worker {
                     self.round(&mut state, &mut slab);
                 }
             }));
-            counters = state.counters;
             if result.is_ok() {
                 return;
             }
-            counters.panics += 1;
+            panics += 1;
             tracing::error!(
                 shard = self.index,
                 "a defect ended the conferences of this shard"
@@ -112,70 +122,56 @@ impl Worker {
             for frames in state.web_sockets.into_values() {
                 let _ = frames.try_send(Frame::Close(1011, "internal error"));
             }
-            self.hub.shard_lost(self.index);
-            self.hub.changed();
+            self.shared.worker_lost(self.index);
+            self.shared.changed();
         }
     }
 
     fn round(&mut self, state: &mut State, slab: &mut ReceiveSlab) {
-        let now = Instant::now();
-        let commands_left = self.handle_commands(state, now);
-        let mut drained = true;
-        for socket in &mut self.sockets {
-            match socket.receive(slab) {
-                Ok(0) => continue,
-                Ok(_) => {}
-                Err(e) => {
-                    tracing::debug!(shard = self.index, error = %e, "receive failed");
-                    continue;
-                }
-            }
-            drained = false;
-            for (datagram, bytes) in slab.datagrams() {
-                let taken =
-                    state
-                        .controller
-                        .handle_datagram(now, datagram.from, datagram.to, bytes);
-                if taken == Disposition::Foreign {
-                    hand_over(
-                        &self.hub,
-                        self.index,
-                        state,
-                        datagram.from,
-                        datagram.to,
-                        bytes,
-                    );
-                }
-            }
-        }
+        let start = Instant::now();
+        let more_commands = self.handle_commands(state, start);
+        let more_input = self.take_input(state, slab);
+        let now = state.tell(Instant::now());
         if state.controller.poll_timeout().is_some_and(|t| t <= now) {
             state.controller.handle_timeout(now);
         }
         self.drain_outputs(state, now);
         self.transmit(state, now);
+        self.handover.flush();
         let end = Instant::now();
-        state.working += end.saturating_duration_since(now);
+        state.working += end.saturating_duration_since(start);
         if state.dirty || state.next_snapshot <= end {
             self.publish(state, end);
         }
-        if drained && !commands_left && !state.stop {
+        if !more_commands && !more_input && !state.stop {
             let deadline = state
                 .controller
                 .poll_timeout()
                 .map_or(state.next_snapshot, |t| t.min(state.next_snapshot));
-            let timeout = deadline.saturating_duration_since(Instant::now());
-            if let Err(e) = self.poller.wait(Some(timeout)) {
-                tracing::warn!(shard = self.index, error = %e, "waiting for packets failed");
-                std::thread::yield_now();
-            }
+            self.intake.wait(end, deadline);
         }
+    }
+
+    /// Handles what others handed over and what the sockets have; whether there is more.
+    fn take_input(&mut self, state: &mut State, slab: &mut ReceiveSlab) -> bool {
+        let handover = &mut self.handover;
+        let more = handover.take(|received, bytes| state.handle_datagram(received, bytes));
+        let unread = self.intake.receive(slab, Instant::now, |received, bytes| {
+            if state.handle_datagram(received, bytes) == Disposition::Foreign {
+                handover.put(received, bytes);
+            }
+        });
+        more || unread
     }
 
     /// Handles what waits, up to a limit; whether there may be more.
     fn handle_commands(&self, state: &mut State, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_ROUND {
             match self.commands.try_recv() {
-                Ok(command) => self.handle_command(state, now, command),
+                Ok(command) => {
+                    let now = state.tell(now);
+                    self.handle_command(state, now, command);
+                }
                 Err(_) => return false,
             }
         }
@@ -190,7 +186,7 @@ impl Worker {
                 reply,
             } => {
                 let answer = state.controller.modify(now, &request, accept_new);
-                self.hub
+                self.shared
                     .answered(&request.meeting_id, self.index, answer.conference.is_some());
                 state.dirty |= request.create
                     || request.expire
@@ -228,13 +224,6 @@ impl Worker {
                 state.web_sockets.remove(&socket);
                 state.controller.web_socket_closed(socket);
             }
-            Command::Datagram(datagram) => self.handle_handover(state, now, datagram),
-            Command::Learn { from, shard } => {
-                if state.learned.len() >= MAX_LEARNED {
-                    state.learned.clear();
-                }
-                state.learned.insert(from, shard);
-            }
             Command::Addresses(hosts, mapped) => {
                 state.controller.set_addresses(now, hosts, mapped);
             }
@@ -244,32 +233,6 @@ impl Worker {
             }
             #[cfg(test)]
             Command::Panic => panic!("a defect"),
-        }
-    }
-
-    fn handle_handover(&self, state: &mut State, now: Instant, mut d: Handover) {
-        let taken = state
-            .controller
-            .handle_datagram(now, d.from, d.to, &mut d.bytes);
-        match taken {
-            Disposition::Taken => {
-                if let Some(origin) = self.hub.shards.get(d.origin) {
-                    let _ = origin.send(Command::Learn {
-                        from: d.from,
-                        shard: self.index,
-                    });
-                }
-            }
-            Disposition::Foreign if d.left > 0 => {
-                d.left -= 1;
-                pass_on(
-                    &self.hub,
-                    (self.index + 1) % self.hub.shards.len(),
-                    state,
-                    d,
-                );
-            }
-            Disposition::Foreign => {}
         }
     }
 
@@ -301,7 +264,7 @@ impl Worker {
                     conference,
                 } => {
                     tracing::info!(%conference, meeting = meeting_id, "conference ended");
-                    self.hub.ended(&meeting_id, self.index);
+                    self.shared.ended(&meeting_id, self.index);
                     state.dirty = true;
                 }
                 Output::Note(note) => self.log(state, &note),
@@ -343,24 +306,17 @@ impl Worker {
         loop {
             let more = state.controller.poll_transmit(now, &mut state.egress);
             if !state.egress.is_empty() {
-                for socket in &mut self.sockets {
-                    let v4 = socket.local_addr().is_ipv4();
-                    state.runs.clear();
-                    let runs = state.egress.runs().iter();
-                    state
-                        .runs
-                        .extend(
-                            runs.filter(|run| run.to.is_ipv4() == v4)
-                                .map(|run| net::Run {
-                                    to: run.to,
-                                    from: Some(run.from),
-                                    offset: run.offset,
-                                    len: run.len,
-                                    segment: run.segment,
-                                }),
-                        );
-                    socket.send_runs(state.egress.arena(), &state.runs);
-                }
+                state.runs.clear();
+                let runs = state.egress.runs().iter();
+                state.runs.extend(runs.map(|run| net::Run {
+                    to: run.to,
+                    from: Some(run.from),
+                    offset: run.offset,
+                    len: run.len,
+                    segment: run.segment,
+                }));
+                self.count_latencies(state, now);
+                self.intake.send(state.egress.arena(), &state.runs);
                 state.egress.clear();
             }
             if !more {
@@ -369,8 +325,22 @@ impl Worker {
         }
     }
 
+    /// Counts how long the packets about to be sent have been in the bridge; `now` is what the controller was told.
+    fn count_latencies(&self, state: &State, now: Instant) {
+        let Some(worker) = self.shared.workers.get(self.index) else {
+            return;
+        };
+        let since = Instant::now().saturating_duration_since(now);
+        for run in state.egress.runs() {
+            if let Some(waited) = run.waited {
+                let packets = run.len.div_ceil(run.segment.max(1)) as u64;
+                worker.latencies.record(waited + since, packets);
+            }
+        }
+    }
+
     fn publish(&self, state: &mut State, now: Instant) {
-        let Some(handle) = self.hub.shards.get(self.index) else {
+        let Some(handle) = self.shared.workers.get(self.index) else {
             return;
         };
         let shard = state.controller.shard();
@@ -382,16 +352,6 @@ impl Worker {
                 (meeting.to_owned(), id, stats)
             })
             .collect();
-        let mut udp = net::UdpStats::default();
-        for socket in &self.sockets {
-            let s = socket.stats();
-            udp.received += s.received;
-            udp.sent += s.sent;
-            udp.send_messages += s.send_messages;
-            udp.send_dropped += s.send_dropped;
-            udp.segmentation_refused += s.segmentation_refused;
-            udp.receive_errors += s.receive_errors;
-        }
         let mut snapshot = lock(&handle.snapshot);
         let busy = if state.next_snapshot <= now {
             let interval = SNAPSHOT_INTERVAL + now.saturating_duration_since(state.next_snapshot);
@@ -407,64 +367,16 @@ impl Worker {
             stats: shard.stats().clone(),
             control: state.controller.stats(),
             conferences,
-            udp,
+            udp: self.intake.stats(),
+            waits: self.intake.waits,
             busy,
-            panics: state.counters.panics,
-            handed_over: state.counters.handed_over,
-            handover_dropped: state.counters.handover_dropped,
+            panics: state.panics,
+            handed_over: self.handover.handed_over,
+            handover_dropped: self.handover.dropped,
         };
         drop(snapshot);
         if std::mem::take(&mut state.dirty) {
-            self.hub.changed();
+            self.shared.changed();
         }
-    }
-}
-
-/// Gives a datagram to the shard that has its sender, or asks the others one after the other.
-fn hand_over(
-    hub: &Hub,
-    index: usize,
-    state: &mut State,
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: &[u8],
-) {
-    let count = hub.shards.len();
-    if count < 2 {
-        return;
-    }
-    let known = owner(bytes)
-        .or_else(|| state.learned.get(&from).copied())
-        .filter(|shard| *shard != index && *shard < count);
-    let (target, left) = match known {
-        // Should the others have to be asked after all, this one comes last.
-        Some(target) => (target, count - 1),
-        None => ((index + 1) % count, count - 2),
-    };
-    let datagram = Handover {
-        from,
-        to,
-        bytes: bytes.to_vec(),
-        origin: index,
-        left,
-    };
-    pass_on(hub, target, state, datagram);
-}
-
-/// The shard whose number stands before the user fragment in a STUN request.
-fn owner(bytes: &[u8]) -> Option<usize> {
-    let number = rtc::stun_username(bytes)?.get(..2)?;
-    usize::from_str_radix(number, 16).ok()
-}
-
-fn pass_on(hub: &Hub, target: usize, state: &mut State, datagram: Handover) {
-    let sent = hub
-        .shards
-        .get(target)
-        .is_some_and(|s| s.send(Command::Datagram(datagram)).is_ok());
-    if sent {
-        state.counters.handed_over += 1;
-    } else {
-        state.counters.handover_dropped += 1;
     }
 }

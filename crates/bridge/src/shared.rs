@@ -1,4 +1,4 @@
-//! What the parts of a bridge share: the shards' queues, which meeting is where, the life-cycle state.
+//! What the parts of a bridge share: the workers' queues, which meeting is where, the life-cycle state.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,9 @@ use sfu::{ConferenceId, ConferenceStats, Stats};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Commands that may wait for a shard.
+use crate::latency::Latencies;
+
+/// Commands that may wait for a worker.
 pub(crate) const COMMANDS: usize = 4096;
 
 /// Locks; a panic elsewhere while holding the lock does not make the data unusable.
@@ -20,29 +22,17 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a WebSocket task is told by a shard.
+/// What a WebSocket task is told by a worker.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Text(std::sync::Arc<str>),
     Close(u16, &'static str),
 }
 
-/// Called in the shard's thread with the answer.
+/// Called in the worker's thread with the answer.
 pub(crate) type Reply = Box<dyn FnOnce(Answer) + Send>;
 
-/// A datagram that arrived at another shard's socket.
-#[derive(Debug)]
-pub(crate) struct Handover {
-    pub(crate) from: std::net::SocketAddr,
-    pub(crate) to: std::net::SocketAddr,
-    pub(crate) bytes: Vec<u8>,
-    /// Shard whose socket received it.
-    pub(crate) origin: usize,
-    /// Shards that have not looked at it yet.
-    pub(crate) left: usize,
-}
-
-/// What a shard's thread is told.
+/// What a worker's thread is told.
 pub(crate) enum Command {
     Modify {
         request: Box<ConferenceModify>,
@@ -63,12 +53,6 @@ pub(crate) enum Command {
     WebSocketClosed {
         socket: WebSocketId,
     },
-    Datagram(Handover),
-    /// Datagrams from this address belong to that shard.
-    Learn {
-        from: std::net::SocketAddr,
-        shard: usize,
-    },
     /// The host's addresses changed: host candidates, and public addresses with the host candidate behind each.
     Addresses(
         Vec<std::net::SocketAddr>,
@@ -80,7 +64,7 @@ pub(crate) enum Command {
     Panic,
 }
 
-/// The state of a shard, published by its thread.
+/// The state of a worker, published by its thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     /// When the thread last told of itself.
@@ -91,19 +75,39 @@ pub(crate) struct Snapshot {
     pub(crate) udp: net::UdpStats,
     /// Part of the time the thread worked, 0 to 1, over the last second.
     pub(crate) busy: f64,
+    /// Times the thread went to sleep.
+    pub(crate) waits: u64,
     pub(crate) panics: u64,
     pub(crate) handed_over: u64,
     pub(crate) handover_dropped: u64,
 }
 
-pub(crate) struct ShardHandle {
+/// How others reach a worker.
+pub(crate) struct WorkerHandle {
     pub(crate) commands: SyncSender<Command>,
     pub(crate) waker: Waker,
     pub(crate) snapshot: Mutex<Snapshot>,
+    pub(crate) latencies: Latencies,
 }
 
-impl ShardHandle {
-    /// Queues a command; gives it back when the shard has too many waiting or is gone.
+impl WorkerHandle {
+    pub(crate) fn new(commands: SyncSender<Command>, waker: Waker) -> Self {
+        Self {
+            commands,
+            waker,
+            snapshot: Mutex::default(),
+            latencies: Latencies::default(),
+        }
+    }
+
+    /// Of a worker that reads no commands.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        let (commands, _) = std::sync::mpsc::sync_channel(1);
+        Self::new(commands, net::Poller::new().unwrap().1)
+    }
+
+    /// Queues a command; gives it back when the worker has too many waiting or is gone.
     pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
         let result = self.commands.try_send(command).map_err(|e| match e {
             TrySendError::Full(c) | TrySendError::Disconnected(c) => c,
@@ -115,17 +119,17 @@ impl ShardHandle {
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    shard: usize,
+    worker: usize,
     /// Requests on the way: while there are any, only their answers decide whether the meeting is forgotten.
     pending: usize,
 }
 
 /// Shared by all tasks and threads of a bridge.
-pub(crate) struct Hub {
+pub(crate) struct Shared {
     pub(crate) server_id: String,
     pub(crate) region: Option<String>,
     pub(crate) version: String,
-    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) workers: Vec<WorkerHandle>,
     pub(crate) started: Instant,
     meetings: Mutex<HashMap<String, Place>>,
     pub(crate) drain: AtomicBool,
@@ -142,19 +146,19 @@ pub(crate) struct Hub {
     pub(crate) stanzas_ignored: AtomicU64,
 }
 
-impl Hub {
+impl Shared {
     pub(crate) fn new(
         server_id: String,
         region: Option<String>,
         version: String,
-        shards: Vec<ShardHandle>,
+        workers: Vec<WorkerHandle>,
         started: Instant,
     ) -> Self {
         Self {
             server_id,
             region,
             version,
-            shards,
+            workers,
             started,
             meetings: Mutex::default(),
             drain: AtomicBool::new(false),
@@ -192,13 +196,13 @@ impl Hub {
     }
 
     pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
-        self.shards
+        self.workers
             .iter()
             .map(|s| lock(&s.snapshot).clone())
             .collect()
     }
 
-    /// Queues a colibri2 request at the shard of its meeting. Requests of one meeting stay in order.
+    /// Queues a colibri2 request at the worker of its meeting. Requests of one meeting stay in order.
     pub(crate) fn modify(&self, request: ConferenceModify, reply: Reply) {
         let meeting = request.meeting_id.clone();
         let accept_new =
@@ -209,8 +213,8 @@ impl Hub {
             accept_new,
             reply,
         };
-        let refused = match self.shards.get(index) {
-            Some(shard) => shard.send(command).err(),
+        let refused = match self.workers.get(index) {
+            Some(worker) => worker.send(command).err(),
             None => Some(command),
         };
         if let Some(Command::Modify { reply, .. }) = refused {
@@ -229,25 +233,25 @@ impl Hub {
         let mut meetings = lock(&self.meetings);
         if let Some(place) = meetings.get_mut(meeting) {
             place.pending += 1;
-            return place.shard;
+            return place.worker;
         }
-        // Any shard gives the right answer about a meeting that nobody has.
-        let shard = if create {
+        // Any worker gives the right answer about a meeting that nobody has.
+        let worker = if create {
             self.least_loaded(&meetings)
         } else {
             0
         };
-        meetings.insert(meeting.to_owned(), Place { shard, pending: 1 });
-        shard
+        meetings.insert(meeting.to_owned(), Place { worker, pending: 1 });
+        worker
     }
 
     fn least_loaded(&self, meetings: &HashMap<String, Place>) -> usize {
-        let mut load = vec![(0.0, 0usize); self.shards.len()];
-        for (shard, slot) in self.shards.iter().zip(&mut load) {
-            slot.0 = lock(&shard.snapshot).busy;
+        let mut load = vec![(0.0, 0usize); self.workers.len()];
+        for (worker, slot) in self.workers.iter().zip(&mut load) {
+            slot.0 = lock(&worker.snapshot).busy;
         }
         for place in meetings.values() {
-            if let Some(slot) = load.get_mut(place.shard) {
+            if let Some(slot) = load.get_mut(place.worker) {
                 slot.1 += 1;
             }
         }
@@ -259,9 +263,9 @@ impl Hub {
     }
 
     /// A request was answered; `exists` tells whether the meeting exists now.
-    pub(crate) fn answered(&self, meeting: &str, shard: usize, exists: bool) {
+    pub(crate) fn answered(&self, meeting: &str, worker: usize, exists: bool) {
         let mut meetings = lock(&self.meetings);
-        let Some(place) = meetings.get_mut(meeting).filter(|p| p.shard == shard) else {
+        let Some(place) = meetings.get_mut(meeting).filter(|p| p.worker == worker) else {
             return;
         };
         place.pending = place.pending.saturating_sub(1);
@@ -270,37 +274,37 @@ impl Hub {
         }
     }
 
-    /// A shard ended a meeting by itself.
-    pub(crate) fn ended(&self, meeting: &str, shard: usize) {
+    /// A worker ended a meeting by itself.
+    pub(crate) fn ended(&self, meeting: &str, worker: usize) {
         let mut meetings = lock(&self.meetings);
         if meetings
             .get(meeting)
-            .is_some_and(|p| p.shard == shard && p.pending == 0)
+            .is_some_and(|p| p.worker == worker && p.pending == 0)
         {
             meetings.remove(meeting);
         }
     }
 
-    /// A shard lost all its meetings.
-    pub(crate) fn shard_lost(&self, shard: usize) {
-        lock(&self.meetings).retain(|_, place| place.shard != shard || place.pending > 0);
+    /// A worker lost all its meetings.
+    pub(crate) fn worker_lost(&self, worker: usize) {
+        lock(&self.meetings).retain(|_, place| place.worker != worker || place.pending > 0);
     }
 
     #[cfg(test)]
-    pub(crate) fn place_for_test(&self, meeting: &str, shard: usize) {
+    pub(crate) fn place_for_test(&self, meeting: &str, worker: usize) {
         lock(&self.meetings)
             .entry(meeting.to_owned())
-            .or_insert(Place { shard, pending: 0 })
+            .or_insert(Place { worker, pending: 0 })
             .pending += 1;
     }
 
     #[cfg(test)]
     pub(crate) fn known(&self, meeting: &str) -> Option<usize> {
-        lock(&self.meetings).get(meeting).map(|p| p.shard)
+        lock(&self.meetings).get(meeting).map(|p| p.worker)
     }
 
-    /// The shard of a conference, by the low byte of its id.
-    pub(crate) fn shard_of(&self, conference: ConferenceId) -> Option<&ShardHandle> {
-        self.shards.get((conference.0 & 0xff) as usize)
+    /// The worker of a conference, by the low byte of its id.
+    pub(crate) fn worker_of(&self, conference: ConferenceId) -> Option<&WorkerHandle> {
+        self.workers.get((conference.0 & 0xff) as usize)
     }
 }

@@ -1,0 +1,234 @@
+//! A worker's sockets: what is read when, and how long the worker sleeps.
+
+use std::time::{Duration, Instant};
+
+use net::{Lane, Poller, Ready, ReceiveSlab, Received, UdpStats};
+
+/// Deadlines as near as this are slept for without looking at the sockets: what arrives meanwhile is read together. Not
+/// longer than a burst is collected, so it adds nothing to what the packets wait anyway.
+const REST: Duration = Duration::from_micros(250);
+/// Sleeps shorter than this cost more than they save.
+const SHORTEST_REST: Duration = Duration::from_micros(20);
+/// RTCP is read this often while there is much of it.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(2);
+/// So many reads that find no RTCP end that.
+const IDLE_READS: u32 = 4;
+/// What is read in a row before it is sent on.
+const READING: Duration = Duration::from_micros(200);
+/// Number of the first socket for RTCP, as the poller tells it.
+const FEEDBACK: u32 = 32;
+/// Addresses a worker may have sockets at.
+pub(crate) const MAX_LANES: usize = FEEDBACK as usize;
+
+/// The sockets of a worker.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    lanes: Vec<(Lane, Pace)>,
+    poller: Poller,
+    ready: Ready,
+    /// Times it went to sleep.
+    pub(crate) waits: u64,
+}
+
+impl Intake {
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn new(lanes: Vec<Lane>, mut poller: Poller) -> std::io::Result<Self> {
+        for (number, lane) in (0..).zip(&lanes) {
+            poller.add(&lane.media, number)?;
+            if let Some(feedback) = &lane.feedback {
+                poller.add(feedback, FEEDBACK + number)?;
+            }
+        }
+        let lanes = lanes.into_iter().map(|lane| (lane, Pace::default()));
+        Ok(Self {
+            lanes: lanes.collect(),
+            poller,
+            ready: Ready::default(),
+            waits: 0,
+        })
+    }
+
+    /// Reads what the last wait found, and RTCP where it is time; whether there is more. `clock` tells the time.
+    pub(crate) fn receive(
+        &mut self,
+        slab: &mut ReceiveSlab,
+        clock: impl Fn() -> Instant,
+        mut handle: impl FnMut(Received, &mut [u8]),
+    ) -> bool {
+        let start = clock();
+        let late = || clock().saturating_duration_since(start) > READING;
+        for (number, (lane, pace)) in (0..).zip(&mut self.lanes) {
+            if self.ready.has(number) {
+                let (_, all) = read(&mut lane.media, slab, &late, &mut handle);
+                if all {
+                    self.ready.clear(number);
+                }
+            }
+            let number = FEEDBACK + number;
+            let Some(feedback) = &mut lane.feedback else {
+                continue;
+            };
+            if !self.ready.has(number) && !pace.is_due(start) {
+                continue;
+            }
+            let (count, all) = read(feedback, slab, &late, &mut handle);
+            if all {
+                self.ready.clear(number);
+            }
+            let listen = pace.read(start, count);
+            if let Some(listen) = listen
+                && let Err(error) = self.poller.listen(feedback, number, listen)
+            {
+                tracing::warn!(%error, "a socket cannot be waited for");
+            }
+        }
+        self.ready.sockets != 0
+    }
+
+    /// Sends runs, each by a socket of its family.
+    pub(crate) fn send(&mut self, arena: &[u8], runs: &[net::Run]) {
+        match &mut *self.lanes {
+            [(only, _)] => only.media.send_runs(arena, runs),
+            lanes => {
+                for (lane, _) in lanes {
+                    let v4 = lane.local_addr().is_ipv4();
+                    for part in runs.chunk_by(|a, b| a.to.is_ipv4() == b.to.is_ipv4()) {
+                        if part.first().is_some_and(|run| run.to.is_ipv4() == v4) {
+                            lane.media.send_runs(arena, part);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until a datagram, a wake or `deadline`. A deadline that is near is slept for without looking.
+    pub(crate) fn wait(&mut self, now: Instant, deadline: Instant) {
+        self.waits += 1;
+        let left = deadline.saturating_duration_since(now);
+        let timeout = if (SHORTEST_REST..=REST).contains(&left) {
+            net::rest(left);
+            Duration::ZERO
+        } else {
+            let due = self.lanes.iter().filter_map(|(_, pace)| pace.due).min();
+            due.map_or(left, |due| left.min(due.saturating_duration_since(now)))
+        };
+        match self.poller.wait(Some(timeout)) {
+            Ok(ready) => self.ready = ready,
+            Err(error) => {
+                tracing::warn!(%error, "waiting for packets failed");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Counters of all sockets.
+    pub(crate) fn stats(&self) -> UdpStats {
+        let mut sum = UdpStats::default();
+        for (lane, _) in &self.lanes {
+            sum += lane.media.stats();
+            if let Some(feedback) = &lane.feedback {
+                sum += feedback.stats();
+            }
+        }
+        sum
+    }
+}
+
+/// Reads a socket; how many datagrams there were, and whether those were all.
+fn read(
+    socket: &mut net::UdpBatch,
+    slab: &mut ReceiveSlab,
+    late: &impl Fn() -> bool,
+    handle: &mut impl FnMut(Received, &mut [u8]),
+) -> (usize, bool) {
+    let mut total = 0;
+    loop {
+        match socket.receive(slab) {
+            Ok(count) => total += count,
+            Err(error) => {
+                tracing::debug!(%error, "receive failed");
+                return (total, true);
+            }
+        }
+        for (received, bytes) in slab.datagrams() {
+            handle(received, bytes);
+        }
+        if !slab.is_full() {
+            return (total, true);
+        }
+        if late() {
+            return (total, false);
+        }
+    }
+}
+
+/// When RTCP is read. Receivers' feedback comes in many small datagrams that nobody waits for: where they follow each other
+/// closely they are read by time, together, and do not wake the worker.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it is read next, by time.
+    due: Option<Instant>,
+    last: Option<Instant>,
+    idle: u32,
+}
+
+impl Pace {
+    /// Whether to read by time. A worker that is awake anyway reads a little early rather than to wake once more.
+    fn is_due(&self, now: Instant) -> bool {
+        self.due
+            .is_some_and(|due| due <= now + FEEDBACK_INTERVAL / 4)
+    }
+
+    /// `count` datagrams were read; whether to wait for the socket from now on, where that changes.
+    fn read(&mut self, now: Instant, count: usize) -> Option<bool> {
+        let last = self.last.replace(now);
+        let close = |last| now.saturating_duration_since(last) < FEEDBACK_INTERVAL;
+        if self.due.is_none() {
+            if !last.is_some_and(close) {
+                return None;
+            }
+            self.due = Some(now + FEEDBACK_INTERVAL);
+            self.idle = 0;
+            return Some(false);
+        }
+        self.idle = if count == 0 { self.idle + 1 } else { 0 };
+        if self.idle >= IDLE_READS {
+            self.due = None;
+            return Some(true);
+        }
+        self.due = Some(now + FEEDBACK_INTERVAL);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "some first instant")]
+    fn much_feedback_is_read_by_time_and_little_when_it_comes() {
+        let start = Instant::now();
+        let at = |us: u64| start + Duration::from_micros(us);
+        let mut pace = Pace::default();
+        // Far apart: each wakes.
+        for ms in [0, 10, 20] {
+            assert_eq!(pace.read(at(ms * 1000), 1), None);
+            assert!(!pace.is_due(at(ms * 1000 + 9_000)));
+        }
+        // Close together: by time from now on.
+        assert_eq!(pace.read(at(20_500), 1), Some(false));
+        assert!(!pace.is_due(at(21_900)) && pace.is_due(at(22_000)));
+        let mut now = 22_500;
+        for count in [3, 0, 0, 0, 1, 0, 0, 0] {
+            assert_eq!(pace.read(at(now), count), None);
+            now += 2_000;
+        }
+        // Nothing any more.
+        assert_eq!(pace.read(at(now), 0), Some(true));
+        assert!(!pace.is_due(at(now + 10_000)));
+        assert_eq!(pace.read(at(now + 10_000), 1), None);
+    }
+}

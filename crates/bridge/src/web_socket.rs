@@ -10,6 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::SinkExt as _;
 use sfu::ConferenceId;
 use sfu::control::WebSocketId;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,10 @@ use crate::shared::{Command, Frame, Shared};
 
 /// Frames that may wait for a client.
 const FRAMES: usize = 256;
+/// Bytes read at a time: most messages are shorter, and the buffer is cleared before each read.
+const READ_BUFFER: usize = 1024;
+/// Bytes gathered before they are written. What the buffer once took stays with its connection.
+const WRITE_BUFFER: usize = 4 * 1024;
 /// Silence after which the client is pinged.
 const PING_AFTER: Duration = Duration::from_secs(15);
 /// Silence after which the client is given up.
@@ -49,6 +54,8 @@ async fn upgrade(
         Some(open) => upgrade
             .max_message_size(channel::MAX_MESSAGE_BYTES)
             .max_frame_size(channel::MAX_MESSAGE_BYTES)
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
             .on_upgrade(move |socket| serve(socket, open, receiver)),
         None => {
             shared.web_sockets_refused.fetch_add(1, Ordering::Relaxed);
@@ -107,26 +114,41 @@ async fn open(
     })
 }
 
+/// Writes a frame and those that wait behind it, as one; false when the connection is over.
+async fn pass_on(socket: &mut WebSocket, first: Frame, frames: &mut mpsc::Receiver<Frame>) -> bool {
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        match frame {
+            Frame::Text(text) => {
+                if socket.feed(Message::text(text.as_ref())).await.is_err() {
+                    return false;
+                }
+            }
+            Frame::Close(code, reason) => {
+                let reason = reason.into();
+                let frame = CloseFrame { code, reason };
+                let _ = socket.send(Message::Close(Some(frame))).await;
+                return false;
+            }
+        }
+        next = frames.try_recv().ok();
+    }
+    socket.flush().await.is_ok()
+}
+
 async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Frame>) {
     let mut heard = Instant::now();
     let mut pinged = false;
     loop {
         let due = heard + if pinged { IDLE_LIMIT } else { PING_AFTER };
         tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(Frame::Text(text)) => {
-                    if socket.send(Message::text(text.as_ref())).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Frame::Close(code, reason)) => {
-                    let frame = CloseFrame { code, reason: reason.into() };
-                    let _ = socket.send(Message::Close(Some(frame))).await;
+            frame = frames.recv() => {
+                // Without a frame the worker cut the client off.
+                let Some(frame) = frame else { return };
+                if !pass_on(&mut socket, frame, &mut frames).await {
                     return;
                 }
-                // The worker cut the client off.
-                None => return,
-            },
+            }
             message = socket.recv() => {
                 heard = Instant::now();
                 pinged = false;

@@ -68,6 +68,25 @@ async fn clients_talk_over_web_sockets() {
         r#"{"colibriClass":"EndpointMessage","from":"aaaa1111","to":"bbbb2222","msgPayload":{"n":1}}"#
     );
 
+    // Messages much larger than the buffers arrive whole, with small ones around them, in order.
+    let long = "x".repeat(100 * 1024);
+    let texts = ["first", long.as_str(), "last"];
+    for text in texts {
+        let message = format!(
+            r#"{{"colibriClass":"EndpointMessage","to":"bbbb2222","msgPayload":"{text}"}}"#
+        );
+        a.feed(Message::text(message)).await.unwrap();
+    }
+    a.flush().await.unwrap();
+    for text in texts {
+        let arrived = next(&mut b, "EndpointMessage").await;
+        assert!(
+            arrived.ends_with(&format!(r#""msgPayload":"{text}"}}"#)),
+            "{}",
+            arrived.len()
+        );
+    }
+
     // Whatever is wrong with the URL, the answer says no more than needed.
     let (path, _) = urls[0].split_once('?').unwrap();
     assert_eq!(refused(&format!("{path}?pwd=wrong")).await, 403);

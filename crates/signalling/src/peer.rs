@@ -202,35 +202,34 @@ impl Peer {
 
     /// Passes a reply of the server task to the stream.
     pub(crate) fn on_reply(&mut self, server: &mut Server, reply: Reply) -> Next {
-        let now = now();
         match reply {
+            Reply::Send(stanza) => server.send(stanza.to_vec()),
             Reply::Anonymous(Ok(user)) => {
-                self.known(now);
-                server.accept_anonymous(now, user);
+                self.known(now());
+                server.accept_anonymous(now(), user);
             }
-            Reply::Anonymous(Err(condition)) => server.refuse(now, condition),
+            Reply::Anonymous(Err(condition)) => server.refuse(now(), condition),
             Reply::Credentials(credentials) => {
-                server.credentials(now, credentials.map(|boxed| *boxed))
+                server.credentials(now(), credentials.map(|boxed| *boxed))
             }
             Reply::Bound(Ok((jid, greeting))) => {
-                self.known(now);
+                self.known(now());
                 if let Some(greeting) = greeting {
                     server.greet(greeting.to_vec());
                 }
-                server.bound(now, &jid);
+                server.bound(now(), &jid);
             }
             Reply::Bound(Err(condition)) => {
                 self.metrics.refused("bind");
-                server.bind_failed(now, condition);
+                server.bind_failed(now(), condition);
             }
             Reply::Resumed(Ok((previd, h))) => {
-                self.known(now);
-                server.resumed(now, &previd, h);
+                self.known(now());
+                server.resumed(now(), &previd, h);
             }
-            Reply::Resumed(Err(condition)) => server.resume_failed(now, condition),
+            Reply::Resumed(Err(condition)) => server.resume_failed(now(), condition),
             Reply::SmEnabled { id, max } => server.sm_enabled(id.as_deref(), Some(max)),
             Reply::SmFailed => server.sm_failed(Condition::UnexpectedRequest),
-            Reply::Send(stanza) => server.send(stanza.to_vec()),
             Reply::RequestAck => server.request_ack(),
             Reply::Ack(h) => server.ack(h),
             Reply::Pause(until) => self.paused = self.paused.max(Some(until)),
@@ -239,7 +238,7 @@ impl Peer {
             Reply::Close(StreamCondition::SystemShutdown) if self.door == Door::Web => {
                 return Next::Drop;
             }
-            Reply::Close(condition) => server.close(now, Some(condition)),
+            Reply::Close(condition) => server.close(now(), Some(condition)),
             Reply::Drop => return Next::Drop,
         }
         Next::Continue

@@ -9,7 +9,6 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use stanza::xml::Limits;
 use stream::Framing;
@@ -25,8 +24,11 @@ use crate::web::{self, Address};
 
 /// Largest message read at all. Larger than a stanza may be, so that the peer of one that is too large is told.
 const MAX_MESSAGE: usize = Limits::CLIENT.bytes + 64 * 1024;
-/// Bytes read at a time.
-const READ_BUFFER: usize = 8 * 1024;
+/// Bytes read at a time: most messages are shorter, and the buffer is cleared whenever the socket is looked at.
+const READ_BUFFER: usize = 1024;
+/// Bytes gathered before they are written. What the buffer once took stays with its connection, and whoever enters a large
+/// room is told much at once.
+const WRITE_BUFFER: usize = 16 * 1024;
 /// How long a write may take before the peer counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the peer may take to close after us.
@@ -73,8 +75,8 @@ pub(crate) async fn open(
         .protocols(["xmpp"])
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        // Most messages are small, and strangers are many.
         .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(move |socket| run(socket, context, query, place))
 }
 
@@ -93,13 +95,11 @@ async fn run(socket: WebSocket, context: Context, query: WebQuery, place: Place)
         now(),
         rand::random(),
     );
-    let (sink, source) = socket.split();
     let mut connection_state = Connection {
         server,
         peer,
         inbox,
-        sink,
-        source,
+        socket,
         _place: connection,
     };
     if connection_state.drive().await == Next::Finish {
@@ -112,8 +112,7 @@ struct Connection {
     server: Server,
     peer: Peer,
     inbox: Inbox,
-    sink: SplitSink<WebSocket, Message>,
-    source: SplitStream<WebSocket>,
+    socket: WebSocket,
     _place: Open,
 }
 
@@ -126,6 +125,8 @@ impl Connection {
         loop {
             let next = self.handle_events().await;
             tokio::select! {
+                // As a rule all is written at once, and the rest need not be looked at.
+                biased;
                 written = self.write() => if written.is_err() {
                     return Next::Drop;
                 },
@@ -142,7 +143,7 @@ impl Connection {
                 .min();
             let reading = self.server.wants_input() && pause.is_none();
             let next = tokio::select! {
-                message = self.source.next(), if reading => match message {
+                message = self.socket.next(), if reading => match message {
                     Some(Ok(message)) => self.on_message(message).await,
                     Some(Err(_)) | None => Next::Drop,
                 },
@@ -212,7 +213,7 @@ impl Connection {
         let mut any = false;
         while let Some(bytes) = self.server.poll_transmit() {
             let text = String::from_utf8(bytes).map_err(|_| ())?;
-            let feed = self.sink.feed(Message::Text(text.into()));
+            let feed = self.socket.feed(Message::Text(text.into()));
             timeout(WRITE_TIMEOUT, feed)
                 .await
                 .map_err(|_| ())?
@@ -220,7 +221,7 @@ impl Connection {
             any = true;
         }
         if any {
-            timeout(WRITE_TIMEOUT, self.sink.flush())
+            timeout(WRITE_TIMEOUT, self.socket.flush())
                 .await
                 .map_err(|_| ())?
                 .map_err(|_| ())?;
@@ -235,8 +236,8 @@ impl Connection {
             reason: "".into(),
         };
         let _ = timeout(CLOSE_TIMEOUT, async {
-            let _ = self.sink.send(Message::Close(Some(frame))).await;
-            while let Some(Ok(_)) = self.source.next().await {}
+            let _ = self.socket.send(Message::Close(Some(frame))).await;
+            while let Some(Ok(_)) = self.socket.next().await {}
         })
         .await;
     }

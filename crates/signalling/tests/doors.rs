@@ -175,6 +175,44 @@ async fn a_browser_resumes_with_nothing_lost_or_repeated() {
 
 /// What strangers say on a WebSocket, and the condition they are told.
 #[tokio::test]
+async fn stanzas_much_larger_than_the_buffers_arrive_whole_and_in_order() {
+    let node = TestNode::start().await;
+    let room = format!("long@conference.{DOMAIN}");
+    let mut alice = Browser::connect(&node).await;
+    let mut bob = Browser::connect(&node).await;
+    alice.join(&room, "alice").await;
+    bob.join(&room, "bob").await;
+    let texts = [
+        "first",
+        &"x".repeat(200 * 1024),
+        "between",
+        &"y".repeat(40_000),
+        "last",
+    ];
+    for text in texts {
+        let body = element("body", ns::CLIENT).text(text);
+        let message = element("message", ns::CLIENT)
+            .attr("type", "groupchat")
+            .attr("to", &room)
+            .child(body)
+            .done();
+        alice.send(&message).await;
+    }
+    for text in texts {
+        let message = bob
+            .stanza_where(|s| s.child_text("body", ns::CLIENT).is_some())
+            .await;
+        let body = message.child_text("body", ns::CLIENT).expect("body");
+        assert!(
+            body == text,
+            "{} bytes in place of {}",
+            body.len(),
+            text.len()
+        );
+    }
+}
+
+#[tokio::test]
 async fn bad_input_gets_its_error_and_others_notice_nothing() {
     let node = TestNode::start().await;
     let room = format!("quiet@conference.{DOMAIN}");

@@ -191,8 +191,11 @@ pub struct Limits {
     pub unacked_stanzas: usize,
     /// Bytes kept for a session until its peer acknowledges them.
     pub unacked_bytes: usize,
-    /// Unacknowledged stanzas after which the server asks for an acknowledgement.
+    /// Unacknowledged stanzas after which a client is asked for an acknowledgement. What waits for it is shared between all
+    /// who got it, and an acknowledgement costs the server about as much as a stanza.
     pub ack_request_every: u32,
+    /// The same of the focus and other services: senders wait for what those have not acknowledged.
+    pub ack_request_every_services: u32,
     /// How long a lost client connection keeps its place.
     pub hibernation_clients: Duration,
     /// How long the focus and other service accounts keep theirs. Bridges (`jvb`) keep none: a closed bridge
@@ -251,9 +254,11 @@ impl Default for Limits {
             rooms: 10_000,
             occupants: 5_000,
             rooms_per_session: 8,
-            unacked_stanzas: 2_000,
+            // Whoever enters a full room is told of everybody at once.
+            unacked_stanzas: 10_000,
             unacked_bytes: 8 << 20,
-            ack_request_every: 5,
+            ack_request_every: 25,
+            ack_request_every_services: 5,
             service_queue_stanzas: 20_000,
             service_queue_bytes: 64 << 20,
             service_share_stanzas: 32,

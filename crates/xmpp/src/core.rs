@@ -1,6 +1,7 @@
 //! What every part of the server works with: sessions, accounts, output, timers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,16 @@ pub(crate) enum Timer {
 pub(crate) struct Body {
     bytes: Arc<[u8]>,
     gap: usize,
+}
+
+/// Entries that a table may have room for without need.
+const SPARE: usize = 64;
+
+/// Makes a table smaller after a crowd has gone; seldom, since that moves all its entries.
+pub(crate) fn give_back<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.capacity() > SPARE.max(8 * table.len()) {
+        table.shrink_to(2 * table.len());
+    }
 }
 
 /// State shared by all parts of the server.
@@ -148,11 +159,13 @@ impl Core {
 
     /// Sends a copy of `body` to a session.
     pub(crate) fn send_body(&mut self, to: SessionId, body: &Body) {
-        let Some(session) = self.sessions.get(&to) else {
+        let Some(session) = self.sessions.get_mut(&to) else {
             return;
         };
         let stanza = Outgoing::addressed(body.bytes.clone(), body.gap, session.to.clone());
-        self.send(to, stanza);
+        self.stats.sent += 1;
+        let sent = session.send(stanza, self.sender, &self.config.limits, &mut self.outputs);
+        self.after_sending(to, sent);
     }
 
     /// Sends one stanza to a session; its `to` becomes the session's address.
@@ -172,7 +185,12 @@ impl Core {
             return;
         };
         self.stats.sent += 1;
-        match session.send(stanza, self.sender, &self.config.limits, &mut self.outputs) {
+        let sent = session.send(stanza, self.sender, &self.config.limits, &mut self.outputs);
+        self.after_sending(to, sent);
+    }
+
+    fn after_sending(&mut self, to: SessionId, sent: Sent) {
+        match sent {
             Sent::Taken => {}
             Sent::Crowded => self.crowding = true,
             Sent::Overflow => self.doomed.push((to, CloseReason::ResourceConstraint)),
@@ -251,6 +269,13 @@ impl Core {
             }
         }
         self.requests.forget(id);
+        give_back(&mut self.sessions);
+        give_back(&mut self.by_jid);
+        give_back(&mut self.by_bare);
+        give_back(&mut self.by_resume_id);
+        if self.prefixes.capacity() > SPARE.max(8 * self.prefixes.len()) {
+            self.prefixes.shrink_to(2 * self.prefixes.len());
+        }
         Some(session)
     }
 

@@ -179,7 +179,11 @@ impl Session {
         management.bytes += bytes;
         management.queue.push_back((stanza, sender));
         management.since_request += 1;
-        if management.since_request >= limits.ack_request_every
+        let every = match self.rights.service {
+            true => limits.ack_request_every_services,
+            false => limits.ack_request_every,
+        };
+        if management.since_request >= every
             && !management.requested
             && let Some(connection) = self.connection
         {

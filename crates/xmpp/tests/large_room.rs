@@ -89,3 +89,26 @@ fn copies_of_a_broadcast_share_their_body() {
     );
     assert_ne!(bodies[0].to_vec(), bodies[1].to_vec());
 }
+
+#[test]
+fn the_last_who_fits_into_a_room_is_told_of_everybody_and_stays() {
+    // A fiftieth of everything.
+    let mut world = World::with(|config| {
+        config.limits.occupants /= 50;
+        config.limits.unacked_stanzas /= 50;
+    });
+    world.focus();
+    let most = world.server.config().limits.occupants;
+    for _ in 0..most - 2 {
+        world.participant();
+    }
+    let last = world.guest();
+    world
+        .server
+        .enable_sm(world.now, last.session, true)
+        .unwrap();
+    world.join(&last, ROOM);
+    assert_eq!(world.closed.get(&last.connection), None);
+    // Everybody, itself, the metadata, the subject.
+    assert_eq!(world.look(&last).len(), most - 1 + 3);
+}

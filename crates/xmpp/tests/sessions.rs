@@ -235,7 +235,7 @@ fn acknowledging_too_much_ends_the_session() {
 
 #[test]
 fn counters_are_told_in_order_and_asked_for() {
-    let mut world = World::new();
+    let mut world = World::with(|config| config.limits.ack_request_every = 5);
     let alice = world.guest();
     world.ask(
         &alice,
@@ -261,6 +261,29 @@ fn counters_are_told_in_order_and_asked_for() {
         world.ask(&alice, &ping);
     }
     assert_eq!(world.ack_requests.get(&alice.connection), Some(&2));
+}
+
+#[test]
+fn clients_are_asked_seldom_and_services_often() {
+    let mut world = World::new();
+    let focus = world.focus();
+    let alice = world.participant();
+    enable(&mut world, &focus);
+    enable(&mut world, &alice);
+    world.clear();
+    let bob = world.participant();
+    let say = |world: &mut World, many: usize| {
+        for _ in 0..many {
+            let text = format!("<message type='groupchat' to='{ROOM}'><body>x</body></message>");
+            world.send(&bob, &text);
+        }
+    };
+    // With Bob's presence they got five, then 25.
+    say(&mut world, 4);
+    assert_eq!(world.ack_requests.get(&focus.connection), Some(&1));
+    assert_eq!(world.ack_requests.get(&alice.connection), None);
+    say(&mut world, 20);
+    assert_eq!(world.ack_requests.get(&alice.connection), Some(&1));
 }
 
 #[test]

@@ -170,6 +170,12 @@ impl Bridge {
         (totals.conferences, totals.endpoints)
     }
 
+    /// Counts the endpoints whenever it is called, for as long as somebody wants to know.
+    pub fn people(&self) -> impl Fn() -> usize + Send + use<> {
+        let shared = self.shared.clone();
+        move || Totals::of(&shared.snapshots()).endpoints
+    }
+
     /// Asks focuses to place nothing here (or takes that back); what runs goes on.
     pub fn set_drain(&self, drain: bool) {
         self.shared.set_flag(&self.shared.drain, drain);

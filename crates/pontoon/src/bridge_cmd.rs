@@ -11,6 +11,7 @@ use telemetry::Metrics;
 use crate::failure::Failure;
 use crate::keeper::KeptAccount;
 use crate::parts;
+use crate::relief;
 use crate::say::announce;
 use crate::signals::Ending;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         None => None,
     };
     let bridge = Bridge::start(config)?;
+    tokio::spawn(relief::watch(bridge.people()));
     if let Some(listener) = listener {
         let router = bridge.router().merge(bridge.private_router());
         tokio::spawn(async move { axum::serve(listener, router).await });

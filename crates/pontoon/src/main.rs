@@ -11,6 +11,7 @@ mod load;
 mod meet;
 mod parts;
 mod reference;
+mod relief;
 mod say;
 mod signals;
 mod state;

@@ -18,13 +18,14 @@ use crate::failure::Failure;
 use crate::parts::Role;
 use crate::say::announce;
 use crate::signals::Ending;
-use crate::{parts, state, token_cmd};
+use crate::{parts, relief, state, token_cmd};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
     let metrics = Metrics::new();
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
+    tokio::spawn(relief::watch(opened.node.people()));
     let invitation = opened.invitation();
     let meet = opened.serve(Vec::new());
     invitation.print(&settings, started);

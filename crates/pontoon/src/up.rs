@@ -9,6 +9,7 @@ use telemetry::Metrics;
 use crate::failure::Failure;
 use crate::meet::Opened;
 use crate::parts::{self, Role};
+use crate::relief;
 use crate::signals::Ending;
 
 /// Runs until told to end.
@@ -30,6 +31,8 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     )];
     let bridge = Bridge::start(config)?;
 
+    let (sessions, endpoints) = (opened.node.people(), bridge.people());
+    tokio::spawn(relief::watch(move || sessions() + endpoints()));
     let invitation = opened.invitation();
     let meet = opened.serve(vec![bridge.router()]);
     invitation.print(&settings, started);

@@ -135,6 +135,11 @@ impl Metrics {
         metrics
     }
 
+    /// Sessions when they were last counted.
+    pub(crate) fn sessions(&self) -> usize {
+        usize::try_from(self.0.sessions.get()).unwrap_or_default()
+    }
+
     /// Counts a connection; it is open until the result is dropped.
     pub(crate) fn connection(&self, transport: &'static str) -> OpenConnection {
         let label = Transport { transport };

@@ -158,6 +158,12 @@ impl Node {
         self.connector.clone()
     }
 
+    /// Counts the sessions, of people and services, whenever it is called; a second late at most.
+    pub fn people(&self) -> impl Fn() -> usize + Send + use<> {
+        let metrics = self.context.metrics.clone();
+        move || metrics.sessions()
+    }
+
     /// The way to change the accounts of bridges while the node runs.
     #[must_use]
     pub fn bridge_door(&self) -> BridgeDoor {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use stanza::muc::{Affiliation, Item, Role, User};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns};
 
-use crate::core::Body;
+use crate::core::{Body, give_back};
 use crate::ids::SessionId;
 
 /// One occupant.
@@ -105,6 +105,8 @@ impl Occupants {
         let key = self.by_session.remove(&session)?;
         let occupant = self.all.remove(&key)?;
         self.by_nick.remove(&occupant.nick);
+        give_back(&mut self.by_nick);
+        give_back(&mut self.by_session);
         Some(occupant)
     }
 

@@ -41,6 +41,9 @@ struct Held {
     _kept: Kept,
 }
 
+/// Outputs for which there is room although none waits.
+const OUTPUTS: usize = 256;
+
 /// One signalling node's XMPP server.
 #[derive(Debug)]
 pub struct Server {
@@ -189,7 +192,12 @@ impl Server {
 
     /// What to do next, in order; `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.core.outputs.pop_front()
+        let next = self.core.outputs.pop_front();
+        // What was said to a large room leaves a large queue behind.
+        if next.is_none() && self.core.outputs.capacity() > OUTPUTS {
+            self.core.outputs.shrink_to(OUTPUTS);
+        }
+        next
     }
 
     /// When [`Server::handle_timeout`] wants to be called.

@@ -8,6 +8,7 @@ use stanza::xml::written_len;
 use stanza::{BareJid, Element, Jid, ns};
 
 use super::Server;
+use crate::core::give_back;
 use crate::hosts::Host;
 use crate::ids::{self, SessionId};
 use crate::muc::{Room, RoomKind, creation_restricted};
@@ -152,6 +153,7 @@ impl Server {
             && let Some(mut room) = self.rooms.remove(jid)
         {
             room.destroy(&mut self.core, &stanza::muc::Destroy::default());
+            give_back(&mut self.rooms);
         }
     }
 

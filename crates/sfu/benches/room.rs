@@ -1,7 +1,8 @@
 //! How long a change in a large room holds the packet thread: a join, a leave, a change of wishes, another speaker.
 //!
 //! `cargo bench -p sfu --bench room [receivers ...]` prints the longest and the usual time of the calls that carry each
-//! change out, with two who send and so many who receive. What is done in slices counts by its longest slice.
+//! change out: with two who send and so many who receive and are connected, and with fifty who send to so many who are
+//! not, which is what deciding alone costs. What is done in slices counts by its longest slice.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,10 +13,12 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use sfu::{ReceiverConstraints, SourceConstraint};
+use sfu::{
+    Encoding, EndpointSpec, MediaKind, ReceiverConstraints, Source, SourceConstraint, VideoType,
+};
 use std::time::{Duration, Instant};
 use support::camera::Camera;
-use support::{CONFERENCE, World, endpoint_id};
+use support::{CONFERENCE, World, endpoint_id, source_name};
 
 const ROUNDS: usize = 40;
 
@@ -47,10 +50,84 @@ impl Times {
 fn main() {
     let mut sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     if sizes.is_empty() {
-        sizes = vec![10, 100, 1_000];
+        sizes = vec![10, 1_000];
     }
     for receivers in sizes {
         room(receivers);
+        deciding(receivers);
+    }
+}
+
+/// Senders of the second kind of room.
+const SENDERS: u32 = 50;
+
+fn deciding(receivers: usize) {
+    let mut world = World::new(sim::LinkSpec::default(), 1);
+    let create = |world: &mut World, name: &str, ssrc: Option<u32>| {
+        let mut spec = EndpointSpec::new(endpoint_id(name));
+        spec.ssrc_rewriting = true;
+        spec.sources.extend(ssrc.map(|ssrc| Source {
+            name: source_name(&format!("{name}-v0")),
+            kind: MediaKind::Video,
+            video_type: VideoType::Camera,
+            encodings: std::iter::once(Encoding { ssrc, rtx: None }).collect(),
+        }));
+        let now = world.now;
+        world.shard.create_endpoint(now, CONFERENCE, spec).unwrap();
+    };
+    for n in 0..SENDERS {
+        create(&mut world, &format!("s{n}"), Some(1_000 + n));
+    }
+    for n in 0..receivers {
+        let name = format!("r{n}");
+        create(&mut world, &name, None);
+        want(&mut world, &name, -1);
+    }
+    let mut times = Times::default();
+    settle(&mut world, &mut Times::default());
+    for n in 0..ROUNDS {
+        let video_type = match n % 2 {
+            0 => VideoType::Disabled,
+            _ => VideoType::Camera,
+        };
+        let (shard, now, id) = (&mut world.shard, world.now, endpoint_id("s7"));
+        let source = source_name("s7-v0");
+        times.measure(|| shard.set_video_type(now, CONFERENCE, &id, source, video_type));
+        settle(&mut world, &mut times);
+    }
+    times.print("one of fifty videos goes on or off, each slice", receivers);
+    let mut times = Times::default();
+    for _ in 0..ROUNDS {
+        times.measure(|| create(&mut world, "late", None));
+        settle(&mut world, &mut times);
+        let (shard, now, id) = (&mut world.shard, world.now, endpoint_id("late"));
+        times
+            .measure(|| shard.expire_endpoint(now, CONFERENCE, &id))
+            .unwrap();
+        settle(&mut world, &mut times);
+    }
+    times.print("a receiver comes and goes, each call", receivers);
+}
+
+fn want(world: &mut World, name: &str, height: i32) {
+    let constraints = ReceiverConstraints {
+        last_n: Some(-1),
+        default_constraint: Some(SourceConstraint::height(height)),
+        ..ReceiverConstraints::default()
+    };
+    let id = endpoint_id(name);
+    world
+        .shard
+        .set_receiver_constraints(world.now, CONFERENCE, &id, constraints);
+}
+
+/// Goes on with what is due until nothing is.
+fn settle(world: &mut World, times: &mut Times) {
+    while world.shard.poll_event().is_some() {}
+    while world.shard.poll_timeout().is_some_and(|t| t <= world.now) {
+        let (shard, now) = (&mut world.shard, world.now);
+        times.measure(|| shard.handle_timeout(now));
+        while world.shard.poll_event().is_some() {}
     }
 }
 

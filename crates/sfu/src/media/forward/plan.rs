@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 
 /// Receivers looked at in one slice.
-const SLICE: usize = 32;
+const SLICE: usize = 16;
 
 /// How often each height is wanted of a feed, and what its sender was told.
 #[derive(Debug, Default)]
@@ -290,21 +290,21 @@ impl Plan {
         let Some(receiver) = stage.receivers.get_mut(peer) else {
             return;
         };
-        let taken: Vec<SourceName> = decisions
-            .iter()
-            .filter(|d| {
-                receiver
-                    .video_of(d.feed)
-                    .is_some_and(|s| s.target.is_some())
-            })
-            .filter_map(|d| Some(stage.feeds.get(d.feed)?.name().clone()))
-            .collect();
-        let known = &mut receiver.forwarded;
-        let same = !changed && known.len() == taken.len()
-            || known.len() == taken.len() && taken.iter().all(|name| known.contains(name));
-        if !same {
-            known.clone_from(&taken);
-            cx.notice(receiver.id(), ChannelNotice::ForwardedSources(taken));
+        if receiver.is_forwarded_stale(changed) {
+            let taken: Vec<SourceName> = decisions
+                .iter()
+                .filter(|d| {
+                    receiver
+                        .video_of(d.feed)
+                        .is_some_and(|s| s.target.is_some())
+                })
+                .filter_map(|d| Some(stage.feeds.get(d.feed)?.name().clone()))
+                .collect();
+            let known = &mut receiver.forwarded;
+            if known.len() != taken.len() || !taken.iter().all(|name| known.contains(name)) {
+                known.clone_from(&taken);
+                cx.notice(receiver.id(), ChannelNotice::ForwardedSources(taken));
+            }
         }
         let map = receiver.video_map(stage.feeds, bound.iter().copied());
         if !map.is_empty() {

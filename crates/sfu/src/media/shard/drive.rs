@@ -98,6 +98,8 @@ impl Shard {
                 }
                 Due::Conference(place) => {
                     self.with(now, place, |c, cx| c.handle_look(cx, at));
+                    // It may have decided for many, and want to go on at once.
+                    break;
                 }
                 Due::Sweep => self.sweep(now, us, at),
             }

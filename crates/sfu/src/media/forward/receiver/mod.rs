@@ -116,6 +116,8 @@ pub(crate) struct Receiver {
     resends: ResendBudget,
     /// What the client was last told to be forwarded.
     pub(in crate::media::forward) forwarded: Vec<SourceName>,
+    /// Something of that has ended since.
+    forwarded_ended: bool,
 }
 
 /// What one visit of a burst did besides filling the list.
@@ -144,6 +146,7 @@ impl Receiver {
             numbers: Numbers::default(),
             resends: ResendBudget::new(now),
             forwarded: Vec::new(),
+            forwarded_ended: false,
         }
     }
 
@@ -188,6 +191,11 @@ impl Receiver {
     /// Whether it shows somebody on stage.
     pub(crate) fn is_stage_view(&self) -> bool {
         self.settings.is_stage_view()
+    }
+
+    /// Whether that may not be true any more; asked once for each change.
+    pub(in crate::media::forward) fn is_forwarded_stale(&mut self, changed: bool) -> bool {
+        std::mem::take(&mut self.forwarded_ended) || changed
     }
 
     /// Whether it is interested in a source more than in others.
@@ -259,7 +267,9 @@ impl Receiver {
         match kind {
             MediaKind::Video => {
                 if let Some(slot) = self.video_of(feed) {
+                    let carried = slot.target.is_some();
                     slot.release();
+                    self.forwarded_ended |= carried;
                 }
             }
             MediaKind::Audio => {

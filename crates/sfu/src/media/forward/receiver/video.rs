@@ -49,6 +49,7 @@ impl Receiver {
             .min_by_key(|(_, s)| s.used_at)?;
         let slot = self.video.get_mut(oldest)?;
         let former = slot.feed;
+        self.forwarded_ended |= slot.target.is_some();
         let constraint = slot.release();
         if let Some(feed) = former {
             self.set_lane(feed, Lane::New);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use channel::{BridgeMessage, ClientMessage, ReceiverVideoConstraints, VideoConstraints};
+use channel::{BridgeMessage, ClientMessage};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use stanza::element;
@@ -13,9 +13,10 @@ use stanza::jitsi::conference::ConferenceRequest;
 use stanza::media::IceTransport;
 use stanza::{BareJid, Element, ElementExt, FullJid, iq, muc, ns};
 
-use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec};
+use crate::layout::Layout;
+use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec, voice, voice_stamp};
 use crate::peer::{Local, Peer, PeerError, PeerEvent, credentials};
-use crate::receive::{Assembler, SourceStats};
+use crate::receive::{Assembler, Gaps, SourceStats, Tally};
 use crate::session::{Codecs, LocalSources, answer};
 
 /// How long a receiver needs to be ready for a newly announced stream, as browsers do: what came before is lost.
@@ -87,6 +88,7 @@ struct Stream {
     source: String,
     rtx: Option<u32>,
     is_video: bool,
+    gaps: Gaps,
     assembler: Assembler,
     /// When the receiver for it is ready.
     ready_at: Option<Instant>,
@@ -117,6 +119,10 @@ pub struct Bot {
     audio_packets: BTreeMap<String, u64>,
     occupants: BTreeSet<String>,
     latencies: Vec<u64>,
+    voice_latencies: Vec<u64>,
+    tally: Tally,
+    layout: Layout,
+    speaker: Option<String>,
     stanzas: VecDeque<Element>,
     events: VecDeque<Event>,
 }
@@ -127,6 +133,7 @@ impl Bot {
     pub fn new(config: BotConfig, epoch: Instant, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let sources = LocalSources::new(config.video.as_ref(), &mut rng);
+        let layout = Layout::tiles(config.max_height);
         Self {
             config,
             phase: Phase::Offline,
@@ -150,6 +157,10 @@ impl Bot {
             audio_packets: BTreeMap::new(),
             occupants: BTreeSet::new(),
             latencies: Vec::new(),
+            voice_latencies: Vec::new(),
+            tally: Tally::default(),
+            layout,
+            speaker: None,
             stanzas: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -412,13 +423,17 @@ impl Bot {
             let ssrc = self.sources.video[frame.layer].0;
             let last = frame.packets.len() - 1;
             for (n, packet) in frame.packets.into_iter().enumerate() {
+                self.tally.sent_packets += 1;
+                self.tally.sent_bytes += packet.len() as u64;
                 peer.send_video(now, frame.layer, ssrc, frame.timestamp, n == last, packet)?;
             }
         }
         if self.config.audio && self.next_audio <= now {
             self.next_audio = now + AUDIO_INTERVAL;
             self.audio_ticks = self.audio_ticks.wrapping_add(960);
-            let payload = vec![0x78; 80];
+            let payload = voice(stamp);
+            self.tally.sent_packets += 1;
+            self.tally.sent_bytes += payload.len() as u64;
             peer.send_audio(
                 now,
                 self.sources.audio,
@@ -478,17 +493,22 @@ impl Bot {
     fn channel_opened(&mut self) {
         self.channel_open = true;
         self.events.push_back(Event::ChannelOpen);
-        self.ask_height(self.config.max_height);
+        self.ask();
     }
 
     /// Asks for every video in at most this height.
     pub fn ask_height(&mut self, max_height: i32) {
-        self.config.max_height = max_height;
-        let constraints = ReceiverVideoConstraints {
-            last_n: Some(-1),
-            default_constraints: Some(VideoConstraints::height(max_height)),
-            ..ReceiverVideoConstraints::default()
-        };
+        self.arrange(Layout::tiles(max_height));
+    }
+
+    /// Arranges the pictures, and asks for what that needs.
+    pub fn arrange(&mut self, layout: Layout) {
+        self.layout = layout;
+        self.ask();
+    }
+
+    fn ask(&mut self) {
+        let constraints = self.layout.constraints(self.speaker.as_deref());
         let text = ClientMessage::ReceiverVideoConstraints(constraints).to_json();
         if let Some(peer) = self.peer.as_mut().filter(|_| self.channel_open) {
             let sent = peer.send_text(&text);
@@ -515,6 +535,10 @@ impl Bot {
             }
             Ok(BridgeMessage::DominantSpeaker(speaker)) => {
                 let endpoint = speaker.dominant_speaker_endpoint;
+                self.speaker = Some(endpoint.clone());
+                if self.layout.follows_speaker() {
+                    self.ask();
+                }
                 self.events.push_back(Event::DominantSpeaker(endpoint));
             }
             _ => {}
@@ -543,6 +567,7 @@ impl Bot {
             source,
             rtx,
             is_video,
+            gaps: Gaps::default(),
             assembler: Assembler::default(),
             ready_at,
             asked_at: now,
@@ -554,11 +579,28 @@ impl Bot {
         let Some(stream) = self.streams.get_mut(&*packet.header.ssrc) else {
             return;
         };
+        stream.gaps.note(*packet.seq_no, &mut self.tally.lost);
+        let bytes = packet.payload.len() as u64;
+        let elapsed = now.saturating_duration_since(self.epoch).as_micros() as u64;
         if !stream.is_video {
-            *self.audio_packets.entry(stream.source.clone()).or_default() += 1;
+            self.tally.audio_packets += 1;
+            self.tally.audio_bytes += bytes;
+            match self.audio_packets.get_mut(&stream.source) {
+                Some(packets) => *packets += 1,
+                None => {
+                    self.audio_packets.insert(stream.source.clone(), 1);
+                }
+            }
+            let stamp = voice_stamp(&packet.payload);
+            let latency = stamp.map(|stamp| elapsed.saturating_sub(stamp));
+            self.voice_latencies.extend(latency);
             return;
         }
-        let stats = self.stats.entry(stream.source.clone()).or_default();
+        self.tally.video_packets += 1;
+        self.tally.video_bytes += bytes;
+        let Some(stats) = self.stats.get_mut(&stream.source) else {
+            return;
+        };
         let header = &packet.header;
         stream.assembler.receive(
             now,
@@ -568,7 +610,6 @@ impl Bot {
             &packet.payload,
             stats,
         );
-        let elapsed = now.saturating_duration_since(self.epoch).as_micros() as u64;
         for stamp in stream.assembler.stamps.drain(..) {
             self.latencies.push(elapsed.saturating_sub(stamp));
         }
@@ -590,6 +631,21 @@ impl Bot {
     /// Speaks at this level (-127 to 0 dBov) from now on.
     pub fn speak(&mut self, level: i8) {
         self.audio_level = level;
+    }
+
+    /// Captures this many frames a second from now on, each as large as before.
+    pub fn film(&mut self, frame_rate: u32) {
+        if let Some(video) = &mut self.config.video {
+            let mean = |bitrate: u32| u64::from(bitrate) * u64::from(frame_rate.max(1));
+            for layer in &mut video.layers {
+                let bitrate = mean(layer.bitrate) / u64::from(video.frame_rate.max(1));
+                layer.bitrate = u32::try_from(bitrate).unwrap_or(u32::MAX);
+            }
+            video.frame_rate = frame_rate.max(1);
+        }
+        if let Some(camera) = &mut self.camera {
+            camera.set_frame_rate(frame_rate);
+        }
     }
 
     /// Leaves the room.
@@ -668,6 +724,23 @@ impl Bot {
     /// Takes the delays, in microseconds from camera to decoder, of the frames decoded since the last call.
     pub fn take_latencies(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.latencies)
+    }
+
+    /// Takes the delays, in microseconds, of the audio packets received since the last call.
+    pub fn take_voice_latencies(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.voice_latencies)
+    }
+
+    /// Cameras received now.
+    #[must_use]
+    pub fn pictures(&self) -> usize {
+        self.streams.values().filter(|s| s.is_video).count()
+    }
+
+    /// What was sent and received, over all sources.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 }
 

@@ -173,6 +173,7 @@ impl Driver {
             s.video.clone_from(bot.video());
             s.audio.clone_from(bot.audio());
             s.latencies.extend(bot.take_latencies());
+            bot.take_voice_latencies();
             s.events.extend(events);
         });
     }

@@ -2,16 +2,21 @@
 //!
 //! [`Bot`] is a participant without IO: stanzas and datagrams in and out, on any clock. It joins a room as every Jitsi
 //! client does, sends synthetic simulcast video and audio, and counts the frames of others that a decoder could have
-//! shown. [`run`] drives one over real sockets. The WebRTC stack is str0m's, never the bridge's own: an independent judge.
+//! shown. [`run`] drives one over real sockets, [`Crowd`] drives thousands in one thread. The WebRTC stack is str0m's, never the bridge's own: an independent judge.
 
 mod bot;
+mod crowd;
 mod driver;
+mod layout;
+pub mod load;
 mod media;
 mod peer;
 mod receive;
 mod session;
 
 pub use bot::{Bot, BotConfig, Event};
+pub use crowd::{Crowd, CrowdConfig, Local, Look, MemberId};
 pub use driver::{Handle, Snapshot, run};
+pub use layout::Layout;
 pub use media::{Layer, VideoSpec};
-pub use receive::SourceStats;
+pub use receive::{SourceStats, Tally};

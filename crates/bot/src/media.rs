@@ -1,5 +1,6 @@
 //! Synthetic media: VP8 frames that carry their own number and time of sending, and Opus packets.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Bytes of payload in a packet, at most.
@@ -7,6 +8,8 @@ const PACKET: usize = 1_100;
 /// Bytes of the payload descriptor we write: all extensions, 15-bit picture id.
 const DESCRIPTOR: usize = 6;
 const MAGIC: &[u8; 4] = b"frm!";
+/// Bytes of an audio packet's payload.
+const AUDIO: usize = 80;
 /// Interval of audio packets.
 pub(crate) const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -55,6 +58,8 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Camera {
     spec: VideoSpec,
+    /// Frames a second.
+    frame_rate: u32,
     started: Instant,
     next_at: Instant,
     /// Frames of the camera so far.
@@ -70,6 +75,7 @@ impl Camera {
     pub(crate) fn new(spec: VideoSpec, now: Instant) -> Self {
         let layers = spec.layers.len();
         Self {
+            frame_rate: spec.frame_rate.max(1),
             started: now,
             next_at: now,
             frame: 0,
@@ -103,6 +109,11 @@ impl Camera {
         }
     }
 
+    /// Captures this many frames a second from now on; their sizes stay.
+    pub(crate) fn set_frame_rate(&mut self, frame_rate: u32) {
+        self.frame_rate = frame_rate.max(1);
+    }
+
     /// Frames captured so far.
     pub(crate) fn frames(&self) -> u32 {
         self.frame
@@ -118,7 +129,7 @@ impl Camera {
         if now < self.next_at {
             return Vec::new();
         }
-        let interval = Duration::from_secs(1) / self.spec.frame_rate.max(1);
+        let interval = Duration::from_secs(1) / self.frame_rate;
         self.next_at += interval;
         if self.next_at < now {
             self.next_at = now + interval;
@@ -145,7 +156,12 @@ impl Camera {
         self.tl0[layer] = self.tl0[layer].wrapping_add(1);
         let body = frame_body(key, spec.height, self.frame, layer as u8, stamp, size);
         let id = self.picture_ids[layer];
-        body.chunks(PACKET - DESCRIPTOR)
+        // Packets of a frame are as equal as can be, as browsers make them: the first ones are a byte longer.
+        let count = body.len().div_ceil(PACKET - DESCRIPTOR);
+        let (each, longer) = (body.len() / count, body.len() % count);
+        let (long, short) = body.split_at(longer * (each + 1));
+        long.chunks(each + 1)
+            .chain(short.chunks(each))
             .enumerate()
             .map(|(n, chunk)| {
                 let mut packet = Vec::with_capacity(DESCRIPTOR + chunk.len());
@@ -171,9 +187,32 @@ fn frame_body(key: bool, height: u16, frame: u32, layer: u8, stamp: u64, size: u
     body.extend_from_slice(MAGIC);
     body.extend_from_slice(&frame.to_be_bytes());
     body.push(layer);
+    body.extend_from_slice(&clock().to_be_bytes());
     body.extend_from_slice(&stamp.to_be_bytes());
     body.resize(size.max(body.len()), 0xa5);
     body
+}
+
+/// Tells the clock of this process from those of others, whose stamps mean nothing here.
+fn clock() -> u32 {
+    static CLOCK: OnceLock<u32> = OnceLock::new();
+    *CLOCK.get_or_init(rand::random)
+}
+
+/// An Opus packet that carries the time of its sending.
+pub(crate) fn voice(stamp: u64) -> Vec<u8> {
+    let mut payload = vec![0x78; AUDIO];
+    payload[1..5].copy_from_slice(MAGIC);
+    payload[5..9].copy_from_slice(&clock().to_be_bytes());
+    payload[9..17].copy_from_slice(&stamp.to_be_bytes());
+    payload
+}
+
+/// When [`voice`] made this packet, if it did so in this process.
+pub(crate) fn voice_stamp(payload: &[u8]) -> Option<u64> {
+    let rest = payload.get(1..17)?.strip_prefix(MAGIC)?;
+    let stamp = rest.strip_prefix(clock().to_be_bytes().as_slice())?;
+    Some(u64::from_be_bytes(stamp.try_into().ok()?))
 }
 
 /// What a received VP8 packet says.
@@ -192,7 +231,8 @@ pub(crate) struct FrameHead {
     pub(crate) key: bool,
     pub(crate) frame: u32,
     pub(crate) layer: u8,
-    pub(crate) stamp: u64,
+    /// When it was captured, if this process did.
+    pub(crate) stamp: Option<u64>,
 }
 
 /// Reads a VP8 payload (RFC 7741 §4.2); `None` if it is cut short.
@@ -227,13 +267,15 @@ pub(crate) fn read_packet(payload: &[u8]) -> Option<PacketInfo> {
 fn read_head(body: &[u8]) -> Option<FrameHead> {
     let key = body.first()? & 1 == 0;
     let at = if key { 10 } else { 3 };
-    let head = body.get(at..at + 17)?;
+    let head = body.get(at..at + 21)?;
     let rest = head.strip_prefix(MAGIC)?;
+    let ours = *rest.get(5..9)? == clock().to_be_bytes();
+    let stamp = u64::from_be_bytes(rest.get(9..17)?.try_into().ok()?);
     Some(FrameHead {
         key,
         frame: u32::from_be_bytes(rest.get(..4)?.try_into().ok()?),
         layer: *rest.get(4)?,
-        stamp: u64::from_be_bytes(rest.get(5..13)?.try_into().ok()?),
+        stamp: ours.then_some(stamp),
     })
 }
 
@@ -257,11 +299,25 @@ mod tests {
                 key: true,
                 frame: 1,
                 layer: 2,
-                stamp: 77
+                stamp: Some(77)
             })
         );
         assert!(!read_packet(&top.packets[1]).unwrap().start);
         assert!(camera.capture(now, 0).is_empty(), "one frame an interval");
+    }
+
+    #[test]
+    fn packets_of_a_frame_are_equal_but_for_a_byte() {
+        let now = Instant::now();
+        let mut camera = Camera::new(VideoSpec::default(), now);
+        let frames = camera.capture(now, 0);
+        for frame in frames {
+            let lengths = frame.packets.iter().map(Vec::len);
+            let (shortest, longest) = (lengths.clone().min(), lengths.max());
+            assert!(longest.unwrap() - shortest.unwrap() <= 1);
+            assert!(longest.unwrap() <= PACKET);
+        }
+        assert_eq!(voice_stamp(&voice(77)), Some(77));
     }
 
     #[test]

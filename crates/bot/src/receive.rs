@@ -18,6 +18,8 @@ const STALLED: Duration = Duration::from_millis(500);
 pub struct SourceStats {
     /// Packets, repaired ones included.
     pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
     /// Frames of which every packet arrived.
     pub complete: u64,
     /// Frames a decoder could have shown: complete, after a key frame, none missing in between.
@@ -32,10 +34,90 @@ pub struct SourceStats {
     pub last_frame: Option<u32>,
     /// Frames of the camera that were never decoded although later ones were.
     pub skipped: u64,
+    /// Decoded frames that another process sent: their delay is not known.
+    pub undated: u64,
     /// Simulcast layer of the last frame decoded.
     pub layer: Option<u8>,
     /// Longest time between two decoded frames.
     pub longest_gap: Duration,
+}
+
+/// What a participant has sent and received, over all its sources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// RTP packets sent, without resends.
+    pub sent_packets: u64,
+    /// Bytes of their payloads.
+    pub sent_bytes: u64,
+    /// Video packets received, repaired ones included.
+    pub video_packets: u64,
+    /// Bytes of their payloads.
+    pub video_bytes: u64,
+    /// Audio packets received.
+    pub audio_packets: u64,
+    /// Bytes of their payloads.
+    pub audio_bytes: u64,
+    /// Packets missing between others of their streams, those that came late not counted.
+    pub lost: u64,
+}
+
+impl Tally {
+    /// Packets received.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.video_packets + self.audio_packets
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// What came since `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        self.each(before, u64::saturating_sub)
+    }
+
+    fn each(self, other: Self, with: fn(u64, u64) -> u64) -> Self {
+        Self {
+            sent_packets: with(self.sent_packets, other.sent_packets),
+            sent_bytes: with(self.sent_bytes, other.sent_bytes),
+            video_packets: with(self.video_packets, other.video_packets),
+            video_bytes: with(self.video_bytes, other.video_bytes),
+            audio_packets: with(self.audio_packets, other.audio_packets),
+            audio_bytes: with(self.audio_bytes, other.audio_bytes),
+            lost: with(self.lost, other.lost),
+        }
+    }
+}
+
+/// What is missing of one RTP stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gaps {
+    highest: Option<u64>,
+    missing: u64,
+}
+
+impl Gaps {
+    /// Takes an unwrapped sequence number, each once; `lost` is kept up to date.
+    pub(crate) fn note(&mut self, seq: u64, lost: &mut u64) {
+        match self.highest {
+            Some(highest) if seq <= highest => {
+                if self.missing > 0 {
+                    self.missing -= 1;
+                    *lost = lost.saturating_sub(1);
+                }
+            }
+            highest => {
+                let skipped = highest.map_or(0, |highest| seq - highest - 1);
+                self.missing += skipped;
+                *lost += skipped;
+                self.highest = Some(seq);
+            }
+        }
+    }
 }
 
 /// Assembles the packets of one RTP stream.
@@ -72,6 +154,7 @@ impl Assembler {
             return;
         };
         stats.packets += 1;
+        stats.bytes += payload.len() as u64;
         self.packets.insert(seq, (timestamp, marker, info));
         while self.packets.len() > MAX_PACKETS {
             self.packets.pop_first();
@@ -145,7 +228,10 @@ impl Assembler {
             if !stale {
                 self.last_picture = Some(picture);
                 self.last_decoded = Some(now);
-                self.stamps.push(head.stamp);
+                match head.stamp {
+                    Some(stamp) => self.stamps.push(stamp),
+                    None => stats.undated += 1,
+                }
                 count(now, head, stats);
             }
         }
@@ -213,6 +299,17 @@ mod tests {
         let stats = run(all);
         assert_eq!(stats.complete, 9);
         assert!(stats.decoded < 4, "{stats:?}");
+    }
+
+    #[test]
+    fn what_comes_late_is_not_lost() {
+        let (mut gaps, mut lost) = (Gaps::default(), 0);
+        for seq in [7, 8, 11, 10, 12] {
+            gaps.note(seq, &mut lost);
+        }
+        assert_eq!(lost, 1, "only 9 is missing");
+        gaps.note(9, &mut lost);
+        assert_eq!(lost, 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege e2e cuts clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench e2e cuts clean
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make cuts    cuts of the network of up to five minutes, with real browsers; needs root'
 	@echo 'make check   formatting, lints and rules only'
 	@echo 'make fuzz    every fuzz target for ten minutes (FUZZ_SECONDS=60 for one)'
+	@echo 'make bench   what forwarding and joining cost on this machine (FULL=1 measures longer); ends with one line of JSON'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
 
 up: build
@@ -71,6 +72,10 @@ fuzz:
 
 siege: web
 	SIEGE_SECONDS=1200 $(CARGO) test --locked --workspace --test siege -- --nocapture
+
+# Needs nothing of the web client.
+bench:
+	./scripts/bench.sh
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

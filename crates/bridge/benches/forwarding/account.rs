@@ -30,6 +30,13 @@ impl Account {
         account
     }
 
+    /// Seconds that this thread used so far.
+    pub(crate) fn own() -> f64 {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let nanoseconds = text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+        nanoseconds.unwrap() / 1e9
+    }
+
     fn add(&mut self, schedstat: &str, stat: &str, status: &str) {
         let nanoseconds = schedstat.split(' ').next().and_then(|n| n.parse().ok());
         self.total += nanoseconds.unwrap_or(0.0) / 1e9;
@@ -69,6 +76,12 @@ impl Account {
 pub(crate) fn memory(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     field(&status, "VmRSS:") << 10
+}
+
+/// Load average of the machine over the last minute.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A number in `/proc/*/status`.

@@ -19,6 +19,8 @@ const END: &str = "# EOF";
 
 /// A signalling node that bridges can reach over TCP.
 pub(crate) async fn node() -> Node {
+    /// People in the largest meeting, the focus's own limit of a thousand not being in the way.
+    const PEOPLE: usize = 5_000;
     let certified = rcgen::generate_simple_self_signed(vec![DOMAIN.to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -34,6 +36,9 @@ pub(crate) async fn node() -> Node {
         tls: Arc::new(tls),
         allow: Arc::new(|address| address.is_loopback()),
     });
+    if let Some(focus) = &mut config.focus {
+        focus.max_participants = PEOPLE;
+    }
     let keys = xmpp::auth::Credentials::new(&password(), b"salt");
     config.bridges.bridges.insert(ACCOUNT.to_owned(), keys);
     Node::start(config).await.unwrap()
@@ -44,8 +49,8 @@ fn password() -> String {
     xmpp::auth::derive_password(SECRET, ACCOUNT)
 }
 
-/// What the bridge's process does: a bridge with one shard; each line of input is answered with its metrics.
-pub(crate) fn serve(port: u16, password: &str) {
+/// What the bridge's process does: a bridge; each line of input is answered with its metrics.
+pub(crate) fn serve(port: u16, password: &str, shards: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -53,7 +58,7 @@ pub(crate) fn serve(port: u16, password: &str) {
     runtime.block_on(async {
         let mut config = BridgeConfig::new("measured", Metrics::new());
         config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-        config.shards = 1;
+        config.shards = shards;
         let target = NodeTarget::Tcp {
             host: "127.0.0.1".to_owned(),
             port,
@@ -80,11 +85,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(node: &Node) -> Self {
+    pub(crate) fn start(node: &Node, shards: usize) -> Self {
         let port = node.tcp_addresses()[0].port().to_string();
         let password = password();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--serve", &port, &password])
+            .args(["--serve", &port, &password, &shards.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -122,7 +127,7 @@ impl Drop for Server {
 }
 
 /// What the bridge counts of its sending.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     /// Datagrams sent.
     pub(crate) sent: u64,
@@ -132,6 +137,8 @@ pub(crate) struct Counters {
     pub(crate) again: u64,
     /// Datagrams the kernel did not take.
     pub(crate) refused: u64,
+    /// Packets that left within so many seconds of their arrival, by that bound.
+    waited: Vec<(f64, u64)>,
 }
 
 impl Counters {
@@ -139,6 +146,9 @@ impl Counters {
         let Some((name, value)) = line.split_once(' ') else {
             return;
         };
+        if name.contains("forwarding_latency_seconds_bucket") {
+            return self.read_waited(name, value);
+        }
         let slot = match name.split_once("bridge_").map(|(_, name)| name) {
             Some("packets_sent_total") => &mut self.sent,
             Some("send_messages_total") => &mut self.messages,
@@ -149,12 +159,47 @@ impl Counters {
         *slot = value.parse().unwrap_or(0);
     }
 
+    fn read_waited(&mut self, name: &str, value: &str) {
+        let bound = name
+            .split_once("le=\"")
+            .and_then(|(_, rest)| rest.split('"').next()?.replace("+Inf", "inf").parse().ok());
+        let (Some(bound), Ok(count)) = (bound, value.parse::<f64>()) else {
+            return;
+        };
+        match self.waited.iter_mut().find(|(known, _)| *known == bound) {
+            Some((_, sum)) => *sum += count as u64,
+            None => self.waited.push((bound, count as u64)),
+        }
+    }
+
+    /// Microseconds between arrival and sending that this share of the packets did not exceed; `None` where the bridge
+    /// does not say.
+    pub(crate) fn waited(&self, share: f64) -> Option<f64> {
+        let all = self.waited.iter().map(|(_, count)| *count).max()?;
+        let enough = |(_, count): &&(f64, u64)| *count as f64 >= all as f64 * share && all > 0;
+        let bounds = self.waited.iter().filter(enough).map(|(bound, _)| *bound);
+        bounds.min_by(f64::total_cmp).map(|bound| bound * 1e6)
+    }
+
+    /// Datagrams of one send.
+    pub(crate) fn burst(&self) -> f64 {
+        self.sent as f64 / self.messages.max(1) as f64
+    }
+
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             sent: self.sent - before.sent,
             messages: self.messages - before.messages,
             again: self.again - before.again,
             refused: self.refused - before.refused,
+            waited: self
+                .waited
+                .iter()
+                .map(|(bound, count)| {
+                    let same = before.waited.iter().find(|(known, _)| known == bound);
+                    (*bound, count - same.map_or(0, |(_, count)| *count))
+                })
+                .collect(),
         }
     }
 }

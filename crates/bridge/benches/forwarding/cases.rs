@@ -1,0 +1,189 @@
+//! The cases, in scenes that share a bridge.
+
+use std::time::Duration;
+
+use crate::Effort;
+use crate::account;
+use crate::raw::Raw;
+use crate::report::{Case, Report};
+use crate::round::Round;
+use crate::saturation;
+use crate::scene::{Role, Scene};
+
+/// The load at which latency is of interest.
+const LOADED: f64 = 0.7;
+
+/// Measures what is wanted.
+pub(crate) fn run(
+    effort: Effort,
+    processor: usize,
+    wanted: &dyn Fn(&str) -> bool,
+    report: &mut Report,
+) {
+    let bench = Bench { effort, processor };
+    bench.halls(wanted, report);
+    bench.meetings(wanted, report);
+    bench.voices(wanted, report);
+    bench.two_cores(wanted, report);
+    if wanted("memory") {
+        report.memory = Some(memory());
+    }
+}
+
+/// KiB of the bridge for one who is connected and gets nothing, and for one who sends three layers to another.
+fn memory() -> [f64; 2] {
+    const VIEWERS: usize = 200;
+    const PAIRS: usize = 10;
+    const REST: Duration = Duration::from_secs(3);
+    let mut scene = Scene::start(1);
+    // What the first ones bring about is there once.
+    scene.join("warm", 4, Role::Simulcaster);
+    let each = |scene: &mut Scene, rooms: usize, count: usize, role| {
+        std::thread::sleep(REST);
+        let before = account::memory(scene.server.id());
+        for n in 0..rooms {
+            scene.join(&format!("{count}-{n}"), count, role);
+        }
+        std::thread::sleep(REST);
+        let grown = account::memory(scene.server.id()).saturating_sub(before);
+        grown as f64 / 1024.0 / (rooms * count) as f64
+    };
+    let viewer = each(&mut scene, 1, VIEWERS, Role::Viewer);
+    let sender = each(&mut scene, PAIRS, 2, Role::Simulcaster);
+    println!("memory: {viewer:.0} KiB for a viewer, {sender:.0} KiB for a sender of three layers");
+    [viewer, sender]
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Bench {
+    pub(crate) effort: Effort,
+    processor: usize,
+}
+
+impl Bench {
+    /// One speaker, and ever more receivers.
+    fn halls(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const SATURATED: usize = 200;
+        let names = [(50, "1x50"), (SATURATED, "1x200"), (1_000, "1x1000")];
+        if !names.iter().any(|(_, name)| wanted(name)) && !wanted("1xN") {
+            return;
+        }
+        let mut scene = Scene::start(1);
+        scene.join("hall", 1, Role::Speaker);
+        for (receivers, name) in names {
+            let saturate = receivers == SATURATED && wanted("1xN");
+            if !wanted(name) && !saturate {
+                continue;
+            }
+            let there = scene.people.len() - 1;
+            scene.join("hall", receivers - there, Role::Viewer);
+            scene.settle(receivers);
+            if wanted(name) {
+                self.case(name, receivers, &mut scene, report, Raw::at);
+            }
+            if saturate {
+                let raw = self.raw(receivers, report);
+                let best = saturation::run(self, "1xN", &raw, &mut scene, &mut |round| {
+                    report.note_latency((round.busy() - LOADED).abs(), round.waited());
+                });
+                report.saturation.extend(best.map(|best| ("1xN", best)));
+            }
+        }
+    }
+
+    /// Ten people who all send and receive; then more such meetings.
+    fn meetings(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const PEOPLE: usize = 10;
+        const MORE: usize = 7;
+        let (case, saturate) = (wanted("10x10"), wanted("10x10-saturation"));
+        if !case && !saturate {
+            return;
+        }
+        let mut scene = Scene::start(1);
+        scene.join("meeting", PEOPLE, Role::Talker);
+        scene.settle(PEOPLE);
+        if case {
+            self.case("10x10", PEOPLE, &mut scene, report, Raw::at);
+        }
+        if saturate {
+            for n in 0..MORE {
+                scene.join(&format!("meeting{n}"), PEOPLE, Role::Talker);
+            }
+            scene.settle(PEOPLE * (MORE + 1));
+            let raw = self.raw(PEOPLE * (MORE + 1), report);
+            let best = saturation::run(self, "10x10", &raw, &mut scene, &mut |_| {});
+            report.saturation.extend(best.map(|best| ("10x10", best)));
+        }
+    }
+
+    /// Five voices to a hundred listeners.
+    fn voices(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const LISTENERS: usize = 100;
+        if !wanted("5audio") {
+            return;
+        }
+        let mut scene = Scene::start(1);
+        scene.join("choir", 5, Role::Voice);
+        scene.join("choir", LISTENERS, Role::Viewer);
+        scene.settle(LISTENERS);
+        self.case("5audio", LISTENERS, &mut scene, report, Raw::voice_at);
+    }
+
+    /// How much more of one room two shards carry than one.
+    fn two_cores(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const RECEIVERS: usize = 200;
+        if !wanted("two_cores") {
+            return;
+        }
+        let raw = self.raw(RECEIVERS, report);
+        let [one, two] = [1, 2].map(|shards| {
+            let mut scene = Scene::start(shards);
+            scene.join("hall", 1, Role::Speaker);
+            scene.join("hall", RECEIVERS, Role::Viewer);
+            scene.settle(RECEIVERS);
+            let name = format!("one room on {shards} shards");
+            let best = saturation::run(self, &name, &raw, &mut scene, &mut |_| {});
+            best.map_or(0.0, |best| best.rate)
+        });
+        println!("two shards carry {:.2} times what one does", two / one);
+        report.two_cores = Some(two / one);
+    }
+
+    /// The limit of the machine, now.
+    pub(crate) fn raw(self, receivers: usize, report: &mut Report) -> Raw {
+        let raw = Raw::measure(self.processor, receivers);
+        report.raw.push(raw);
+        raw
+    }
+
+    /// Measures a scene, beside the limit of the machine.
+    fn case(
+        self,
+        name: &'static str,
+        receivers: usize,
+        scene: &mut Scene,
+        report: &mut Report,
+        limit: fn(&Raw, f64) -> f64,
+    ) {
+        println!("{name}:");
+        let mut case = Case::default();
+        for _ in 0..self.effort.rounds {
+            let raw = self.raw(receivers, report);
+            // The raw loop has kept the bridge from its processor: what that brought about is over first.
+            std::thread::sleep(Duration::from_millis(300));
+            let round = Round::measure(scene, Duration::from_secs(self.effort.seconds));
+            let limit = limit(&raw, round.counters.burst());
+            println!("{round}");
+            println!(
+                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, audio {:.2})",
+                limit / round.each() * 100.0,
+                raw.seal,
+                raw.send,
+                raw.gso6,
+                raw.voice,
+            );
+            case.add(&round, limit);
+        }
+        report.cases.push((name, case));
+    }
+}

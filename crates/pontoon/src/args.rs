@@ -34,6 +34,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: TokenAction,
     },
+    /// Put load on a server: meetings of synthetic people who come, speak and go, and what they see of it.
+    Load(LoadArgs),
     /// Read the configuration, say what is wrong, and start nothing.
     Check,
     /// Print the reference of all settings.
@@ -65,6 +67,82 @@ pub(crate) enum TokenAction {
         /// Name of the account.
         name: String,
     },
+}
+
+/// What load to put on a server.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LoadArgs {
+    /// The server: name or address of its HTTPS, with a port where it is not 443.
+    #[arg(default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
+    pub(crate) server: String,
+    /// The server is another machine than this one, or its bridges are, and whoever runs it has agreed to this.
+    #[arg(long)]
+    pub(crate) i_am_allowed_to: bool,
+    /// Rooms are called NAME-0, NAME-1 and so on.
+    #[arg(long, default_value = "load", value_name = "NAME")]
+    pub(crate) room: String,
+    /// Meetings at one time.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) rooms: usize,
+    /// People in each meeting who send and receive.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) senders: usize,
+    /// People in each meeting who only receive.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) receivers: usize,
+    /// Simulcast layers of each camera: 0 for no camera, 1 for 720p alone, 3 for 180p, 360p and 720p.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) layers: usize,
+    /// Frames a second.
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    pub(crate) frame_rate: u32,
+    /// Senders have no microphone.
+    #[arg(long)]
+    pub(crate) no_audio: bool,
+    /// How people arrange the pictures.
+    #[arg(long, value_enum, default_value_t = LoadLayout::Stage)]
+    pub(crate) layout: LoadLayout,
+    /// Height of the largest pictures, pixels.
+    #[arg(long, default_value_t = 720, value_name = "PIXELS")]
+    pub(crate) height: i32,
+    /// Pictures that each person wants at most; -1 for all.
+    #[arg(long, default_value_t = -1, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) last_n: i32,
+    /// Joins a second at the beginning.
+    #[arg(long, default_value_t = 10.0, value_name = "N")]
+    pub(crate) ramp: f64,
+    /// People a second who leave and are followed by others, once all are there.
+    #[arg(long, default_value_t = 0.0, value_name = "N")]
+    pub(crate) churn: f64,
+    /// Seconds until somebody else speaks in each meeting; 0 for never.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub(crate) speaker_change: u64,
+    /// Seconds to go on once all are there.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) duration: u64,
+    /// Threads for media.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) threads: usize,
+    /// The same number makes the same decisions.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Write the report here, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the report here, as a page with charts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// How synthetic people arrange the pictures.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LoadLayout {
+    /// The speaker large, the others in 180p.
+    Stage,
+    /// All alike.
+    Tiles,
+    /// No pictures.
+    None,
 }
 
 /// Forms of the reference.

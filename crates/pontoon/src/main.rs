@@ -8,6 +8,7 @@ mod check;
 mod failure;
 mod keeper;
 mod load;
+mod load_cmd;
 mod meet;
 mod parts;
 mod reference;
@@ -44,6 +45,10 @@ fn run(args: Args, started: std::time::Instant) -> Result<(), Failure> {
         Command::Reference { form } => reference::print(form),
         Command::Check => check::run(&args.settings),
         Command::Token { action } => token_cmd::run(&load::settings(&args.settings)?, action),
+        Command::Load(load) => {
+            let domain = load::settings(&args.settings)?.domain;
+            on_runtime(load_cmd::run(load, domain))
+        }
         Command::Up => on_runtime(up::run(load::settings(&args.settings)?, started)),
         Command::Meet => on_runtime(meet::run(load::settings(&args.settings)?, started)),
         Command::Bridge => on_runtime(bridge_cmd::run(load::settings(&args.settings)?, started)),

@@ -631,3 +631,56 @@ fn the_reference_is_printed_in_all_forms() {
         );
     }
 }
+
+#[test]
+fn load_on_another_machine_needs_a_word_of_permission() {
+    let state = tempfile::tempdir().unwrap();
+    let load = |args: &[&str]| {
+        let output = pontoon(state.path()).arg("load").args(args).output();
+        refusal(output.unwrap(), 1)
+    };
+    // RFC 5737: nobody's address.
+    let said = load(&["192.0.2.1"]);
+    assert!(said.contains("192.0.2.1 is not this machine") && said.contains("--i-am-allowed-to"));
+    for (args, word) in [
+        (&["--senders", "1"] as &[&str], "takes two"),
+        (&["--layers", "4"], "0 to 3 layers"),
+        (&["127.0.0.1:http"], "HOST:PORT"),
+        (&["--json", "/nowhere/at/all.json"], "cannot be written"),
+    ] {
+        let said = load(args);
+        assert!(said.contains(word), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn load_joins_a_meeting_and_reports_what_it_saw() {
+    let state = tempfile::tempdir().unwrap();
+    let mut server = up(state.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (open, _rest) = line(&mut server, "Open");
+    let address = last_word(&open);
+    let (json, html) = (state.path().join("a.json"), state.path().join("a.html"));
+    let output = pontoon(state.path())
+        .args(["load", &address, "--senders", "2", "--receivers", "1"])
+        .args(["--layers", "2", "--duration", "3", "--ramp", "50"])
+        .args(["--churn", "1", "--json", json.to_str().unwrap()])
+        .args(["--html", html.to_str().unwrap()])
+        .output()
+        .unwrap();
+    stop(&server, "-TERM");
+    server.wait().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report = std::fs::read_to_string(json).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let whole = &report["whole"];
+    assert!(report["joins"].as_u64().unwrap() >= 3, "{report}");
+    assert!(whole["received_packets"].as_u64().unwrap() > 100, "{whole}");
+    assert!(whole["frames"].as_u64().unwrap() > 10, "{whole}");
+    assert!(std::fs::read_to_string(html).unwrap().contains("<svg"));
+}

@@ -249,16 +249,19 @@ pub enum Reinvite {
     Restart,
     /// Its offer may have been lost with a stream of the focus.
     OfferLost,
+    /// It saw the focus leave the room.
+    FocusLeft,
 }
 
 impl Reinvite {
     /// All reasons, in their order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::BridgeLeft,
         Self::BridgeForgot,
         Self::IceFailed,
         Self::Restart,
         Self::OfferLost,
+        Self::FocusLeft,
     ];
 
     /// The name in metrics.
@@ -270,6 +273,7 @@ impl Reinvite {
             Self::IceFailed => "ice-failed",
             Self::Restart => "restart",
             Self::OfferLost => "offer-lost",
+            Self::FocusLeft => "focus-left",
         }
     }
 }

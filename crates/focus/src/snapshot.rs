@@ -91,6 +91,8 @@ impl Snapshot {
 pub(crate) struct ConferenceRecord {
     pub(crate) room: String,
     pub(crate) meeting_id: String,
+    #[serde(default)]
+    pub(crate) place: Option<String>,
     pub(crate) rtcstats: bool,
     pub(crate) start_audio_muted_after: Option<usize>,
     pub(crate) start_video_muted_after: Option<usize>,

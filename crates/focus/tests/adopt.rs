@@ -100,6 +100,86 @@ fn who_stays_notices_nothing() {
     }
 }
 
+/// The places of the focus before and after: on a server that does not name them, and on one that gave it another.
+const LOST_PLACES: [[Option<&str>; 2]; 2] = [[None, None], [Some("first"), Some("second")]];
+
+#[test]
+fn who_saw_the_focus_leave_is_invited_anew() {
+    for blow in BLOWS {
+        for [first, second] in LOST_PLACES {
+            let mut world = World::new();
+            world.place = first;
+            world.add_bridge("jvb1", 0.0);
+            world.request(ROOM);
+            world.join(FakeClient::new("aa"));
+            world.join(FakeClient::old("bb"));
+            world.advance(3 * SECOND);
+            let told = world.clients["bb"].known.len();
+            // What was under way was about sessions that are over.
+            world.bridges.get_mut("jvb1").unwrap().deaf = true;
+            assert_eq!(add_source(&mut world, "aa", 5001), "result");
+            strike(&mut world, blow, |world| {
+                world.bridges.get_mut("jvb1").unwrap().deaf = false;
+                world.focus_is_seen_to_leave(second);
+            });
+            // At once, and no more after that.
+            for _ in 0..2 {
+                assert_eq!(offers(&world), [2, 2], "{blow:?} {second:?}");
+                world.advance(60 * SECOND);
+            }
+            let [aa, bb] = ["aa", "bb"].map(|nick| world.bridges["jvb1"].endpoint(MEETING, nick));
+            assert_eq!((aa.sources.len(), bb.sources.len()), (2, 2));
+            let known = world.clients["bb"].known.values();
+            assert!(known.clone().all(|name| name.starts_with("aa-")));
+            assert_eq!(
+                known.count(),
+                told,
+                "bb knows what aa sends now, and no more"
+            );
+            let stats = world.focus.stats();
+            assert_eq!((stats.sessions, stats.adopted_total), (2, 1));
+            let again = stats.reinvites_total[focus::Reinvite::FocusLeft as usize];
+            assert_eq!(again, 2);
+            assert_eq!(add_source(&mut world, "aa", 5002), "result");
+        }
+    }
+}
+
+#[test]
+fn who_saw_the_focus_leave_is_invited_when_the_bridge_is_back_too() {
+    for blow in BLOWS {
+        let mut world = meeting(&["jvb1"]);
+        let bridge = world.bridges.remove("jvb1").unwrap();
+        strike(&mut world, blow, |world| world.focus_is_seen_to_leave(None));
+        world.advance(2 * SECOND);
+        assert_eq!(offers(&world), [1, 1], "{blow:?}");
+        world.bridges.insert("jvb1".to_owned(), bridge);
+        let presence = world.bridge_presences["jvb1"].clone();
+        world.deliver(presence);
+        assert_eq!(offers(&world), [2, 2], "{blow:?}");
+        assert_eq!(world.bridges["jvb1"].conferences[MEETING].len(), 2);
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_on_the_way_back_does_not_hide_that_the_focus_left() {
+    for blow in BLOWS {
+        let mut world = meeting(&["jvb1"]);
+        world.room_answers = false;
+        strike(&mut world, blow, |world| {
+            world.focus_is_seen_to_leave(Some("second"));
+        });
+        assert_eq!(offers(&world), [1, 1]);
+        world.room_answers = true;
+        strike(&mut world, blow, |_| {});
+        assert_eq!(offers(&world), [2, 2], "{blow:?}");
+        // That place is kept from now on.
+        strike(&mut world, blow, |_| {});
+        world.advance(60 * SECOND);
+        assert_eq!(offers(&world), [2, 2], "{blow:?}");
+    }
+}
+
 #[test]
 fn the_presence_of_the_focus_is_whole_at_once() {
     for blow in BLOWS {

@@ -192,6 +192,8 @@ namespaces! {
     START_MUTED_METADATA = "http://jitsi.org/start-muted-room-metadata";
     /// Feature: end-to-end encryption.
     E2EE = "https://jitsi.org/meet/e2ee";
+    /// Ours: the place of the focus in a room.
+    PLACE = "urn:pontoon:place:0";
     /// Feature on lobby rooms.
     LOBBY_DISPLAY_NAME = "http://jitsi.org/protocol/lobbyrooms#displayname_required";
     /// Feature on breakout rooms.

@@ -134,6 +134,11 @@ impl Occupants {
         self.all.get_mut(self.by_session.get(&session)?)
     }
 
+    /// The number of a session's place, which nobody else in the room had or will have. It goes over with the place.
+    pub(crate) fn place(&self, session: SessionId) -> Option<u64> {
+        self.by_session.get(&session).copied()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Occupant> {
         self.all.values()
     }

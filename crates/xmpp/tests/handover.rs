@@ -10,6 +10,7 @@ mod kit;
 use std::time::Duration;
 
 use kit::{Client, ROOM, World, brief, briefs};
+use stanza::ns;
 use xmpp::CloseReason;
 
 const REQUEST: &str = "<iq type='set' id='r1' to='focus.meet.example.com'>\
@@ -195,4 +196,33 @@ fn a_placeholder_cannot_be_resumed() {
     let account = first.jid.to_bare();
     let resumed = world.server.resume(world.now, &account, connection, &id, 0);
     assert!(resumed.is_err());
+}
+
+/// What the room calls the place of the focus, as the focus has just been told.
+fn place(world: &mut World, focus: &Client) -> String {
+    let told = world.take(focus);
+    let mut places = told.iter().filter_map(|s| s.get_child("place", ns::PLACE));
+    places.next().unwrap().attr("id").unwrap().to_owned()
+}
+
+#[test]
+fn a_place_has_the_same_name_until_the_focus_is_seen_to_leave() {
+    let mut world = World::new();
+    let join = |world: &mut World, focus: &mut Client| {
+        focus.nick = "focus".to_owned();
+        world.join(focus, ROOM);
+        place(world, focus)
+    };
+    let mut first = again(&mut world);
+    let before = join(&mut world, &mut first);
+    let alice = world.participant();
+    let mut second = again(&mut world);
+    assert_eq!(join(&mut world, &mut second), before);
+    let seen = world.look(&alice);
+    assert!(seen.iter().all(|s| !s.has_child("place", ns::PLACE)));
+    world.clear();
+    let mut third = again(&mut world);
+    world.pass(Duration::from_secs(30));
+    assert_eq!(unavailable(&mut world, &alice), 1);
+    assert_ne!(join(&mut world, &mut third), before);
 }

@@ -1,5 +1,5 @@
-//! A meeting on a Prosody as Debian has it, with our focus and our bridge as its clients: the stream of the focus breaks,
-//! of which nobody in the meeting sees anything.
+//! A meeting on a Prosody as Debian has it, with our focus and our bridge as its clients. The stream of the focus breaks,
+//! of which nobody in the meeting sees anything; another focus goes on with what the first one wrote down.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 use bot::{Event, Handle};
 use bots::{DOMAIN, PATIENCE, everybody_hears_everybody, join};
 use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
-use focus::{Focus, FocusConfig};
+use focus::{Focus, FocusConfig, Snapshot};
 use link::{Credentials, LinkConfig, LinkEvent, Target, TlsVerify};
 use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
 
 const PASSWORD: &str = "secret of the test";
@@ -178,9 +178,10 @@ enum Stream {
     Online { resumed: bool },
 }
 
-/// A focus at work.
+/// A focus at work: its stream, and what it would write down.
 struct Running {
-    stream: watch::Receiver<Stream>,
+    told: watch::Receiver<(Stream, Snapshot)>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
@@ -190,20 +191,27 @@ impl Running {
             password: PASSWORD.to_owned(),
         };
         let link = LinkConfig::new(tcp(way.port), &format!("auth.{DOMAIN}"), credentials);
-        let (told, stream) = watch::channel(Stream::Offline);
-        tokio::spawn(drive(focus, link.with_resource("focus"), told));
-        Self { stream }
+        let (tell, told) = watch::channel((Stream::Offline, Snapshot::default()));
+        let task = tokio::spawn(drive(focus, link.with_resource("focus"), tell));
+        Self { told, task }
     }
 
     /// Waits until its stream is like this.
     async fn until(&mut self, wanted: Stream) {
-        let waiting = self.stream.wait_for(|stream| *stream == wanted);
+        let waiting = self.told.wait_for(|(stream, _)| *stream == wanted);
         let came = timeout(PATIENCE, waiting).await;
         assert!(came.is_ok_and(|found| found.is_ok()), "{wanted:?}");
     }
+
+    /// Nothing is left of it but what it wrote down.
+    async fn die(self) -> Snapshot {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
+        self.told.borrow().1.clone()
+    }
 }
 
-async fn drive(mut focus: Focus, link: LinkConfig, told: watch::Sender<Stream>) {
+async fn drive(mut focus: Focus, link: LinkConfig, tell: watch::Sender<(Stream, Snapshot)>) {
     let (sender, mut events) = link::spawn(link);
     let mut stream = Stream::Offline;
     loop {
@@ -213,7 +221,7 @@ async fn drive(mut focus: Focus, link: LinkConfig, told: watch::Sender<Stream>) 
         while let Some(event) = focus.poll_event() {
             println!("focus: {event}");
         }
-        told.send_replace(stream);
+        tell.send_replace((stream, focus.snapshot()));
         let due = focus.poll_timeout();
         let far = Instant::now() + Duration::from_secs(3_600);
         tokio::select! {
@@ -285,5 +293,42 @@ async fn a_meeting_on_prosody_does_not_notice_that_the_stream_of_its_focus_broke
     bots.push(join(tcp(server.port), "Dan", bots.len()).await);
     everybody_hears_everybody(&mut bots, "after the cut").await;
     nothing_was_noticed(&bots);
+    assert_eq!(bridge.load(), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_meeting_on_prosody_goes_on_with_another_focus() {
+    let server = Prosody::start();
+    let way = Way::to(server.port).await;
+    let config = FocusConfig::for_domain(DOMAIN).unwrap();
+    let mut focus = Running::start(Focus::new(config.clone(), [1; 32]), &way);
+    let bridge = bridge(&server);
+    let mut bots = Vec::new();
+    for name in ["Ada", "Ben", "Cem", "Dan"] {
+        bots.push(join(tcp(server.port), name, bots.len()).await);
+    }
+    everybody_hears_everybody(&mut bots, "after the join").await;
+
+    way.whole.send_replace(false);
+    focus.until(Stream::Offline).await;
+    let memory = focus.die().await;
+    assert_eq!(memory.len(), 1);
+    way.whole.send_replace(true);
+    let other = Focus::restore(Instant::now(), config, [2; 32], &memory);
+    let began = Instant::now();
+    let mut focus = Running::start(other, &way);
+    focus.until(Stream::Online { resumed: false }).await;
+    // Prosody shows that the first focus is gone, and clients end their sessions by that.
+    let sessions = |events: &[Event]| events.iter().filter(|e| **e == Event::Connected).count();
+    for bot in &mut bots {
+        let again = bot.wait(|now| sessions(&now.events) == 2);
+        assert_eq!(timeout(PATIENCE, again).await, Ok(true), "no new session");
+    }
+    everybody_hears_everybody(&mut bots, "with another focus").await;
+    println!("everybody is heard {:?} after its start", began.elapsed());
+    // Once, and the bridge has nothing else.
+    for bot in &bots {
+        assert_eq!(sessions(&bot.snapshot().events), 2);
+    }
     assert_eq!(bridge.load(), (1, 4));
 }

@@ -1,7 +1,8 @@
 //! Going on with a conference after the stream, or the focus itself, was replaced.
 //!
 //! The order: the room shows who is there, whoever is missing has left, the bridge is asked whether it still has the
-//! conference, what was under way at the break is said again. Sessions of those who stayed are not touched.
+//! conference, what was under way at the break is said again. Sessions of those who stayed are not touched, unless they
+//! have seen the focus leave: clients end their sessions by that, so each gets a new one.
 use std::time::Duration;
 
 use stanza::colibri2::{ErrorAnswer, Reason};
@@ -11,6 +12,7 @@ use super::{Conference, Phase};
 use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::io::{Purpose, Timer, Undone};
+use crate::sources::SourceTable;
 
 /// An offer whose arrival is doubtful is replaced when it is not accepted within this time.
 const DOUBTFUL_WAIT: Duration = Duration::from_secs(5);
@@ -38,14 +40,50 @@ impl Conference {
     }
 
     /// The room has let the focus in again and shown everybody. `created`: it was made anew, the server had lost it.
-    pub(super) fn on_returned(&mut self, cx: &mut Context<'_>, created: bool) {
+    ///
+    /// `place` is what the room calls the focus's place. The same as before: nobody has seen the focus leave. Without a
+    /// name, or with another one, everybody has.
+    pub(super) fn on_returned(
+        &mut self,
+        cx: &mut Context<'_>,
+        created: bool,
+        place: Option<String>,
+    ) {
         self.stop_join_timer(cx);
         self.adopting = true;
+        let kept = place.is_some() && place == self.place;
+        self.place = place;
         if created {
             self.phase = Phase::Joining;
             return self.ask_room_form(cx);
         }
+        if !kept {
+            self.void_sessions(cx);
+        }
         self.adopt(cx, false);
+    }
+
+    /// Everybody in the room has seen the focus leave: no session goes on, and each member gets a new one.
+    fn void_sessions(&mut self, cx: &mut Context<'_>) {
+        let mut void = 0;
+        for member in self.members.values_mut().filter(|m| m.seen) {
+            member.invite = None;
+            member.hold_until = None;
+            member.released = false;
+            member.refusals = 0;
+            if let Some(session) = member.session.as_mut() {
+                session.stale = true;
+                void += 1;
+            }
+        }
+        cx.io.reinvited_many(Reinvite::FocusLeft, void);
+        // Their sources ended with them, and what was on its way was about them.
+        self.sources = SourceTable::default();
+        self.undone.retain(|undone| match &undone.purpose {
+            Purpose::Told { payload, .. } => payload.name() != "jingle",
+            _ => false,
+        });
+        self.update_sender_limits(cx);
     }
 
     /// Goes on. In a room that is new, members are waited for.
@@ -65,7 +103,7 @@ impl Conference {
         cx.io.event(Event::ConferenceAdopted {
             room: self.room.clone(),
             participants: self.member_count(),
-            sessions: self.session_count(),
+            sessions: self.lasting_sessions(),
         });
         self.publish_news(cx);
         self.answer_waiters(cx);
@@ -81,6 +119,11 @@ impl Conference {
         self.attach_bridge(cx);
         self.refresh_force_mutes(cx);
         self.elect_owner(cx);
+    }
+
+    fn lasting_sessions(&self) -> usize {
+        let sessions = self.members.values().filter_map(|m| m.session.as_ref());
+        sessions.filter(|session| !session.stale).count()
     }
 
     /// Whoever the room does not show has left.

@@ -43,6 +43,7 @@ impl Conference {
             meeting_id,
             phase: Phase::Joining,
             inside: true,
+            place: None,
             waiters: Vec::new(),
             members: BTreeMap::new(),
             stay: None,

@@ -76,6 +76,8 @@ pub(crate) struct Conference {
     phase: Phase,
     /// The room counts the focus, or will when it has read what is on its way.
     inside: bool,
+    /// What the room calls the place of the focus. Another name: it left in between, and everybody has seen that.
+    place: Option<String>,
     waiters: Vec<Waiter>,
     members: BTreeMap<String, Member>,
     stay: Option<Stay>,

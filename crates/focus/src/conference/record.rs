@@ -32,6 +32,7 @@ impl Conference {
         Some(ConferenceRecord {
             room: self.room.to_string(),
             meeting_id: self.meeting_id.clone(),
+            place: self.place.clone(),
             rtcstats: self.rtcstats,
             start_audio_muted_after: self.start_audio_muted_after,
             start_video_muted_after: self.start_video_muted_after,
@@ -89,7 +90,7 @@ impl Conference {
         if !config.serves(&room) {
             return Err("its room is not served".to_owned());
         }
-        check_texts([&record.meeting_id])?;
+        check_texts([&record.meeting_id].into_iter().chain(&record.place))?;
         check_texts(
             record
                 .properties
@@ -105,6 +106,7 @@ impl Conference {
         let request = ConferenceRequest::new(room);
         let mut conference = Self::empty(&request, record.meeting_id.clone());
         conference.phase = Phase::Returning;
+        conference.place = record.place.clone();
         conference.rtcstats = record.rtcstats;
         conference.start_audio_muted_after = record.start_audio_muted_after;
         conference.start_video_muted_after = record.start_video_muted_after;

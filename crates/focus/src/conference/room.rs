@@ -40,7 +40,7 @@ impl Conference {
         let user = User::of(presence).unwrap_or_default();
         let kind = presence.attr("type");
         if nick == NICK || user.has(muc::status::SELF) {
-            return self.on_own_presence(cx, kind, &user);
+            return self.on_own_presence(cx, presence, &user);
         }
         match kind {
             None => {
@@ -52,8 +52,8 @@ impl Conference {
         }
     }
 
-    fn on_own_presence(&mut self, cx: &mut Context<'_>, kind: Option<&str>, user: &User) {
-        match kind {
+    fn on_own_presence(&mut self, cx: &mut Context<'_>, presence: &Element, user: &User) {
+        match presence.attr("type") {
             Some("error") if self.phase == Phase::Returning => {
                 // The former session may still hold the place.
                 self.stop_join_timer(cx);
@@ -75,10 +75,13 @@ impl Conference {
         if affiliation.is_some_and(|affiliation| affiliation != Affiliation::Owner) {
             return self.end("the focus is not owner of the room");
         }
+        let place = presence.get_child("place", ns::PLACE);
+        let place = place.and_then(|place| place.attr("id")).map(str::to_owned);
         if self.phase == Phase::Returning {
-            return self.on_returned(cx, user.has(muc::status::CREATED));
+            return self.on_returned(cx, user.has(muc::status::CREATED), place);
         }
         if self.phase == Phase::Joining && self.join_timer.is_some() {
+            self.place = place;
             self.ask_room_form(cx);
         }
     }

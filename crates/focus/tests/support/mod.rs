@@ -70,6 +70,8 @@ pub struct World {
     pub bridge_presences: BTreeMap<String, Element>,
     /// The server lost its rooms: the next join makes one anew.
     pub rooms_lost: bool,
+    /// What the room calls the place of the focus; other servers give it no name.
+    pub place: Option<&'static str>,
     config: FocusConfig,
     /// Joins that rooms still refuse, since they think that the focus is there.
     pub refused_joins: u32,
@@ -116,6 +118,7 @@ impl World {
             room_answers: true,
             bridge_presences: BTreeMap::new(),
             rooms_lost: false,
+            place: Some("first"),
             config,
             refused_joins: 0,
             restarts: 0,
@@ -170,6 +173,16 @@ impl World {
     pub fn cut(&mut self) {
         self.focus.offline(self.now);
         self.is_cut = true;
+    }
+
+    /// The room shows that the focus is gone, and clients end their sessions by that. Later the focus has another place:
+    /// `None` on a server that does not name it.
+    pub fn focus_is_seen_to_leave(&mut self, next: Option<&'static str>) {
+        self.place = next;
+        for client in self.clients.values_mut() {
+            client.session = None;
+            client.known.clear();
+        }
     }
 
     /// The focus is back with a new stream.
@@ -362,6 +375,7 @@ impl World {
                 let own = user("moderator", "owner", Some(FOCUS), true);
                 let echo = element("presence", ns::CLIENT)
                     .attr("from", format!("{room}/focus"))
+                    .children(self.place_of_focus())
                     .child(Build::from(own).child(status));
                 return self.inbox.push_back(echo.done());
             }
@@ -375,8 +389,14 @@ impl World {
         let echo = element("presence", ns::CLIENT)
             .attr("from", format!("{room}/focus"))
             .attr_opt("type", unavailable.then_some("unavailable"))
+            .children(self.place_of_focus())
             .child(user("moderator", "owner", Some(FOCUS), true));
         self.inbox.push_back(echo.done());
+    }
+
+    fn place_of_focus(&self) -> Option<Build> {
+        self.place
+            .map(|id| element("place", ns::PLACE).attr("id", id))
     }
 
     fn route_to_room(&mut self, room: &str, out: &Element) {

@@ -182,6 +182,12 @@ impl Room {
         {
             own.append_child(permissions());
         }
+        if self.kind == RoomKind::Meeting && core.rights(session).admin {
+            // Whether others have seen the focus leave in between, it cannot know otherwise.
+            let place = self.occupants.place(session);
+            let id = place.map(|number| format!("{}-{number}", self.meeting_id));
+            own.append_child(element("place", ns::PLACE).attr_opt("id", id).done());
+        }
         core.send_element(session, own);
     }
 

@@ -311,7 +311,7 @@ describe("a proxy that knows no WebSockets", () => {
         await clock.advance(8_000);
       }
     };
-    return { opened, open, fail };
+    return { opened, sockets, transports, clock, open, fail };
   }
 
   it("is no reason to leave a WebSocket that worked, while nothing gets through at all", async () => {
@@ -350,22 +350,7 @@ describe("a proxy that knows no WebSockets", () => {
   });
 
   it("does not cost a session that can be resumed over a WebSocket", async () => {
-    const opened: string[] = [];
-    const sockets: FakeSocket[] = [];
-    const make = (name: string) => (url: string) => {
-      opened.push(name);
-      const socket = new FakeSocket(url);
-      sockets.push(socket);
-      return socket;
-    };
-    const clock = new VirtualClock();
-    const transports = new Transports({
-      clock,
-      webSocket: make("ws"),
-      boshUrl: "https://m/http-bind",
-      bosh: make("http"),
-      answers: async () => false,
-    });
+    const { opened, sockets, transports, clock } = tries(async () => false);
     for (let n = 0; n < 6; n++) {
       transports.open("wss://m/x?room=a&previd=1", "xmpp");
       sockets.at(-1)?.drop();

@@ -9,7 +9,7 @@ use crate::media::stats::DropReason;
 use crate::media::table::FeedId;
 use crate::media::timers::Scheduled;
 use rtc::Transport;
-use rtc::srtp::Inbound;
+use rtc::srtp::{Inbound, SrtpError};
 use rtp::ext::AudioLevel;
 use rtp::rtcp::ReportBlock;
 use rtp::rtcp::twcc::Recorder;
@@ -221,13 +221,7 @@ impl Client {
         path: (SocketAddr, SocketAddr),
         datagram: &mut [u8],
     ) -> Result<usize, DropReason> {
-        let inbound = self.inbound.as_mut().ok_or(DropReason::NoKeys)?;
-        let bytes = datagram.len() as u64;
-        let len = inbound
-            .unprotect_rtp(datagram)
-            .map_err(|_| DropReason::Unauthenticated)?;
-        self.received(cx, path, bytes);
-        Ok(len)
+        self.decrypt(cx, path, datagram, Inbound::unprotect_rtp)
     }
 
     /// The same for an RTCP compound.
@@ -237,11 +231,20 @@ impl Client {
         path: (SocketAddr, SocketAddr),
         datagram: &mut [u8],
     ) -> Result<usize, DropReason> {
+        self.decrypt(cx, path, datagram, Inbound::unprotect_rtcp)
+    }
+
+    #[inline]
+    fn decrypt(
+        &mut self,
+        cx: &Context<'_>,
+        path: (SocketAddr, SocketAddr),
+        datagram: &mut [u8],
+        unprotect: impl FnOnce(&mut Inbound, &mut [u8]) -> Result<usize, SrtpError>,
+    ) -> Result<usize, DropReason> {
         let inbound = self.inbound.as_mut().ok_or(DropReason::NoKeys)?;
         let bytes = datagram.len() as u64;
-        let len = inbound
-            .unprotect_rtcp(datagram)
-            .map_err(|_| DropReason::Unauthenticated)?;
+        let len = unprotect(inbound, datagram).map_err(|_| DropReason::Unauthenticated)?;
         self.received(cx, path, bytes);
         Ok(len)
     }

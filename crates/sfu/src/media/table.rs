@@ -109,7 +109,8 @@ impl<K: Key, T> Table<K, T> {
     }
 
     /// All numbers in use are below this one.
-    pub(crate) fn end(&self) -> usize {
+    #[cfg(test)]
+    fn end(&self) -> usize {
         self.places.len()
     }
 

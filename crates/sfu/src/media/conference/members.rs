@@ -11,7 +11,7 @@ use crate::media::peer::{Client, SentSsrc};
 use crate::media::spec::{
     EndpointSpec, EndpointUpdate, MediaKind, Source, Subscription, VideoType,
 };
-use crate::media::table::{FeedId, Key, PeerId};
+use crate::media::table::{FeedId, PeerId, Table};
 
 /// Video types remembered for sources that are not signalled yet.
 const MAX_EARLY_TYPES: usize = 64;
@@ -151,20 +151,13 @@ impl Conference {
             }
             now.push(id);
         }
-        self.list_ssrcs(peer, &now);
+        let ssrcs = ssrcs_of(&self.feeds, &now);
         if let Some(client) = self.clients.get_mut(peer) {
-            let ssrcs = ssrcs_of(&self.feeds, &now);
+            let sent = ssrcs.iter().map(|s| s.ssrc);
+            self.ssrcs.publish(peer, client.ssrcs(), sent);
             client.publish(now, ssrcs);
         }
         self.tell_demands(cx, peer);
-    }
-
-    fn list_ssrcs(&mut self, peer: PeerId, feeds: &[FeedId]) {
-        if let Some(client) = self.clients.get(peer) {
-            let now = ssrcs_of(&self.feeds, feeds);
-            let now = now.iter().map(|s| s.ssrc);
-            self.ssrcs.publish(peer, client.ssrcs(), now);
-        }
     }
 
     /// Everything of an update but the transport.
@@ -269,24 +262,13 @@ impl Conference {
         }
     }
 
-    /// Numbers in use are below this one.
-    pub(crate) fn end(&self) -> usize {
-        self.clients.end()
-    }
-
     /// All numbers of endpoints.
     pub(crate) fn peers(&self) -> Vec<PeerId> {
-        (0..self.end())
-            .map(PeerId::of)
-            .filter(|peer| self.clients.get(*peer).is_some())
-            .collect()
+        self.clients.keys().collect()
     }
 }
 
-fn ssrcs_of(
-    feeds: &crate::media::table::Table<FeedId, Feed>,
-    published: &[FeedId],
-) -> Vec<SentSsrc> {
+fn ssrcs_of(feeds: &Table<FeedId, Feed>, published: &[FeedId]) -> Vec<SentSsrc> {
     let mut ssrcs = Vec::new();
     for &feed in published {
         let encodings = feeds.get(feed).map(|f| f.spec().encodings.iter());

@@ -39,7 +39,7 @@ impl Conference {
         while let Some(peer) = self.singles.pop_front() {
             self.has_singles.remove(peer);
             if let Some(out) = self.outs.get_mut(peer) {
-                out.flush(&mut outlet(cx, None), &[], egress);
+                out.flush(&mut outlet(cx), &[], egress);
             }
             if egress.is_full() {
                 return true;
@@ -122,12 +122,13 @@ impl Conference {
     }
 }
 
-fn outlet<'a>(cx: &'a mut Context<'_>, waited: Option<Duration>) -> Outlet<'a> {
+/// For what the bridge itself made.
+fn outlet<'a>(cx: &'a mut Context<'_>) -> Outlet<'a> {
     Outlet {
         now: cx.us,
         store: cx.store,
         stats: cx.stats,
         pad: cx.config.pad_bursts,
-        waited,
+        waited: None,
     }
 }

@@ -15,6 +15,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// Receivers looked at in one slice.
 const SLICE: usize = 16;
+/// Receivers that choose another layer of one feed in one slice: each takes far less.
+const RETARGET_SLICE: usize = 128;
 
 /// How often each height is wanted of a feed, and what its sender was told.
 #[derive(Debug, Default)]
@@ -63,8 +65,8 @@ pub(crate) struct Plan {
     /// Receivers to decide for.
     queue: VecDeque<PeerId>,
     queued: Table<PeerId, ()>,
-    /// Feeds whose layers changed.
-    changed_layers: Vec<FeedId>,
+    /// Receivers that are to choose among the layers of a feed anew.
+    retargets: VecDeque<(FeedId, PeerId)>,
     /// Feeds whose demand may have changed.
     changed_demands: Vec<FeedId>,
 }
@@ -97,9 +99,9 @@ impl Plan {
 
     /// Layers of a feed came, went, or turned out to be of another height.
     pub(crate) fn layers_changed(&mut self, feed: FeedId) {
-        if !self.changed_layers.contains(&feed) {
-            self.changed_layers.push(feed);
-        }
+        let audience = self.audiences.get(feed.index());
+        let takers = audience.into_iter().flat_map(|a| &a.takers);
+        self.retargets.extend(takers.map(|taker| (feed, *taker)));
     }
 
     /// A feed begins.
@@ -165,9 +167,7 @@ impl Plan {
 
     /// Whether there is something to decide.
     pub(crate) fn is_unsettled(&self) -> bool {
-        !self.queue.is_empty()
-            || !self.changed_layers.is_empty()
-            || !self.changed_demands.is_empty()
+        !self.queue.is_empty() || !self.retargets.is_empty() || !self.changed_demands.is_empty()
     }
 
     /// Decides for some of those who wait and brings everything into line with it. `order`: endpoints, who spoke last
@@ -184,8 +184,11 @@ impl Plan {
         if std::mem::take(&mut self.stale) {
             self.candidates = candidates(stage.feeds, order);
         }
-        for feed in std::mem::take(&mut self.changed_layers) {
-            self.retarget(cx, stage, feed);
+        for _ in 0..RETARGET_SLICE {
+            let Some((feed, peer)) = self.retargets.pop_front() else {
+                break;
+            };
+            retarget(cx, stage, feed, peer);
         }
         for _ in 0..SLICE {
             let Some(peer) = self.queue.pop_front() else {
@@ -198,23 +201,6 @@ impl Plan {
         if self.queue.is_empty() {
             self.tell_senders(cx, stage);
         }
-    }
-
-    /// All who take a feed choose among its layers.
-    fn retarget(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, feed: FeedId) {
-        let Some(layers) = stage.feeds.get(feed).map(Feed::layers) else {
-            return;
-        };
-        let takers = std::mem::take(&mut self.audience(feed).takers);
-        for &peer in &takers {
-            let slot = stage.receivers.get_mut(peer).and_then(|r| r.video_of(feed));
-            let Some(slot) = slot else { continue };
-            let target = choose(slot.constraint, &layers);
-            if slot.target != target && slot.set_target(target) {
-                stage.see_to_picture(cx, peer, feed);
-            }
-        }
-        self.audience(feed).takers = takers;
     }
 
     fn decide(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, peer: PeerId) {
@@ -376,6 +362,21 @@ impl Plan {
             };
             cx.notice(source.owner(), notice);
         }
+    }
+}
+
+/// A receiver chooses among the layers of a feed that it takes.
+fn retarget(cx: &mut Context<'_>, stage: &mut Stage<'_>, feed: FeedId, peer: PeerId) {
+    let (Some(source), Some(receiver)) = (stage.feeds.get(feed), stage.receivers.get_mut(peer))
+    else {
+        return;
+    };
+    let Some(slot) = receiver.video_of(feed) else {
+        return;
+    };
+    let target = choose(slot.constraint, &source.layers());
+    if slot.target != target && slot.set_target(target) {
+        stage.see_to_picture(cx, peer, feed);
     }
 }
 

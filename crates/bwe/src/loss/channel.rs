@@ -1,0 +1,140 @@
+//! The model of a path: what it loses by itself, and the rate beyond which it loses the rest; and how likely it makes what
+//! was seen.
+
+use super::observations::{AGING, Observations, WINDOW};
+
+/// Inherent loss at first, and at least.
+const INHERENT: f64 = 0.01;
+const INHERENT_LEAST: f64 = 1e-3;
+/// Inherent loss at most: this, and more the lower the rate.
+const INHERENT_MOST: f64 = 0.05;
+const INHERENT_BALANCE: f64 = 100_000.0;
+/// Step of Newton's method, and steps at once: enough to arrive, lest what arrives explains a lossy path first.
+const NEWTON: f64 = 0.75;
+const STEPS: usize = 8;
+/// Up to this share of loss higher rates are preferred, beyond it lower ones; how much, and how abruptly.
+const PREFERENCE: f64 = 0.25;
+const PREFERENCE_SMOOTHING: f64 = 0.002;
+const PREFERENCE_LINEAR: f64 = 0.0002;
+const PREFERENCE_LOG: f64 = 0.02;
+
+/// A path. Rate in bits per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Channel {
+    pub(super) rate: f64,
+    pub(super) inherent: f64,
+}
+
+impl Channel {
+    pub(super) fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            inherent: INHERENT,
+        }
+    }
+
+    /// Probability of loss at what is sent.
+    fn loss(&self, sent: f64) -> f64 {
+        let inherent = self.inherent.clamp(0.0, 1.0);
+        let beyond = if sent > self.rate {
+            (sent - self.rate) / sent
+        } else {
+            0.0
+        };
+        (inherent + (1.0 - inherent) * beyond).clamp(1e-6, 1.0 - 1e-6)
+    }
+
+    fn feasible(self, inherent: f64) -> Self {
+        let most = (INHERENT_MOST + INHERENT_BALANCE / self.rate.max(1.0)).min(1.0);
+        Self {
+            inherent: inherent.max(INHERENT_LEAST).min(most),
+            ..self
+        }
+    }
+}
+
+/// Kilobytes with their weight.
+#[derive(Debug, Clone, Copy, Default)]
+struct Piece {
+    lost: f64,
+    arrived: f64,
+    rate: f64,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pieces: [Piece; WINDOW],
+    len: usize,
+    /// Preference of higher rates at the share of loss seen.
+    preference: f64,
+}
+
+impl Evidence {
+    pub(super) fn new(observations: &Observations) -> Self {
+        let mut pieces = [Piece::default(); WINDOW];
+        let (mut len, mut weight) = (0, 1.0);
+        for (piece, seen) in pieces.iter_mut().zip(observations.iter()) {
+            *piece = Piece {
+                lost: weight * seen.lost / 1_000.0,
+                arrived: weight * (seen.bytes - seen.lost) / 1_000.0,
+                rate: seen.rate,
+            };
+            weight *= AGING;
+            len += 1;
+        }
+        let below = PREFERENCE - observations.ratio();
+        Self {
+            pieces,
+            len,
+            preference: below / (PREFERENCE_SMOOTHING + below.abs()),
+        }
+    }
+
+    /// Calls `each` with the probability of loss, and the kilobytes lost and arrived under it. All that was sent within
+    /// the path's rate has the same probability and is one.
+    fn each(&self, channel: &Channel, mut each: impl FnMut(f64, f64, f64)) {
+        let mut within = Piece::default();
+        for piece in self.pieces.iter().take(self.len) {
+            if piece.rate <= channel.rate {
+                within.lost += piece.lost;
+                within.arrived += piece.arrived;
+            } else {
+                each(channel.loss(piece.rate), piece.lost, piece.arrived);
+            }
+        }
+        if within.lost + within.arrived > 0.0 {
+            each(channel.loss(0.0), within.lost, within.arrived);
+        }
+    }
+
+    /// The channel with the inherent loss that suits what was seen best.
+    pub(super) fn fit(&self, channel: Channel) -> Channel {
+        let mut channel = channel.feasible(channel.inherent);
+        for _ in 0..STEPS {
+            let (mut first, mut second) = (0.0, -1e-6);
+            self.each(&channel, |p, lost, arrived| {
+                first += lost / p - arrived / (1.0 - p);
+                second -= lost / (p * p) + arrived / ((1.0 - p) * (1.0 - p));
+            });
+            let before = channel.inherent;
+            channel = channel.feasible(before - NEWTON * first / second);
+            if (channel.inherent - before).abs() < 1e-4 {
+                break;
+            }
+        }
+        channel
+    }
+
+    /// Logarithm of how likely the channel makes what was seen, with the preference of higher rates.
+    pub(super) fn likelihood(&self, channel: &Channel) -> f64 {
+        let kilobits = channel.rate / 1_000.0;
+        let bias = self.preference
+            * (PREFERENCE_LINEAR * kilobits + PREFERENCE_LOG * (1.0 + kilobits).ln());
+        let mut sum = 0.0;
+        self.each(channel, |p, lost, arrived| {
+            sum += lost * p.ln() + arrived * (1.0 - p).ln() + bias * (lost + arrived);
+        });
+        sum
+    }
+}

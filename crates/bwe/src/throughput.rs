@@ -1,0 +1,245 @@
+//! What arrives: the rate of acknowledged packets over a second or so.
+
+use std::collections::VecDeque;
+
+/// The window has at least so many packets, and no more than so many.
+const PACKETS: usize = 20;
+const MOST: usize = 500;
+/// Packets without which there is no estimate.
+const REQUIRED: usize = 10;
+/// The window covers this time, and no more than this, microseconds.
+const WINDOW: i32 = 1_000_000;
+const LONGEST: i32 = 5_000_000;
+/// Arrivals further back than this mean another clock, microseconds.
+const REORDERED: i32 = 1_000_000;
+
+/// Times are the low 32 bits of microseconds: the window is short.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    sent: u32,
+    arrived: u32,
+    size: u16,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Throughput {
+    /// By arrival.
+    window: VecDeque<Packet>,
+    /// When the youngest of those was sent that have left the window.
+    discarded: Option<u32>,
+}
+
+impl Throughput {
+    /// A packet was acknowledged.
+    #[inline]
+    pub(crate) fn add(&mut self, sent: u64, arrived: i64, size: u16) {
+        let packet = Packet {
+            sent: sent as u32,
+            arrived: arrived as u32,
+            size,
+        };
+        let newest = self.window.back().map_or(packet.arrived, |p| p.arrived);
+        if after(newest, packet.arrived) > REORDERED {
+            self.window.clear();
+            self.discarded = None;
+            return;
+        }
+        self.window.push_back(packet);
+        if after(newest, packet.arrived) > 0 {
+            self.sort_in();
+        }
+        if self.window.len() > MOST {
+            self.discard();
+        }
+    }
+
+    /// The newest one came before others.
+    #[cold]
+    fn sort_in(&mut self) {
+        let packets = self.window.make_contiguous();
+        let mut at = packets.len() - 1;
+        while at > 0 && after(packets[at - 1].arrived, packets[at].arrived) > 0 {
+            packets.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(packet) = self.window.pop_front() {
+            let newer = self.discarded.is_none_or(|at| after(packet.sent, at) > 0);
+            if newer {
+                self.discarded = Some(packet.sent);
+            }
+        }
+    }
+
+    /// Drops what is too old; bits per second of the rest.
+    pub(crate) fn rate(&mut self) -> Option<f64> {
+        while let (Some(first), Some(last)) = (self.window.front(), self.window.back()) {
+            let covers = after(last.arrived, first.arrived);
+            if covers <= LONGEST && (self.window.len() <= PACKETS || covers <= WINDOW) {
+                break;
+            }
+            self.discard();
+        }
+        (self.window.len() >= REQUIRED).then(|| self.measure())
+    }
+
+    fn measure(&self) -> f64 {
+        let mut sum = Sum::default();
+        let (front, back) = self.window.as_slices();
+        for packets in [front, back] {
+            for packet in packets {
+                sum.add(packet, self.discarded);
+            }
+        }
+        sum.rate()
+    }
+}
+
+/// What a window adds up to.
+#[derive(Debug, Default)]
+struct Sum {
+    last_arrived: Option<u32>,
+    /// All time between arrivals, and its two longest pieces.
+    arrivals: u32,
+    gaps: (u32, u32),
+    arrived_bytes: u32,
+    first_size: u32,
+    sent: Option<(u32, u32)>,
+    sent_bytes: u32,
+    last_sent_size: u32,
+    counted: usize,
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, packet: &Packet, discarded: Option<u32>) {
+        let size = u32::from(packet.size);
+        match self.last_arrived {
+            None => self.first_size = size,
+            Some(last) => {
+                let gap = packet.arrived.wrapping_sub(last);
+                self.arrivals = self.arrivals.wrapping_add(gap);
+                if gap > self.gaps.0 {
+                    self.gaps = (gap, self.gaps.0);
+                } else {
+                    self.gaps.1 = self.gaps.1.max(gap);
+                }
+            }
+        }
+        self.last_arrived = Some(packet.arrived);
+        self.arrived_bytes += size;
+        // Sent before others that have left the window: its time of sending would stretch the whole.
+        if discarded.is_some_and(|at| after(packet.sent, at) < 0) {
+            return;
+        }
+        let (first, last) = self.sent.unwrap_or((packet.sent, packet.sent));
+        let is_last = self.sent.is_none() || after(packet.sent, last) > 0;
+        if is_last {
+            self.last_sent_size = size;
+        }
+        let first = if after(packet.sent, first) < 0 {
+            packet.sent
+        } else {
+            first
+        };
+        self.sent = Some((first, if is_last { packet.sent } else { last }));
+        self.sent_bytes += size;
+        self.counted += 1;
+    }
+
+    /// The first packet to arrive took no time of the window, nor did the last one sent. The longest gap counts as the
+    /// second longest one: a path that stops for a moment and then delivers all has lost no throughput. What was sent
+    /// bounds the error of that.
+    fn rate(&self) -> f64 {
+        let arrivals = self
+            .arrivals
+            .wrapping_sub(self.gaps.0)
+            .wrapping_add(self.gaps.1);
+        let arrived = per_second(self.arrived_bytes - self.first_size, arrivals);
+        match self.sent {
+            Some((first, last)) if self.counted >= REQUIRED => {
+                let sent = per_second(
+                    self.sent_bytes - self.last_sent_size,
+                    last.wrapping_sub(first),
+                );
+                arrived.min(sent)
+            }
+            _ => arrived,
+        }
+    }
+}
+
+fn per_second(bytes: u32, micros: u32) -> f64 {
+    f64::from(bytes) * 8e6 / f64::from(micros.max(1_000))
+}
+
+/// Microseconds from `b` to `a`.
+#[inline]
+fn after(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(packets: u64, every: u64, arrives: impl Fn(u64) -> i64) -> Throughput {
+        let mut throughput = Throughput::default();
+        for n in 0..packets {
+            throughput.add(n * every, arrives(n), 1_000);
+        }
+        throughput
+    }
+
+    #[test]
+    fn steady_packets_are_counted() {
+        // The clock wraps on the way.
+        let start = i64::from(u32::MAX) - 500_000;
+        let mut throughput = fill(200, 10_000, |n| start + n as i64 * 10_000);
+        assert_eq!(throughput.rate(), Some(800_000.0));
+        assert!(throughput.window.len() <= 102);
+    }
+
+    #[test]
+    fn few_packets_tell_nothing() {
+        assert_eq!(fill(9, 10_000, |n| n as i64 * 10_000).rate(), None);
+    }
+
+    #[test]
+    fn a_pause_of_the_path_is_no_loss_of_rate() {
+        let mut throughput = fill(100, 10_000, |n| {
+            let at = n as i64 * 10_000;
+            if (400_000..700_000).contains(&at) {
+                700_000 + n as i64
+            } else {
+                at
+            }
+        });
+        let rate = throughput.rate().unwrap();
+        assert!((700_000.0..810_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_queue_is_slower_than_what_was_sent() {
+        let mut throughput = fill(100, 5_000, |n| n as i64 * 10_000);
+        let rate = throughput.rate().unwrap();
+        assert!((790_000.0..=800_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn order_of_arrival_does_not_matter() {
+        let mut throughput = fill(100, 10_000, |n| (n ^ 1) as i64 * 10_000);
+        let rate = throughput.rate().unwrap();
+        assert!((790_000.0..=810_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn another_clock_begins_anew() {
+        let mut throughput = fill(100, 10_000, |n| n as i64 * 10_000);
+        throughput.add(1_000_000, -5_000_000, 1_000);
+        assert_eq!(throughput.rate(), None);
+    }
+}

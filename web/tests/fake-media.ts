@@ -127,6 +127,21 @@ export class FakePeerConnection {
     return this.transceivers;
   }
 
+  /** Bytes that have come, in all. */
+  bytes = 0;
+  /** When the newest picture came, if there was any. */
+  picture: number | undefined;
+
+  async getStats(): Promise<Map<string, unknown>> {
+    return new Map([["CP1", { type: "candidate-pair", bytesReceived: this.bytes }]]);
+  }
+
+  getReceivers(): unknown[] {
+    const timestamp = this.picture;
+    const sources = timestamp === undefined ? [] : [{ timestamp }];
+    return [{ track: { kind: "video" }, getSynchronizationSources: () => sources }];
+  }
+
   setConfiguration(): void {}
 
   ice(state: string): void {

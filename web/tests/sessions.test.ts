@@ -350,15 +350,81 @@ describe("the bridge session", () => {
     expect(world.broken).toEqual(["resource-constraint"]);
   });
 
-  it("waits a moment before it mends a short interruption", async () => {
+  it("mends as soon as the browser calls the path disconnected, once", async () => {
     const world = new World();
     const pc = await world.bridge();
     pc.ice("connected");
     pc.ice("disconnected");
+    expect(world.jingles("session-info")).toHaveLength(1);
     await world.clock.advance(1_000);
+    pc.ice("failed");
+    expect(world.jingles("session-info")).toHaveLength(1);
+  });
+
+  it("mends at once when the network has changed and nothing comes any more", async () => {
+    const world = new World();
+    const pc = await world.bridge();
     pc.ice("connected");
-    await world.clock.advance(10_000);
+    world.sessions.checkPaths();
+    await world.clock.advance(400);
+    expect(world.jingles("session-info")).toHaveLength(1);
+    // Nothing says so to the user before the browser does: most changes are over by then.
+    expect(world.sessions.media).toBe("connected");
+  });
+
+  it("leaves a path alone that still carries packets after the network has changed", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    pc.bytes = 1000;
+    world.sessions.checkPaths();
+    await world.clock.advance(100);
+    pc.bytes = 2000;
+    await world.clock.advance(20_000);
     expect(world.jingles("session-info")).toEqual([]);
+  });
+
+  it("notices within a second and a half that moving pictures stand still because nothing comes", async () => {
+    const world = new World();
+    const still: unknown[] = [];
+    world.sessions.on("still", () => still.push(1));
+    const pc = await world.bridge();
+    pc.ice("connected");
+    for (let at = 0; at < 4_000; at += 100) {
+      pc.picture = at;
+      pc.bytes += 100;
+      await world.clock.advance(100);
+    }
+    expect(world.jingles("session-info")).toEqual([]);
+    await world.clock.advance(1_500);
+    expect(still).toHaveLength(1);
+    expect(world.jingles("session-info")).toHaveLength(1);
+  });
+
+  it("does not mend because pictures stand still while packets come", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    for (let at = 0; at < 8_000; at += 100) {
+      if (at < 4_000) pc.picture = at;
+      pc.bytes += 100;
+      await world.clock.advance(100);
+    }
+    expect(world.jingles("session-info")).toEqual([]);
+  });
+
+  it("mends another loss soon after the first", async () => {
+    const world = new World();
+    const pc = await world.bridge();
+    pc.ice("connected");
+    world.sessions.checkPaths();
+    await world.clock.advance(400);
+    const info = (generation: number): string =>
+      `<iq xmlns="jabber:client" type="set" id="t${generation}" from="${ROOM}/focus"><jingle xmlns="${NS.jingle}" action="transport-info" sid="sid1"><content name="audio" creator="initiator"><transport xmlns="${NS.iceUdp}" ice-generation="${generation}" ufrag="newufrag" pwd="newpassword"/></content></jingle></iq>`;
+    await world.handle(info(1));
+    world.sessions.checkPaths();
+    await world.clock.advance(400);
+    expect(world.jingles("session-info")).toHaveLength(2);
   });
 
   it("applies new credentials once and answers with its own", async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { ProtocolError } from "../src/protocol/errors";
 import { NS } from "../src/protocol/ns";
+import { QUICK_CHECK } from "../src/protocol/stream";
 import { child, el, text } from "../src/protocol/xml";
 import { FakeServer } from "./support";
 
@@ -201,6 +202,15 @@ describe("liveness", () => {
     expect(child(server.socket.last(), "ping", NS.ping)).toBeDefined();
     await server.clock.advance(4_001);
     expect(server.stream.state).toBe("reconnecting");
+  });
+
+  it("makes the connection anew at once when the network has changed and the server is silent", async () => {
+    const server = online();
+    server.stream.check();
+    server.stream.check(QUICK_CHECK);
+    await server.clock.advance(QUICK_CHECK);
+    expect(server.sockets).toHaveLength(2);
+    expect(server.sockets[0]?.closed).toBe(true);
   });
 
   it("is not misled when the server answers in time", async () => {

@@ -77,6 +77,20 @@ class Host {
         }
     }
 
+    /** Gives this host another address instead of the one it has: what went from the old one goes nowhere any more. */
+    moveTo(address) {
+        const [ link, route ] = [ [ 'dev', 'eth0' ], [ 'default', 'via', '10.73.0.254', 'dev', 'eth0', 'onlink' ] ];
+        const ip = (...args) => run('ip', [ '-n', this.namespace, ...args ]);
+
+        ip('address', 'add', `${address}/32`, ...link);
+        ip('address', 'delete', `${this.address}/24`, ...link);
+        // Of the network, too, and not only beside the old one.
+        ip('address', 'delete', `${address}/32`, ...link);
+        ip('address', 'add', `${address}/24`, ...link);
+        ip('route', 'replace', ...route);
+        this.address = address;
+    }
+
     /** Lets in only what `rules` accept (nft rule bodies of the input chain), besides replies and loopback. */
     firewall(rules) {
         const accepted = rules.map(rule => `        ${rule} counter accept`).join('\n');

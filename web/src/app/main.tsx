@@ -142,9 +142,9 @@ function watch(meeting: Meeting): void {
     if (media === "connected") timings.mark("mediaConnected");
   });
   meeting.conference.stream.on("online", () => timings.mark("online"));
-  for (const change of ["online", "offline"]) {
-    window.addEventListener(change, () => meeting.conference.checkNetwork());
-  }
+  window.addEventListener("offline", () => meeting.conference.checkNetwork());
+  window.addEventListener("online", () => meeting.conference.networkChanged());
+  watchNetworkType(() => meeting.conference.networkChanged());
   document.addEventListener("visibilitychange", () => {
     const visible = document.visibilityState === "visible";
     meeting.reception.setHidden(!visible);
@@ -165,6 +165,17 @@ function watch(meeting: Meeting): void {
       return { page, connection, media, peer, people: people.length, stage, speaker, moderator, locked };
     },
   };
+}
+
+/** Tells when the machine went from one kind of network to another, where the browser knows kinds. */
+function watchNetworkType(run: () => void): void {
+  const { connection } = navigator as Navigator & { connection?: EventTarget & { type?: string } };
+  let type = connection?.type;
+  connection?.addEventListener("change", () => {
+    if (connection.type === type) return;
+    type = connection.type;
+    run();
+  });
 }
 
 /** The script does not wait for the page: it runs as soon as it is here, perhaps before the settings are. */

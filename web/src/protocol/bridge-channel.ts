@@ -75,12 +75,13 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
     this.open();
   }
 
-  /** The network is back: a port that waits to be opened again is opened now. */
-  retryNow(): void {
-    if (this.retryTimer === undefined || this.ended) return;
+  /** The connection to the server had to be made anew: so has that of a port of its own. */
+  renew(): void {
+    if (!this.reconnects || this.ended) return;
     this.clock.clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.retries = 0;
+    this.drop();
     this.open();
   }
 

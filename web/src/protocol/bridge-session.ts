@@ -20,6 +20,7 @@ import {
 } from "./jingle";
 import { NS } from "./ns";
 import { type LocalTracks, PeerMedia, type RemoteTrack } from "./peer-media";
+import { Pulse } from "./pulse";
 import { RemoteSections } from "./remote-sections";
 import type { SdpSection } from "./sdp";
 import type { XmppStream } from "./stream";
@@ -47,6 +48,8 @@ export interface BridgeSessionEvents {
   connected: undefined;
   /** Media is interrupted; the session tries to mend itself. */
   interrupted: undefined;
+  /** Pictures that moved steadily stand still. */
+  still: undefined;
   /** The focus took our answer. */
   accepted: undefined;
   channel: BridgeChannel;
@@ -55,7 +58,6 @@ export interface BridgeSessionEvents {
 }
 
 const ICE_RESTART_TIMEOUT = 15_000;
-const DISCONNECTED_GRACE = 2_500;
 const ACCEPT_TIMEOUT = 10_000;
 const AUDIO_PATIENCE = 50;
 
@@ -74,6 +76,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private accepted = false;
   private readonly afterAccept: (() => unknown)[] = [];
   private iceGeneration = 0;
+  private readonly pulse: Pulse;
   private mendTimer: Timer | undefined;
   private mending = false;
   /** Whether the server can be reached, without which nothing is mended. */
@@ -102,6 +105,16 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     });
     this.media.on("tracks", () => this.emit("tracks", undefined));
     this.media.on("iceState", (state) => this.onIceState(state));
+    this.pulse = new Pulse({
+      clock: options.clock,
+      newestPicture: () => this.media.newestPicture(),
+      bytes: () => this.media.receivedBytes(),
+      onStill: () => {
+        this.emit("still", undefined);
+        this.checkPath();
+      },
+      onSilent: () => this.mend(),
+    });
   }
 
   /** Answers the offer. */
@@ -181,6 +194,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     this.closed = true;
     this.settle();
     this.options.clock.clearTimeout(this.mendTimer);
+    this.pulse.stop();
     this.channel?.close();
     this.media.close();
   }
@@ -289,24 +303,24 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   // --- mending the path ---------------------------------------------------------------------
 
   private onIceState(state: RTCIceConnectionState): void {
-    const { clock } = this.options;
     if (state === "connected" || state === "completed") {
-      clock.clearTimeout(this.mendTimer);
-      this.mending = false;
+      this.stopMending();
       this.mendOnline = false;
       if (this.connected) return;
       this.connected = true;
       this.interrupted = false;
+      this.pulse.start();
       this.emit("connected", undefined);
-    } else if (state === "failed") {
+    } else if (state === "failed" || state === "disconnected") {
+      // Browsers say so after seconds of silence; the path goes on being used if it is not dead after all.
       this.lost();
       this.mend();
-    } else if (state === "disconnected") {
-      this.lost();
-      if (this.mending) return;
-      clock.clearTimeout(this.mendTimer);
-      this.mendTimer = clock.setTimeout(() => this.mend(), DISCONNECTED_GRACE);
     }
+  }
+
+  /** Something says that the path may be dead: listens, and mends it if nothing comes. */
+  checkPath(): void {
+    if (this.connected) void this.pulse.listen();
   }
 
   private lost(): void {
@@ -319,14 +333,19 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   /** Whether the server can be reached. Mending that it cannot hear of waits until it can. */
   setOnline(online: boolean): void {
     this.online = online;
-    if (online) this.channel?.retryNow();
-    if (!online && this.mending) {
-      this.options.clock.clearTimeout(this.mendTimer);
-      this.mending = false;
+    if (online) this.channel?.renew();
+    if (!online && this.mendTimer !== undefined) {
+      this.stopMending();
       this.mendOnline = true;
     } else if (online && this.mendOnline) {
       this.mend();
     }
+  }
+
+  private stopMending(): void {
+    this.options.clock.clearTimeout(this.mendTimer);
+    this.mendTimer = undefined;
+    this.mending = false;
   }
 
   /** Asks for new ICE credentials, and for a new session if that does not help. */
@@ -352,7 +371,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   }
 
   private onMendTimeout(): void {
-    this.mending = false;
+    this.stopMending();
     const { iceConnectionState } = this.media.pc;
     if (iceConnectionState === "connected" || iceConnectionState === "completed") return;
     this.terminate("connectivity-error", "ICE FAILED", true);
@@ -383,6 +402,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
             writeTransport({ ...c.transport, candidates: [], iceGeneration: generation }),
           ),
     );
+    // From here on, another loss is another one.
+    this.mending = false;
     await this.iq(writeJingle(this.head("transport-info"), ...bodies));
   }
 

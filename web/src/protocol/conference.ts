@@ -41,7 +41,7 @@ import {
   requestIceServers,
 } from "./services";
 import { type MediaState, Sessions, type SessionsEvents } from "./sessions";
-import { type Socket, XmppStream } from "./stream";
+import { QUICK_CHECK, type Socket, XmppStream } from "./stream";
 import { child, el, text, type XmlElement } from "./xml";
 
 export type { ConferenceState } from "./connection";
@@ -102,6 +102,8 @@ const ROOM_RETRIES = 4;
 /** Refusals of which a return to the room makes no more than this many. */
 const RETURN_RETRIES = 6;
 const HOST_WAIT = 5_000;
+/** How long the server may be silent while the pictures stand still, which a slow network makes them do too; milliseconds. */
+const STILL_CHECK = 600;
 
 export class Conference extends Emitter<ConferenceEvents> {
   state: ConferenceState = "idle";
@@ -204,6 +206,12 @@ export class Conference extends Emitter<ConferenceEvents> {
   /** Something says that the network may be gone, or back: finds out now. */
   checkNetwork(): void {
     this.stream.check();
+  }
+
+  /** The network is another one: connections and paths that it does not carry any more are replaced. */
+  networkChanged(): void {
+    this.stream.check(QUICK_CHECK);
+    this.sessions?.checkPaths();
   }
 
   // --- the way in and back ------------------------------------------------------------------
@@ -560,6 +568,10 @@ export class Conference extends Emitter<ConferenceEvents> {
     sessions.on(
       "endpointStats",
       current((message) => this.emit("endpointStats", message)),
+    );
+    sessions.on(
+      "still",
+      current(() => this.stream.check(STILL_CHECK)),
     );
     sessions.on(
       "broken",

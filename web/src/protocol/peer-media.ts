@@ -425,6 +425,26 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     });
   }
 
+  /** When the newest picture of anybody came, in milliseconds of the browser; undefined without any. */
+  newestPicture(): number | undefined {
+    if (this.closed) return undefined;
+    const videos = this.pc.getReceivers().filter((r) => r.track.kind === "video");
+    const times = videos.flatMap((r) => r.getSynchronizationSources().map((s) => s.timestamp));
+    return times.length === 0 ? undefined : Math.max(...times);
+  }
+
+  /** Bytes that have come over the network in all; undefined if the browser does not say. */
+  async receivedBytes(): Promise<number | undefined> {
+    if (this.closed) return undefined;
+    const report = await this.pc.getStats().catch(() => undefined);
+    let sum: number | undefined;
+    report?.forEach((entry: Record<string, unknown>) => {
+      const bytes = entry["bytesReceived"];
+      if (entry["type"] === "candidate-pair" && typeof bytes === "number") sum = (sum ?? 0) + bytes;
+    });
+    return sum;
+  }
+
   /** Notes which SSRC carries which source, and renegotiates if an SSRC is new. */
   async mapSources(media: MediaKind, sources: readonly Omit<RemoteSourceInfo, "media">[]): Promise<void> {
     if (this.noteSources(media, sources)) await this.renegotiate();

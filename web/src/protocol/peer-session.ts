@@ -19,6 +19,7 @@ import {
 } from "./jingle";
 import { NS } from "./ns";
 import { type LocalTracks, PeerMedia, type RemoteTrack } from "./peer-media";
+import { Pulse } from "./pulse";
 import { RemoteSections } from "./remote-sections";
 import type { SdpSection } from "./sdp";
 import type { XmppStream } from "./stream";
@@ -44,6 +45,8 @@ export interface PeerSessionEvents {
   connected: undefined;
   /** Nothing arrives at present; the session may come back by itself. */
   interrupted: undefined;
+  /** Pictures that moved steadily stand still. */
+  still: undefined;
   /** The session did not come up or broke; the meeting goes on over the bridge. */
   failed: ProtocolError;
 }
@@ -62,6 +65,7 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
 
   private readonly options: PeerSessionOptions;
   private readonly initiated: boolean;
+  private readonly pulse: Pulse;
   private batch: Candidate[] = [];
   private batchTimer: Timer | undefined;
   private connectTimer: Timer | undefined;
@@ -89,6 +93,13 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
     });
     this.media.on("tracks", () => this.emit("tracks", undefined));
     this.media.on("iceState", (state) => this.onIceState(state));
+    this.pulse = new Pulse({
+      clock: options.clock,
+      newestPicture: () => this.media.newestPicture(),
+      bytes: () => this.media.receivedBytes(),
+      onStill: () => this.emit("still", undefined),
+      onSilent: () => this.fail("connectivity-error"),
+    });
     this.media.on("candidate", ({ candidate }) => this.onCandidate(candidate));
     this.connectTimer = options.clock.setTimeout(() => this.fail("connectivity-error"), CONNECT_TIMEOUT);
   }
@@ -170,6 +181,7 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
     this.connected = false;
     this.options.clock.clearTimeout(this.batchTimer);
     this.options.clock.clearTimeout(this.connectTimer);
+    this.pulse.stop();
     this.media.close();
     if (reason === undefined) return;
     const element = el(
@@ -313,6 +325,11 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
 
   // --- state --------------------------------------------------------------------------------
 
+  /** The network is another one: listens, and gives the path up if nothing comes; the bridge is there. */
+  checkPath(): void {
+    if (this.connected) void this.pulse.listen();
+  }
+
   private onIceState(state: RTCIceConnectionState): void {
     const { clock } = this.options;
     if (state === "connected" || state === "completed") {
@@ -320,6 +337,7 @@ export class PeerSession extends Emitter<PeerSessionEvents> {
       if (this.connected && !this.interrupted) return;
       this.connected = true;
       this.interrupted = false;
+      this.pulse.start();
       this.emit("connected", undefined);
     } else if (state === "failed") {
       this.fail("connectivity-error");

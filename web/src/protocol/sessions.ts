@@ -29,6 +29,8 @@ export interface SessionsEvents {
   connectivity: { readonly endpoint: string; readonly active: boolean };
   endpointMessage: EndpointMessage;
   endpointStats: EndpointMessage;
+  /** Pictures that moved steadily stand still: the network may have changed. */
+  still: undefined;
   /** The bridge session ended and no new offer can be expected. */
   broken: ProtocolError;
 }
@@ -89,6 +91,12 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.online = online;
     this.bridge?.setOnline(online);
     this.onRoster();
+  }
+
+  /** The network is another one: paths along which nothing comes any more are replaced now. */
+  checkPaths(): void {
+    this.bridge?.checkPath();
+    this.peer?.checkPath();
   }
 
   remoteTracks(): RemoteTrack[] {
@@ -166,6 +174,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     bridge.on("channel", (channel) => this.watchChannel(channel));
     bridge.on("connected", () => !this.usesPeer && this.setMedia("connected"));
     bridge.on("interrupted", () => !this.usesPeer && this.setMedia("interrupted"));
+    bridge.on("still", () => this.emit("still", undefined));
     bridge.on("failed", (error) => this.onBridgeFailed(bridge, error));
     if (this.usesPeer) void bridge.media.setSending(false);
     void bridge.start(offer);
@@ -329,6 +338,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     session.on("interrupted", () => {
       if (session === this.peer && session.connected) this.setMedia("interrupted");
     });
+    session.on("still", () => this.emit("still", undefined));
     session.on("failed", () => this.onPeerOver(session));
     return session;
   }

@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use super::Path;
 
 /// The chosen path counts as silent for media after this time without anything from it.
-const MEDIA_SILENCE: Duration = Duration::from_secs(1);
+const MEDIA_SILENCE: Duration = Duration::from_millis(500);
 /// How long media must have come from another path before it is followed there.
-const MEDIA_STEADY: Duration = Duration::from_millis(300);
+const MEDIA_STEADY: Duration = Duration::from_millis(200);
+/// The chosen path counts as left for one that appeared after the last sign of life on it: the peer's address changed, on
+/// its side or at a translator between.
+const LEFT: Duration = Duration::from_secs(1);
 /// Media only from elsewhere for this long is followed even when the old path still answers checks.
 const MEDIA_VOTE: Duration = Duration::from_secs(3);
 /// The chosen path counts as silent for checks after this time: two of our checks and more went unanswered.
@@ -27,6 +30,8 @@ const MAX_PATHS: usize = 128;
 #[derive(Clone, Copy, Debug)]
 struct State {
     path: Path,
+    /// First sign of life.
+    since: Instant,
     /// Last answered check of ours: the peer is there and consents.
     answered: Option<Instant>,
     /// Last authentic check of the peer's.
@@ -86,13 +91,14 @@ impl Paths {
         self.states.iter().find(|s| s.path == path)
     }
 
-    fn entry(&mut self, path: Path) -> &mut State {
+    fn entry(&mut self, now: Instant, path: Path) -> &mut State {
         let at = match self.states.iter().position(|s| s.path == path) {
             Some(at) => at,
             None => {
                 self.make_room();
                 self.states.push(State {
                     path,
+                    since: now,
                     answered: None,
                     requested: None,
                     media: None,
@@ -121,11 +127,11 @@ impl Paths {
     }
 
     pub(super) fn requested(&mut self, now: Instant, path: Path) {
-        self.entry(path).requested = Some(now);
+        self.entry(now, path).requested = Some(now);
     }
 
     pub(super) fn validated(&mut self, now: Instant, path: Path) {
-        self.entry(path).answered = Some(now);
+        self.entry(now, path).answered = Some(now);
     }
 
     /// Notes media. A path that no check was seen on is not remembered: there is no proof that the peer is there.
@@ -174,7 +180,12 @@ impl Paths {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let chosen = self.chosen.and_then(|p| self.find(p))?;
         let reviewed = self.last_review?;
-        let silent_at = chosen.heard().map(|t| t + CHECK_SILENCE);
+        let newer = self
+            .states
+            .iter()
+            .any(|s| s.answered.is_some() && Some(s.since) > chosen.heard());
+        let patience = if newer { LEFT } else { CHECK_SILENCE };
+        let silent_at = chosen.heard().map(|t| t + patience);
         let review = silent_at
             .filter(|_| self.states.len() > 1)
             .map(|t| t.max(reviewed + REVIEW));
@@ -203,7 +214,8 @@ fn deserves(now: Instant, current: &State, other: &State) -> bool {
     }
     let alive = since(now, other.requested.max(other.answered)) < FRESH
         && since(now, other.answered) < CHECK_SILENCE;
-    silence >= CHECK_SILENCE && alive
+    let newer = Some(other.since) > current.heard();
+    alive && (silence >= CHECK_SILENCE || (newer && silence >= LEFT))
 }
 
 #[cfg(test)]
@@ -256,9 +268,9 @@ mod tests {
     fn media_from_a_validated_path_is_followed_when_the_old_one_is_silent() {
         let mut s = Scene::new();
         s.media(1, 0..5000);
-        s.media(2, 5000..5900);
+        s.media(2, 5000..5400);
         assert_eq!(s.chosen(), 1, "not yet");
-        s.media(2, 5900..6200);
+        s.media(2, 5400..5700);
         assert_eq!(s.chosen(), 2);
     }
 
@@ -297,6 +309,26 @@ mod tests {
             s.paths.media(s.at(t), path(2));
         }
         assert_eq!(s.chosen(), 1);
+    }
+
+    #[test]
+    fn a_path_that_appears_when_the_old_one_falls_silent_is_followed_soon() {
+        let mut s = Scene::new();
+        s.paths.requested(s.at(2000), path(1));
+        s.paths.requested(s.at(2500), path(3));
+        s.paths.follow(s.at(2900));
+        assert_eq!(s.paths.poll_timeout(), Some(s.at(8000)), "not answered yet");
+        s.paths.validated(s.at(2900), path(3));
+        s.paths.follow(s.at(2900));
+        assert_eq!(s.chosen(), 1);
+        assert_eq!(s.paths.poll_timeout(), Some(s.at(3150)));
+        s.paths.follow(s.at(3150));
+        assert_eq!(s.chosen(), 3);
+        // The old one came back, with nothing to say that the peer left the new one.
+        s.paths.requested(s.at(3500), path(3));
+        s.paths.validated(s.at(3600), path(1));
+        s.paths.follow(s.at(5000));
+        assert_eq!(s.chosen(), 3);
     }
 
     #[test]

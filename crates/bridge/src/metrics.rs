@@ -84,7 +84,7 @@ impl Collector for BridgeCollector {
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 34] = [
+        let counters: [(&str, &str, u64); 35] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -135,6 +135,11 @@ impl Collector for BridgeCollector {
                 "audio_not_loudest",
                 "Audio packets not sent because louder sources have all slots of the receiver",
                 s.audio_not_loudest,
+            ),
+            (
+                "audio_restored",
+                "Audio packets that did not come and were had from the redundancy of later ones",
+                s.audio_restored,
             ),
             ("packets_nacked", "Packets asked for again", s.nacked),
             (

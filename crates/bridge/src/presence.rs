@@ -95,6 +95,7 @@ fn add_stats(sum: &mut Stats, s: &Stats) {
     sum.retransmit_missed += s.retransmit_missed;
     sum.retransmit_refused += s.retransmit_refused;
     sum.audio_not_loudest += s.audio_not_loudest;
+    sum.audio_restored += s.audio_restored;
     sum.nacked += s.nacked;
     sum.keyframe_requests += s.keyframe_requests;
     sum.keyframe_requests_received += s.keyframe_requests_received;

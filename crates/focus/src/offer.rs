@@ -18,7 +18,7 @@ pub struct Codecs {
     pub h264: bool,
     /// Offer VP9.
     pub vp9: bool,
-    /// Offer redundant audio to clients that know it. Only if bridges can undo it for the others.
+    /// Offer redundant audio (RFC 2198), first, to clients that know it. Bridges undo it for the others.
     pub red: bool,
     /// Offer the `mid` header extension. Clients work without it.
     pub mid: bool,
@@ -31,7 +31,7 @@ impl Default for Codecs {
             vp8: true,
             h264: true,
             vp9: true,
-            red: false,
+            red: true,
             mid: false,
         }
     }
@@ -318,12 +318,15 @@ mod tests {
 
     #[test]
     fn redundant_audio_only_where_both_want_it() {
-        let codecs = Codecs {
-            red: true,
+        let codecs = Codecs::default();
+        let without = Codecs {
+            red: false,
             ..Codecs::default()
         };
+        let red = Features { red: true, ..all() };
+        assert_eq!(ids(&audio(&without, red)), [111, 126]);
         assert_eq!(ids(&audio(&codecs, all())), [111, 126]);
-        let description = audio(&codecs, Features { red: true, ..all() });
+        let description = audio(&codecs, red);
         assert_eq!(ids(&description), [112, 111, 126]);
         assert_eq!(
             description

@@ -104,6 +104,8 @@ impl ClientConfig {
         // Our client may log in without waiting for each answer; others do not know the key.
         put("pontoon", json!({ "pipelinedLogin": true }));
         put("flags", json!({ "ssrcRewritingEnabled": true }));
+        // A client says that it takes redundant audio only where its page says so.
+        put("enableOpusRed", json!(true));
         put("p2p", self.p2p());
         put(
             "videoQuality",
@@ -255,6 +257,7 @@ pub(crate) mod tests {
             tenant: "",
         }));
         assert_eq!(config["enableNoAudioDetection"], true);
+        assert_eq!(config["enableOpusRed"], true);
         assert_eq!(config["enableNoisyMicDetection"], true);
         assert_eq!(config["mouseMoveCallbackInterval"], 1000);
         assert!(config["testing"].is_object());

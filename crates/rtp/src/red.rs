@@ -1,4 +1,4 @@
-//! Redundant audio (RFC 2198): splitting a payload into its blocks.
+//! Redundant audio (RFC 2198): splitting a payload into its blocks, and the headers of blocks.
 
 use crate::ParseError;
 
@@ -11,6 +11,20 @@ pub struct Block<'a> {
     pub timestamp_offset: u16,
     /// The encoding.
     pub data: &'a [u8],
+}
+
+/// Longest block that is not the primary, bytes.
+pub const MAX_BLOCK: usize = 0x3FF;
+/// Greatest timestamp offset of a block.
+pub const MAX_OFFSET: u32 = 0x3FFF;
+/// Length of the header of a block that is not the primary; the primary's has one byte.
+pub const HEADER_LEN: usize = 4;
+
+/// The header of a block that is not the primary: offset and length must be within the limits, or lose their high bits.
+pub fn block_header(payload_type: u8, timestamp_offset: u16, len: u16) -> [u8; HEADER_LEN] {
+    let bits = u32::from(timestamp_offset) << 10 | u32::from(len) & MAX_BLOCK as u32;
+    let [_, a, b, c] = bits.to_be_bytes();
+    [0x80 | payload_type & 0x7F, a, b, c]
 }
 
 /// The primary block: the packet's own data without the redundancy.
@@ -73,9 +87,8 @@ mod tests {
     #[test]
     fn two_blocks() {
         // Payload type 111, 960 units earlier, 2 bytes; then the primary.
-        let offset = 960u32 << 10 | 2;
-        let [_, a, b, c] = offset.to_be_bytes();
-        let payload = [0x80 | 111, a, b, c, 111, 1, 2, 3, 4, 5];
+        let mut payload = block_header(111, 960, 2).to_vec();
+        payload.extend([111, 1, 2, 3, 4, 5]);
         let all: Vec<_> = blocks(&payload).unwrap().collect();
         assert_eq!(all.len(), 2);
         assert_eq!(

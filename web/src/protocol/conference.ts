@@ -36,6 +36,7 @@ import {
   type ConferenceRequest,
   capsVersion,
   featuresFor,
+  hasAudioRed,
   requestConference,
   requestConferenceByHttp,
   requestIceServers,
@@ -137,7 +138,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   constructor(options: ConferenceOptions) {
     super();
     this.options = options;
-    this.features = featuresFor({ ssrcRewriting: options.config.ssrcRewriting });
+    const { ssrcRewriting, opusRed } = options.config;
+    this.features = featuresFor({ ssrcRewriting, opusRed: opusRed && hasAudioRed() });
     this.capsVersion = capsVersion(this.features).catch(() => randomHex(16));
     this.stream = new XmppStream({
       url: this.streamUrl(),

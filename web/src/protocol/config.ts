@@ -20,6 +20,7 @@ export interface MeetingConfig {
   readonly ssrcRewriting: boolean;
   readonly iceRestart: boolean;
   readonly simulcast: boolean;
+  readonly opusRed: boolean;
   readonly lastN: number;
   readonly codecs: readonly string[];
   readonly p2pEnabled: boolean;
@@ -202,6 +203,7 @@ export function readConfig(raw: unknown, page: PageAddress, embedder: Embedder =
     ssrcRewriting: r.flag("flags.ssrcRewritingEnabled", true),
     iceRestart: r.flag("enableIceRestart", true),
     simulcast: !r.flag("disableSimulcast", false),
+    opusRed: r.flag("enableOpusRed", true),
     lastN: linked("channelLastN") ?? r.number("channelLastN") ?? -1,
     codecs: codecsOf(r.strings("videoQuality.codecPreferenceOrder")),
     p2pEnabled: r.flag("p2p.enabled", true) && !link.has("config.p2p.enabled"),

@@ -170,7 +170,7 @@ export function bridgeIceServers(servers: readonly RTCIceServer[], useUdp: boole
 
 // --- capabilities -------------------------------------------------------------------------------
 
-export function featuresFor(options: { ssrcRewriting: boolean }): string[] {
+export function featuresFor(options: { ssrcRewriting: boolean; opusRed: boolean }): string[] {
   const features = [
     "http://jabber.org/protocol/caps",
     "http://jabber.org/protocol/disco#info",
@@ -189,7 +189,15 @@ export function featuresFor(options: { ssrcRewriting: boolean }): string[] {
     "urn:xmpp:jingle:transports:ice-udp:1",
   ];
   if (options.ssrcRewriting) features.push("http://jitsi.org/ssrc-rewriting-1");
+  if (options.opusRed) features.push("http://jitsi.org/opus-red");
   return features.sort();
+}
+
+/** Whether the browser sends and plays redundant audio (RFC 2198). */
+export function hasAudioRed(): boolean {
+  const known = (side: { getCapabilities(kind: string): RTCRtpCapabilities | null } | undefined): boolean =>
+    side?.getCapabilities("audio")?.codecs.some((c) => c.mimeType.toLowerCase() === "audio/red") ?? false;
+  return known(globalThis.RTCRtpSender) && known(globalThis.RTCRtpReceiver);
 }
 
 /** The verification string of XEP-0115 for features without identities. */

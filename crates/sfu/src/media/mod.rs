@@ -4,8 +4,8 @@
 //! stores it once; the conference collects a burst; `forward` projects the burst onto each receiver's own numbers, and
 //! `egress` writes, encrypts and groups what leaves into runs. Feedback goes the other way as plain values.
 //!
-//! Used by all and using nobody: `spec`, `ids`, `table`, `config`, `negotiated`, `packet`, `store`, `offsets`, `event`,
-//! `stats`, `timers`, `context`.
+//! Used by all and using nobody: `spec`, `ids`, `table`, `config`, `negotiated`, `packet`, `store`, `redundancy`,
+//! `offsets`, `event`, `stats`, `timers`, `context`.
 
 mod conference;
 mod config;
@@ -19,6 +19,7 @@ mod negotiated;
 mod offsets;
 mod packet;
 mod peer;
+mod redundancy;
 mod shard;
 mod spec;
 mod stats;

@@ -34,6 +34,8 @@ pub(crate) struct Negotiated {
     pub(crate) descriptor: Option<u8>,
     pub(crate) nack: bool,
     pub(crate) pli: bool,
+    /// Payload type of redundant audio (RFC 2198), if it is taken.
+    pub(crate) red: Option<u8>,
     audio: bool,
     video: bool,
 }
@@ -59,7 +61,12 @@ impl Negotiated {
             let mut all = payloads.iter().flatten();
             all.any(|p| matches!(p, Payload::Media { kind, .. } if *kind == wanted))
         };
+        let red = payloads.iter().position(|p| {
+            let redundant = |codec: &PayloadCodec| *codec == PayloadCodec::Red;
+            matches!(p, Some(Payload::Media { codec, .. }) if redundant(codec))
+        });
         Self {
+            red: red.map(|id| id as u8),
             audio: takes(MediaKind::Audio),
             video: takes(MediaKind::Video),
             payloads,
@@ -83,10 +90,15 @@ impl Negotiated {
             ("vp9", PayloadCodec::Vp9),
             ("h264", PayloadCodec::H264),
             ("av1", PayloadCodec::Av1),
+            ("opus", PayloadCodec::Opus),
+            ("red", PayloadCodec::Red),
         ];
+        let audio = |codec| matches!(codec, PayloadCodec::Opus | PayloadCodec::Red);
         let codec = names
             .iter()
-            .find(|(n, _)| p.name.eq_ignore_ascii_case(n))
+            .find(|(n, codec)| {
+                p.name.eq_ignore_ascii_case(n) && audio(*codec) == (p.kind == MediaKind::Audio)
+            })
             .map_or(PayloadCodec::Other, |n| n.1);
         let own = p.id.to_string();
         let rtx = all.iter().find(|r| {
@@ -119,5 +131,8 @@ pub(crate) enum PayloadCodec {
     Vp9,
     H264,
     Av1,
+    Opus,
+    /// Redundant Opus (RFC 2198).
+    Red,
     Other,
 }

@@ -38,6 +38,8 @@ pub(crate) struct Record {
     pub(crate) audio_level: Option<u8>,
     /// Offset and length of the AV1 dependency descriptor in the packet; length 0 for none.
     pub(crate) descriptor: (u16, u16),
+    /// The packet of sound right before this one, which may be sent again with it.
+    pub(crate) before: Option<PacketId>,
 }
 
 /// Codec properties that layer choice and rewriting need.
@@ -137,6 +139,8 @@ pub(crate) struct Outgoing {
     pub(crate) video: bool,
     /// Original sequence number: this is a retransmission on the RTX stream.
     pub(crate) osn: Option<u16>,
+    /// Sound: how many of the packets before it are to be sent again with it.
+    pub(crate) redundancy: u8,
 }
 
 /// A packet on its way to one receiver, with its bytes.

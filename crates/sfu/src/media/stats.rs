@@ -95,6 +95,8 @@ pub struct Stats {
     pub retransmit_refused: u64,
     /// Audio packets not sent to a receiver because louder sources have all its slots.
     pub audio_not_loudest: u64,
+    /// Audio packets that did not come and were had from the redundancy of later ones.
+    pub audio_restored: u64,
     /// Packets we asked senders to repeat.
     pub nacked: u64,
     /// Key frame requests sent to senders.

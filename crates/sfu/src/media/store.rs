@@ -99,6 +99,7 @@ mod tests {
             orientation: None,
             audio_level: None,
             descriptor: (0, 0),
+            before: None,
         }
     }
 

@@ -33,6 +33,7 @@ pub const AV1: u8 = 103;
 /// Local id of the AV1 dependency descriptor.
 pub const DESCRIPTOR: u8 = 11;
 pub const OPUS: u8 = 111;
+pub const RED: u8 = 112;
 pub const CONFERENCE: ConferenceId = ConferenceId(7);
 
 pub fn endpoint_id(name: &str) -> EndpointId {
@@ -65,6 +66,10 @@ pub struct Client {
     pub outbox: (Vec<Vec<u8>>, Vec<Vec<u8>>),
     /// Video packets as received, instead of decoding them.
     pub video: Option<Vec<Vec<u8>>>,
+    /// Audio packets as received, with the time.
+    pub sound: Option<Vec<(Instant, Vec<u8>)>>,
+    /// RTCP as received.
+    pub reports: Option<Vec<Vec<u8>>>,
     next_feedback: Instant,
 }
 
@@ -78,6 +83,8 @@ pub struct World {
     pub events: Vec<Event>,
     pub runs: u64,
     pub datagrams: u64,
+    /// Whether those who join from now on take redundant audio.
+    pub red: bool,
     egress: Egress,
     certificate: Arc<rtc::Certificate>,
     rng: rand_chacha::ChaCha12Rng,
@@ -129,6 +136,7 @@ impl World {
             events: Vec::new(),
             runs: 0,
             datagrams: 0,
+            red: false,
             egress: Egress::new(512 * 1024),
             certificate,
             rng: rand_chacha::ChaCha12Rng::seed_from_u64(seed),
@@ -168,6 +176,10 @@ impl World {
             payload(AV1, MediaKind::Video, "AV1"),
             payload(OPUS, MediaKind::Audio, "opus"),
         ];
+        if self.red {
+            spec.payload_types
+                .push(payload(RED, MediaKind::Audio, "red"));
+        }
         let extensions = [
             (1, "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
             (
@@ -239,6 +251,8 @@ impl World {
             notices: Vec::new(),
             outbox: Default::default(),
             video: None,
+            sound: None,
+            reports: None,
             next_feedback: self.now,
         });
         index
@@ -428,7 +442,10 @@ impl Client {
 
     fn rtp(&mut self, now: Instant, packet: &[u8]) {
         let view = rtp::RtpView::parse(packet).unwrap();
-        if view.payload_type == OPUS {
+        if let (OPUS | RED, Some(sound)) = (view.payload_type, &mut self.sound) {
+            sound.push((now, packet.to_vec()));
+        }
+        if matches!(view.payload_type, OPUS | RED) {
             let entry = self
                 .heard
                 .entry(view.ssrc.0)
@@ -445,6 +462,9 @@ impl Client {
     }
 
     fn rtcp(&mut self, now: Instant, compound: &[u8]) {
+        if let Some(reports) = &mut self.reports {
+            reports.push(compound.to_vec());
+        }
         for packet in rtp::rtcp::packets(compound) {
             match packet.unwrap() {
                 Rtcp::Nack(nack) => {

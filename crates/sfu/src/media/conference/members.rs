@@ -40,7 +40,7 @@ impl Conference {
         self.left_silent.retain(|id| *id != spec.id);
         let client = Client::new(&spec, transport, cx.us, !known_silent);
         let mut receiver = Receiver::new(&spec, cx.us);
-        receiver.set_takes(|kind| client.negotiated().takes(kind));
+        receiver.negotiate(client.negotiated());
         self.outs.set(peer, PeerOut::new(client.negotiated()));
         self.receivers.set(peer, receiver);
         self.clients.set(peer, client);
@@ -175,7 +175,7 @@ impl Conference {
         if let (Some(receiver), Some(out)) = (self.receivers.get_mut(peer), self.outs.get_mut(peer))
         {
             if negotiated {
-                receiver.set_takes(|kind| client.negotiated().takes(kind));
+                receiver.negotiate(client.negotiated());
                 receiver.reconsider_audio();
                 out.negotiate(client.negotiated());
                 self.audio.changed();

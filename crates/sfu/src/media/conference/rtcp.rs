@@ -50,8 +50,11 @@ impl Conference {
                 .entries()
                 .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0)),
             Rtcp::Twcc(feedback) => {
-                if let Some(out) = self.outs.get_mut(peer) {
+                if let (Some(out), Some(receiver)) =
+                    (self.outs.get_mut(peer), self.receivers.get_mut(peer))
+                {
                     out.feedback(feedback);
+                    receiver.set_loss(out.loss());
                 }
             }
             // Descriptions, goodbyes and the rest end here: signalling says who is there.

@@ -49,6 +49,9 @@ impl Conference {
         if taken.arrived.what == Arrival::Audio {
             self.schedule_look(cx, self.next_look);
         }
+        for arrived in taken.restored {
+            self.burst.push(cx.us, arrived);
+        }
         self.burst.push(cx.us, taken.arrived);
         Ok(())
     }

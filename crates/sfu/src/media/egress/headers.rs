@@ -22,6 +22,8 @@ pub(super) struct Headers {
     descriptor: Option<u8>,
     /// Payload type of retransmissions of each payload type.
     rtx: SmallVec<[(u8, u8); 8]>,
+    /// Payload type of redundant audio.
+    red: Option<u8>,
     /// First byte of the one extension that most video and most audio has; `None` for another form.
     video: Option<u8>,
     audio: Option<u8>,
@@ -44,6 +46,7 @@ impl Headers {
             orientation: negotiated.orientation,
             descriptor: negotiated.descriptor,
             rtx: (0..128).filter_map(rtx).collect(),
+            red: negotiated.red,
             video: short(negotiated.transport_cc, 2),
             audio: short(negotiated.audio_level, 1),
         }
@@ -80,6 +83,7 @@ impl Headers {
         room: &mut [u8],
     ) -> Option<usize> {
         let payload_type = match out.osn {
+            None if values.redundant => self.red?,
             None => record.header.payload_type,
             Some(_) => self.rtx_of(record.header.payload_type)?,
         };
@@ -162,6 +166,8 @@ pub(super) struct Values {
     pub(super) transport_seq: u16,
     /// Microseconds of the shard's clock.
     pub(super) now: u64,
+    /// Packets before it go along.
+    pub(super) redundant: bool,
 }
 
 impl Values {

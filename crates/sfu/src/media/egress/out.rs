@@ -6,6 +6,7 @@ use super::run::Plan;
 use super::sent::SentPackets;
 use crate::media::negotiated::Negotiated;
 use crate::media::packet::{Codec, Outgoing, Ready};
+use crate::media::redundancy;
 use crate::media::stats::{DropReason, Stats};
 use crate::media::store::Store;
 use rtc::srtp::{MAX_OVERHEAD, Outbound};
@@ -180,8 +181,8 @@ impl PeerOut {
         };
         let mut rest = ready;
         while !rest.is_empty() {
-            let headers = &self.headers;
-            let plan = Plan::new(rest.iter().map(|r| size(headers, r)), outlet.pad);
+            let (headers, store) = (&self.headers, outlet.store);
+            let plan = Plan::new(rest.iter().map(|r| size(headers, store, r)), outlet.pad);
             let (run, after) = rest.split_at(plan.count.clamp(1, rest.len()));
             rest = after;
             let mut written = Written::new(egress);
@@ -191,8 +192,9 @@ impl PeerOut {
                 let values = Values {
                     transport_seq: self.next_transport_seq,
                     now: outlet.now,
+                    redundant: false,
                 };
-                let len = write_rtp(headers, outbound, packet, segment, values, egress);
+                let len = write_rtp(headers, (outbound, store), packet, segment, values, egress);
                 match len {
                     Ok(len) => {
                         written.note(len);
@@ -244,23 +246,26 @@ impl PeerOut {
 
 /// Size of a packet in plaintext, without padding.
 #[inline]
-fn size(headers: &Headers, ready: &Ready<'_>) -> usize {
+fn size(headers: &Headers, store: &Store, ready: &Ready<'_>) -> usize {
     let osn = if ready.out.osn.is_some() { 2 } else { 0 };
     let payload = usize::from(ready.record.header.payload_len);
-    headers.len(&ready.out, ready.record, ready.bytes) + osn + payload
+    let earlier = redundancy::overhead(&redundancy::earlier(store, ready));
+    headers.len(&ready.out, ready.record, ready.bytes) + osn + earlier + payload
 }
 
 /// Writes and encrypts one packet at the end of the arena, padded to `segment` bytes of plaintext; its length.
 #[inline]
 fn write_rtp(
     headers: &Headers,
-    outbound: &mut Outbound,
+    (outbound, store): (&mut Outbound, &Store),
     ready: &Ready<'_>,
     segment: usize,
-    values: Values,
+    mut values: Values,
     egress: &mut Egress,
 ) -> Result<usize, DropReason> {
     let Ready { out, bytes, record } = ready;
+    let earlier = redundancy::earlier(store, ready);
+    values.redundant = !earlier.is_empty();
     let room = egress.room(MAX_PACKET + MAX_OVERHEAD);
     let header_len = headers
         .write(out, record, bytes, values, room)
@@ -270,6 +275,11 @@ fn write_rtp(
         let place = room.get_mut(at..at + 2).ok_or(DropReason::Oversized)?;
         place.copy_from_slice(&osn.to_be_bytes());
         at += 2;
+    }
+    if values.redundant {
+        let place = room.get_mut(at..).unwrap_or_default();
+        let written = redundancy::write(&earlier, record.header.payload_type, place);
+        at += written.ok_or(DropReason::Oversized)?;
     }
     let start = usize::from(record.header.header_len);
     let payload = bytes

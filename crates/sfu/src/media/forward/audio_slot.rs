@@ -68,12 +68,12 @@ impl AudioSlot {
         self.offsets = None;
     }
 
-    /// How a packet of its source leaves.
+    /// How a packet of its source leaves. `redundancy`: how many of those before it go along.
     #[inline]
     pub(super) fn forward(
         &mut self,
         now: u64,
-        rewriting: bool,
+        (rewriting, redundancy): (bool, u8),
         id: PacketId,
         record: &Record,
     ) -> Outgoing {
@@ -106,6 +106,7 @@ impl AudioSlot {
             tl0: 0,
             video: false,
             osn: None,
+            redundancy,
         }
     }
 

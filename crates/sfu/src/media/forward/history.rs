@@ -113,6 +113,7 @@ impl History {
             tl0: sent.tl0,
             video: true,
             osn: None,
+            redundancy: 0,
         })
     }
 
@@ -139,6 +140,7 @@ mod tests {
             tl0: 0,
             video: true,
             osn: None,
+            redundancy: 0,
         }
     }
 

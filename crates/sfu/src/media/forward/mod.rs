@@ -9,6 +9,7 @@ mod history;
 mod numbers;
 mod pictures;
 mod plan;
+mod protection;
 mod receiver;
 mod resend;
 mod slot;

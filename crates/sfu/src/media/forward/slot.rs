@@ -434,6 +434,7 @@ impl VideoSlot {
             tl0,
             video: true,
             osn: None,
+            redundancy: 0,
         };
         self.used_at = now;
         self.history.remember(&forward, now);

@@ -90,6 +90,7 @@ fn packet(sent: Sent) -> (u64, Record) {
         orientation: None,
         audio_level: None,
         descriptor: (0, 0),
+        before: None,
     };
     (seq + (1 << 16), record)
 }

@@ -1,19 +1,18 @@
 //! A feed: one published source, whoever it comes from. It takes packets, keeps what receiving them needs, and says what
 //! it can offer.
 
+use super::audio::Audio;
 use super::inspect::inspect;
 use super::key_frames::KeyFrames;
-use super::loudness::Loudness;
 use super::receive::{ClockPoint, ReceiveStream};
+use super::taken::Taken;
 use crate::media::context::Context;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::negotiated::PayloadCodec;
-use crate::media::offsets::Offsets;
 use crate::media::packet::{Arrival, Arrived, Codec, Incoming, Published};
 use crate::media::spec::{MediaKind, Source as Spec, VideoType};
 use crate::media::stats::DropReason;
 use rtp::RtpView;
-use rtp::ext::AudioLevel;
 use rtp::rtcp::{ReportBlock, Writer};
 use smallvec::SmallVec;
 
@@ -21,11 +20,6 @@ use smallvec::SmallVec;
 const ASSUMED_HEIGHTS: [u16; Spec::MAX_ENCODINGS] = [180, 360, 720, 1080];
 /// Key frame requests to a sender are at least this far apart, microseconds.
 const KEYFRAME_INTERVAL: u64 = 300_000;
-/// Level of silence, -dBov (RFC 6464).
-const SILENCE: u8 = 127;
-/// Silent packets that pass before the rest of the silence is dropped.
-const SILENCE_PASSED: u8 = 4;
-
 /// One encoding as it can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layer {
@@ -37,14 +31,6 @@ pub(crate) struct Layer {
 
 /// The encodings of a source, lowest first.
 pub(crate) type Layers = SmallVec<[Layer; 4]>;
-
-/// What became of a packet.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) arrived: Arrived,
-    /// A layer appeared, or its height became known.
-    pub(crate) layers_changed: bool,
-}
 
 #[derive(Debug)]
 struct EncodingState {
@@ -95,16 +81,6 @@ struct Video {
 }
 
 #[derive(Debug)]
-struct Audio {
-    stream: ReceiveStream,
-    /// Closes the gaps that dropped silence leaves.
-    offsets: Option<Offsets>,
-    /// Silent packets passed in a row.
-    silent: u8,
-    loudness: Loudness,
-}
-
-#[derive(Debug)]
 enum Media {
     Audio(Box<Audio>),
     Video(Box<Video>),
@@ -124,12 +100,7 @@ impl Feed {
         let media = match spec.kind {
             MediaKind::Audio => {
                 let ssrc = spec.encodings.first().map_or(0, |e| e.ssrc);
-                Media::Audio(Box::new(Audio {
-                    stream: ReceiveStream::new(ssrc, 48_000, false),
-                    offsets: None,
-                    silent: 0,
-                    loudness: Loudness::default(),
-                }))
+                Media::Audio(Box::new(Audio::new(ssrc)))
             }
             MediaKind::Video => {
                 let encodings = spec.encodings.iter().enumerate();
@@ -216,7 +187,7 @@ impl Feed {
     /// How loud its audio is now.
     pub(crate) fn loudness(&self, now: u64) -> u32 {
         match &self.media {
-            Media::Audio(audio) => audio.loudness.get(now),
+            Media::Audio(audio) => audio.loudness(now),
             Media::Video(_) => 0,
         }
     }
@@ -224,15 +195,14 @@ impl Feed {
     /// Whether packets came lately.
     pub(crate) fn is_active(&self, now: u64) -> bool {
         match &self.media {
-            Media::Audio(audio) => audio.stream.is_active(now),
+            Media::Audio(audio) => audio.stream().is_active(now),
             Media::Video(video) => video.encodings.iter().any(|e| e.stream.is_active(now)),
         }
     }
 
     /// Whether it sends something that is forwarded: silence is not.
     pub(crate) fn is_sending(&self, now: u64) -> bool {
-        let silent = |audio: &Audio| audio.silent >= SILENCE_PASSED;
-        self.is_active(now) && !matches!(&self.media, Media::Audio(audio) if silent(audio))
+        self.is_active(now) && !matches!(&self.media, Media::Audio(audio) if audio.is_silent())
     }
 
     /// Notes encodings that stopped coming in; whether there are any.
@@ -287,7 +257,7 @@ impl Feed {
     /// Notes what a sender report says of the clock of an encoding.
     pub(crate) fn set_clock(&mut self, encoding: u8, clock: ClockPoint) {
         match &mut self.media {
-            Media::Audio(audio) => audio.stream.clock = Some(clock),
+            Media::Audio(audio) => audio.stream_mut().clock = Some(clock),
             Media::Video(video) => {
                 if let Some(e) = video.encodings.get_mut(usize::from(encoding)) {
                     e.stream.clock = Some(clock);
@@ -299,7 +269,7 @@ impl Feed {
     /// The clock of an encoding, as its sender last said.
     pub(crate) fn clock(&self, encoding: u8) -> Option<ClockPoint> {
         match &self.media {
-            Media::Audio(audio) => audio.stream.clock,
+            Media::Audio(audio) => audio.stream().clock,
             Media::Video(_) => self.encoding(encoding)?.stream.clock,
         }
     }
@@ -331,7 +301,10 @@ impl Feed {
     /// Blocks for the next receiver report.
     pub(crate) fn reports(&mut self, now: u64, each: &mut impl FnMut(ReportBlock)) {
         match &mut self.media {
-            Media::Audio(audio) => audio.stream.report(now).into_iter().for_each(each),
+            Media::Audio(audio) => {
+                let report = audio.stream_mut().report(now);
+                report.into_iter().for_each(each);
+            }
             Media::Video(video) => {
                 let encodings = video.encodings.iter_mut();
                 encodings
@@ -340,79 +313,6 @@ impl Feed {
             }
         }
     }
-}
-
-impl Audio {
-    fn take(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: &Incoming,
-        packet: &[u8],
-        muted: bool,
-    ) -> Result<Taken, DropReason> {
-        let header = &incoming.record.header;
-        let (number, timestamp) = (header.sequence_number, header.timestamp);
-        let seq = self
-            .stream
-            .receive(cx.us, number, timestamp, packet.len(), false)?;
-        let published = self.publish(seq, incoming.level, muted)?;
-        self.loudness.heard(cx.us, loudness_of(incoming.level));
-        let mut record = incoming.record;
-        record.header.sequence_number = published as u16;
-        let id = cx
-            .store
-            .insert(packet, record)
-            .ok_or(DropReason::Oversized)?;
-        let packet = Published {
-            seq: published,
-            timestamp,
-            id,
-        };
-        let arrived = Arrived {
-            feed: incoming.feed,
-            encoding: 0,
-            what: Arrival::Audio,
-            packet,
-            marker: true,
-            nth: 0,
-        };
-        Ok(Taken {
-            arrived,
-            layers_changed: false,
-        })
-    }
-
-    /// Decides about a packet; its number without the gaps of dropped ones.
-    fn publish(
-        &mut self,
-        seq: u64,
-        level: Option<AudioLevel>,
-        muted: bool,
-    ) -> Result<u64, DropReason> {
-        let offsets = self
-            .offsets
-            .get_or_insert_with(|| Offsets::starting(seq, seq));
-        let silent = level.is_some_and(|l| l.level >= SILENCE);
-        self.silent = if silent {
-            self.silent.saturating_add(1)
-        } else {
-            0
-        };
-        if muted || self.silent > SILENCE_PASSED {
-            offsets.leave_out(seq);
-            return Err(if muted {
-                DropReason::ForceMuted
-            } else {
-                DropReason::Silence
-            });
-        }
-        offsets.accept(seq).ok_or(DropReason::TooOld)
-    }
-}
-
-/// A level as speech detection takes it: 0 (silent) to 127 (loud).
-pub(super) fn loudness_of(level: Option<AudioLevel>) -> Option<u8> {
-    level.map(|l| SILENCE - l.level.min(SILENCE))
 }
 
 impl Video {
@@ -453,10 +353,7 @@ impl Video {
         };
         if header.payload_len == 0 {
             cx.stats.drop(DropReason::Padding);
-            return Ok(Taken {
-                arrived,
-                layers_changed: false,
-            });
+            return Ok(Taken::one(arrived));
         }
         let mut record = incoming.record;
         let (at, len) = record.descriptor;
@@ -483,8 +380,8 @@ impl Video {
         arrived.what = Arrival::Video { key };
         arrived.marker = header.marker;
         Ok(Taken {
-            arrived,
             layers_changed,
+            ..Taken::one(arrived)
         })
     }
 }

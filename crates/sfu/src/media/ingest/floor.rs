@@ -1,6 +1,6 @@
 //! Who has the floor: the dominant speaker, who spoke before, and everybody in the order of speech.
 
-use super::feed::loudness_of;
+use super::audio::loudness_of;
 use super::speakers::{SpeakerChange, Speakers};
 use crate::media::event::ChannelNotice;
 use crate::media::ids::EndpointId;

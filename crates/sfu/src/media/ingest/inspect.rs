@@ -46,6 +46,8 @@ pub(super) fn inspect(
                 start(structure || rtp::obu::starts_sequence(payload)),
             )
         }
-        PayloadCodec::Other => (Codec::Opaque, KeySign::Start),
+        PayloadCodec::Opus | PayloadCodec::Red | PayloadCodec::Other => {
+            (Codec::Opaque, KeySign::Start)
+        }
     })
 }

@@ -1,6 +1,7 @@
 //! What publishers send: each source is a [`Feed`] that takes packets, notes what is missing, knows its key frames and
 //! what it can offer; the [`Floor`] knows who speaks. Nothing here knows who receives.
 
+mod audio;
 mod feed;
 mod floor;
 mod inspect;
@@ -8,6 +9,7 @@ mod key_frames;
 mod loudness;
 mod receive;
 mod speakers;
+mod taken;
 
 pub(crate) use feed::{Feed, Layer};
 pub(crate) use floor::Floor;

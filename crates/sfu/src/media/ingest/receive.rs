@@ -39,6 +39,9 @@ pub(crate) struct ReceiveStream {
     numbers: Unwrapper,
     first: u64,
     seen: Box<[u64; (WINDOW / 64) as usize]>,
+    /// Of those seen: what came as repair only.
+    repaired: Box<[u64; (WINDOW / 64) as usize]>,
+    /// Packets that came by themselves: what was repaired was lost.
     received: u64,
     reported_expected: u64,
     reported_received: u64,
@@ -66,6 +69,7 @@ impl ReceiveStream {
             numbers: Unwrapper::default(),
             first: 0,
             seen: Box::new([0; (WINDOW / 64) as usize]),
+            repaired: Box::new([0; (WINDOW / 64) as usize]),
             received: 0,
             reported_expected: 0,
             reported_received: 0,
@@ -81,7 +85,8 @@ impl ReceiveStream {
         }
     }
 
-    /// Takes a packet; its unwrapped sequence number. `retransmitted`: it came as RTX, so says nothing of jitter.
+    /// Takes a packet; its unwrapped sequence number. `retransmitted`: it came as RTX, so says nothing of jitter, and was
+    /// lost on the way.
     pub(crate) fn receive(
         &mut self,
         now: u64,
@@ -97,6 +102,7 @@ impl ReceiveStream {
             Some(h) if number + WINDOW <= h => return Err(DropReason::TooOld),
             Some(h) if number <= h => {
                 if self.is_seen(number) {
+                    self.came_late(number, retransmitted);
                     return Err(DropReason::Duplicate);
                 }
                 self.missing.retain(|m| m.seq != number);
@@ -105,13 +111,45 @@ impl ReceiveStream {
         }
         self.numbers.unwrap(seq);
         self.mark(number);
-        self.received += 1;
+        match retransmitted {
+            true => self.mark_repaired(number),
+            false => self.received += 1,
+        }
         self.last_arrival = now;
         self.count(now, len);
         if !retransmitted {
             self.track_jitter(now, timestamp);
         }
         Ok(number)
+    }
+
+    /// A packet was had from the redundancy of a later one. Whether it was missing.
+    pub(crate) fn restore(&mut self, number: u64) -> bool {
+        let missing = |highest| number < highest && number + WINDOW > highest;
+        if !self.numbers.highest().is_some_and(missing) || self.is_seen(number) {
+            return false;
+        }
+        self.mark(number);
+        self.mark_repaired(number);
+        true
+    }
+
+    /// A packet came that was there already: if it was repaired, it had not been lost but was late.
+    fn came_late(&mut self, number: u64, retransmitted: bool) {
+        let (word, bit) = Self::word(number);
+        if let Some(w) = self.repaired.get_mut(word).filter(|w| **w & bit != 0)
+            && !retransmitted
+        {
+            *w &= !bit;
+            self.received += 1;
+        }
+    }
+
+    fn mark_repaired(&mut self, number: u64) {
+        let (word, bit) = Self::word(number);
+        if let Some(w) = self.repaired.get_mut(word) {
+            *w |= bit;
+        }
     }
 
     /// Numbers between the highest and `number` were not received (yet).
@@ -151,8 +189,10 @@ impl ReceiveStream {
 
     fn unmark(&mut self, number: u64) {
         let (word, bit) = Self::word(number);
-        if let Some(w) = self.seen.get_mut(word) {
-            *w &= !bit;
+        for bits in [&mut self.seen, &mut self.repaired] {
+            if let Some(w) = bits.get_mut(word) {
+                *w &= !bit;
+            }
         }
     }
 
@@ -187,7 +227,7 @@ impl ReceiveStream {
 
     /// Whether packets came within the last second.
     pub(crate) fn is_active(&self, now: u64) -> bool {
-        self.received > 0 && now.saturating_sub(self.last_arrival) < IDLE
+        self.numbers.highest().is_some() && now.saturating_sub(self.last_arrival) < IDLE
     }
 
     /// Sequence numbers to ask for now, ascending; each counts as asked for.
@@ -289,9 +329,16 @@ mod tests {
         for n in (0..100u16).filter(|n| n % 4 != 3) {
             take(&mut s, u64::from(n) * MS, n).unwrap();
         }
+        // What is repaired was lost; what was only late was not.
+        for n in [3, 7, 11] {
+            s.receive(150 * MS, n, 0, 100, true).unwrap();
+        }
+        assert!(s.restore((1 << 16) + 15) && !s.restore((1 << 16) + 15));
+        assert_eq!(take(&mut s, 160 * MS, 15), Err(DropReason::Duplicate));
+        assert_eq!(take(&mut s, 160 * MS, 15), Err(DropReason::Duplicate));
         let block = s.report(200 * MS).unwrap();
-        assert_eq!((block.cumulative_lost, block.highest_seq), (24, 98));
-        assert_eq!(block.fraction_lost, (24 * 256 / 99) as u8);
+        assert_eq!((block.cumulative_lost, block.highest_seq), (23, 98));
+        assert_eq!(block.fraction_lost, (23 * 256 / 99) as u8);
         assert!(s.report(300 * MS).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::media::context::Context;
 use crate::media::ids::EndpointId;
-use crate::media::negotiated::{Negotiated, Payload};
+use crate::media::negotiated::{Negotiated, Payload, PayloadCodec};
 use crate::media::packet::{Codec, Incoming, Record};
 use crate::media::spec::{EndpointSpec, EndpointUpdate, MediaKind};
 use crate::media::stats::DropReason;
@@ -271,6 +271,7 @@ impl Client {
             orientation: None,
             audio_level: None,
             descriptor: (0, 0),
+            before: None,
         };
         let level = self.read_extensions(now, packet, &mut record);
         let sent = self
@@ -291,18 +292,40 @@ impl Client {
         record.header = RtpHeader::parse(packet.get(..len).unwrap_or_default())
             .map_err(|_| DropReason::Malformed)?;
         match self.negotiated.payload_type(payload_type) {
-            Some(Payload::Media { kind, codec, .. }) => Ok(Incoming {
-                feed: sent.feed,
-                encoding: sent.encoding,
-                record,
-                kind,
-                codec,
-                level,
-                retransmitted: sent.rtx,
-                len,
-            }),
+            Some(Payload::Media { kind, codec, .. }) if self.is_known(codec, packet, &record) => {
+                Ok(Incoming {
+                    feed: sent.feed,
+                    encoding: sent.encoding,
+                    record,
+                    kind,
+                    codec,
+                    level,
+                    retransmitted: sent.rtx,
+                    len,
+                })
+            }
             _ => Err(DropReason::UnknownPayloadType),
         }
+    }
+
+    /// Whether what redundant audio carries was negotiated too; true for all else.
+    fn is_known(&self, codec: PayloadCodec, packet: &[u8], record: &Record) -> bool {
+        if codec != PayloadCodec::Red {
+            return true;
+        }
+        let payload = RtpView::new(packet, record.header);
+        let Ok(inner) = rtp::red::primary(payload.payload()) else {
+            // The feed says what is wrong with it.
+            return true;
+        };
+        let inner = self.negotiated.payload_type(inner.payload_type);
+        matches!(
+            inner,
+            Some(Payload::Media {
+                codec: PayloadCodec::Opus,
+                ..
+            })
+        )
     }
 
     /// Notes what the extensions say; the audio level, if there is one.

@@ -9,10 +9,12 @@ use crate::media::forward::audio_slot::AudioSlot;
 use crate::media::forward::burst::{Loaded, Pass, Segment};
 use crate::media::forward::history::Refusal;
 use crate::media::forward::numbers::Numbers;
+use crate::media::forward::protection::Protection;
 use crate::media::forward::resend::ResendBudget;
 use crate::media::forward::slot::VideoSlot;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::ingest::Feed;
+use crate::media::negotiated::Negotiated;
 use crate::media::packet::{Arrival, Outgoing, Ready};
 use crate::media::spec::{EndpointSpec, MediaKind, ReceiverConstraints, Subscription};
 use crate::media::stats::Stats;
@@ -114,6 +116,7 @@ pub(crate) struct Receiver {
     /// Where the numbers stand of sources' own SSRCs that have no slot any more; without rewriting only.
     pub(in crate::media::forward) numbers: Numbers,
     resends: ResendBudget,
+    protection: Protection,
     /// What the client was last told to be forwarded.
     pub(in crate::media::forward) forwarded: Vec<SourceName>,
     /// Something of that has ended since.
@@ -145,6 +148,7 @@ impl Receiver {
             audio: Vec::new(),
             numbers: Numbers::default(),
             resends: ResendBudget::new(now),
+            protection: Protection::default(),
             forwarded: Vec::new(),
             forwarded_ended: false,
         }
@@ -169,8 +173,15 @@ impl Receiver {
     }
 
     /// Sets what was negotiated.
-    pub(crate) fn set_takes(&mut self, takes: impl Fn(MediaKind) -> bool) {
-        (self.takes_audio, self.takes_video) = (takes(MediaKind::Audio), takes(MediaKind::Video));
+    pub(crate) fn negotiate(&mut self, negotiated: &Negotiated) {
+        self.takes_audio = negotiated.takes(MediaKind::Audio);
+        self.takes_video = negotiated.takes(MediaKind::Video);
+        self.protection.set_taken(negotiated.red.is_some());
+    }
+
+    /// Transport-wide feedback says what of all that it is sent is lost: 0 to 1, smoothed.
+    pub(crate) fn set_loss(&mut self, loss: f64) {
+        self.protection.measured(loss);
     }
 
     /// What the client was told to be forwarded.
@@ -331,7 +342,8 @@ impl Receiver {
             match self.lane(segment.feed) {
                 Lane::Slot(at) => {
                     if let Some(slot) = self.audio.get_mut(usize::from(at)) {
-                        project_audio(slot, self.rewriting, pass, segment, ready);
+                        let how = (self.rewriting, self.protection.distance());
+                        project_audio(slot, how, pass, segment, ready);
                     }
                 }
                 Lane::Crowded => visit.crowded += pass.packets(segment).len() as u64,
@@ -373,6 +385,8 @@ impl Receiver {
     pub(crate) fn reported(&mut self, block: &ReportBlock) {
         if let Some(slot) = self.video.iter_mut().find(|s| s.ssrc == block.ssrc.0) {
             slot.reported(block.highest_seq as u16);
+        } else if self.audio.iter().any(|s| s.ssrc == block.ssrc.0) {
+            self.protection.reported(block.fraction_lost);
         }
     }
 
@@ -597,7 +611,7 @@ fn begin<'a>(
 
 fn project_audio<'a>(
     slot: &mut AudioSlot,
-    rewriting: bool,
+    (rewriting, redundancy): (bool, u8),
     pass: &Pass<'a>,
     segment: &Segment,
     ready: &mut SmallVec<[Ready<'a>; 64]>,
@@ -609,7 +623,8 @@ fn project_audio<'a>(
             record: Some(record),
         } = *loaded
         {
-            let out = slot.forward(pass.now, rewriting, arrived.packet.id, record);
+            let how = (rewriting, redundancy);
+            let out = slot.forward(pass.now, how, arrived.packet.id, record);
             ready.push(Ready { out, bytes, record });
         }
     }

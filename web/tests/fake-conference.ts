@@ -4,6 +4,7 @@ import { Link } from "../src/model/link";
 import { LocalMedia } from "../src/model/local-media";
 import { Notices } from "../src/model/notices";
 import { SettingsStore } from "../src/model/settings";
+import type { Blockage } from "../src/protocol/blockage";
 import type { Clock } from "../src/protocol/clock";
 import { VirtualClock } from "../src/protocol/clock";
 import type { Conference, ConferenceEvents, ConferenceState } from "../src/protocol/conference";
@@ -54,6 +55,9 @@ export class FakeConference extends Emitter<ConferenceEvents> {
   state: ConferenceState = "idle";
   endpointId = "me";
   returning = false;
+  /** What the browser found out about media that does not connect. */
+  blockage: Blockage | undefined;
+  readonly sessions = { blockage: async (): Promise<Blockage | undefined> => this.blockage };
   room: FakeRoom | undefined;
   readonly asked: unknown[][] = [];
 

@@ -1,5 +1,6 @@
 // Media sessions: answering the focus, following the source maps, mending a lost path, and going direct.
 import { beforeAll, describe, expect, it, vi } from "vitest";
+import { readBlockage } from "../src/protocol/blockage";
 import { VirtualClock } from "../src/protocol/clock";
 import { codecOrder, decodableCodecs } from "../src/protocol/codec-choice";
 import { readConfig } from "../src/protocol/config";
@@ -685,5 +686,33 @@ describe("going direct", () => {
     world.sessions.onRoster();
     await world.clock.advance(8_000);
     expect(world.jingles("session-initiate")).toHaveLength(1);
+  });
+});
+
+describe("media that does not connect", () => {
+  const local = { type: "local-candidate", protocol: "udp", port: 5000 };
+  const remote = { type: "remote-candidate", protocol: "udp", address: "203.0.113.5", port: 10_000 };
+  const pair = (more: Record<string, unknown>): Record<string, unknown> => ({
+    type: "candidate-pair",
+    ...more,
+  });
+
+  it("is blamed on the network when nothing comes back", () => {
+    const blockage = readBlockage([local, remote, remote, pair({ requestsSent: 9, bytesReceived: 0 })]);
+    expect(blockage).toEqual({
+      why: "network",
+      doors: [{ protocol: "udp", host: "203.0.113.5", port: 10_000 }],
+    });
+  });
+
+  it("is blamed on it too when something came before and nothing does now", () => {
+    const before = { bytesReceived: 999, lastPacketReceivedTimestamp: 1_000, timestamp: 9_000 };
+    expect(readBlockage([local, remote, pair(before)]).why).toBe("network");
+  });
+
+  it("is blamed on the server when that answers or offers nothing, on the browser when it has no address", () => {
+    expect(readBlockage([local, remote, pair({ bytesReceived: 100 })]).why).toBe("server");
+    expect(readBlockage([local]).why).toBe("server");
+    expect(readBlockage([remote]).why).toBe("browser");
   });
 });

@@ -1,7 +1,9 @@
 // How the connections stand: to the server, to the bridge, to the one other person.
 
+import type { Clock, Timer } from "../protocol/clock";
 import type { ConferenceState } from "../protocol/conference";
 import type { MediaState } from "../protocol/sessions";
+import { explainBlockage } from "./explain";
 import type { Link } from "./link";
 import type { Notices } from "./notices";
 import { Value } from "./observable";
@@ -16,11 +18,22 @@ export interface ConnectivityState {
 }
 
 const KEY = "connection";
+const BLOCKED = "media";
+/** How long media may take to connect, milliseconds, before the user is told why it does not. */
+const PATIENCE = 4_000;
+const AGAIN = 500;
 
 export class Connectivity {
   readonly state: Value<ConnectivityState>;
+  private readonly link: Link;
+  private readonly notices: Notices;
+  private readonly clock: Clock;
+  private patience: Timer | undefined;
 
-  constructor(link: Link, notices: Notices) {
+  constructor(link: Link, notices: Notices, clock: Clock) {
+    this.link = link;
+    this.notices = notices;
+    this.clock = clock;
     this.state = new Value<ConnectivityState>({
       connection: link.conference.state,
       media: "none",
@@ -43,6 +56,30 @@ export class Connectivity {
 
   private change(change: Partial<ConnectivityState>): void {
     this.state.update((s) => ({ ...s, ...change }));
+    if (this.lacksMedia()) {
+      this.patience ??= this.clock.setTimeout(() => void this.explain(), PATIENCE);
+    } else if (this.patience !== undefined) {
+      this.clock.clearTimeout(this.patience);
+      this.patience = undefined;
+      this.notices.withdraw(BLOCKED);
+    }
+  }
+
+  /** Whether the server can be reached, and media is to flow and does not. */
+  private lacksMedia(): boolean {
+    const { connection, media } = this.state.get();
+    return connection === "joined" && (media === "connecting" || media === "interrupted");
+  }
+
+  private async explain(): Promise<void> {
+    const blockage = await this.link.conference.sessions?.blockage();
+    if (!this.lacksMedia()) return;
+    if (blockage === undefined) {
+      // Between two sessions there is nothing to say; the next one may come at any time.
+      this.patience = this.clock.setTimeout(() => void this.explain(), AGAIN);
+      return;
+    }
+    this.notices.show(explainBlockage(blockage), { key: BLOCKED, important: true, sticky: true });
   }
 }
 

@@ -1,5 +1,6 @@
 // Errors in plain sentences: what happened, and what the user can do.
 
+import type { Blockage } from "../protocol/blockage";
 import type { ErrorCode, ProtocolError } from "../protocol/errors";
 import { texts } from "./texts";
 
@@ -49,6 +50,30 @@ export function explain(error: ProtocolError): Explanation {
   const said = words === undefined || error.detail === "" ? "" : t.serverSays(error.detail);
   const advice = FOR_GOOD.has(error.condition) && said !== "" ? "" : hint;
   return { title, hint: [advice, said].filter((part) => part !== "").join(" ") };
+}
+
+/** Most addresses named: a server may have many. */
+const MAX_HOSTS = 3;
+
+/** Why there is neither sound nor picture, and what to do. */
+export function explainBlockage({ why, doors }: Blockage): string {
+  const b = texts.blocked;
+  const hosts = new Map<string, Set<string>>();
+  for (const { protocol, port, host } of doors) {
+    const key = `${protocol} ${port}`;
+    hosts.set(key, (hosts.get(key) ?? new Set()).add(host));
+  }
+  const named = [...hosts].map(([key, names]) => {
+    const [protocol = "", port = ""] = key.split(" ");
+    return b.door(protocol, Number(port), [...names].slice(0, MAX_HOSTS));
+  });
+  const list = named.join(b.or);
+  const [reason, hint] = {
+    network: [b.network(list), b.networkHint(list)],
+    browser: [b.browser, b.browserHint],
+    server: [b.server, b.serverHint],
+  }[why];
+  return [b.what, reason, hint].join(" ");
 }
 
 /** Why one is out of the meeting although one did not leave. */

@@ -85,7 +85,7 @@ export class Meeting {
       lastN: config.lastN,
       maxHeight: Math.max(LOWEST_QUALITY, config.resolution),
     });
-    this.connectivity = new Connectivity(link, notices);
+    this.connectivity = new Connectivity(link, notices, clock);
     this.room = new RoomSettings(link, notices, clock);
     this.moderation = new Moderation({
       link,

@@ -284,6 +284,19 @@ export const texts = {
     connected: "",
     ended: "",
   },
+  blocked: {
+    what: "Sound and picture do not get through.",
+    network: (doors: string) => `This network lets nothing pass to the media server (${doors}).`,
+    networkHint: (doors: string) =>
+      `Try another network, for example that of a phone, or switch off a VPN or firewall program. Whoever runs this network can allow ${doors}.`,
+    browser: "This browser is not allowed to make the connection.",
+    browserHint: "Switch off extensions that hide the address of this computer, or try another browser.",
+    server: "The media server answers, but the connection is not made.",
+    serverHint: "Load the page again. If that does not help, tell whoever runs this server.",
+    door: (protocol: string, port: number, hosts: readonly string[]) =>
+      `${protocol.toUpperCase()} port ${port} of ${hosts.join(" and ")}`,
+    or: " or ",
+  },
   alone: "You are alone here",
   noBridge: "No media server is available. Waiting for one…",
   connectionProblems: "Connection problems",

@@ -1,6 +1,7 @@
 // One peer connection driven by Jingle values: local tracks, remote sources, and descriptions exchanged
 // with the browser one at a time.
 
+import { type Blockage, readBlockage } from "./blockage";
 import { Emitter } from "./emitter";
 import { cameraEncodings, desktopEncoding, type Encoding, peerEncoding } from "./encodings";
 import { randomHex } from "./ids";
@@ -435,14 +436,24 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
 
   /** Bytes that have come over the network in all; undefined if the browser does not say. */
   async receivedBytes(): Promise<number | undefined> {
-    if (this.closed) return undefined;
-    const report = await this.pc.getStats().catch(() => undefined);
-    let sum: number | undefined;
+    const counts = (await this.measured())
+      .filter((e) => e["type"] === "candidate-pair" && typeof e["bytesReceived"] === "number")
+      .map((e) => Number(e["bytesReceived"]));
+    return counts.length === 0 ? undefined : counts.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** Why it does not connect. */
+  async blockage(): Promise<Blockage> {
+    return readBlockage(await this.measured());
+  }
+
+  private async measured(): Promise<Record<string, unknown>[]> {
+    const report = this.closed ? undefined : await this.pc.getStats().catch(() => undefined);
+    const entries: Record<string, unknown>[] = [];
     report?.forEach((entry: Record<string, unknown>) => {
-      const bytes = entry["bytesReceived"];
-      if (entry["type"] === "candidate-pair" && typeof bytes === "number") sum = (sum ?? 0) + bytes;
+      entries.push(entry);
     });
-    return sum;
+    return entries;
   }
 
   /** Notes which SSRC carries which source, and renegotiates if an SSRC is new. */

@@ -1,6 +1,7 @@
 // The media sessions of one stay in a room: with the bridge, and directly with the other person while
 // there are exactly two.
 
+import type { Blockage } from "./blockage";
 import type { BridgeChannel, EndpointMessage, ReceiverConstraints } from "./bridge-channel";
 import { BridgeSession } from "./bridge-session";
 import type { Clock, Timer } from "./clock";
@@ -91,6 +92,11 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.online = online;
     this.bridge?.setOnline(online);
     this.onRoster();
+  }
+
+  /** Why media does not connect; undefined if none is expected. */
+  async blockage(): Promise<Blockage | undefined> {
+    return this.usesPeer ? undefined : this.bridge?.media.blockage();
   }
 
   /** The network is another one: paths along which nothing comes any more are replaced now. */

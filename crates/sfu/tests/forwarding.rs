@@ -281,6 +281,37 @@ fn silence_and_force_mute_leave_no_gap() {
 }
 
 #[test]
+fn video_muted_by_the_focus_stops_and_comes_back_with_a_key_frame() {
+    let mut w = meeting(good(), 9, 2, true, 360);
+    w.run(2 * SECOND);
+    let mute = |mute| EndpointUpdate {
+        force_mute_video: Some(mute),
+        ..EndpointUpdate::default()
+    };
+    for _ in 0..2 {
+        w.shard
+            .update_endpoint(w.now, CONFERENCE, &endpoint_id("p0"), mute(true))
+            .unwrap();
+        w.run(2 * SECOND);
+        let last = |w: &World| {
+            w.clients[1]
+                .receiver
+                .of("p0-v0")
+                .unwrap()
+                .last_frame
+                .unwrap()
+        };
+        assert!(w.now - last(&w) > SECOND, "still seen");
+        w.shard
+            .update_endpoint(w.now, CONFERENCE, &endpoint_id("p0"), mute(false))
+            .unwrap();
+        w.run(SECOND / 2);
+        assert!(w.now - last(&w) < SECOND / 10, "seen again");
+    }
+    no_problems(&w);
+}
+
+#[test]
 fn who_leaves_is_gone_and_who_falls_silent_is_reported() {
     let mut w = meeting(good(), 10, 3, false, 180);
     w.run(2 * SECOND);

@@ -3,7 +3,7 @@
 
 use super::audio::Audio;
 use super::inspect::inspect;
-use super::key_frames::KeyFrames;
+use super::key_frames::{KeyFrames, KeySign};
 use super::receive::{ClockPoint, ReceiveStream};
 use super::taken::Taken;
 use crate::media::context::Context;
@@ -37,6 +37,8 @@ struct EncodingState {
     stream: ReceiveStream,
     layer: Layer,
     keys: KeyFrames,
+    /// What came was dropped by order of the focus: nothing goes on before a key frame.
+    closed: bool,
 }
 
 impl EncodingState {
@@ -49,6 +51,7 @@ impl EncodingState {
                 active: false,
             },
             keys: KeyFrames::default(),
+            closed: false,
         }
     }
 
@@ -336,9 +339,6 @@ impl Video {
             packet.len(),
             incoming.retransmitted,
         )?;
-        if muted {
-            return Err(DropReason::ForceMuted);
-        }
         let mut arrived = Arrived {
             feed: incoming.feed,
             encoding: incoming.encoding,
@@ -362,6 +362,16 @@ impl Video {
         let payload = RtpView::new(packet, header);
         let (codec, sign) =
             inspect(incoming.codec, payload.payload(), descriptor).ok_or(DropReason::BadPayload)?;
+        if muted || encoding.closed && sign == KeySign::None {
+            // Nor is it replayed.
+            if !std::mem::replace(&mut encoding.closed, true) {
+                encoding.keys = KeyFrames::default();
+            }
+            self.key_wanted |= !muted;
+            cx.stats.drop(DropReason::ForceMuted);
+            return Ok(Taken::one(arrived));
+        }
+        encoding.closed = false;
         if incoming.codec != PayloadCodec::Av1 {
             // The descriptor's frame numbers would contradict a rewritten stream.
             record.descriptor = (0, 0);

@@ -47,14 +47,28 @@ fuzz_target!(|data: &[u8]| {
     let mut session: Option<Session> = None;
     let mut open = Vec::new();
     for (n, part) in data.split(|byte| *byte == 0).enumerate() {
-        let Some((&step, body)) = part.split_first() else { continue };
+        let Some((&step, body)) = part.split_first() else {
+            continue;
+        };
         now += Duration::from_secs(u64::from(step % 64));
         let token = RequestToken(n as u64);
-        let Ok(element) = xml::parse(body, &Limits::CLIENT) else { continue };
+        let Ok(element) = xml::parse(body, &Limits::CLIENT) else {
+            continue;
+        };
         match &mut session {
             None => {
                 let config = BoshConfig::default();
-                session = Session::create(&CONFIG, config, now, [0; 32], "s", token, &element, body.len()).ok();
+                session = Session::create(
+                    &CONFIG,
+                    config,
+                    now,
+                    [0; 32],
+                    "s",
+                    token,
+                    &element,
+                    body.len(),
+                )
+                .ok();
                 if session.is_some() {
                     open.push(token);
                 }

@@ -1,6 +1,9 @@
 //! Bridge-channel messages: what is read is written and read alike; then to a shard with two clients on WebSockets.
 #![no_main]
-#![allow(clippy::disallowed_methods, reason = "a start for the target's own time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a start for the target's own time"
+)]
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
@@ -15,7 +18,12 @@ use stanza::media::{MediaType, PayloadType};
 static CERTIFICATE: LazyLock<Arc<Certificate>> =
     LazyLock::new(|| Arc::new(Certificate::generate(SystemTime::now()).expect("a certificate")));
 
-fn endpoint(controller: &mut Controller, now: Instant, id: &str, first: bool) -> Option<WebSocketId> {
+fn endpoint(
+    controller: &mut Controller,
+    now: Instant,
+    id: &str,
+    first: bool,
+) -> Option<WebSocketId> {
     let vp8 = PayloadType {
         id: 100,
         name: "VP8".into(),
@@ -43,11 +51,22 @@ fn endpoint(controller: &mut Controller, now: Instant, id: &str, first: bool) ->
         ..ConferenceModify::default()
     };
     let modified = controller.modify(now, &request, true).result.ok()?;
-    let url = modified.endpoints.first()?.transport.as_ref()?.ice.as_ref()?.web_sockets.first()?.clone();
+    let url = modified
+        .endpoints
+        .first()?
+        .transport
+        .as_ref()?
+        .ice
+        .as_ref()?
+        .web_sockets
+        .first()?
+        .clone();
     let (path, password) = url.split_once("?pwd=")?;
     let conference = path.rsplit('/').nth(1)?;
     let conference = ConferenceId(u64::from_str_radix(conference, 16).ok()?);
-    controller.open_web_socket(now, conference, id, password).ok()
+    controller
+        .open_web_socket(now, conference, id, password)
+        .ok()
 }
 
 fn written_is_read(text: &str) {

@@ -1,6 +1,9 @@
 //! Colibri2 requests, one after the other, to a bridge's shard. A zero byte separates requests.
 #![no_main]
-#![allow(clippy::disallowed_methods, reason = "a start for the target's own time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a start for the target's own time"
+)]
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,10 +20,7 @@ static CERTIFICATE: LazyLock<Arc<Certificate>> =
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Instant::now();
-    let mut shard = ShardConfig::new(
-        CERTIFICATE.clone(),
-        vec![([192, 0, 2, 1], 10_000).into()],
-    );
+    let mut shard = ShardConfig::new(CERTIFICATE.clone(), vec![([192, 0, 2, 1], 10_000).into()]);
     shard.store = (64, 128 * 1024);
     let mut controller = Controller::new(ControlConfig::default(), shard, [7; 32]);
     let mut egress = Egress::new(64 * 1024);
@@ -40,7 +40,10 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(modified) = controller.modify(now, &request, true).result {
             let text = xml::to_string(&Element::from(&modified));
             let element = xml::parse(&text, &Limits::SERVICE).expect("our own answer");
-            assert_eq!(ConferenceModified::try_from(&element).as_ref(), Ok(&modified));
+            assert_eq!(
+                ConferenceModified::try_from(&element).as_ref(),
+                Ok(&modified)
+            );
         }
         now += Duration::from_millis(50);
         if controller.poll_timeout().is_some_and(|t| t <= now) {

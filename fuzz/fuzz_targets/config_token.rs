@@ -20,7 +20,11 @@ fn token(text: &str) {
         return;
     };
     let printed = token.reveal();
-    assert_eq!(printed.parse::<JoinToken>().as_ref(), Ok(&token), "{printed}");
+    assert_eq!(
+        printed.parse::<JoinToken>().as_ref(),
+        Ok(&token),
+        "{printed}"
+    );
     let bound = text.len() + "[]65535".len();
     assert!(printed.len() <= bound, "{printed} from {text}");
     // Short passwords stand in any text by chance.

@@ -30,7 +30,9 @@ fn path(text: &str) {
             }
         }
     }
-    let Ok(uri) = format!("/{text}").parse::<Uri>() else { return };
+    let Ok(uri) = format!("/{text}").parse::<Uri>() else {
+        return;
+    };
     let found = rewrite(uri.clone());
     if found != uri {
         // One prefix, and it is the segment before the endpoint.
@@ -40,12 +42,18 @@ fn path(text: &str) {
             .filter_map(|pair| pair.strip_prefix("prefix="))
             .collect();
         assert_eq!(prefixes.len(), 1, "{query}");
-        assert!(prefixes.iter().all(|tenant| tenant.is_empty() || is_tenant(tenant)));
+        assert!(
+            prefixes
+                .iter()
+                .all(|tenant| tenant.is_empty() || is_tenant(tenant))
+        );
     }
 }
 
 fn headers(data: &[u8]) {
-    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    let Ok(value) = HeaderValue::from_bytes(data) else {
+        return;
+    };
     let mut headers = HeaderMap::new();
     for name in ["x-forwarded-for", "x-forwarded-proto"] {
         headers.append(HeaderName::from_static(name), value.clone());
@@ -55,12 +63,17 @@ fn headers(data: &[u8]) {
     let proxies = TrustedProxies::new(|ip| ip.is_loopback());
     let proxy = SocketAddr::from(([127, 0, 0, 1], 5));
     // Whatever stands before the last address that is not trusted counts for nothing.
-    assert_eq!(proxies.person(proxy, &headers).address.to_string(), "203.0.113.7:0");
+    assert_eq!(
+        proxies.person(proxy, &headers).address.to_string(),
+        "203.0.113.7:0"
+    );
 }
 
 fuzz_target!(|data: &[u8]| {
     headers(data);
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     path(text);
     let variables = HashMap::from([("subdir", "acme/".to_owned())]);
     let page = ssi::resolve(text, "static", &variables, &Pages(text));

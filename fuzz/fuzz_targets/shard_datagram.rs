@@ -3,7 +3,10 @@
 //! Each datagram: two bytes of length, one of address and kind, then its bytes. Kinds: as it is; behind a STUN header that
 //! names one of the endpoints; behind a DTLS record header; behind an RTP header with a known SSRC.
 #![no_main]
-#![allow(clippy::disallowed_methods, reason = "a start for the target's own time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a start for the target's own time"
+)]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -35,8 +38,14 @@ fn create(controller: &mut Controller, now: Instant, id: &str, first: bool, ssrc
         .replace("SSRC", &ssrc.to_string());
     let element: Element = xml.parse().expect("our own request");
     let request = ConferenceModify::try_from(&element).expect("our own request");
-    let modified = controller.modify(now, &request, true).result.expect("created");
-    let transport = modified.endpoints[0].transport.clone().expect("a transport");
+    let modified = controller
+        .modify(now, &request, true)
+        .result
+        .expect("created");
+    let transport = modified.endpoints[0]
+        .transport
+        .clone()
+        .expect("a transport");
     transport.ice.and_then(|i| i.ufrag).expect("a ufrag")
 }
 
@@ -75,7 +84,12 @@ fuzz_target!(|data: &[u8]| {
         let mut datagram = match kind >> 2 & 7 {
             1 => stun(&a, bytes),
             2 => stun(&b, bytes),
-            3 => [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0][..], &(len as u16).to_be_bytes(), bytes].concat(),
+            3 => [
+                &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0][..],
+                &(len as u16).to_be_bytes(),
+                bytes,
+            ]
+            .concat(),
             4 => [&[0x90, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1][..], bytes].concat(),
             5 => [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], bytes].concat(),
             _ => bytes.to_vec(),

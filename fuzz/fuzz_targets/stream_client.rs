@@ -20,7 +20,9 @@ const BOUND: &str = "<iq xmlns='jabber:client' type='result' id='bind'><bind xml
 const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>";
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&choice, data)) = data.split_first() else { return };
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
     let web = choice & 1 == 1;
     let password = (choice & 2 == 2).then(|| ("focus".to_owned(), "secret".to_owned()));
     let mut config = ClientConfig::new("a", password);
@@ -35,7 +37,10 @@ fuzz_target!(|data: &[u8]| {
     client.connect(now, choice & 4 == 0);
     let open = if web { OPEN } else { HEADER };
     let login = [open, FEATURES, SUCCESS, open, BIND, BOUND, ENABLED];
-    let login = login.into_iter().filter(|_| choice & 8 == 8).map(str::as_bytes);
+    let login = login
+        .into_iter()
+        .filter(|_| choice & 8 == 8)
+        .map(str::as_bytes);
     let mut came = 0;
     let mut online = false;
     for part in login.chain(data.split(|byte| *byte == 0)) {

@@ -35,7 +35,9 @@ fn answer(server: &mut Server, now: Instant, event: Event, kind: bool, came: usi
         },
         Event::Lookup { .. } => server.credentials(now, kind.then(|| CREDENTIALS.clone())),
         Event::Bind { user, resource } => {
-            let jid: Option<FullJid> = user.with_resource_str(resource.as_deref().unwrap_or("r")).ok();
+            let jid: Option<FullJid> = user
+                .with_resource_str(resource.as_deref().unwrap_or("r"))
+                .ok();
             match jid.filter(|_| kind) {
                 Some(jid) => server.bound(now, &jid),
                 None => server.bind_failed(now, Condition::Conflict),
@@ -52,9 +54,19 @@ fn answer(server: &mut Server, now: Instant, event: Event, kind: bool, came: usi
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&choice, data)) = data.split_first() else { return };
-    let framing = if choice & 1 == 0 { Framing::Tcp } else { Framing::WebSocket };
-    let security = if choice & 2 == 0 { Security::Secure } else { Security::StartTls };
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
+    let framing = if choice & 1 == 0 {
+        Framing::Tcp
+    } else {
+        Framing::WebSocket
+    };
+    let security = if choice & 2 == 0 {
+        Security::Secure
+    } else {
+        Security::StartTls
+    };
     let now = Instant::now();
     let mut server = Server::new(Arc::clone(&CONFIG), framing, security, now, [0; 32]);
     let mut sent = 0;
@@ -69,7 +81,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     // A peer cannot make the server say much more than it said itself.
-    assert!(sent <= 4096 + 1024 * data.len(), "{sent} bytes for {}", data.len());
+    assert!(
+        sent <= 4096 + 1024 * data.len(),
+        "{sent} bytes for {}",
+        data.len()
+    );
     server.handle_timeout(now + Duration::from_secs(60));
     assert!(server.is_bound() || server.is_closed());
 });

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use fuzz::door::check_written;
 use libfuzzer_sys::fuzz_target;
-use stanza::xml::{self, Limits};
 use stanza::BareJid;
+use stanza::xml::{self, Limits};
 use xmpp::{Config, ConnectionId, Login, Output, Server, SessionId, WallClock, WebQuery};
 
 struct Peer {
@@ -36,16 +36,31 @@ impl World {
 
     fn add(&mut self, user: BareJid) -> Option<()> {
         let connection = self.connection();
-        let query = WebQuery { room: Some("r".to_owned()), ..WebQuery::default() };
-        let login = Login { user: user.clone(), resource: None, connection, query };
+        let query = WebQuery {
+            room: Some("r".to_owned()),
+            ..WebQuery::default()
+        };
+        let login = Login {
+            user: user.clone(),
+            resource: None,
+            connection,
+            query,
+        };
         let session = self.server.bind(self.now, login).ok()?.session;
-        self.peers.push(Peer { session, connection, user, resume_id: None });
+        self.peers.push(Peer {
+            session,
+            connection,
+            user,
+            resume_id: None,
+        });
         self.drain();
         Some(())
     }
 
     fn send(&mut self, who: usize, text: &[u8]) {
-        let Some(peer) = self.peers.get(who) else { return };
+        let Some(peer) = self.peers.get(who) else {
+            return;
+        };
         if let Ok(stanza) = xml::parse(text, &Limits::CLIENT) {
             self.came += text.len();
             let _ = self.server.handle_stanza(self.now, peer.session, stanza);
@@ -65,7 +80,9 @@ impl World {
     fn step(&mut self, choice: u8, rest: &[u8]) {
         let who = usize::from(choice & 3);
         let number = u32::from(rest.first().copied().unwrap_or_default());
-        let Some(peer) = self.peers.get(who) else { return };
+        let Some(peer) = self.peers.get(who) else {
+            return;
+        };
         let (session, connection) = (peer.session, peer.connection);
         match choice >> 2 & 15 {
             0 => {
@@ -76,9 +93,16 @@ impl World {
             }
             1 => self.server.detach(self.now, session, connection),
             2 => {
-                let (user, id) = (peer.user.clone(), peer.resume_id.clone().unwrap_or_default());
+                let (user, id) = (
+                    peer.user.clone(),
+                    peer.resume_id.clone().unwrap_or_default(),
+                );
                 let connection = self.connection();
-                if self.server.resume(self.now, &user, connection, &id, number).is_ok() {
+                if self
+                    .server
+                    .resume(self.now, &user, connection, &id, number)
+                    .is_ok()
+                {
                     if let Some(peer) = self.peers.get_mut(who) {
                         peer.connection = connection;
                     }
@@ -100,9 +124,19 @@ impl World {
 fuzz_target!(|data: &[u8]| {
     let now = Instant::now();
     let clock = WallClock::new(now, Duration::from_secs(1_700_000_000));
-    let Ok(server) = Server::new(Config::new("a", b"secret"), clock, [1; 32]) else { return };
-    let mut world = World { server, now, peers: Vec::new(), connections: 0, came: 0 };
-    let Ok(focus) = BareJid::new("focus@auth.a") else { return };
+    let Ok(server) = Server::new(Config::new("a", b"secret"), clock, [1; 32]) else {
+        return;
+    };
+    let mut world = World {
+        server,
+        now,
+        peers: Vec::new(),
+        connections: 0,
+        came: 0,
+    };
+    let Ok(focus) = BareJid::new("focus@auth.a") else {
+        return;
+    };
     world.add(focus);
     for _ in 0..3 {
         if let Ok(user) = world.server.anonymous_user("a", &WebQuery::default()) {
@@ -110,12 +144,18 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let join = |nick: &str| {
-        format!("<presence xmlns='jabber:client' to='r@conference.a/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+        format!(
+            "<presence xmlns='jabber:client' to='r@conference.a/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        )
     };
     world.send(0, join("focus").as_bytes());
     world.send(1, join("m").as_bytes());
     world.send(2, join("p").as_bytes());
-    let moderator = world.peers.get(1).map(|peer| peer.user.to_string()).unwrap_or_default();
+    let moderator = world
+        .peers
+        .get(1)
+        .map(|peer| peer.user.to_string())
+        .unwrap_or_default();
     let grant = format!(
         "<iq xmlns='jabber:client' type='set' id='g' to='r@conference.a'><query xmlns='http://jabber.org/protocol/muc#admin'>\
          <item affiliation='owner' jid='{moderator}'/></query></iq>"

@@ -9,6 +9,9 @@ const BACK_OFF: f64 = 0.85;
 const BACK_OFF_MORE: f64 = 5_000.0;
 /// Growth in a second as long as nobody knows where the limit is.
 const GROWTH: f64 = 1.08;
+/// No growth beyond what arrives times this, and this more at very low rates, where pictures come unevenly.
+const BEYOND: f64 = 1.25;
+const BEYOND_MORE: f64 = 10_000.0;
 /// Growth at least, bits per second: of a step, and of a second near the limit.
 const STEP: f64 = 1_000.0;
 const SLOW: f64 = 4_000.0;
@@ -74,8 +77,8 @@ impl Aimd {
         changed || arrives < 0.5 * self.rate
     }
 
-    /// Another report: how queues are, and what arrives.
-    pub(crate) fn update(&mut self, now: u64, usage: Usage, arrives: Option<f64>) {
+    /// Another report: how queues are, what arrives, and whether less is sent than could be, which proves nothing.
+    pub(crate) fn update(&mut self, now: u64, usage: Usage, arrives: Option<f64>, in_alr: bool) {
         if let Some(arrives) = arrives {
             self.arrives = arrives;
         }
@@ -87,19 +90,18 @@ impl Aimd {
                     self.changed = Some(now);
                     self.state = State::Increase;
                 }
-                self.increase(now);
+                self.increase(now, in_alr);
             }
         }
         self.rate = self.rate.max(self.min);
     }
 
-    fn increase(&mut self, now: u64) {
+    fn increase(&mut self, now: u64, in_alr: bool) {
         if self.arrives > self.capacity.upper() {
             self.capacity.reset();
         }
-        // What arrives limits the growth; a little more at very low rates, where pictures come unevenly.
-        let limit = 1.5 * self.arrives + 10_000.0;
-        if self.rate < limit {
+        let limit = BEYOND * self.arrives + BEYOND_MORE;
+        if self.rate < limit && !in_alr {
             let passed = self.changed.map(|at| seconds(now.saturating_sub(at)));
             let more = if self.capacity.estimate().is_some() {
                 self.near_limit() * passed.unwrap_or(0.0)
@@ -154,7 +156,7 @@ mod tests {
     fn it_grows_by_eight_percent_a_second_at_first() {
         let mut aimd = Aimd::new(300_000.0, 10_000.0);
         for n in 0..=100 {
-            aimd.update(n * SECOND / 10, Usage::Normal, Some(1e7));
+            aimd.update(n * SECOND / 10, Usage::Normal, Some(1e7), false);
         }
         let expected = 300_000.0 * 1.08_f64.powi(10);
         assert!(
@@ -168,20 +170,20 @@ mod tests {
     fn what_arrives_limits_growth() {
         let mut aimd = Aimd::new(300_000.0, 10_000.0);
         for n in 0..300 {
-            aimd.update(n * SECOND / 10, Usage::Normal, Some(250_000.0));
+            aimd.update(n * SECOND / 10, Usage::Normal, Some(250_000.0), false);
         }
-        assert_eq!(aimd.rate(), 385_000.0);
+        assert_eq!(aimd.rate(), 322_500.0);
     }
 
     #[test]
     fn overuse_goes_below_what_arrives_and_then_grows_slowly() {
         let mut aimd = Aimd::new(1_000_000.0, 10_000.0);
-        aimd.update(0, Usage::Normal, Some(900_000.0));
-        aimd.update(SECOND, Usage::Overuse, Some(800_000.0));
+        aimd.update(0, Usage::Normal, Some(900_000.0), false);
+        aimd.update(SECOND, Usage::Overuse, Some(800_000.0), false);
         assert_eq!(aimd.rate(), 675_000.0);
-        aimd.update(2 * SECOND, Usage::Normal, Some(800_000.0));
+        aimd.update(2 * SECOND, Usage::Normal, Some(800_000.0), false);
         for n in 20..40 {
-            aimd.update(n * SECOND / 10, Usage::Normal, Some(800_000.0));
+            aimd.update(n * SECOND / 10, Usage::Normal, Some(800_000.0), false);
         }
         // 2 s at a packet in each 600 ms.
         assert!(
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn it_is_never_below_its_minimum() {
         let mut aimd = Aimd::new(100_000.0, 30_000.0);
-        aimd.update(0, Usage::Overuse, Some(1_000.0));
+        aimd.update(0, Usage::Overuse, Some(1_000.0), false);
         assert_eq!(aimd.rate(), 30_000.0);
     }
 }

@@ -1,12 +1,18 @@
-//! What delay says: groups, their trend, and the rate that follows.
+//! What delay says: groups, their trend, the queue that stands, and the rate that follows.
 
 use crate::aimd::Aimd;
 use crate::groups::Groups;
 use crate::report::Usage;
+use crate::standing::Standing;
 use crate::trendline::Trendline;
 
 /// After this pause the past says nothing, microseconds.
 const PAUSE: u64 = 2_000_000;
+
+/// So long after a probe has measured the path, overuse brings no less than this share of what it measured, microseconds:
+/// the queue is the probe's own.
+const MEASURED: u64 = 500_000;
+const MEASURED_SHARE: f64 = 0.92;
 
 /// What a report has changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,14 +23,34 @@ pub(crate) struct Outcome {
     pub(crate) recovered: bool,
 }
 
+/// A report without its packets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report {
+    /// The shortest time any packet took, on two clocks.
+    pub(crate) fastest: i64,
+    /// What arrives, bits per second.
+    pub(crate) arrives: Option<f64>,
+    /// What arrived in the last moments.
+    pub(crate) recent: Option<f64>,
+    /// Some packets were of a probe.
+    pub(crate) is_probe: bool,
+    /// What it has measured, bits per second.
+    pub(crate) probed: Option<f64>,
+    /// Less is sent than could be.
+    pub(crate) in_alr: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct DelayBased {
     groups: Groups,
     trendline: Trendline,
+    standing: Standing,
     aimd: Aimd,
     seen: Option<u64>,
     recovered: bool,
+    /// The last measurement, and when it came.
+    measured: Option<(u64, f64)>,
 }
 
 impl DelayBased {
@@ -32,9 +58,11 @@ impl DelayBased {
         Self {
             groups: Groups::default(),
             trendline: Trendline::default(),
+            standing: Standing::default(),
             aimd: Aimd::new(start, min),
             seen: None,
             recovered: false,
+            measured: None,
         }
     }
 
@@ -69,38 +97,63 @@ impl DelayBased {
         }
     }
 
-    /// All packets of a report were given. `arrives` and `probed`: what arrives, and what a probe has measured.
-    pub(crate) fn finish(
-        &mut self,
-        now: u64,
-        arrives: Option<f64>,
-        probed: Option<f64>,
-    ) -> Outcome {
+    /// All packets of a report were given.
+    pub(crate) fn finish(&mut self, now: u64, report: &Report) -> Outcome {
         let mut outcome = Outcome::default();
         let recovered = std::mem::take(&mut self.recovered);
         let usage = self.usage();
-        if usage == Usage::Overuse {
-            match arrives {
-                Some(arrives) if self.aimd.may_reduce(now, arrives) => {
-                    self.aimd.update(now, usage, Some(arrives));
-                }
-                Some(_) => {}
-                // Nothing is measured yet: half of it.
-                None => {
-                    let half = self.aimd.rate() / 2.0;
-                    if self.aimd.may_reduce(now, half - 1.0) {
-                        self.aimd.set(now, half);
-                    }
-                }
+        let stands = self.standing.is_in_the_way(now, report.fastest);
+        let fresh = self
+            .measured
+            .filter(|(at, _)| now.saturating_sub(*at) < MEASURED);
+        if let Some(probed) = report.probed {
+            self.measured = Some((now, probed));
+        }
+        match report.probed {
+            // A probe that fills the path makes a queue, and has measured what the path carries: that is no reason to go
+            // down to the little that arrives otherwise.
+            Some(probed) if usage == Usage::Overuse || stands => {
+                self.aimd.set(now, probed.min(self.aimd.rate()));
             }
-        } else if let Some(probed) = probed {
-            self.aimd.set(now, probed);
-            outcome.probed = true;
-        } else {
-            self.aimd.update(now, usage, arrives);
-            outcome.recovered = recovered;
+            None if report.is_probe && usage == Usage::Overuse => {}
+            _ if usage == Usage::Overuse || stands => match fresh {
+                Some((_, probed)) => {
+                    self.measured = None;
+                    let rate = self.aimd.rate().min(MEASURED_SHARE * probed);
+                    self.aimd.set(now, rate);
+                }
+                None => self.overused(now, report),
+            },
+            Some(probed) => {
+                self.aimd.set(now, probed);
+                outcome.probed = true;
+            }
+            None => {
+                self.aimd.update(now, usage, report.arrives, report.in_alr);
+                outcome.recovered = recovered;
+            }
         }
         outcome
+    }
+
+    fn overused(&mut self, now: u64, report: &Report) {
+        // What arrives while a queue grows is what the path carries; before, it may have been more.
+        let arrives = report
+            .arrives
+            .map(|rate| report.recent.map_or(rate, |recent| rate.min(recent)));
+        match arrives {
+            Some(rate) if self.aimd.may_reduce(now, rate) => {
+                self.aimd.update(now, Usage::Overuse, arrives, false);
+            }
+            Some(_) => {}
+            // Nothing is measured yet: half of it.
+            None => {
+                let half = self.aimd.rate() / 2.0;
+                if self.aimd.may_reduce(now, half - 1.0) {
+                    self.aimd.set(now, half);
+                }
+            }
+        }
     }
 }
 
@@ -122,7 +175,11 @@ mod tests {
             delay.packet(report, at, free as i64);
             at += every;
             if at >= report {
-                delay.finish(report, Some(rate.min(capacity) as f64), None);
+                let said = Report {
+                    arrives: Some(rate.min(capacity) as f64),
+                    ..Report::default()
+                };
+                delay.finish(report, &said);
                 report += 50 * MS;
             }
         }
@@ -146,7 +203,14 @@ mod tests {
     #[test]
     fn a_probe_sets_the_rate() {
         let mut delay = DelayBased::new(300_000.0, 10_000.0);
-        let outcome = delay.finish(1_000, Some(200_000.0), Some(2_000_000.0));
+        let outcome = delay.finish(
+            1_000,
+            &Report {
+                is_probe: true,
+                probed: Some(2_000_000.0),
+                ..Report::default()
+            },
+        );
         assert!(outcome.probed);
         assert_eq!(delay.rate(), 2_000_000.0);
     }

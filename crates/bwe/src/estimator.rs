@@ -1,7 +1,7 @@
 //! One receiver's estimate, made of its parts.
 
 use crate::alr::Alr;
-use crate::delay::{DelayBased, Outcome};
+use crate::delay::{DelayBased, Outcome, Report};
 use crate::loss::LossState;
 use crate::probe::{Clusters, Limit, Prober};
 use crate::report::{Acked, Config, Estimate, Probe, ProbeId, Usage};
@@ -106,8 +106,8 @@ impl Estimator {
         let mut outcome = Outcome::default();
         let mut delay = None;
         if overview.arrived.is_some() {
-            let probed = self.clusters.take().map(|rate| self.plausible(rate));
-            outcome = self.delay.finish(now, self.arrives, probed);
+            let report = self.report(&overview, in_alr.is_some());
+            outcome = self.delay.finish(now, &report);
             delay = Some(self.delay.rate());
         }
         if outcome.probed {
@@ -237,6 +237,18 @@ impl Estimator {
         }
         order.shrink_to(KEPT);
         self.disorder = order;
+    }
+
+    fn report(&mut self, overview: &Overview, in_alr: bool) -> Report {
+        let (is_probe, probed) = self.clusters.take();
+        Report {
+            fastest: overview.fastest,
+            arrives: self.arrives,
+            recent: self.throughput.recent(),
+            is_probe,
+            probed: probed.map(|rate| self.plausible(rate)),
+            in_alr,
+        }
     }
 
     /// A probe far below what arrives was a bad one; but if queues do grow, a little less than that drains them.

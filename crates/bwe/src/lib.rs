@@ -27,6 +27,10 @@
 //!   arrives (there: parameters `UseByteLossRate`, `LowerBoundByAckedRateFactor`, `NewtonIterations` of the field trial
 //!   `WebRTC-Bwe-LossBasedBweV2`): the bursts of a Wi-Fi network are no reason to stop sending.
 //!   Losses older than a second do not keep the estimate from growing (there: than five).
+//! - A queue that stands still is a reason to send less (`standing`); there no slope tells of it, and only the congestion
+//!   window ends it.
+//! - The estimate grows to what arrives and a quarter (there: a half), and not at all while less is sent than could be
+//!   (there: the field trial `WebRTC-DontIncreaseDelayBasedBweInAlr`): what no packet has proved is left to probes.
 //! - The congestion window and its pushback are left out, as is the separate detector for audio (off by default there).
 //!
 //! Times are microseconds of any one monotone clock, rates bits per second.
@@ -40,6 +44,7 @@ mod groups;
 mod loss;
 mod probe;
 mod report;
+mod standing;
 mod target;
 mod throughput;
 mod trendline;

@@ -10,6 +10,8 @@ const REQUIRED: usize = 10;
 /// The window covers this time, and no more than this, microseconds.
 const WINDOW: i32 = 1_000_000;
 const LONGEST: i32 = 5_000_000;
+/// The last moments, microseconds.
+const RECENT: i32 = 300_000;
 /// Arrivals further back than this mean another clock, microseconds.
 const REORDERED: i32 = 1_000_000;
 
@@ -84,6 +86,24 @@ impl Throughput {
             self.discard();
         }
         (self.window.len() >= REQUIRED).then(|| self.measure())
+    }
+
+    /// What arrived in the last moments, bits per second: as long as a queue grows, what the path carries now.
+    pub(crate) fn recent(&self) -> Option<f64> {
+        let last = self.window.back()?.arrived;
+        let recent = self
+            .window
+            .iter()
+            .rev()
+            .take_while(|p| after(last, p.arrived) <= RECENT);
+        let (mut bytes, mut count, mut first) = (0, 0, (last, 0));
+        for packet in recent {
+            bytes += u32::from(packet.size);
+            count += 1;
+            first = (packet.arrived, packet.size);
+        }
+        let passed = last.wrapping_sub(first.0);
+        (count >= REQUIRED).then(|| per_second(bytes - u32::from(first.1), passed))
     }
 
     fn measure(&self) -> f64 {
@@ -234,6 +254,17 @@ mod tests {
         let mut throughput = fill(100, 10_000, |n| (n ^ 1) as i64 * 10_000);
         let rate = throughput.rate().unwrap();
         assert!((790_000.0..=810_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn the_last_moments_show_a_change_at_once() {
+        let mut throughput = fill(200, 5_000, |n| {
+            let slow = n.saturating_sub(140);
+            (n * 5_000 + slow * 5_000) as i64
+        });
+        let recent = throughput.recent().unwrap();
+        assert!((790_000.0..=810_000.0).contains(&recent), "{recent}");
+        assert!(throughput.rate().unwrap() > 1_000_000.0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::{Link, LinkSpec};
+use crate::{Link, LinkSpec, LinkStats};
 
 /// A datagram on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,15 @@ impl Net {
         if let Some(link) = self.links.get_mut(&(from, to)) {
             link.set_spec(spec);
         }
+    }
+
+    /// What became of the datagrams of one direction of one path.
+    #[must_use]
+    pub fn path_stats(&self, from: IpAddr, to: IpAddr) -> LinkStats {
+        self.links
+            .get(&(from, to))
+            .map(Link::stats)
+            .unwrap_or_default()
     }
 
     /// Cuts a host off: what it sends and what is sent to it is lost from now on.

@@ -8,12 +8,12 @@ const INHERENT: f64 = 0.01;
 const INHERENT_LEAST: f64 = 1e-3;
 /// Inherent loss at most: this, and more the lower the rate.
 const INHERENT_MOST: f64 = 0.05;
-const INHERENT_BALANCE: f64 = 100_000.0;
+const INHERENT_BALANCE: f64 = 150_000.0;
 /// Step of Newton's method, and steps at once: enough to arrive, lest what arrives explains a lossy path first.
 const NEWTON: f64 = 0.75;
 const STEPS: usize = 8;
 /// Up to this share of loss higher rates are preferred, beyond it lower ones; how much, and how abruptly.
-const PREFERENCE: f64 = 0.25;
+const PREFERENCE: f64 = 0.3;
 const PREFERENCE_SMOOTHING: f64 = 0.002;
 const PREFERENCE_LINEAR: f64 = 0.0002;
 const PREFERENCE_LOG: f64 = 0.02;

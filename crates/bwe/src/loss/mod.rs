@@ -19,7 +19,7 @@ const GROWTH: f64 = 1.3;
 const GROWTH_WINDOW: u64 = 300_000;
 /// Beyond this share of loss the rate has a limit at once: [`BALANCE`] divided by what is beyond.
 const OFFSET: f64 = 0.05;
-const BALANCE: f64 = 100_000.0;
+const BALANCE: f64 = 150_000.0;
 /// The limit of growth is never below.
 const LEAST: f64 = 5_000.0;
 

@@ -91,6 +91,7 @@ fn rate(bytes: u64, micros: u64) -> Option<f64> {
 pub(crate) struct Clusters {
     ring: [Option<Cluster>; MOST],
     next: usize,
+    arrived: bool,
     result: Option<f64>,
 }
 
@@ -108,13 +109,14 @@ impl Clusters {
         let mut known = self.ring.iter_mut().flatten();
         if let Some(cluster) = known.find(|cluster| cluster.id == id) {
             cluster.add(packet.sent, arrived, packet.size);
+            self.arrived = true;
             self.result = cluster.measure().or(self.result);
         }
     }
 
-    /// What was measured since this was asked last, bits per second.
-    pub(crate) fn take(&mut self) -> Option<f64> {
-        self.result.take()
+    /// Since this was asked last: whether packets of probes have arrived, and what they have measured, bits per second.
+    pub(crate) fn take(&mut self) -> (bool, Option<f64>) {
+        (std::mem::take(&mut self.arrived), self.result.take())
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
             };
             clusters.packet(ID, &packet, at);
         }
-        clusters.take()
+        clusters.take().1
     }
 
     #[test]

@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege bench e2e cuts clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e cuts clean
 .NOTPARALLEL:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make check   formatting, lints and rules only'
 	@echo 'make fuzz    every fuzz target for ten minutes (FUZZ_SECONDS=60 for one)'
 	@echo 'make bench   what forwarding and joining cost on this machine (FULL=1 measures longer); ends with one line of JSON'
+	@echo 'make sim     the estimate over simulated paths: all tables, of which "make test" runs a part'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
 
 up: build
@@ -76,6 +77,10 @@ siege: web
 # Needs nothing of the web client.
 bench:
 	./scripts/bench.sh
+
+# Tables over simulated paths, every row with its bounds.
+sim:
+	SIM=full $(CARGO) test --locked --workspace --test paths -- --nocapture --test-threads 1
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

@@ -244,7 +244,9 @@ impl Estimator {
         Report {
             fastest: overview.fastest,
             arrives: self.arrives,
-            recent: self.throughput.recent(),
+            recent: (self.delay.usage() == Usage::Overuse)
+                .then(|| self.throughput.recent())
+                .flatten(),
             is_probe,
             probed: probed.map(|rate| self.plausible(rate)),
             in_alr,

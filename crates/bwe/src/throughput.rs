@@ -106,89 +106,77 @@ impl Throughput {
         (count >= REQUIRED).then(|| per_second(bytes - u32::from(first.1), passed))
     }
 
-    fn measure(&self) -> f64 {
-        let mut sum = Sum::default();
-        let (front, back) = self.window.as_slices();
-        for packets in [front, back] {
-            for packet in packets {
-                sum.add(packet, self.discarded);
-            }
-        }
-        sum.rate()
-    }
-}
-
-/// What a window adds up to.
-#[derive(Debug, Default)]
-struct Sum {
-    last_arrived: Option<u32>,
-    /// All time between arrivals, and its two longest pieces.
-    arrivals: u32,
-    gaps: (u32, u32),
-    arrived_bytes: u32,
-    first_size: u32,
-    sent: Option<(u32, u32)>,
-    sent_bytes: u32,
-    last_sent_size: u32,
-    counted: usize,
-}
-
-impl Sum {
-    #[inline]
-    fn add(&mut self, packet: &Packet, discarded: Option<u32>) {
-        let size = u32::from(packet.size);
-        match self.last_arrived {
-            None => self.first_size = size,
-            Some(last) => {
-                let gap = packet.arrived.wrapping_sub(last);
-                self.arrivals = self.arrivals.wrapping_add(gap);
-                if gap > self.gaps.0 {
-                    self.gaps = (gap, self.gaps.0);
-                } else {
-                    self.gaps.1 = self.gaps.1.max(gap);
-                }
-            }
-        }
-        self.last_arrived = Some(packet.arrived);
-        self.arrived_bytes += size;
-        // Sent before others that have left the window: its time of sending would stretch the whole.
-        if discarded.is_some_and(|at| after(packet.sent, at) < 0) {
-            return;
-        }
-        let (first, last) = self.sent.unwrap_or((packet.sent, packet.sent));
-        let is_last = self.sent.is_none() || after(packet.sent, last) > 0;
-        if is_last {
-            self.last_sent_size = size;
-        }
-        let first = if after(packet.sent, first) < 0 {
-            packet.sent
-        } else {
-            first
-        };
-        self.sent = Some((first, if is_last { packet.sent } else { last }));
-        self.sent_bytes += size;
-        self.counted += 1;
-    }
-
     /// The first packet to arrive took no time of the window, nor did the last one sent. The longest gap counts as the
     /// second longest one: a path that stops for a moment and then delivers all has lost no throughput. What was sent
     /// bounds the error of that.
-    fn rate(&self) -> f64 {
-        let arrivals = self
-            .arrivals
-            .wrapping_sub(self.gaps.0)
-            .wrapping_add(self.gaps.1);
-        let arrived = per_second(self.arrived_bytes - self.first_size, arrivals);
-        match self.sent {
-            Some((first, last)) if self.counted >= REQUIRED => {
-                let sent = per_second(
-                    self.sent_bytes - self.last_sent_size,
-                    last.wrapping_sub(first),
-                );
-                arrived.min(sent)
+    fn measure(&self) -> f64 {
+        let Some(first) = self.window.front() else {
+            return 0.0;
+        };
+        // Sent before others that have left the window: its time of sending would stretch the whole.
+        let oldest = self.discarded.map_or(i32::MIN, |at| after(at, first.sent));
+        let (mut arrived_bytes, mut last, mut gaps) = (0, first.arrived, (0, 0));
+        let mut sent = Sent::default();
+        let (front, back) = self.window.as_slices();
+        for packets in [front, back] {
+            for packet in packets {
+                let gap = packet.arrived.wrapping_sub(last);
+                last = packet.arrived;
+                gaps.1 = u32::max(gaps.1, gap.min(gaps.0));
+                gaps.0 = gaps.0.max(gap);
+                arrived_bytes += u32::from(packet.size);
+                let at = after(packet.sent, first.sent);
+                if at >= oldest {
+                    sent.add(at, u32::from(packet.size));
+                }
             }
-            _ => arrived,
         }
+        let arrivals = last
+            .wrapping_sub(first.arrived)
+            .wrapping_sub(gaps.0)
+            .wrapping_add(gaps.1);
+        let arrived = per_second(arrived_bytes - u32::from(first.size), arrivals);
+        sent.rate().map_or(arrived, |sent| arrived.min(sent))
+    }
+}
+
+/// What was sent of a window.
+#[derive(Debug)]
+struct Sent {
+    first: i32,
+    last: i32,
+    last_size: u32,
+    bytes: u32,
+    count: usize,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self {
+            first: i32::MAX,
+            last: i32::MIN,
+            last_size: 0,
+            bytes: 0,
+            count: 0,
+        }
+    }
+}
+
+impl Sent {
+    #[inline]
+    fn add(&mut self, at: i32, size: u32) {
+        self.first = self.first.min(at);
+        if at > self.last {
+            self.last = at;
+            self.last_size = size;
+        }
+        self.bytes += size;
+        self.count += 1;
+    }
+
+    fn rate(&self) -> Option<f64> {
+        let passed = self.last.wrapping_sub(self.first) as u32;
+        (self.count >= REQUIRED).then(|| per_second(self.bytes - self.last_size, passed))
     }
 }
 

@@ -9,9 +9,10 @@ const INHERENT_LEAST: f64 = 1e-3;
 /// Inherent loss at most: this, and more the lower the rate.
 const INHERENT_MOST: f64 = 0.05;
 const INHERENT_BALANCE: f64 = 150_000.0;
-/// Step of Newton's method, and steps at once: enough to arrive, lest what arrives explains a lossy path first.
+/// Newton's method: part of a step, steps at most, and what is near enough.
 const NEWTON: f64 = 0.75;
-const STEPS: usize = 8;
+const STEPS: usize = 4;
+const CLOSE: f64 = 1e-3;
 /// Up to this share of loss higher rates are preferred, beyond it lower ones; how much, and how abruptly.
 const PREFERENCE: f64 = 0.3;
 const PREFERENCE_SMOOTHING: f64 = 0.002;
@@ -91,35 +92,50 @@ impl Evidence {
         }
     }
 
-    /// Calls `each` with the probability of loss, and the kilobytes lost and arrived under it. All that was sent within
-    /// the path's rate has the same probability and is one.
-    fn each(&self, channel: &Channel, mut each: impl FnMut(f64, f64, f64)) {
-        let mut within = Piece::default();
-        for piece in self.pieces.iter().take(self.len) {
-            if piece.rate <= channel.rate {
-                within.lost += piece.lost;
-                within.arrived += piece.arrived;
-            } else {
-                each(channel.loss(piece.rate), piece.lost, piece.arrived);
-            }
-        }
-        if within.lost + within.arrived > 0.0 {
-            each(channel.loss(0.0), within.lost, within.arrived);
-        }
+    /// What was sent within the path's rate, which all has the same probability of loss: kilobytes lost and arrived.
+    fn within(&self, rate: f64) -> (f64, f64) {
+        let within = self.pieces().filter(|piece| piece.rate <= rate);
+        within.fold((0.0, 0.0), |(lost, arrived), piece| {
+            (lost + piece.lost, arrived + piece.arrived)
+        })
     }
 
-    /// The channel with the inherent loss that suits what was seen best.
+    /// Whether nothing was lost.
+    pub(super) fn is_clean(&self) -> bool {
+        self.pieces().all(|piece| piece.lost <= 0.0)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.iter().take(self.len)
+    }
+
+    /// The channel with the inherent loss that suits what was seen best: the share lost of what was sent within its rate,
+    /// and from there Newton's method if more was sent.
     pub(super) fn fit(&self, channel: Channel) -> Channel {
-        let mut channel = channel.feasible(channel.inherent);
+        let within = self.within(channel.rate);
+        let all = within.0 + within.1;
+        let mut channel = channel.feasible(if all > 0.0 {
+            within.0 / all
+        } else {
+            channel.inherent
+        });
+        if self.pieces().all(|piece| piece.rate <= channel.rate) {
+            return channel;
+        }
         for _ in 0..STEPS {
             let (mut first, mut second) = (0.0, -1e-6);
-            self.each(&channel, |p, lost, arrived| {
-                first += lost / p - arrived / (1.0 - p);
-                second -= lost / (p * p) + arrived / ((1.0 - p) * (1.0 - p));
-            });
+            let mut add = |p: f64, lost: f64, arrived: f64| {
+                let (lost, arrived) = (lost / p, arrived / (1.0 - p));
+                first += lost - arrived;
+                second -= lost / p + arrived / (1.0 - p);
+            };
+            add(channel.loss(0.0), within.0, within.1);
+            for piece in self.pieces().filter(|piece| piece.rate > channel.rate) {
+                add(channel.loss(piece.rate), piece.lost, piece.arrived);
+            }
             let before = channel.inherent;
             channel = channel.feasible(before - NEWTON * first / second);
-            if (channel.inherent - before).abs() < 1e-4 {
+            if (channel.inherent - before).abs() < CLOSE {
                 break;
             }
         }
@@ -131,10 +147,14 @@ impl Evidence {
         let kilobits = channel.rate / 1_000.0;
         let bias = self.preference
             * (PREFERENCE_LINEAR * kilobits + PREFERENCE_LOG * (1.0 + kilobits).ln());
-        let mut sum = 0.0;
-        self.each(channel, |p, lost, arrived| {
-            sum += lost * p.ln() + arrived * (1.0 - p).ln() + bias * (lost + arrived);
-        });
-        sum
+        let likelihood = |p: f64, lost: f64, arrived: f64| {
+            lost * p.ln() + arrived * (1.0 - p).ln() + bias * (lost + arrived)
+        };
+        let (lost, arrived) = self.within(channel.rate);
+        let beyond = self.pieces().filter(|piece| piece.rate > channel.rate);
+        beyond.fold(
+            likelihood(channel.loss(0.0), lost, arrived),
+            |sum, piece| sum + likelihood(channel.loss(piece.rate), piece.lost, piece.arrived),
+        )
     }
 }

@@ -131,8 +131,17 @@ impl LossBased {
         let arrives = self.arrives.filter(|_| !in_alr);
         let more = (delay > before.rate).then_some(delay);
         let candidates = FACTORS.map(|factor| factor * before.rate);
+        let rates = candidates.into_iter().chain(arrives).chain(more);
+        if evidence.is_clean() {
+            // The higher the likelier.
+            let rate = rates.fold(before.rate, f64::max);
+            return evidence.fit(Channel {
+                rate: rate.min(limit.max(before.rate)),
+                ..before
+            });
+        }
         let mut best = (f64::NEG_INFINITY, before);
-        for rate in candidates.into_iter().chain(arrives).chain(more) {
+        for rate in rates {
             let candidate = evidence.fit(Channel {
                 rate: rate.min(limit.max(before.rate)),
                 ..before

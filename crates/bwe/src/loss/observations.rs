@@ -128,6 +128,9 @@ impl Observations {
     }
 
     fn measure(&self) -> f64 {
+        if self.iter().all(|o| o.lost <= 0.0) {
+            return 0.0;
+        }
         let (mut bytes, mut lost, mut weight) = (0.0, 0.0, 1.0);
         let mut worst = (Observation::default(), 0.0);
         let mut best: Option<(Observation, f64)> = None;

@@ -6,6 +6,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { wire } from './server.mjs';
 
 const run = (command, args, input) =>
     execFileSync(command, args, { encoding: 'utf8', input, stdio: [ 'pipe', 'pipe', 'pipe' ] });
@@ -114,8 +116,42 @@ ${accepted}
     }
 }
 
-/** Makes the hosts named and the switch between them. */
-export function createHosts(names) {
+/** The cable of a host as a network model: rate, queue, delay, jitter, loss, each way (see the program `wire`). */
+class Cable {
+    constructor(child) {
+        this.child = child;
+        this.answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    }
+
+    /**
+     * Sets what the cable does: `down` towards the host, `up` from it; what is not named does nothing. Returns what
+     * became of the frames so far, each way.
+     */
+    async set(order) {
+        this.child.stdin.write(`${JSON.stringify(order)}\n`);
+        const { value } = await this.answers.next();
+
+        return JSON.parse(value);
+    }
+
+    /** What became of the frames so far, each way. */
+    counts() {
+        return this.set({});
+    }
+}
+
+/** Makes the two ends of a cable, one in the switch and one for the host to be. */
+function layCable(port, namespace) {
+    const far = `far-${port}`;
+    const child = spawn('ip', [ 'netns', 'exec', namespace, wire, port, far ], { stdio: [ 'pipe', 'pipe', 'inherit' ] });
+
+    run('timeout', [ '10', 'sh', '-c', `until ip -n ${namespace} link show ${far} > /dev/null 2>&1; do :; done` ]);
+
+    return { cable: new Cable(child), far };
+}
+
+/** Makes the hosts named and the switch between them; those of `cables` get one with a network model in it. */
+export function createHosts(names, { cables = [] } = {}) {
     const prefix = `pt${process.pid}`;
     const switchNamespace = `${prefix}-switch`;
     const hosts = {};
@@ -134,7 +170,14 @@ export function createHosts(names) {
         const host = new Host(prefix, name, `10.73.0.${index + 1}`, processors, [ '-n', switchNamespace, port ]);
 
         run('ip', [ 'netns', 'add', host.namespace ]);
-        run('ip', [ '-n', switchNamespace, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.namespace ]);
+        if (cables.includes(name)) {
+            const { cable, far } = layCable(port, switchNamespace);
+
+            host.cable = cable;
+            inSwitch('link', 'set', far, 'netns', host.namespace, 'name', 'eth0');
+        } else {
+            inSwitch('link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.namespace);
+        }
         inSwitch('link', 'set', port, 'master', 'br0', 'up');
         const inHost = (...args) => run('ip', [ '-n', host.namespace, ...args ]);
 
@@ -154,6 +197,7 @@ export function createHosts(names) {
                 for (const child of host.processes) {
                     child.kill('SIGKILL');
                 }
+                host.cable?.child.kill('SIGKILL');
                 run('ip', [ 'netns', 'delete', host.namespace ]);
             }
             run('ip', [ 'netns', 'delete', switchNamespace ]);

@@ -11,9 +11,14 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** Where the build left its programs. */
+const built = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), process.env.PONTOON_PROFILE ?? 'debug');
+
 /** The binary under test: `PONTOON`, else what the build left in the target folder. */
-export const binary = process.env.PONTOON
-    ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), process.env.PONTOON_PROFILE ?? 'debug', 'pontoon');
+export const binary = process.env.PONTOON ?? join(built, 'pontoon');
+
+/** The program that is a cable between two hosts. */
+export const wire = join(built, 'wire');
 
 /** A TCP port that was free a moment ago. */
 export async function freeTcpPort() {

@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e cuts clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media cuts clean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make fuzz    every fuzz target for ten minutes (FUZZ_SECONDS=60 for one)'
 	@echo 'make bench   what forwarding and joining cost on this machine (FULL=1 measures longer); ends with one line of JSON'
 	@echo 'make sim     the estimate over simulated paths: all tables, of which "make test" runs a part'
+	@echo 'make e2e-media  what browsers get over narrow and lossy lines (needs root); ends with one line of JSON'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
 
 up: build
@@ -86,6 +87,12 @@ sim:
 e2e: web
 	$(CARGO) test --locked --workspace --quiet --no-run
 	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && $(NPM) test --silent
+
+# What browsers get over narrow, changing and lossy lines; the last line is one JSON object.
+MEDIA ?= all
+e2e-media: web
+	$(CARGO) build --locked --package pontoon --package wire
+	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && MEDIA="$(MEDIA)" node media.test.mjs
 
 # Cuts of the network of all lengths, silent and told; the short ones of them are also in e2e.
 CUTS ?= drop:5 drop:30 drop:60 drop:90 drop:300 link:5 link:30 link:60 link:90 link:300

@@ -1,0 +1,105 @@
+// What a page receives, sampled four times a second, and what that adds up to.
+
+/** In the page: keeps its connections and samples what they receive. */
+export function sample() {
+    const connections = new Set();
+    const number = value => value ?? 0;
+
+    globalThis.samples = [];
+    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...args) {
+            super(...args);
+            connections.add(this);
+        }
+    };
+    setInterval(async () => {
+        const taken = { at: Date.now(), video: {}, audio: { concealed: 0, all: 0 } };
+
+        for (const connection of connections) {
+            if (connection.connectionState === 'closed') {
+                connections.delete(connection);
+                continue;
+            }
+            for (const entry of (await connection.getStats()).values()) {
+                if (entry.type === 'inbound-rtp' && entry.kind === 'video') {
+                    taken.video[entry.trackIdentifier] = {
+                        frames: number(entry.framesDecoded),
+                        height: number(entry.frameHeight),
+                        keyFrames: number(entry.keyFramesDecoded),
+                        bytes: number(entry.bytesReceived)
+                    };
+                } else if (entry.type === 'inbound-rtp' && entry.kind === 'audio') {
+                    taken.audio.concealed += number(entry.concealedSamples);
+                    taken.audio.all += number(entry.totalSamplesReceived);
+                }
+            }
+        }
+        globalThis.samples.push(taken);
+    }, 250);
+}
+
+/** Samples of the page from `from` to `to` (milliseconds of the clock). */
+async function samplesOf(page, from, to) {
+    const all = await page.evaluate(() => globalThis.samples);
+
+    return all.filter(({ at }) => at >= from && at <= to);
+}
+
+const rounded = (value, digits) => Number(value.toFixed(digits));
+
+/** What the page received from `from` to `to`: of each video, and of all audio together. */
+export async function received(page, from, to = Date.now()) {
+    const samples = await samplesOf(page, from, to);
+    const [ first, last ] = [ samples[0], samples[samples.length - 1] ];
+    const seconds = (last.at - first.at) / 1000;
+    const ids = Object.keys(last.video).filter(id => last.video[id].bytes > 0);
+    const videos = ids.map(id => {
+        const series = samples.map(({ at, video }) => ({ at, ...video[id] ?? { frames: 0, height: 0, keyFrames: 0, bytes: 0 } }));
+        const [ begin, end ] = [ series[0], series[series.length - 1] ];
+        let stalled = 0;
+
+        // A second without a new picture is a stall.
+        let moved = series[0].at;
+
+        series.forEach((now, n) => {
+            if (n > 0 && now.frames > series[n - 1].frames) {
+                stalled += now.at - moved > 1000 ? now.at - moved : 0;
+                moved = now.at;
+            }
+        });
+        stalled += end.at - moved > 1000 ? end.at - moved : 0;
+
+        return {
+            fps: rounded((end.frames - begin.frames) / seconds, 1),
+            height: end.height,
+            heights: series.filter((now, n) => n === 0 || now.height !== series[n - 1].height).map(({ height }) => height),
+            keyFrames: end.keyFrames - begin.keyFrames,
+            stalled: rounded(stalled / 1000 / seconds, 3),
+            kbps: Math.round((end.bytes - begin.bytes) * 8 / 1000 / seconds)
+        };
+    });
+    const concealed = last.audio.concealed - first.audio.concealed;
+
+    return { seconds, videos, audioConcealed: rounded(concealed / Math.max(1, last.audio.all - first.audio.all), 4) };
+}
+
+/** Waits until what `right` says of the newest sample is true; milliseconds it took, or none within the time. */
+export async function until(page, right, timeout) {
+    const begun = Date.now();
+
+    while (Date.now() - begun < timeout) {
+        const newest = await page.evaluate(() => globalThis.samples[globalThis.samples.length - 1]);
+
+        if (newest && right(newest)) {
+            return Date.now() - begun;
+        }
+        await page.waitForTimeout(100);
+    }
+
+    return undefined;
+}
+
+/** Share of the frames that the cable's queue dropped between two counts of it. */
+export function dropped(before, after) {
+    return rounded((after.dropped - before.dropped) / Math.max(1, after.sent - before.sent), 4);
+}

@@ -1,0 +1,101 @@
+// What people get over narrow, slow and lossy lines: `make e2e-media` runs all cases and ends with one line of JSON.
+//
+// MEDIA=all or MEDIA=down700,step chooses cases; without it nothing is run. MEDIA_SECONDS: how long each looks, 30 at first.
+// A case is a function in a file of the folder `media`, `cases = { name: async (context, t) => result }`; its result becomes
+// a member of the JSON line. It judges nothing: the machine may be busy, and what the figures must be is said elsewhere.
+//
+// Needs root (network namespaces and TAP devices).
+
+import { readdirSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { after, before, test } from 'node:test';
+import { launch } from './lib/browser.mjs';
+import { createHosts } from './lib/hosts.mjs';
+import { sample } from './lib/media.mjs';
+import { join } from './lib/room.mjs';
+import { pontoon } from './lib/server.mjs';
+
+const chosen = (process.env.MEDIA ?? '').split(',').filter(Boolean);
+const root = process.getuid() === 0;
+const seconds = Number(process.env.MEDIA_SECONDS ?? 30);
+const results = {};
+
+let world, server;
+const browsers = {};
+
+/** The browser of a host, started when it is needed first. */
+function browserOf(host) {
+    browsers[host] ??= launch({ executablePath: world.hosts[host].wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
+
+    return browsers[host];
+}
+
+/** Where people come from: `senders` and `near` have good lines, `far` hangs on a cable with a network model. */
+const context = {
+    seconds,
+    get hosts() {
+        return world.hosts;
+    },
+    get server() {
+        return server;
+    },
+
+    /** Somebody on a host enters a room; `config` are keys of the client's configuration, `height` that of the camera. */
+    async enter(host, room, name, { height = 360, config = {}, init = sample } = {}) {
+        return join(await browserOf(host), `https://${world.hosts.meet.address}`, room, name,
+            { config: { resolution: height, ...config }, init });
+    },
+
+    /** Everybody leaves. */
+    async leave(pages) {
+        await Promise.all(pages.map(page => page.context().close()));
+    },
+
+    /** The cable as it is without a model. */
+    async freeCable() {
+        await world.hosts.far.cable.set({ down: {}, up: {} });
+    }
+};
+
+before(async () => {
+    if (!root || chosen.length === 0) {
+        return;
+    }
+    world = createHosts([ 'meet', 'senders', 'near', 'far' ], { cables: [ 'far' ] });
+    const { hosts } = world;
+
+    server = pontoon([ 'up', '--https', '443', '--http', '80', '--udp', '10000', '--log', process.env.MEDIA_LOG ?? 'info' ],
+        { start: hosts.meet.spawn.bind(hosts.meet) });
+    await server.line(/joined the brewery/);
+});
+
+after(async () => {
+    for (const browser of Object.values(browsers)) {
+        await (await browser).close();
+    }
+    await server?.stop();
+    world?.stop();
+});
+
+// After all that the test runner says.
+process.on('exit', () => {
+    if (chosen.length > 0) {
+        console.log(`# ${cpus().length} processors, load ${loadavg()[0].toFixed(1)}, ${seconds} s a case`);
+        console.log(JSON.stringify(results));
+    }
+});
+
+const folder = new URL('media/', import.meta.url);
+
+for (const file of readdirSync(folder).sort()) {
+    const { cases } = await import(new URL(file, folder));
+
+    for (const [ name, run ] of Object.entries(cases)) {
+        const skip = !root || !(chosen.includes('all') || chosen.includes(name));
+
+        test(name, { skip, timeout: 600_000 }, async t => {
+            results[name] = await run(context, t);
+            t.diagnostic(JSON.stringify(results[name]));
+        });
+    }
+}

@@ -9,7 +9,8 @@ pub mod media;
 pub use media::{
     Certificate, ChannelNotice, ChannelPath, ConferenceId, ConferenceSpec, ConferenceStats,
     ControlError, Disposition, DropReason, Egress, Encoding, EndpointId, EndpointSpec,
-    EndpointStats, EndpointUpdate, Event, FeedbackSources, HeaderExtension, LocalParameters,
-    MediaKind, PayloadType, ReceiverConstraints, RemoteParameters, Run, Shard, ShardConfig, Source,
-    SourceConstraint, SourceMapEntry, SourceName, SsrcGroup, Stats, Subscription, VideoType,
+    EndpointStats, EndpointUpdate, Event, Exchange, FeedbackSources, HeaderExtension,
+    LocalParameters, MediaKind, Part, PayloadType, ReceiverConstraints, RemoteParameters, Run,
+    Shard, ShardConfig, Source, SourceConstraint, SourceMapEntry, SourceName, SsrcGroup, Stats,
+    Subscription, Text, VideoType,
 };

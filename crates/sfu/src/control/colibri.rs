@@ -13,7 +13,7 @@ use super::output::Note;
 use super::{Bucket, Controller, Meeting, Member, convert};
 use crate::media::{
     ChannelPath, ConferenceId, ConferenceSpec, ControlError, EndpointId, EndpointSpec,
-    EndpointUpdate, LocalParameters,
+    EndpointUpdate, LocalParameters, Part,
 };
 
 /// The only SCTP port.
@@ -33,12 +33,24 @@ impl Controller {
     ///
     /// There is no rollback: what was done before an error stays.
     pub fn modify(&mut self, now: Instant, request: &ConferenceModify, accept_new: bool) -> Answer {
+        self.modify_part(now, request, accept_new, None)
+    }
+
+    /// The same where other shards may have parts of the conference. A request that creates an endpoint makes this
+    /// shard's part of a conference that exists elsewhere.
+    pub fn modify_part(
+        &mut self,
+        now: Instant,
+        request: &ConferenceModify,
+        accept_new: bool,
+        part: Option<Part>,
+    ) -> Answer {
         self.stats.requests += 1;
         let result = self
-            .find_or_create(now, request, accept_new)
+            .find_or_create(now, request, accept_new, part)
             .and_then(|id| {
                 let modified = self.modify_conference(now, id, request)?;
-                let empty = self.meetings.get(&id).is_none_or(|m| m.members.is_empty());
+                let empty = self.shard.is_deserted(id);
                 if request.expire || (!request.create && empty) {
                     self.end_conference(now, id);
                 }
@@ -58,10 +70,17 @@ impl Controller {
         now: Instant,
         request: &ConferenceModify,
         accept_new: bool,
+        part: Option<Part>,
     ) -> Result<ConferenceId, ErrorAnswer> {
         let known = self.by_meeting_id.get(&request.meeting_id).copied();
         match (request.create, known) {
             (false, Some(id)) => Ok(id),
+            (false, None)
+                if part.as_ref().is_some_and(|p| p.exists)
+                    && request.endpoints.iter().any(|e| e.create) =>
+            {
+                self.create_conference(now, request, part)
+            }
             (false, None) => Err(ErrorAnswer::marked(
                 "item-not-found",
                 Reason::ConferenceNotFound,
@@ -77,7 +96,7 @@ impl Controller {
                 Reason::GracefulShutdown,
                 "No new conferences during shutdown",
             )),
-            (true, None) => self.create_conference(now, request),
+            (true, None) => self.create_conference(now, request, part),
         }
     }
 
@@ -85,6 +104,7 @@ impl Controller {
         &mut self,
         now: Instant,
         request: &ConferenceModify,
+        part: Option<Part>,
     ) -> Result<ConferenceId, ErrorAnswer> {
         if let Some(name) = &request.name
             && BareJid::new(name).is_err()
@@ -99,6 +119,7 @@ impl Controller {
             id,
             meeting_id: request.meeting_id.clone(),
             name: request.name.clone(),
+            part,
         };
         self.shard
             .create_conference(now, spec)

@@ -109,6 +109,7 @@ impl Controller {
                     self.send(now, conference, &endpoint, &message.to_json().into());
                 }
             }
+            Event::Text { conference, text } => self.deliver(now, conference, &text),
             Event::Broadcast { conference, notice } => self.broadcast(now, conference, notice),
             Event::Connected {
                 conference,

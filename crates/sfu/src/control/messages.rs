@@ -7,7 +7,7 @@ use channel::{BridgeMessage, ClientMessage, EndpointMessage, EndpointStats, Serv
 
 use super::output::{Note, Output};
 use super::{Controller, convert};
-use crate::media::{ChannelPath, ConferenceId, EndpointId, ReceiverConstraints, SourceName};
+use crate::media::{ChannelPath, ConferenceId, EndpointId, ReceiverConstraints, SourceName, Text};
 
 impl Controller {
     pub(super) fn channel_opened(
@@ -102,15 +102,16 @@ impl Controller {
         sender: &EndpointId,
         message: EndpointMessage,
     ) {
-        let receivers = if message.to.trim().is_empty() {
-            self.others(conference, sender)
-        } else {
-            EndpointId::new(&message.to).into_iter().collect()
+        let to = match message.to.trim() {
+            "" => None,
+            name => match EndpointId::new(name) {
+                Some(id) => Some(id),
+                // Nobody is called so.
+                None => return,
+            },
         };
-        let text: Arc<str> = BridgeMessage::EndpointMessage(message).to_json().into();
-        for receiver in receivers {
-            self.send(now, conference, &receiver, &text);
-        }
+        let json = BridgeMessage::EndpointMessage(message).to_json().into();
+        self.pass_on(now, conference, sender, to, false, json);
     }
 
     fn route_stats(
@@ -120,11 +121,43 @@ impl Controller {
         sender: &EndpointId,
         stats: EndpointStats,
     ) {
-        let text: Arc<str> = BridgeMessage::EndpointStats(stats).to_json().into();
-        for receiver in self.others(conference, sender) {
-            if self.shard.wants_stats_of(conference, &receiver, sender) {
-                self.send(now, conference, &receiver, &text);
-            }
+        let json = BridgeMessage::EndpointStats(stats).to_json().into();
+        self.pass_on(now, conference, sender, None, true, json);
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        conference: ConferenceId,
+        sender: &EndpointId,
+        to: Option<EndpointId>,
+        stats: bool,
+        json: Arc<str>,
+    ) {
+        let text = Text {
+            from: sender.clone(),
+            to,
+            stats,
+            json,
+        };
+        let elsewhere = self.shard.tell_text(now, conference, &text);
+        let here = |to: &EndpointId| self.member(conference, to).is_some();
+        if !elsewhere && !text.to.as_ref().is_none_or(here) {
+            self.stats.no_channel += 1;
+        }
+        self.deliver(now, conference, &text);
+    }
+
+    /// Sends a message of an endpoint, here or of another part of the conference, to those here whom it is for.
+    pub(super) fn deliver(&mut self, now: Instant, conference: ConferenceId, text: &Text) {
+        let receivers = match &text.to {
+            _ if text.stats => self.shard.stats_audience(conference, &text.from),
+            None => self.others(conference, &text.from),
+            Some(to) if self.member(conference, to).is_some() => vec![to.clone()],
+            Some(_) => Vec::new(),
+        };
+        for receiver in receivers {
+            self.send(now, conference, &receiver, &text.json);
         }
     }
 

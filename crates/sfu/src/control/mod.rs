@@ -18,8 +18,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::media::{
-    ChannelPath, ConferenceId, Disposition, Egress, EndpointId, HeaderExtension, PayloadType,
-    Shard, ShardConfig,
+    ChannelPath, ConferenceId, Disposition, Egress, EndpointId, Exchange, HeaderExtension,
+    PayloadType, Shard, ShardConfig,
 };
 
 pub use colibri::Answer;
@@ -168,6 +168,10 @@ impl Controller {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut shard_seed = [0; 32];
         rng.fill_bytes(&mut shard_seed);
+        let shard = ShardConfig {
+            number: config.shard,
+            ..shard
+        };
         Self {
             config,
             shard: Shard::new(shard, shard_seed),
@@ -213,6 +217,21 @@ impl Controller {
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut Egress) -> bool {
         self.shard.poll_transmit(now, egress)
+    }
+
+    /// See [`Shard::poll_exchange`]; call it after [`Controller::poll_output`] gave `None`.
+    pub fn poll_exchange(&mut self) -> Option<Exchange> {
+        self.shard.poll_exchange()
+    }
+
+    /// See [`Shard::handle_exchange`].
+    pub fn handle_exchange(&mut self, now: Instant, exchange: &mut Exchange) {
+        self.shard.handle_exchange(now, exchange);
+    }
+
+    /// See [`Shard::reuse_exchange`].
+    pub fn reuse_exchange(&mut self, exchange: Exchange) {
+        self.shard.reuse_exchange(exchange);
     }
 
     /// See [`Shard::poll_timeout`].

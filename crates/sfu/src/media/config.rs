@@ -8,6 +8,8 @@ use std::time::Duration;
 /// What a shard needs to know from the start.
 #[derive(Debug, Clone)]
 pub struct ShardConfig {
+    /// Number of the shard, by which others know it.
+    pub number: u8,
     /// Host candidates: the addresses of the shard's socket.
     pub host_candidates: Vec<SocketAddr>,
     /// Server-reflexive candidates: the address outside and the host candidate behind it.
@@ -35,6 +37,7 @@ impl ShardConfig {
     /// The defaults with one certificate and the addresses of one socket.
     pub fn new(certificate: Arc<Certificate>, host_candidates: Vec<SocketAddr>) -> Self {
         Self {
+            number: 0,
             host_candidates,
             mapped_candidates: Vec::new(),
             certificate,

@@ -1,5 +1,6 @@
 //! What the media plane tells control and host.
 
+use super::exchange::Text;
 use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::spec::VideoType;
 
@@ -93,6 +94,13 @@ pub enum Event {
         conference: ConferenceId,
         /// What.
         notice: ChannelNotice,
+    },
+    /// An endpoint of another part of a conference has a message for clients of this one.
+    Text {
+        /// Conference.
+        conference: ConferenceId,
+        /// What, and for whom.
+        text: Text,
     },
     /// ICE and DTLS of an endpoint are up: media can flow.
     Connected {

@@ -5,13 +5,14 @@
 //! `egress` writes, encrypts and groups what leaves into runs. Feedback goes the other way as plain values.
 //!
 //! Used by all and using nobody: `spec`, `ids`, `table`, `config`, `negotiated`, `packet`, `store`, `redundancy`,
-//! `offsets`, `event`, `stats`, `timers`, `context`.
+//! `offsets`, `event`, `exchange`, `stats`, `timers`, `context`.
 
 mod conference;
 mod config;
 mod context;
 mod egress;
 mod event;
+mod exchange;
 mod forward;
 mod ids;
 mod ingest;
@@ -30,12 +31,13 @@ mod timers;
 pub use config::{ControlError, ShardConfig};
 pub use egress::{Egress, Run};
 pub use event::{ChannelNotice, Event, SourceMapEntry};
+pub use exchange::{Exchange, Text};
 pub use ids::{ConferenceId, EndpointId, SourceName};
 pub use rtc::{Certificate, LocalParameters, RemoteParameters};
 pub use shard::{Disposition, Shard};
 pub use spec::{
     ChannelPath, ConferenceSpec, Encoding, EndpointSpec, EndpointUpdate, FeedbackSources,
-    HeaderExtension, MediaKind, PayloadType, ReceiverConstraints, Source, SourceConstraint,
+    HeaderExtension, MediaKind, Part, PayloadType, ReceiverConstraints, Source, SourceConstraint,
     SsrcGroup, Subscription, VideoType,
 };
 pub use stats::{ConferenceStats, DropReason, EndpointStats, Stats};

@@ -13,6 +13,8 @@ pub struct ConferenceSpec {
     pub meeting_id: String,
     /// The room address, if the focus tells it.
     pub name: Option<String>,
+    /// Other shards may have parts of it.
+    pub part: Option<Part>,
 }
 
 /// SSRCs a bridge uses in its own name in a conference: sender of RTCP feedback, and padding.
@@ -22,6 +24,17 @@ pub struct FeedbackSources {
     pub audio: u32,
     /// Announced as `jvb-v0`.
     pub video: u32,
+}
+
+/// The part of a conference that a shard has, where several shards have parts of it.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What all parts use in the bridge's name.
+    pub feedback: FeedbackSources,
+    /// Shards that may have other parts.
+    pub others: Vec<u8>,
+    /// The conference exists: a request that adds to it makes this part of it.
+    pub exists: bool,
 }
 
 /// Audio or video.

@@ -47,6 +47,8 @@ pub fn source_name(name: &str) -> SourceName {
 /// One client.
 pub struct Client {
     pub id: EndpointId,
+    /// The shard it is on: 0 is `World::shard`.
+    pub at: usize,
     pub address: SocketAddr,
     transport: Transport,
     srtp: Option<(rtc::srtp::Inbound, rtc::srtp::Outbound)>,
@@ -77,6 +79,10 @@ pub struct World {
     pub start: Instant,
     pub now: Instant,
     pub shard: Shard,
+    /// Other shards with parts of the same conference.
+    pub others: Vec<Shard>,
+    /// Where the next client joins: 0 is `shard`.
+    pub join_at: usize,
     pub net: Net,
     pub clients: Vec<Client>,
     pub bridge: SocketAddr,
@@ -114,22 +120,43 @@ fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
 
 impl World {
     pub fn new(link: LinkSpec, seed: u64) -> Self {
+        Self::over(1, link, seed)
+    }
+
+    /// One conference over several shards.
+    pub fn over(shards: usize, link: LinkSpec, seed: u64) -> Self {
         use rand::SeedableRng;
         let start = Instant::now();
         let bridge: SocketAddr = "10.0.0.1:10000".parse().unwrap();
         let certificate = Arc::new(rtc::Certificate::generate(SystemTime::now()).unwrap());
-        let config = ShardConfig::new(certificate.clone(), vec![bridge]);
-        let mut shard = Shard::new(config, [seed as u8; 32]);
-        let spec = ConferenceSpec {
-            id: CONFERENCE,
-            meeting_id: "m".into(),
-            name: None,
+        let make = |number: usize| {
+            let mut config = ShardConfig::new(certificate.clone(), vec![bridge]);
+            config.number = number as u8;
+            config.ufrag_prefix = format!("{number:02x}");
+            let mut shard = Shard::new(config, [seed as u8 + number as u8; 32]);
+            let others = (0..shards as u8).filter(|n| usize::from(*n) != number);
+            let part = Part {
+                feedback: FeedbackSources { audio: 1, video: 2 },
+                others: others.collect(),
+                exists: number > 0,
+            };
+            let spec = ConferenceSpec {
+                id: CONFERENCE,
+                meeting_id: "m".into(),
+                name: None,
+                part: (shards > 1).then_some(part),
+            };
+            shard.create_conference(start, spec).unwrap();
+            shard
         };
-        shard.create_conference(start, spec).unwrap();
+        let shard = make(0);
+        let others = (1..shards).map(make).collect();
         Self {
             start,
             now: start,
             shard,
+            others,
+            join_at: 0,
             net: Net::new(link, seed),
             clients: Vec::new(),
             bridge,
@@ -210,9 +237,10 @@ impl World {
         if let Some(camera) = &camera {
             spec.sources.push(camera.source(&format!("{name}-v0")));
         }
+        let (now, at) = (self.now, self.join_at);
         let local = self
-            .shard
-            .create_endpoint(self.now, CONFERENCE, spec)
+            .shard_at(at)
+            .create_endpoint(now, CONFERENCE, spec)
             .unwrap();
         let mut config =
             TransportConfig::new(vec![Candidate::host(address, 1)], self.certificate.clone());
@@ -231,11 +259,12 @@ impl World {
             remote: Some(remote(own, Setup::Active)),
             ..EndpointUpdate::default()
         };
-        self.shard
-            .update_endpoint(self.now, CONFERENCE, &endpoint_id(name), update)
+        self.shard_at(at)
+            .update_endpoint(now, CONFERENCE, &endpoint_id(name), update)
             .unwrap();
         self.clients.push(Client {
             id: endpoint_id(name),
+            at: self.join_at,
             address,
             transport,
             srtp: None,
@@ -260,15 +289,25 @@ impl World {
 
     /// The client opens its channel and asks for a height of everything.
     pub fn want(&mut self, client: usize, height: i32) {
-        let id = self.clients[client].id.clone();
-        self.shard.channel_opened(self.now, CONFERENCE, &id);
+        let (id, at, now) = {
+            let client = &self.clients[client];
+            (client.id.clone(), client.at, self.now)
+        };
+        self.shard_at(at).channel_opened(now, CONFERENCE, &id);
         let constraints = ReceiverConstraints {
             last_n: Some(-1),
             default_constraint: Some(SourceConstraint::height(height)),
             ..ReceiverConstraints::default()
         };
-        self.shard
-            .set_receiver_constraints(self.now, CONFERENCE, &id, constraints);
+        self.shard_at(at)
+            .set_receiver_constraints(now, CONFERENCE, &id, constraints);
+    }
+
+    pub fn shard_at(&mut self, at: usize) -> &mut Shard {
+        match at {
+            0 => &mut self.shard,
+            at => &mut self.others[at - 1],
+        }
     }
 
     /// Runs for a time in steps of one millisecond.
@@ -346,23 +385,49 @@ impl World {
     fn step(&mut self) {
         while let Some(mut d) = self.net.receive(self.now) {
             if d.to == self.bridge {
-                self.shard
-                    .handle_datagram(self.now, d.from, d.to, &mut d.bytes);
+                for at in 0..=self.others.len() {
+                    let now = self.now;
+                    let shard = self.shard_at(at);
+                    if shard.handle_datagram(now, d.from, d.to, &mut d.bytes) == Disposition::Taken
+                    {
+                        break;
+                    }
+                }
             } else if let Some(client) = self.clients.iter_mut().find(|c| c.address == d.to) {
                 client.receive(self.now, d);
             }
         }
-        if self.shard.poll_timeout().is_some_and(|t| t <= self.now) {
-            self.shard.handle_timeout(self.now);
+        for at in 0..=self.others.len() {
+            let now = self.now;
+            let shard = self.shard_at(at);
+            if shard.poll_timeout().is_some_and(|t| t <= now) {
+                shard.handle_timeout(now);
+            }
+            self.drain_shard(at);
         }
-        self.drain_shard();
+        self.exchange();
         for client in &mut self.clients {
             client.step(self.now, self.bridge, &mut self.net);
         }
     }
 
-    fn drain_shard(&mut self) {
-        while let Some(event) = self.shard.poll_event() {
+    /// Carries to and fro what the shards have to tell each other.
+    fn exchange(&mut self) {
+        for at in 0..=self.others.len() {
+            let now = self.now;
+            while let Some(mut exchange) = self.shard_at(at).poll_exchange() {
+                let to = usize::from(exchange.to());
+                if to <= self.others.len() {
+                    self.shard_at(to).handle_exchange(now, &mut exchange);
+                    self.drain_shard(to);
+                }
+                self.shard_at(at).reuse_exchange(exchange);
+            }
+        }
+    }
+
+    fn drain_shard(&mut self, at: usize) {
+        while let Some(event) = self.shard_at(at).poll_event() {
             match event {
                 Event::Notice {
                     endpoint, notice, ..
@@ -373,7 +438,7 @@ impl World {
                     }
                 }
                 Event::Broadcast { notice, .. } => {
-                    for client in &mut self.clients {
+                    for client in self.clients.iter_mut().filter(|c| c.at == at) {
                         client.notice(self.now, notice.clone());
                     }
                 }
@@ -381,7 +446,11 @@ impl World {
             }
         }
         loop {
-            let more = self.shard.poll_transmit(self.now, &mut self.egress);
+            let shard = match at {
+                0 => &mut self.shard,
+                at => &mut self.others[at - 1],
+            };
+            let more = shard.poll_transmit(self.now, &mut self.egress);
             for run in self.egress.runs() {
                 self.runs += 1;
                 for segment in self.egress.segments(run) {

@@ -19,6 +19,7 @@ impl Conference {
             ssrcs: &self.ssrcs,
             replays: &mut self.replays,
             wanted: &mut self.wanted,
+            demands: &mut self.demands,
             restless: &mut self.restless,
         };
         f(cx, &mut self.plan, &mut self.audio, &mut stage, &self.floor);
@@ -34,6 +35,9 @@ impl Conference {
         }
         while let Some(feed) = self.wanted.pop() {
             self.ask_for_key_frame(cx, feed);
+        }
+        for (feed, max_height) in std::mem::take(&mut self.demands) {
+            self.tell_demand(cx, feed, max_height);
         }
         while let Some(peer) = self.restless.pop() {
             self.schedule(cx, peer);

@@ -3,6 +3,7 @@
 use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
+use crate::media::exchange::Told;
 use crate::media::table::{FeedId, PeerId};
 use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
 use smallvec::SmallVec;
@@ -122,7 +123,9 @@ impl Conference {
             return;
         }
         self.next_look = cx.us + LOOK;
-        if let Some(speaker) = self.floor.tick(cx.us) {
+        if self.siblings.leads()
+            && let Some(speaker) = self.floor.tick(cx.us)
+        {
             self.speaker_changed(cx, &speaker);
         }
         let stopped: SmallVec<[FeedId; 8]> = self
@@ -168,6 +171,10 @@ impl Conference {
                 true => cx.stats.endpoints_reconnected += 1,
                 false => cx.stats.endpoints_disconnected += 1,
             }
+            self.siblings.tell(|| Told::Activity {
+                endpoint: endpoint.clone(),
+                active,
+            });
             cx.broadcast(ChannelNotice::Connectivity { endpoint, active });
         }
     }

@@ -2,14 +2,25 @@
 
 use super::Conference;
 use crate::media::context::Context;
+use crate::media::exchange::{Publisher, Told};
 use crate::media::table::FeedId;
 use rtp::rtcp::{FirEntry, Writer};
 
 impl Conference {
     /// Asks the sender of a feed for the key frame that somebody waits for, if its turn has come.
     pub(super) fn ask_for_key_frame(&mut self, cx: &mut Context<'_>, id: FeedId) {
-        let Some(&peer) = self.publishers.get(id) else {
-            return;
+        let peer = match self.publishers.get(id) {
+            Some(Publisher::Client(peer)) => *peer,
+            Some(&Publisher::Shard(shard, number)) => {
+                let due = self.feeds.get_mut(id);
+                if due.is_some_and(|feed| feed.is_key_frame_due(cx.us))
+                    && let Some(sibling) = self.siblings.get_mut(shard)
+                {
+                    sibling.tell(Told::KeyFrame { feed: number });
+                }
+                return;
+            }
+            None => return,
         };
         let (Some(feed), Some(client), Some(out)) = (
             self.feeds.get_mut(id),

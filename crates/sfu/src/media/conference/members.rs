@@ -4,8 +4,9 @@ use super::Conference;
 use crate::media::config::ControlError;
 use crate::media::context::Context;
 use crate::media::egress::PeerOut;
+use crate::media::exchange::{Publisher, Told};
 use crate::media::forward::Receiver;
-use crate::media::ids::SourceName;
+use crate::media::ids::{EndpointId, SourceName};
 use crate::media::ingest::Feed;
 use crate::media::peer::{Client, SentSsrc};
 use crate::media::spec::{
@@ -28,7 +29,7 @@ impl Conference {
         spec: EndpointSpec,
         transport: rtc::Transport,
     ) -> Result<PeerId, ControlError> {
-        if self.by_id.contains_key(&spec.id) {
+        if self.by_id.contains_key(&spec.id) || self.siblings.has(&spec.id) {
             return Err(ControlError::Exists);
         }
         if self.clients.len() >= cx.config.limits.1 {
@@ -45,6 +46,10 @@ impl Conference {
         self.receivers.set(peer, receiver);
         self.clients.set(peer, client);
         self.by_id.insert(spec.id.clone(), peer);
+        self.siblings.tell(|| Told::Joined {
+            endpoint: spec.id.clone(),
+            visitor: spec.visitor,
+        });
         if !spec.visitor {
             self.floor.join(spec.id);
         }
@@ -67,21 +72,31 @@ impl Conference {
             self.left_silent.truncate(LEFT_SILENT.saturating_sub(1));
             self.left_silent.push_front(client.id().clone());
         }
-        self.ssrcs.publish(peer, client.ssrcs(), std::iter::empty());
+        let publisher = Publisher::Client(peer);
+        self.ssrcs
+            .publish(publisher, client.ssrcs(), std::iter::empty());
         for feed in client.feeds() {
             self.drop_feed(*feed);
         }
-        if self.floor.leave(client.id()) {
-            self.tell_speakers(cx);
-        }
-        if self.by_id.is_empty() {
-            self.empty_since = Some(cx.us);
-        }
+        self.siblings.tell(|| Told::Left {
+            endpoint: client.id().clone(),
+        });
+        self.left(cx, client.id());
         Some(client)
     }
 
+    /// An endpoint left, here or elsewhere.
+    pub(super) fn left(&mut self, cx: &mut Context<'_>, id: &EndpointId) {
+        if self.floor.leave(id) {
+            self.tell_speakers(cx);
+        }
+        if self.people() == 0 {
+            self.empty_since = Some(cx.us);
+        }
+    }
+
     /// Forgets a feed: slots that carried it become free.
-    fn drop_feed(&mut self, id: FeedId) {
+    pub(super) fn drop_feed(&mut self, id: FeedId) {
         if let Some(feed) = self.feeds.remove(id) {
             let kind = feed.kind();
             self.plan.feed_removed(id, kind, &mut self.receivers);
@@ -89,7 +104,9 @@ impl Conference {
                 self.plan.sources_changed(&self.receivers);
             }
             self.audio.forget(id);
-            self.publishers.remove(id);
+            if let Some(Publisher::Client(_)) = self.publishers.remove(id) {
+                self.siblings.withdraw(id);
+            }
             self.burst.forget(id);
             self.sending.forget(id);
         }
@@ -102,7 +119,7 @@ impl Conference {
         }
         let ssrcs = sources.iter().flat_map(|s| &s.encodings);
         let mut ssrcs = ssrcs.flat_map(|e| std::iter::once(e.ssrc).chain(e.rtx));
-        match ssrcs.any(|ssrc| self.ssrcs.is_taken(ssrc, peer)) {
+        match ssrcs.any(|ssrc| self.ssrcs.is_taken(ssrc, Publisher::Client(peer))) {
             true => Err(ControlError::SsrcConflict),
             false => Ok(()),
         }
@@ -138,14 +155,9 @@ impl Conference {
             }
             let early = self.early_types.remove(&spec.name);
             let video_type = early.unwrap_or(spec.video_type);
-            let is_video = spec.kind == MediaKind::Video;
             let feed = Feed::new(spec, owner.clone(), video_type, repair);
-            let id = self.feeds.insert(feed);
-            self.publishers.set(id, peer);
-            self.plan.feed_added(id);
-            if is_video {
-                self.plan.sources_changed(&self.receivers);
-            }
+            let id = self.add_feed(feed, Publisher::Client(peer));
+            self.publish_elsewhere(id);
             if let Some(receiver) = self.receivers.get_mut(peer) {
                 receiver.own(id);
             }
@@ -154,10 +166,23 @@ impl Conference {
         let ssrcs = ssrcs_of(&self.feeds, &now);
         if let Some(client) = self.clients.get_mut(peer) {
             let sent = ssrcs.iter().map(|s| s.ssrc);
-            self.ssrcs.publish(peer, client.ssrcs(), sent);
+            self.ssrcs
+                .publish(Publisher::Client(peer), client.ssrcs(), sent);
             client.publish(now, ssrcs);
         }
         self.tell_demands(cx, peer);
+    }
+
+    /// Somebody publishes a source.
+    pub(super) fn add_feed(&mut self, feed: Feed, publisher: Publisher) -> FeedId {
+        let is_video = feed.kind() == MediaKind::Video;
+        let id = self.feeds.insert(feed);
+        self.publishers.set(id, publisher);
+        self.plan.feed_added(id);
+        if is_video {
+            self.plan.sources_changed(&self.receivers);
+        }
+        id
     }
 
     /// Everything of an update but the transport.
@@ -214,6 +239,8 @@ impl Conference {
             if let Some(feed) = feed {
                 if feed.set_video_type(video_type) {
                     self.plan.sources_changed(&self.receivers);
+                    let feed = *id;
+                    self.siblings.tell(|| Told::Shows { feed, video_type });
                 }
                 return;
             }

@@ -9,15 +9,17 @@ mod notices;
 mod rtcp;
 mod rtp;
 mod schedule;
+mod siblings;
 mod transmit;
 
 use super::egress::PeerOut;
+use super::exchange::Publisher;
 use super::forward::{AudioPlan, Burst, Plan, Receiver, Ssrcs};
 use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
-use super::peer::{Client, Traffic};
-use super::spec::{FeedbackSources, MediaKind, VideoType};
+use super::peer::{Client, Siblings, Traffic};
+use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
 use super::stats::{ConferenceStats, EndpointStats};
 use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
@@ -39,7 +41,9 @@ pub(crate) struct Conference {
     outs: Table<PeerId, PeerOut>,
     feeds: Table<FeedId, Feed>,
     /// Who publishes each feed.
-    publishers: Table<FeedId, PeerId>,
+    publishers: Table<FeedId, Publisher>,
+    /// Other shards with parts of it.
+    siblings: Siblings,
     ssrcs: Ssrcs,
     floor: Floor,
     plan: Plan,
@@ -55,6 +59,7 @@ pub(crate) struct Conference {
     has_singles: Table<PeerId, ()>,
     replays: VecDeque<(PeerId, Outgoing)>,
     wanted: Vec<FeedId>,
+    demands: Vec<(FeedId, i32)>,
     restless: Vec<PeerId>,
     early_types: HashMap<SourceName, VideoType>,
     /// Endpoints that were said to be silent when they went, latest first: who comes again under the same name is said
@@ -67,16 +72,22 @@ pub(crate) struct Conference {
     next_look: u64,
     /// It is in the shard's list of those with something to send.
     pub(crate) listed: bool,
+    /// It is in the shard's list of those with something to tell other shards.
+    pub(crate) has_told: bool,
 }
 
 impl Conference {
-    pub(crate) fn new(id: ConferenceId, now: u64, rng: &mut ChaCha12Rng) -> Self {
-        let feedback = FeedbackSources {
-            audio: rng.random_range(1..u32::MAX),
-            video: rng.random_range(1..u32::MAX),
+    /// A conference, or the part of one, on the shard of a number.
+    pub(crate) fn new(spec: &ConferenceSpec, shard: u8, now: u64, rng: &mut ChaCha12Rng) -> Self {
+        let feedback = match &spec.part {
+            Some(part) => part.feedback,
+            None => FeedbackSources {
+                audio: rng.random_range(1..u32::MAX),
+                video: rng.random_range(1..u32::MAX),
+            },
         };
         Self {
-            id,
+            id: spec.id,
             feedback,
             by_id: HashMap::new(),
             clients: Table::default(),
@@ -84,6 +95,7 @@ impl Conference {
             outs: Table::default(),
             feeds: Table::default(),
             publishers: Table::default(),
+            siblings: Siblings::new(&spec.meeting_id, shard, spec.part.as_ref()),
             ssrcs: Ssrcs::new([feedback.audio, feedback.video]),
             floor: Floor::default(),
             plan: Plan::default(),
@@ -96,6 +108,7 @@ impl Conference {
             has_singles: Table::default(),
             replays: VecDeque::new(),
             wanted: Vec::new(),
+            demands: Vec::new(),
             restless: Vec::new(),
             early_types: HashMap::new(),
             left_silent: VecDeque::new(),
@@ -105,6 +118,7 @@ impl Conference {
             scheduled: Scheduled::default(),
             next_look: 0,
             listed: false,
+            has_told: false,
         }
     }
 
@@ -166,24 +180,21 @@ impl Conference {
         }
     }
 
-    /// Whether `receiver` should be sent the statistics of `sender`. Up to `small` endpoints everybody gets everybody's.
-    pub(crate) fn wants_stats_of(
-        &self,
-        receiver: &EndpointId,
-        sender: &EndpointId,
-        small: usize,
-    ) -> bool {
-        let (Some(to), Some(from)) = (self.find(receiver), self.find(sender)) else {
-            return false;
-        };
-        let (Some(receiver), Some(from)) = (self.receivers.get(to), self.clients.get(from)) else {
-            return false;
-        };
-        let mut feeds = from.feeds().iter().filter_map(|f| self.feeds.get(*f));
-        to != self.find(sender).unwrap_or(to)
-            && (self.by_id.len() <= small
-                || self.floor.is_recent(sender)
-                || feeds.any(|f| receiver.prefers(f.name())))
+    /// Who should be sent the statistics of `sender`. Up to `small` endpoints everybody gets everybody's.
+    pub(crate) fn stats_audience(&self, sender: &EndpointId, small: usize) -> Vec<EndpointId> {
+        let of_all = self.people() <= small || self.floor.is_recent(sender);
+        let feeds = self.feeds.values().filter(|f| f.owner() == sender);
+        let names: Vec<_> = feeds.map(Feed::name).collect();
+        let others = self.receivers.values().filter(|r| r.id() != sender);
+        others
+            .filter(|r| of_all || names.iter().any(|name| r.prefers(name)))
+            .map(|r| r.id().clone())
+            .collect()
+    }
+
+    /// Number of endpoints, those of other parts included.
+    fn people(&self) -> usize {
+        self.by_id.len() + self.siblings.people()
     }
 
     /// Whether an endpoint sends audio, video.

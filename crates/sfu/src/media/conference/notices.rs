@@ -3,8 +3,10 @@
 use super::Conference;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
+use crate::media::exchange::{Publisher, Told};
 use crate::media::ids::EndpointId;
-use crate::media::table::PeerId;
+use crate::media::ingest::Feed;
+use crate::media::table::{FeedId, PeerId};
 
 impl Conference {
     /// A bridge channel opened: everything its client must know.
@@ -27,8 +29,9 @@ impl Conference {
             }
         }
         let silent = self.clients.iter().filter(|(_, c)| !c.is_active());
-        for (_, other) in silent {
-            let endpoint = other.id().clone();
+        let silent = silent.map(|(_, c)| c.id()).chain(self.siblings.silent());
+        for endpoint in silent {
+            let endpoint = endpoint.clone();
             let active = false;
             cx.notice(&id, ChannelNotice::Connectivity { endpoint, active });
         }
@@ -48,29 +51,44 @@ impl Conference {
         cx.stats.dominant_speaker_changes += 1;
         self.plan.order_changed(&self.receivers);
         self.tell_speakers(cx);
+        if self.siblings.leads() {
+            let recent = self.floor.recent();
+            self.siblings.tell(|| Told::Speakers(recent.to_vec()));
+        }
         self.preempt_key_frame(cx, speaker);
     }
 
     /// A new speaker will soon be on many stages: have a key frame ready.
     fn preempt_key_frame(&mut self, cx: &mut Context<'_>, speaker: &EndpointId) {
-        let Some(client) = self.find(speaker).and_then(|p| self.clients.get(p)) else {
-            return;
-        };
         let others = self.receivers.values().filter(|r| r.id() != speaker);
-        if self.by_id.len() <= 2 || !others.into_iter().any(|r| r.is_stage_view()) {
+        if self.people() <= 2 || !others.into_iter().any(|r| r.is_stage_view()) {
             return;
         }
-        let mut videos = client.feeds().iter().copied();
-        let video = videos.find(|id| {
-            self.feeds
-                .get(*id)
-                .is_some_and(|f| f.video_type().is_some())
-        });
-        if let Some(id) = video {
-            if let Some(feed) = self.feeds.get_mut(id) {
-                feed.want_key_frame();
-            }
+        let is_video = |f: &Feed| f.owner() == speaker && f.video_type().is_some();
+        let video = self.feeds.iter_mut().find(|(_, f)| is_video(f));
+        if let Some((id, feed)) = video {
+            feed.want_key_frame();
             self.ask_for_key_frame(cx, id);
+        }
+    }
+
+    /// Tells whoever publishes a feed the greatest height that anybody wants of it.
+    pub(super) fn tell_demand(&mut self, cx: &mut Context<'_>, id: FeedId, max_height: i32) {
+        let Some(feed) = self.feeds.get(id) else {
+            return;
+        };
+        match self.publishers.get(id) {
+            Some(Publisher::Client(_)) => {
+                let source = feed.name().clone();
+                let notice = ChannelNotice::SenderSourceConstraints { source, max_height };
+                cx.notice(feed.owner(), notice);
+            }
+            Some(&Publisher::Shard(shard, feed)) => {
+                if let Some(sibling) = self.siblings.get_mut(shard) {
+                    sibling.tell(Told::Demand { feed, max_height });
+                }
+            }
+            None => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
+use crate::media::exchange::Told;
 use crate::media::ingest::ClockPoint;
 use crate::media::stats::DropReason;
 use crate::media::table::PeerId;
@@ -75,6 +76,13 @@ impl Conference {
         };
         if let Some(feed) = self.feeds.get_mut(sent.feed) {
             feed.set_clock(sent.encoding, clock);
+            self.siblings.tell(|| Told::Clock {
+                feed: sent.feed,
+                encoding: sent.encoding,
+                ntp: clock.ntp,
+                rtp: clock.rtp,
+                at: cx.now,
+            });
         }
     }
 

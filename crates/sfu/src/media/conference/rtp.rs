@@ -2,7 +2,8 @@
 
 use super::Conference;
 use crate::media::context::Context;
-use crate::media::packet::Arrival;
+use crate::media::ingest::Taken;
+use crate::media::packet::{Arrival, Incoming};
 use crate::media::spec::MediaKind;
 use crate::media::stats::DropReason;
 use crate::media::table::PeerId;
@@ -29,17 +30,34 @@ impl Conference {
         }
         let incoming = incoming?;
         let packet = packet.get(..incoming.len).ok_or(DropReason::Malformed)?;
+        let muted = client.is_muted(incoming.kind);
+        self.siblings.export(cx.now, &incoming, packet, muted);
         let feed = self
             .feeds
             .get_mut(incoming.feed)
             .ok_or(DropReason::UnknownSsrc)?;
-        let muted = client.is_muted(incoming.kind);
         let taken = feed.take(cx, &incoming, packet, muted);
         if feed.has_missing() {
             cx.wake(cx.us, peer, &mut client.scheduled);
         }
         let taken = taken?;
-        if incoming.kind == MediaKind::Audio && !client.is_visitor() {
+        let speaks = !client.is_visitor();
+        self.arrived(cx, &incoming, taken, speaks);
+        Ok(())
+    }
+
+    /// A feed took a packet.
+    pub(super) fn arrived(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &Incoming,
+        taken: Taken,
+        speaks: bool,
+    ) {
+        if incoming.kind == MediaKind::Audio
+            && speaks
+            && let Some(feed) = self.feeds.get(incoming.feed)
+        {
             self.floor.heard(cx.us, feed.owner(), incoming.level);
         }
         if taken.layers_changed {
@@ -53,6 +71,5 @@ impl Conference {
             self.burst.push(cx.us, arrived);
         }
         self.burst.push(cx.us, taken.arrived);
-        Ok(())
     }
 }

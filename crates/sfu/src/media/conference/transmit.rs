@@ -53,6 +53,7 @@ impl Conference {
         self.sending.clear();
         std::mem::swap(&mut self.burst, &mut self.sending);
         self.sending.sort();
+        self.siblings.burst_complete();
         self.visits.clear();
         self.next_visit = 0;
         let feeds: SmallVec<[_; 16]> = self.sending.feeds().collect();

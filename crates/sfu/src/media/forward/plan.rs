@@ -199,7 +199,7 @@ impl Plan {
         }
         // Until all have decided, a demand may be half of what it becomes.
         if self.queue.is_empty() {
-            self.tell_senders(cx, stage);
+            self.tell_senders(stage);
         }
     }
 
@@ -341,7 +341,15 @@ impl Plan {
         bound
     }
 
-    fn tell_senders(&mut self, cx: &mut Context<'_>, stage: &Stage<'_>) {
+    /// Another part of the conference wants another height of a feed than before.
+    pub(crate) fn demand_elsewhere(&mut self, feed: FeedId, from: i32, to: i32) {
+        if from != to {
+            self.audience(feed).demand.change(from, to);
+            self.changed_demands.push(feed);
+        }
+    }
+
+    fn tell_senders(&mut self, stage: &mut Stage<'_>) {
         let mut changed = std::mem::take(&mut self.changed_demands);
         changed.sort_unstable();
         changed.dedup();
@@ -356,11 +364,7 @@ impl Plan {
                 continue;
             }
             demand.told = Some(height);
-            let notice = ChannelNotice::SenderSourceConstraints {
-                source: source.name().clone(),
-                max_height: height,
-            };
-            cx.notice(source.owner(), notice);
+            stage.demands.push((feed, height));
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) replays: &'a mut VecDeque<(PeerId, Outgoing)>,
     /// Feeds whose sender is to be asked for a key frame.
     pub(crate) wanted: &'a mut Vec<FeedId>,
+    /// The greatest heights that anybody wants of feeds, for their senders; -1 for no limit.
+    pub(crate) demands: &'a mut Vec<(FeedId, i32)>,
     /// Receivers whose pictures are to be looked at again.
     pub(crate) restless: &'a mut Vec<PeerId>,
 }

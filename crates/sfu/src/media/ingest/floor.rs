@@ -63,6 +63,27 @@ impl Floor {
         Some(id)
     }
 
+    /// Somebody else decided who speaks, and who spoke before, latest first; whether that is news.
+    pub(crate) fn follow(&mut self, recent: Vec<EndpointId>) -> bool {
+        if recent == self.recent {
+            return false;
+        }
+        for id in recent.iter().rev() {
+            if let Some(at) = self.order.iter().position(|other| other == id) {
+                let speaker = self.order.remove(at);
+                self.order.insert(0, speaker);
+            }
+        }
+        self.recent = recent;
+        self.recent.truncate(RECENT_SPEAKERS + 1);
+        true
+    }
+
+    /// Who speaks, and who spoke before, latest first.
+    pub(crate) fn recent(&self) -> &[EndpointId] {
+        &self.recent
+    }
+
     /// Everybody who may speak, who spoke last first.
     pub(crate) fn order(&self) -> &[EndpointId] {
         &self.order

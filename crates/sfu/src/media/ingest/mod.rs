@@ -11,7 +11,7 @@ mod receive;
 mod speakers;
 mod taken;
 
-pub(crate) use feed::{Feed, Layer};
+pub(crate) use feed::{Feed, Layer, Taken};
 pub(crate) use floor::Floor;
 #[cfg(test)]
 pub(crate) use key_frames::{KeyFrames, KeySign};

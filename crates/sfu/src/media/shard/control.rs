@@ -37,14 +37,19 @@ impl Shard {
             return Err(ControlError::Full);
         }
         let us = self.micros(now);
-        let conference = Box::new(Conference::new(spec.id, us, &mut self.rng));
-        let feedback = conference.feedback();
+        let number = self.config.number;
+        let conference = Box::new(Conference::new(&spec, number, us, &mut self.rng));
+        let (feedback, is_first) = (conference.feedback(), conference.is_first());
+        if spec.part.is_some() {
+            self.bind_meeting(conference.meeting(), Some(index));
+        }
         match self.conferences.get_mut(index) {
             Some(slot) => *slot = Some(conference),
             None => self.conferences.push(Some(conference)),
         }
         self.by_id.insert(spec.id, index);
-        self.stats.conferences_created += 1;
+        self.stats.conferences_created += u64::from(is_first);
+        self.with(now, index, |_, _| {});
         self.timers
             .schedule(us + SWEEP, Due::Sweep, &mut self.next_sweep);
         Ok(feedback)
@@ -206,8 +211,12 @@ impl Shard {
         self.by_id.remove(&conference);
         let us = self.micros(now);
         if let Some(state) = self.conferences.get_mut(at).and_then(Option::take) {
-            self.stats.conferences_completed += 1;
-            self.stats.conference_seconds += us.saturating_sub(state.created()) / 1_000_000;
+            self.last_words.extend(state.farewells());
+            self.bind_meeting(state.meeting(), None);
+            if state.is_first() {
+                self.stats.conferences_completed += 1;
+                self.stats.conference_seconds += us.saturating_sub(state.created()) / 1_000_000;
+            }
         }
         while self.conferences.last().is_some_and(Option::is_none) {
             self.conferences.pop();
@@ -302,15 +311,10 @@ impl Shard {
         });
     }
 
-    /// Whether `receiver` should be sent the `EndpointStats` of `sender`.
-    pub fn wants_stats_of(
-        &self,
-        conference: ConferenceId,
-        receiver: &EndpointId,
-        sender: &EndpointId,
-    ) -> bool {
-        self.conference(conference)
-            .is_some_and(|c| c.wants_stats_of(receiver, sender, SMALL))
+    /// Who should be sent the `EndpointStats` of `sender`.
+    pub fn stats_audience(&self, conference: ConferenceId, sender: &EndpointId) -> Vec<EndpointId> {
+        let conference = self.conference(conference);
+        conference.map_or_else(Vec::new, |c| c.stats_audience(sender, SMALL))
     }
 }
 

@@ -1,13 +1,16 @@
-//! A shard: whole conferences, driven by one thread. `control` is what is asked of it, `drive` its packets and time.
+//! A shard: conferences, or parts of large ones, driven by one thread. `control` is what is asked of it, `drive` its
+//! packets and time, `siblings` what it and the shards with other parts tell each other.
 
 mod control;
 mod drive;
+mod siblings;
 mod transports;
 
 use super::conference::Conference;
 use super::config::{ControlError, ShardConfig};
 use super::context::Context;
 use super::event::Event;
+use super::exchange::Exchange;
 use super::ids::{ConferenceId, EndpointId};
 use super::stats::{ConferenceStats, EndpointStats, Stats};
 use super::store::Store;
@@ -18,6 +21,7 @@ use rand_chacha::ChaCha12Rng;
 use rtc::Transport;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What became of a datagram.
@@ -43,11 +47,11 @@ struct Place {
     peer: PeerId,
 }
 
-/// Whole conferences on one thread.
+/// Conferences, or parts of them, on one thread.
 ///
 /// Driving contract: after each batch of input (`handle_datagram`, control calls, `handle_timeout` when the deadline is
 /// reached) drain `poll_event` to `None`, then send what `poll_transmit` wrote, until it returns `false`, and sleep
-/// until `poll_timeout`.
+/// until `poll_timeout`. Before sending give what `poll_exchange` has to the other shards.
 #[derive(Debug)]
 pub struct Shard {
     config: ShardConfig,
@@ -65,6 +69,12 @@ pub struct Shard {
     ufrags: HashMap<String, Place>,
     /// Conferences with something to send.
     listed: VecDeque<usize>,
+    /// Conferences with something to tell other shards.
+    told: VecDeque<usize>,
+    by_meeting: HashMap<Arc<str>, usize>,
+    /// What other shards are told of conferences that are gone.
+    last_words: VecDeque<Exchange>,
+    spare: Vec<Exchange>,
     /// Endpoints whose transport was touched and is to be drained.
     touched: Vec<Place>,
     /// Last words of endpoints that are gone: from, to, datagram.
@@ -90,6 +100,10 @@ impl Shard {
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
             listed: VecDeque::new(),
+            told: VecDeque::new(),
+            by_meeting: HashMap::new(),
+            last_words: VecDeque::new(),
+            spare: Vec::new(),
             touched: Vec::new(),
             farewells: VecDeque::new(),
             next_sweep: Scheduled::default(),
@@ -130,6 +144,10 @@ impl Shard {
         if !conference.listed && conference.has_output() {
             conference.listed = true;
             self.listed.push_back(place);
+        }
+        if !conference.has_told && conference.has_news() {
+            conference.has_told = true;
+            self.told.push_back(place);
         }
         Some(result)
     }

@@ -4,6 +4,7 @@ mod audio;
 mod video;
 
 use crate::media::event::SourceMapEntry;
+use crate::media::exchange::Publisher;
 use crate::media::forward::allocation::Settings;
 use crate::media::forward::audio_slot::AudioSlot;
 use crate::media::forward::burst::{Loaded, Pass, Segment};
@@ -19,7 +20,7 @@ use crate::media::packet::{Arrival, Outgoing, Ready};
 use crate::media::spec::{EndpointSpec, MediaKind, ReceiverConstraints, Subscription};
 use crate::media::stats::Stats;
 use crate::media::store::Store;
-use crate::media::table::{FeedId, Key, PeerId, Table};
+use crate::media::table::{FeedId, Key, Table};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use rtp::rtcp::{ReportBlock, SenderInfo};
@@ -41,7 +42,7 @@ const REPORT_INTERVAL: u64 = 1_000_000;
 /// SSRCs that are in use in a conference.
 #[derive(Debug)]
 pub(crate) struct Ssrcs {
-    published: HashMap<u32, PeerId>,
+    published: HashMap<u32, Publisher>,
     bridge: [u32; 2],
 }
 
@@ -54,22 +55,22 @@ impl Ssrcs {
         }
     }
 
-    /// Whether somebody else than `peer` sends it.
-    pub(crate) fn is_taken(&self, ssrc: u32, peer: PeerId) -> bool {
-        self.published.get(&ssrc).is_some_and(|p| *p != peer)
+    /// Whether somebody else than `publisher` sends it.
+    pub(crate) fn is_taken(&self, ssrc: u32, publisher: Publisher) -> bool {
+        self.published.get(&ssrc).is_some_and(|p| *p != publisher)
     }
 
-    /// Sets what a peer sends, in place of what it sent before.
+    /// Sets what a publisher sends, in place of what it sent before.
     pub(crate) fn publish(
         &mut self,
-        peer: PeerId,
+        publisher: Publisher,
         before: impl Iterator<Item = u32>,
         now: impl Iterator<Item = u32>,
     ) {
         for ssrc in before {
             self.published.remove(&ssrc);
         }
-        self.published.extend(now.map(|ssrc| (ssrc, peer)));
+        self.published.extend(now.map(|ssrc| (ssrc, publisher)));
     }
 
     /// One that nobody sends and `own` does not know.

@@ -32,6 +32,8 @@ pub struct BridgeConfig {
     /// so the kernel gives what they send to the right thread. Otherwise all shards share one port, and a thread hands what
     /// is another one's over to it.
     pub port_per_shard: bool,
+    /// People of one meeting on one shard before another shard takes some of them.
+    pub people_per_shard: usize,
     /// Keep each shard's thread on a processor of its own. Good on a machine that does nothing else.
     pub pin: bool,
     /// Bases of bridge-channel WebSocket URLs, `wss://<host>/colibri-ws/<server-id>`; empty offers none.
@@ -77,6 +79,9 @@ pub struct Mapping {
 }
 
 impl BridgeConfig {
+    /// Up to this many, spreading a meeting costs more than it gains.
+    pub const PEOPLE_PER_SHARD: usize = 100;
+
     /// The defaults: port 10000 of every address.
     pub fn new(server_id: impl Into<String>, metrics: Metrics) -> Self {
         Self {
@@ -89,6 +94,7 @@ impl BridgeConfig {
             private_addresses: true,
             shards: 0,
             port_per_shard: false,
+            people_per_shard: Self::PEOPLE_PER_SHARD,
             pin: false,
             web_socket_bases: Vec::new(),
             nodes: Vec::new(),

@@ -6,12 +6,15 @@
 mod addresses;
 mod attachment;
 mod config;
+mod gather;
 mod handover;
 mod intake;
 mod joining;
 mod latency;
 mod load;
 mod metrics;
+mod placing;
+mod post;
 mod presence;
 mod requests;
 mod rest;

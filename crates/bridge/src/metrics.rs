@@ -84,7 +84,7 @@ impl Collector for BridgeCollector {
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 35] = [
+        let counters: [(&str, &str, u64); 37] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -204,6 +204,16 @@ impl Collector for BridgeCollector {
                 "handover_dropped",
                 "Datagrams for another media thread that had too many waiting",
                 t.handover_dropped,
+            ),
+            (
+                "part_exchanges",
+                "Batches that media threads with parts of one conference gave each other",
+                t.exchanges,
+            ),
+            (
+                "part_packets_dropped",
+                "Packets for a part of a conference on a media thread that was behind",
+                t.exchange_dropped,
             ),
             (
                 "shard_panics",

@@ -1,10 +1,11 @@
 //! What a bridge publishes about itself: the brewery presence and the statistics of its REST interface.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use sfu::Stats;
+use sfu::{ConferenceStats, Stats};
 use stanza::jitsi::bridge_stats::BridgeStats;
 
 use crate::requests;
@@ -36,6 +37,8 @@ pub(crate) struct Totals {
     pub(crate) panics: u64,
     pub(crate) handed_over: u64,
     pub(crate) handover_dropped: u64,
+    pub(crate) exchanges: u64,
+    pub(crate) exchange_dropped: u64,
     pub(crate) requests: u64,
     pub(crate) request_errors: u64,
     pub(crate) channel_invalid: u64,
@@ -46,24 +49,24 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn of(snapshots: &[Snapshot]) -> Self {
         let mut t = Self::default();
+        for c in meetings(snapshots).values() {
+            t.conferences += 1;
+            t.endpoints += c.endpoints;
+            t.visitors += c.visitors;
+            t.largest = t.largest.max(c.endpoints);
+            t.sending_audio += c.sending_audio;
+            t.sending_video += c.sending_video;
+            t.bitrate_received += c.bitrate_received;
+            t.bitrate_sent += c.bitrate_sent;
+            t.packet_rate_received += c.packet_rate_received;
+            t.packet_rate_sent += c.packet_rate_sent;
+            if c.sending_audio + c.sending_video == 0 {
+                t.inactive_conferences += 1;
+                t.inactive_endpoints += c.endpoints;
+            }
+        }
         for s in snapshots {
             add_stats(&mut t.stats, &s.stats);
-            t.conferences += s.conferences.len();
-            for (_, _, c) in &s.conferences {
-                t.endpoints += c.endpoints;
-                t.visitors += c.visitors;
-                t.largest = t.largest.max(c.endpoints);
-                t.sending_audio += c.sending_audio;
-                t.sending_video += c.sending_video;
-                t.bitrate_received += c.bitrate_received;
-                t.bitrate_sent += c.bitrate_sent;
-                t.packet_rate_received += c.packet_rate_received;
-                t.packet_rate_sent += c.packet_rate_sent;
-                if c.sending_audio + c.sending_video == 0 {
-                    t.inactive_conferences += 1;
-                    t.inactive_endpoints += c.endpoints;
-                }
-            }
             t.web_socket_received += s.control.web_socket_received;
             t.web_socket_sent += s.control.web_socket_sent;
             t.requests += s.control.requests;
@@ -76,9 +79,20 @@ impl Totals {
             t.panics += s.panics;
             t.handed_over += s.handed_over;
             t.handover_dropped += s.handover_dropped;
+            t.exchanges += s.exchanges;
+            t.exchange_dropped += s.exchange_dropped;
         }
         t
     }
+}
+
+/// All meetings, each with the sums over its parts.
+pub(crate) fn meetings(snapshots: &[Snapshot]) -> BTreeMap<&str, ConferenceStats> {
+    let mut meetings: BTreeMap<&str, ConferenceStats> = BTreeMap::new();
+    for (meeting, _, stats) in snapshots.iter().flat_map(|s| &s.conferences) {
+        *meetings.entry(meeting).or_default() += stats;
+    }
+    meetings
 }
 
 fn add_stats(sum: &mut Stats, s: &Stats) {

@@ -156,6 +156,7 @@ mod tests {
             None,
             "v".into(),
             vec![handle(), handle()],
+            100,
             start,
         );
         assert_eq!(health_at(&shared, at(5)), Ok(()), "not started yet");

@@ -1,6 +1,5 @@
 //! What the parts of a bridge share: the workers' queues, which meeting is where, the life-cycle state.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,11 +7,13 @@ use std::time::Instant;
 
 use net::Waker;
 use sfu::control::{Answer, ControlStats, Denied, WebSocketId};
-use sfu::{ConferenceId, ConferenceStats, Stats};
+use sfu::{ConferenceId, ConferenceStats, Part, Stats};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::gather::{self, Reply};
 use crate::latency::Latencies;
+use crate::placing::Placing;
 
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS: usize = 4096;
@@ -29,14 +30,12 @@ pub(crate) enum Frame {
     Close(u16, &'static str),
 }
 
-/// Called in the worker's thread with the answer.
-pub(crate) type Reply = Box<dyn FnOnce(Answer) + Send>;
-
 /// What a worker's thread is told.
 pub(crate) enum Command {
     Modify {
         request: Box<ConferenceModify>,
         accept_new: bool,
+        part: Option<Part>,
         reply: Reply,
     },
     OpenWebSocket {
@@ -80,6 +79,8 @@ pub(crate) struct Snapshot {
     pub(crate) panics: u64,
     pub(crate) handed_over: u64,
     pub(crate) handover_dropped: u64,
+    pub(crate) exchanges: u64,
+    pub(crate) exchange_dropped: u64,
 }
 
 /// How others reach a worker.
@@ -117,13 +118,6 @@ impl WorkerHandle {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    worker: usize,
-    /// Requests on the way: while there are any, only their answers decide whether the meeting is forgotten.
-    pending: usize,
-}
-
 /// Shared by all tasks and threads of a bridge.
 pub(crate) struct Shared {
     pub(crate) server_id: String,
@@ -131,7 +125,7 @@ pub(crate) struct Shared {
     pub(crate) version: String,
     pub(crate) workers: Vec<WorkerHandle>,
     pub(crate) started: Instant,
-    meetings: Mutex<HashMap<String, Place>>,
+    placing: Mutex<Placing>,
     pub(crate) drain: AtomicBool,
     pub(crate) graceful: AtomicBool,
     pub(crate) shutting_down: AtomicBool,
@@ -152,6 +146,7 @@ impl Shared {
         region: Option<String>,
         version: String,
         workers: Vec<WorkerHandle>,
+        people_per_worker: usize,
         started: Instant,
     ) -> Self {
         Self {
@@ -160,7 +155,7 @@ impl Shared {
             version,
             workers,
             started,
-            meetings: Mutex::default(),
+            placing: Mutex::new(Placing::new(people_per_worker)),
             drain: AtomicBool::new(false),
             graceful: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
@@ -202,105 +197,61 @@ impl Shared {
             .collect()
     }
 
-    /// Queues a colibri2 request at the worker of its meeting. Requests of one meeting stay in order.
+    /// Queues a colibri2 request at the workers it concerns. What one worker is asked of a meeting stays in order.
     pub(crate) fn modify(&self, request: ConferenceModify, reply: Reply) {
         let meeting = request.meeting_id.clone();
         let accept_new =
             !self.graceful.load(Ordering::SeqCst) && !self.shutting_down.load(Ordering::SeqCst);
-        let index = self.place(&meeting, request.create);
-        let command = Command::Modify {
-            request: Box::new(request),
-            accept_new,
-            reply,
-        };
-        let refused = match self.workers.get(index) {
-            Some(worker) => worker.send(command).err(),
-            None => Some(command),
-        };
-        if let Some(Command::Modify { reply, .. }) = refused {
-            self.answered(&meeting, index, true);
-            reply(Answer {
-                result: Err(ErrorAnswer::plain(
-                    "resource-constraint",
-                    "The bridge is too busy",
-                )),
-                conference: None,
-            });
-        }
-    }
-
-    fn place(&self, meeting: &str, create: bool) -> usize {
-        let mut meetings = lock(&self.meetings);
-        if let Some(place) = meetings.get_mut(meeting) {
-            place.pending += 1;
-            return place.worker;
-        }
-        // Any worker gives the right answer about a meeting that nobody has.
-        let worker = if create {
-            self.least_loaded(&meetings)
-        } else {
-            0
-        };
-        meetings.insert(meeting.to_owned(), Place { worker, pending: 1 });
-        worker
-    }
-
-    fn least_loaded(&self, meetings: &HashMap<String, Place>) -> usize {
-        let mut load = vec![(0.0, 0usize); self.workers.len()];
-        for (worker, slot) in self.workers.iter().zip(&mut load) {
-            slot.0 = lock(&worker.snapshot).busy;
-        }
-        for place in meetings.values() {
-            if let Some(slot) = load.get_mut(place.worker) {
-                slot.1 += 1;
+        let busy = |worker: &WorkerHandle| lock(&worker.snapshot).busy;
+        let busy: Vec<f64> = self.workers.iter().map(busy).collect();
+        let order = request.endpoints.iter().map(|e| e.id.clone()).collect();
+        let errands = lock(&self.placing).place(request, &busy);
+        let mut replies = gather::replies(reply, errands.len(), order);
+        for errand in errands {
+            let Some(reply) = replies.pop() else {
+                break;
+            };
+            let command = Command::Modify {
+                request: Box::new(errand.request),
+                accept_new,
+                part: errand.part,
+                reply,
+            };
+            let refused = match self.workers.get(errand.worker) {
+                Some(worker) => worker.send(command).err(),
+                None => Some(command),
+            };
+            if let Some(Command::Modify { reply, .. }) = refused {
+                self.answered(&meeting, errand.worker, true);
+                reply(Answer {
+                    result: Err(ErrorAnswer::plain(
+                        "resource-constraint",
+                        "The bridge is too busy",
+                    )),
+                    conference: None,
+                });
             }
         }
-        // A tenth of a core is a difference; below that the number of meetings decides.
-        load.iter()
-            .enumerate()
-            .min_by_key(|(_, (busy, count))| ((busy * 10.0) as u64, *count))
-            .map_or(0, |(index, _)| index)
     }
 
-    /// A request was answered; `exists` tells whether the meeting exists now.
+    /// A worker answered what it was asked of a meeting; `exists` tells whether its part of it exists now.
     pub(crate) fn answered(&self, meeting: &str, worker: usize, exists: bool) {
-        let mut meetings = lock(&self.meetings);
-        let Some(place) = meetings.get_mut(meeting).filter(|p| p.worker == worker) else {
-            return;
-        };
-        place.pending = place.pending.saturating_sub(1);
-        if place.pending == 0 && !exists {
-            meetings.remove(meeting);
-        }
+        lock(&self.placing).answered(meeting, worker, exists);
     }
 
-    /// A worker ended a meeting by itself.
+    /// A worker ended its part of a meeting by itself.
     pub(crate) fn ended(&self, meeting: &str, worker: usize) {
-        let mut meetings = lock(&self.meetings);
-        if meetings
-            .get(meeting)
-            .is_some_and(|p| p.worker == worker && p.pending == 0)
-        {
-            meetings.remove(meeting);
-        }
+        lock(&self.placing).ended(meeting, worker);
+    }
+
+    /// Somebody left a meeting without a request.
+    pub(crate) fn left(&self, meeting: &str, endpoint: &str) {
+        lock(&self.placing).left(meeting, endpoint);
     }
 
     /// A worker lost all its meetings.
     pub(crate) fn worker_lost(&self, worker: usize) {
-        lock(&self.meetings).retain(|_, place| place.worker != worker || place.pending > 0);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn place_for_test(&self, meeting: &str, worker: usize) {
-        lock(&self.meetings)
-            .entry(meeting.to_owned())
-            .or_insert(Place { worker, pending: 0 })
-            .pending += 1;
-    }
-
-    #[cfg(test)]
-    pub(crate) fn known(&self, meeting: &str) -> Option<usize> {
-        lock(&self.meetings).get(meeting).map(|p| p.worker)
+        lock(&self.placing).worker_lost(worker);
     }
 
     /// The worker of a conference, by the low byte of its id.

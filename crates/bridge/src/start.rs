@@ -27,7 +27,7 @@ use crate::load::Load;
 use crate::presence::Totals;
 use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
 use crate::worker::Worker;
-use crate::{addresses, attachment, handover, metrics, rest, web_socket};
+use crate::{addresses, attachment, handover, metrics, post, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -103,6 +103,7 @@ impl Bridge {
             config.region.clone(),
             config.version.clone(),
             handles,
+            config.people_per_shard,
             Instant::now(),
         ));
         metrics::register(&config.metrics, &shared);
@@ -352,9 +353,12 @@ fn spawn_threads(
     let mut threads = Vec::new();
     let several = parts.len() > 1;
     let wakers = shared.workers.iter().map(|worker| worker.waker.clone());
-    let handovers = handover::connect(wakers.collect());
-    let parts = parts.into_iter().zip(handovers).zip(offered);
-    for (index, ((part, handover), offered)) in parts.enumerate() {
+    let wakers: Vec<_> = wakers.collect();
+    let ends = handover::connect(wakers.clone())
+        .into_iter()
+        .zip(post::connect(wakers));
+    let parts = parts.into_iter().zip(ends).zip(offered);
+    for (index, ((part, (handover, post)), offered)) in parts.enumerate() {
         let (intake, commands) = part;
         let mut shard = ShardConfig::new(certificate.clone(), offered.hosts.clone());
         shard.mapped_candidates.clone_from(&offered.mapped);
@@ -367,6 +371,7 @@ fn spawn_threads(
             commands,
             intake,
             handover,
+            post,
             pin: config.pin,
             control: ControlConfig {
                 shard: u8::try_from(index).unwrap_or(u8::MAX),

@@ -13,9 +13,13 @@ use crate::shared::{Command, Shared, lock};
 use crate::{Bridge, BridgeConfig};
 
 fn bridge(workers: usize) -> Bridge {
+    bridge_with(|c| c.shards = workers)
+}
+
+fn bridge_with(change: impl FnOnce(&mut BridgeConfig)) -> Bridge {
     let mut config = BridgeConfig::new("b1", Metrics::new());
     config.listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
-    config.shards = workers;
+    change(&mut config);
     Bridge::start(config).unwrap()
 }
 
@@ -96,27 +100,43 @@ async fn graceful_shutdown_ends_with_the_last_endpoint() {
         .unwrap();
 }
 
-#[test]
-fn a_meeting_stays_where_it_is_while_requests_are_under_way() {
-    let shared = Shared::new("b".into(), None, "v".into(), Vec::new(), start_time());
-    shared.place_for_test("m", 0);
-    shared.place_for_test("m", 0);
-    shared.answered("m", 0, false);
-    assert_eq!(shared.known("m"), Some(0), "one request is still under way");
-    shared.ended("m", 0);
-    assert_eq!(shared.known("m"), Some(0));
-    shared.answered("m", 0, true);
-    shared.ended("m", 1);
-    assert_eq!(
-        shared.known("m"),
-        Some(0),
-        "another worker's word does not count"
+#[tokio::test]
+async fn a_large_meeting_is_at_several_workers_and_ends_at_all() {
+    let bridge = bridge_with(|c| (c.shards, c.people_per_shard) = (3, 2));
+    let shared = bridge.shared.clone();
+    let mut workers = Vec::new();
+    let mut sources = Vec::new();
+    for n in 0..6 {
+        let attributes = if n == 0 { "create='true'" } else { "" };
+        let answer = ask(&shared, "m", attributes, &endpoint(&format!("e{n}")));
+        workers.push(answer.conference.unwrap().0 & 0xff);
+        sources.push(answer.result.unwrap().sources);
+    }
+    let mut all = workers.clone();
+    all.dedup();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2], "{workers:?}");
+    assert!(sources.iter().all(|s| *s == sources[0]), "one bridge");
+    // A request about people at several workers is answered as one.
+    let mute = |n: u32| format!("<endpoint id='e{n}'><force-mute audio='true'/></endpoint>");
+    let answer = ask(&shared, "m", "", &[5, 0, 3].map(mute).concat());
+    let ids: Vec<_> = answer.result.unwrap().endpoints;
+    let ids: Vec<_> = ids.iter().map(|e| e.id.as_str()).collect();
+    assert_eq!(ids, ["e5", "e0", "e3"]);
+    assert_eq!(bridge.load(), (1, 6), "one meeting");
+    // A defect at one worker takes its people only.
+    assert!(
+        shared.workers[workers[2] as usize]
+            .send(Command::Panic)
+            .is_ok()
     );
-    shared.ended("m", 0);
-    assert_eq!(shared.known("m"), None);
-}
-
-#[allow(clippy::disallowed_methods, reason = "tests read the clock")]
-fn start_time() -> std::time::Instant {
-    std::time::Instant::now()
+    let _ = ask(&shared, "m", "", &mute(2));
+    assert!(ask(&shared, "m", "", &mute(0)).result.is_ok());
+    assert!(ask(&shared, "m", "expire='true'", "").result.is_ok());
+    let answer = ask(&shared, "m", "", &endpoint("late"));
+    assert_eq!(
+        answer.result.unwrap_err().reason,
+        Some(Reason::ConferenceNotFound)
+    );
+    assert_eq!(bridge.load(), (0, 0));
 }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::handover::Handover;
 use crate::intake::Intake;
+use crate::post::Post;
 use crate::shared::{Command, Frame, Shared, Snapshot, lock};
 
 /// Messages received in one system call.
@@ -36,6 +37,7 @@ pub(crate) struct Worker {
     pub(crate) commands: Receiver<Command>,
     pub(crate) intake: Intake,
     pub(crate) handover: Handover,
+    pub(crate) post: Post,
     pub(crate) pin: bool,
     pub(crate) control: ControlConfig,
     pub(crate) shard: ShardConfig,
@@ -122,7 +124,11 @@ impl Worker {
             for frames in state.web_sockets.into_values() {
                 let _ = frames.try_send(Frame::Close(1011, "internal error"));
             }
+            if let Some(handle) = self.shared.workers.get(self.index) {
+                lock(&handle.snapshot).conferences.clear();
+            }
             self.shared.worker_lost(self.index);
+            self.post.lost();
             self.shared.changed();
         }
     }
@@ -131,19 +137,23 @@ impl Worker {
         let start = Instant::now();
         let more_commands = self.handle_commands(state, start);
         let more_input = self.take_input(state, slab);
+        let more_told = self.take_told(state);
         let now = state.tell(Instant::now());
         if state.controller.poll_timeout().is_some_and(|t| t <= now) {
             state.controller.handle_timeout(now);
         }
         self.drain_outputs(state, now);
+        // The others begin to send while this one does.
+        self.tell(state, now);
         self.transmit(state, now);
+        self.tell(state, now);
         self.handover.flush();
         let end = Instant::now();
         state.working += end.saturating_duration_since(start);
         if state.dirty || state.next_snapshot <= end {
             self.publish(state, end);
         }
-        if !more_commands && !more_input && !state.stop {
+        if !more_commands && !more_input && !more_told && !state.stop {
             let deadline = state
                 .controller
                 .poll_timeout()
@@ -162,6 +172,28 @@ impl Worker {
             }
         });
         more || unread
+    }
+
+    /// Handles what workers with other parts of a conference tell; whether there is more.
+    fn take_told(&mut self, state: &mut State) -> bool {
+        let now = Instant::now();
+        let controller = &mut state.controller;
+        self.post.take(|told| {
+            let at = state.latest.max(now);
+            state.latest = at;
+            controller.handle_exchange(at, told);
+        })
+    }
+
+    /// Tells workers with other parts of a conference what there is to tell.
+    fn tell(&mut self, state: &mut State, now: Instant) {
+        let controller = &mut state.controller;
+        self.post
+            .take_back(|emptied| controller.reuse_exchange(emptied));
+        self.post.flush();
+        while let Some(exchange) = controller.poll_exchange(now) {
+            self.post.send(exchange);
+        }
     }
 
     /// Handles what waits, up to a limit; whether there may be more.
@@ -183,9 +215,12 @@ impl Worker {
             Command::Modify {
                 request,
                 accept_new,
+                part,
                 reply,
             } => {
-                let answer = state.controller.modify(now, &request, accept_new);
+                let answer = state
+                    .controller
+                    .modify_part(now, &request, accept_new, part);
                 self.shared
                     .answered(&request.meeting_id, self.index, answer.conference.is_some());
                 state.dirty |= request.create
@@ -293,6 +328,9 @@ impl Worker {
             }
             Note::EndpointExpired(conference, endpoint) => {
                 tracing::info!(shard, %conference, %endpoint, "endpoint expired");
+                if let Some(meeting) = state.controller.meeting_id(*conference) {
+                    self.shared.left(meeting, endpoint.as_str());
+                }
                 state.dirty = true;
             }
             Note::Ignored(conference, endpoint, what) => {
@@ -373,6 +411,8 @@ impl Worker {
             panics: state.panics,
             handed_over: self.handover.handed_over,
             handover_dropped: self.handover.dropped,
+            exchanges: self.post.sent,
+            exchange_dropped: self.post.dropped,
         };
         drop(snapshot);
         if std::mem::take(&mut state.dirty) {

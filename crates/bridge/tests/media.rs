@@ -325,3 +325,69 @@ async fn an_ice_restart_is_answered_with_new_credentials_and_the_settled_role() 
     )
     .await;
 }
+
+/// One meeting whose people are served by two threads, over real sockets.
+#[tokio::test]
+async fn a_large_meeting_is_one_meeting_over_two_threads() {
+    let (bridge, mut meet, _) = start(|c| (c.shards, c.people_per_shard) = (2, 2)).await;
+    let ids = ["aaaa1111", "bbbb2222", "cccc3333", "dddd4444"];
+    let mut clients = Vec::new();
+    for (n, id) in (0..).zip(ids) {
+        let base = 1000 * (n + 1);
+        clients.push(join(&mut meet, MEETING, id, n == 0, base).await);
+    }
+    let open = |c: &[Client]| c.iter().all(|c| c.connected && c.channel_open);
+    run(&mut clients, "channels open", |_| {}, open).await;
+    for client in &mut clients {
+        client.send_text(r#"{"colibriClass":"ClientHello"}"#);
+        client.send_text(
+            r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{"maxHeight":720}}"#,
+        );
+    }
+    let mut frame = 0;
+    run(
+        &mut clients,
+        "media among all",
+        |clients| {
+            for client in clients.iter_mut() {
+                client.send_audio(vec![1; 80]);
+                client.send_video(frame % 30 == 0);
+            }
+            frame += 1;
+        },
+        |clients| {
+            let gets = |c: &Client, id: &str| {
+                c.of_source(&format!("{id}-a0")) >= 50 && c.of_source(&format!("{id}-v0")) >= 50
+            };
+            let others = |at: usize| ids.iter().enumerate().filter(move |(n, _)| *n != at);
+            let mut all = clients.iter().enumerate();
+            all.all(|(at, c)| others(at).all(|(_, id)| gets(c, id)))
+        },
+    )
+    .await;
+    let exchanged = |_: &[Client]| counter(&bridge, "part_exchanges") > 100;
+    run(&mut clients, "both threads took part", |_| {}, exchanged).await;
+    assert_eq!(counter(&bridge, "part_packets_dropped"), 0);
+    assert_eq!(bridge.load(), (1, 4));
+    // A message to all, and one to somebody at the other thread.
+    for to in ["", "dddd4444"] {
+        clients[0].send_text(&format!(
+            r#"{{"colibriClass":"EndpointMessage","to":"{to}","msgPayload":{{"k":1}}}}"#
+        ));
+    }
+    let messages = |c: &Client| {
+        let of_first = |m: &&BridgeMessage| matches!(m, BridgeMessage::EndpointMessage(m) if m.from.as_deref() == Some("aaaa1111"));
+        c.messages.iter().filter(of_first).count()
+    };
+    run(
+        &mut clients,
+        "messages",
+        |_| {},
+        |c| c[1..].iter().map(messages).collect::<Vec<_>>() == [1, 1, 2],
+    )
+    .await;
+    let expire =
+        format!("<conference-modify xmlns='jitsi:colibri2' meeting-id='{MEETING}' expire='true'/>");
+    assert_eq!(meet.ask(&expire).await.attr("type"), Some("result"));
+    assert_eq!(bridge.load(), (0, 0));
+}

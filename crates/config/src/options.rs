@@ -366,6 +366,16 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Conferences are spread over the threads.",
     ),
     option(
+        "bridge.people_per_thread",
+        Kind::Integer {
+            min: 1,
+            max: 100_000,
+        },
+        DefaultValue::Toml("100"),
+        "People of one meeting that one media thread serves before the next one takes some: a larger meeting is spread over all `bridge.threads`.",
+        "With fewer people the threads would tell each other more than each saves.",
+    ),
+    option(
         "bridge.port_per_thread",
         Kind::Bool,
         DefaultValue::Toml("false"),

@@ -131,6 +131,8 @@ pub struct BridgeSettings {
     pub threads: usize,
     /// Whether each media thread has a port of its own.
     pub port_per_thread: bool,
+    /// People of one meeting at one media thread before another one takes some.
+    pub people_per_thread: usize,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
     /// File with tokens of more of them.
@@ -297,6 +299,8 @@ impl Reader<'_> {
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
             port_per_thread: self.bool("bridge.port_per_thread"),
+            people_per_thread: usize::try_from(self.integer("bridge.people_per_thread"))
+                .unwrap_or(1),
             join: self.join(),
             join_file: self.path("bridge.join_file"),
             xmpp: self.service_account(),

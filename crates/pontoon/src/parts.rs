@@ -282,6 +282,7 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
     config.region.clone_from(&bridge.region);
     config.shards = bridge.threads;
     config.port_per_shard = bridge.port_per_thread;
+    config.people_per_shard = bridge.people_per_thread;
     config.listen = match bridge.udp {
         Listen::Off => Vec::new(),
         Listen::Port(port) => media_addresses(port),

@@ -203,6 +203,12 @@ impl Controller {
             .map(|(name, id)| (name.as_str(), *id))
     }
 
+    /// The meeting id of a conference.
+    pub fn meeting_id(&self, conference: ConferenceId) -> Option<&str> {
+        let meeting = self.meetings.get(&conference)?;
+        Some(&meeting.meeting_id)
+    }
+
     /// See [`Shard::handle_datagram`].
     pub fn handle_datagram(
         &mut self,
@@ -220,8 +226,8 @@ impl Controller {
     }
 
     /// See [`Shard::poll_exchange`]; call it after [`Controller::poll_output`] gave `None`.
-    pub fn poll_exchange(&mut self) -> Option<Exchange> {
-        self.shard.poll_exchange()
+    pub fn poll_exchange(&mut self, now: Instant) -> Option<Exchange> {
+        self.shard.poll_exchange(now)
     }
 
     /// See [`Shard::handle_exchange`].

@@ -45,10 +45,13 @@ impl Exchange {
         self.to
     }
 
-    /// Drops its packets, where the receiving shard is behind; how many they were. The rest must arrive.
-    pub fn drop_packets(&mut self) -> u64 {
+    /// Drops what may be lost, where the receiving shard is behind: packets, and what is told often. How much it was.
+    pub fn shorten(&mut self) -> u64 {
         let before = self.items.len();
-        self.items.retain(|item| matches!(item, Item::Told(_)));
+        self.items.retain(|item| match item {
+            Item::Packet(_) => false,
+            Item::Told(told) => !matches!(**told, Told::Text(_) | Told::Clock { .. }),
+        });
         self.bytes.clear();
         (before - self.items.len()) as u64
     }

@@ -169,6 +169,21 @@ pub struct ConferenceStats {
     pub packet_rate_sent: u64,
 }
 
+impl std::ops::AddAssign<&Self> for ConferenceStats {
+    /// Adds what another part of the same conference has.
+    fn add_assign(&mut self, other: &Self) {
+        self.endpoints += other.endpoints;
+        self.visitors += other.visitors;
+        self.sending_audio += other.sending_audio;
+        self.sending_video += other.sending_video;
+        self.inactive += other.inactive;
+        self.bitrate_received += other.bitrate_received;
+        self.bitrate_sent += other.bitrate_sent;
+        self.packet_rate_received += other.packet_rate_received;
+        self.packet_rate_sent += other.packet_rate_sent;
+    }
+}
+
 /// The state of an endpoint now, for debugging.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointStats {

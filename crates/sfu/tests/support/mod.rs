@@ -415,7 +415,7 @@ impl World {
     fn exchange(&mut self) {
         for at in 0..=self.others.len() {
             let now = self.now;
-            while let Some(mut exchange) = self.shard_at(at).poll_exchange() {
+            while let Some(mut exchange) = self.shard_at(at).poll_exchange(now) {
                 let to = usize::from(exchange.to());
                 if to <= self.others.len() {
                     self.shard_at(to).handle_exchange(now, &mut exchange);

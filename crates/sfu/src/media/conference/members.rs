@@ -157,7 +157,9 @@ impl Conference {
             let video_type = early.unwrap_or(spec.video_type);
             let feed = Feed::new(spec, owner.clone(), video_type, repair);
             let id = self.add_feed(feed, Publisher::Client(peer));
-            self.publish_elsewhere(id);
+            if let Some(feed) = self.feeds.get(id) {
+                self.siblings.tell(|| publish(id, feed));
+            }
             if let Some(receiver) = self.receivers.get_mut(peer) {
                 receiver.own(id);
             }
@@ -292,6 +294,16 @@ impl Conference {
     /// All numbers of endpoints.
     pub(crate) fn peers(&self) -> Vec<PeerId> {
         self.clients.keys().collect()
+    }
+}
+
+/// What other parts of the conference are told of a feed.
+pub(super) fn publish(id: FeedId, feed: &Feed) -> Told {
+    Told::Publish {
+        feed: id,
+        owner: feed.owner().clone(),
+        source: feed.spec().clone(),
+        video_type: feed.video_type().unwrap_or_default(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! between them. What is decided is decided there.
 
 mod decide;
+mod demands;
 mod due;
 mod key_frames;
 mod members;

@@ -1,6 +1,7 @@
 //! Parts of the conference on other shards: what they are told of this one, and what is done with what they tell.
 
 use super::Conference;
+use super::members::publish;
 use crate::media::context::Context;
 use crate::media::event::{ChannelNotice, Event};
 use crate::media::exchange::{Exchange, Publisher, Shared, Text, Told};
@@ -25,6 +26,14 @@ impl Conference {
     /// Whether no part of it has endpoints.
     pub(crate) fn is_deserted(&self) -> bool {
         self.people() == 0
+    }
+
+    /// If a burst is complete, what came with it goes to the other parts that want it; whether something does.
+    pub(crate) fn tell_burst(&mut self, now: u64, window: u64) -> bool {
+        if self.burst.is_ready(now, window) {
+            self.siblings.burst_complete();
+        }
+        self.siblings.has_news()
     }
 
     /// Whether other parts are to be told something.
@@ -52,13 +61,6 @@ impl Conference {
             self.siblings.tell(|| Told::Text(text.clone()));
         }
         concerned
-    }
-
-    /// An endpoint here publishes a source.
-    pub(super) fn publish_elsewhere(&mut self, id: FeedId) {
-        if let Some(feed) = self.feeds.get(id) {
-            self.siblings.tell(|| publish(id, feed));
-        }
     }
 
     /// A packet of another part's publisher came.
@@ -283,15 +285,6 @@ impl Conference {
                 .publish(publisher, ssrcs(feed.spec()), std::iter::empty());
         }
         self.drop_feed(id);
-    }
-}
-
-fn publish(id: FeedId, feed: &Feed) -> Told {
-    Told::Publish {
-        feed: id,
-        owner: feed.owner().clone(),
-        source: feed.spec().clone(),
-        video_type: feed.video_type().unwrap_or_default(),
     }
 }
 

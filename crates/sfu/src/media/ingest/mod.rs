@@ -11,9 +11,10 @@ mod receive;
 mod speakers;
 mod taken;
 
-pub(crate) use feed::{Feed, Layer, Taken};
+pub(crate) use feed::{Feed, Layer};
 pub(crate) use floor::Floor;
 #[cfg(test)]
 pub(crate) use key_frames::{KeyFrames, KeySign};
 pub(crate) use loudness::Loudness;
 pub(crate) use receive::ClockPoint;
+pub(crate) use taken::Taken;

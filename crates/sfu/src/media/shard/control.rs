@@ -41,7 +41,7 @@ impl Shard {
         let conference = Box::new(Conference::new(&spec, number, us, &mut self.rng));
         let (feedback, is_first) = (conference.feedback(), conference.is_first());
         if spec.part.is_some() {
-            self.bind_meeting(conference.meeting(), Some(index));
+            self.by_meeting.insert(conference.meeting().clone(), index);
         }
         match self.conferences.get_mut(index) {
             Some(slot) => *slot = Some(conference),
@@ -212,7 +212,7 @@ impl Shard {
         let us = self.micros(now);
         if let Some(state) = self.conferences.get_mut(at).and_then(Option::take) {
             self.last_words.extend(state.farewells());
-            self.bind_meeting(state.meeting(), None);
+            self.by_meeting.remove(state.meeting());
             if state.is_first() {
                 self.stats.conferences_completed += 1;
                 self.stats.conference_seconds += us.saturating_sub(state.created()) / 1_000_000;

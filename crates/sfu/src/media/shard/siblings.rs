@@ -4,7 +4,6 @@ use super::Shard;
 use crate::media::event::Event;
 use crate::media::exchange::{Exchange, Item, Text, Told};
 use crate::media::ids::ConferenceId;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Emptied exchanges kept to be used again.
@@ -12,7 +11,8 @@ const SPARE: usize = 64;
 
 impl Shard {
     /// What another shard is to be told next.
-    pub fn poll_exchange(&mut self) -> Option<Exchange> {
+    pub fn poll_exchange(&mut self, now: Instant) -> Option<Exchange> {
+        self.tell_bursts(now);
         if let Some(exchange) = self.last_words.pop_front() {
             return Some(exchange);
         }
@@ -27,6 +27,25 @@ impl Shard {
             self.told.pop_front();
         }
         None
+    }
+
+    /// Bursts that are complete are told before this shard begins to send them, so that all send at the same time.
+    fn tell_bursts(&mut self, now: Instant) {
+        if self.by_meeting.is_empty() {
+            return;
+        }
+        let us = self.micros(now);
+        let window = self.config.burst_window.as_micros() as u64;
+        for &place in &self.listed {
+            let conference = self.conferences.get_mut(place);
+            if let Some(conference) = conference.and_then(|c| c.as_deref_mut())
+                && conference.tell_burst(us, window)
+                && !conference.has_told
+            {
+                conference.has_told = true;
+                self.told.push_back(place);
+            }
+        }
     }
 
     /// Another shard tells something. What it brought is taken out; give it back to that shard's
@@ -102,13 +121,5 @@ impl Shard {
         let place = self.by_id.get(&conference).copied();
         let told = place.and_then(|place| self.with(now, place, |c, _| c.tell_text(text)));
         told == Some(true)
-    }
-
-    /// A conference begins, or ends: by what other shards know it leads to its place, or nowhere.
-    pub(super) fn bind_meeting(&mut self, meeting: &Arc<str>, place: Option<usize>) {
-        match place {
-            Some(place) => self.by_meeting.insert(meeting.clone(), place),
-            None => self.by_meeting.remove(meeting),
-        };
     }
 }

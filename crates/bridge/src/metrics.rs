@@ -84,7 +84,7 @@ impl Collector for BridgeCollector {
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 37] = [
+        let counters: [(&str, &str, u64); 42] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -140,6 +140,31 @@ impl Collector for BridgeCollector {
                 "audio_restored",
                 "Audio packets that did not come and were had from the redundancy of later ones",
                 s.audio_restored,
+            ),
+            (
+                "packets_paced",
+                "Video packets that waited for their turn on a slow line",
+                s.paced,
+            ),
+            (
+                "video_interrupted",
+                "Times that video which waited too long was given up until the next key frame",
+                s.interrupted,
+            ),
+            (
+                "probe_packets",
+                "Packets sent to find out what lines carry",
+                s.probe_packets,
+            ),
+            (
+                "layers_lowered",
+                "Times that a receiver got less of a source because its line carried less",
+                s.layers_lowered,
+            ),
+            (
+                "layers_raised",
+                "Times that a receiver got more of a source because its line carried more",
+                s.layers_raised,
             ),
             ("packets_nacked", "Packets asked for again", s.nacked),
             (

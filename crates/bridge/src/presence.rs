@@ -110,6 +110,11 @@ fn add_stats(sum: &mut Stats, s: &Stats) {
     sum.retransmit_refused += s.retransmit_refused;
     sum.audio_not_loudest += s.audio_not_loudest;
     sum.audio_restored += s.audio_restored;
+    sum.paced += s.paced;
+    sum.interrupted += s.interrupted;
+    sum.probe_packets += s.probe_packets;
+    sum.layers_lowered += s.layers_lowered;
+    sum.layers_raised += s.layers_raised;
     sum.nacked += s.nacked;
     sum.keyframe_requests += s.keyframe_requests;
     sum.keyframe_requests_received += s.keyframe_requests_received;

@@ -25,6 +25,8 @@ pub struct ShardConfig {
     /// Room of the store of published packets: number of packets and bytes (both are rounded up to a power of two). It
     /// should hold one to three seconds of what comes in.
     pub store: (usize, usize),
+    /// Where the estimate of what a receiver's line carries starts, and its limits.
+    pub bandwidth: bwe::Config,
     /// An endpoint without any sign of life for this long is expired.
     pub endpoint_timeout: Duration,
     /// A conference without endpoints for this long is expired.
@@ -45,6 +47,11 @@ impl ShardConfig {
             pad_bursts: true,
             burst_window: Duration::from_micros(200),
             store: (32 * 1024, 16 << 20),
+            bandwidth: bwe::Config {
+                start: 800_000,
+                min: 30_000,
+                max: 50_000_000,
+            },
             endpoint_timeout: Duration::from_secs(60),
             conference_timeout: Duration::from_secs(20),
             limits: (10_000, 5_000),

@@ -40,4 +40,4 @@ pub use spec::{
     HeaderExtension, MediaKind, Part, PayloadType, ReceiverConstraints, Source, SourceConstraint,
     SsrcGroup, Subscription, VideoType,
 };
-pub use stats::{ConferenceStats, DropReason, EndpointStats, Stats};
+pub use stats::{ConferenceStats, DropReason, EndpointStats, LineStats, Stats};

@@ -29,6 +29,8 @@ pub(crate) struct Negotiated {
     payloads: [Option<Payload>; 128],
     pub(crate) audio_level: Option<u8>,
     pub(crate) transport_cc: Option<u8>,
+    /// Audio carries transport-wide numbers too.
+    pub(crate) audio_transport_cc: bool,
     pub(crate) abs_send_time: Option<u8>,
     pub(crate) orientation: Option<u8>,
     pub(crate) descriptor: Option<u8>,
@@ -72,6 +74,9 @@ impl Negotiated {
             payloads,
             audio_level: id(URI_AUDIO_LEVEL),
             transport_cc: id(URI_TRANSPORT_CC).filter(|_| feedback("transport-cc", "")),
+            audio_transport_cc: payload_types
+                .iter()
+                .any(|p| p.kind == MediaKind::Audio && p.has_feedback("transport-cc", "")),
             abs_send_time: id(URI_ABS_SEND_TIME),
             orientation: id(URI_ORIENTATION),
             descriptor: id(URI_DESCRIPTOR),

@@ -67,6 +67,14 @@ impl Codec {
         }
     }
 
+    /// The temporal layer, where slots leave out frames by it; else 0.
+    pub(crate) fn temporal_layer(&self) -> u8 {
+        match self {
+            Self::Vp8(vp8) => vp8.temporal_id.unwrap_or(0),
+            Self::Vp9(_) | Self::H264 | Self::Av1 | Self::Opaque => 0,
+        }
+    }
+
     /// TL0PICIDX; 0 where there is none.
     pub(crate) fn tl0(&self) -> u8 {
         match self {
@@ -141,6 +149,20 @@ pub(crate) struct Outgoing {
     pub(crate) osn: Option<u16>,
     /// Sound: how many of the packets before it are to be sent again with it.
     pub(crate) redundancy: u8,
+}
+
+/// What a probe of a receiver's line is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filler {
+    /// A packet that was sent lately, on its RTX stream.
+    Again(Outgoing),
+    /// Nothing but padding on an RTX stream; `payload_type` is that of the media.
+    Padding {
+        ssrc: u32,
+        seq: u16,
+        timestamp: u32,
+        payload_type: u8,
+    },
 }
 
 /// A packet on its way to one receiver, with its bytes.

@@ -41,11 +41,13 @@ pub enum DropReason {
     Protect,
     /// Too large to forward.
     Oversized,
+    /// Video waited too long for its turn on a slow line.
+    Waited,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = Self::Oversized as usize + 1;
+    pub const COUNT: usize = Self::Waited as usize + 1;
 
     /// All reasons with a name for metrics.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
@@ -67,6 +69,7 @@ impl DropReason {
         (Self::QueueFull, "queue_full"),
         (Self::Protect, "protect"),
         (Self::Oversized, "oversized"),
+        (Self::Waited, "waited"),
     ];
 }
 
@@ -97,6 +100,16 @@ pub struct Stats {
     pub audio_not_loudest: u64,
     /// Audio packets that did not come and were had from the redundancy of later ones.
     pub audio_restored: u64,
+    /// Video packets that waited for their turn on a slow line.
+    pub paced: u64,
+    /// Times that video which waited too long was given up.
+    pub interrupted: u64,
+    /// Times that a receiver had to take less of a source because its line carries less, and got more again.
+    pub layers_lowered: u64,
+    /// See `layers_lowered`.
+    pub layers_raised: u64,
+    /// Packets sent to find out what lines carry.
+    pub probe_packets: u64,
     /// Packets we asked senders to repeat.
     pub nacked: u64,
     /// Key frame requests sent to senders.
@@ -203,4 +216,33 @@ pub struct EndpointStats {
     pub connected: bool,
     /// Whether something is heard from it.
     pub active: bool,
+    /// The line towards it.
+    pub line: LineStats,
+}
+
+/// What is known of the line towards an endpoint, and how it is shared out. Rates are bits per second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LineStats {
+    /// What it carries, as far as that is known.
+    pub estimate: Option<u64>,
+    /// What its delay alone says.
+    pub by_delay: Option<u64>,
+    /// What its loss alone says, if that limits anything.
+    pub by_loss: Option<u64>,
+    /// What arrives.
+    pub arrives: Option<u64>,
+    /// What is left for video; `None` for no limit.
+    pub for_video: Option<u64>,
+    /// What the layers being sent take.
+    pub taken: u64,
+    /// What the best layers that are wanted would take.
+    pub ideal: u64,
+    /// Some source is sent at less than its best layer.
+    pub is_limited: bool,
+    /// Nobody gets more for so long, microseconds.
+    pub held: u64,
+    /// Video packets that wait for their turn.
+    pub waiting: usize,
+    /// How long the oldest of them has waited, microseconds.
+    pub waiting_for: u64,
 }

@@ -37,6 +37,8 @@ pub struct Camera {
     packets_per_frame: usize,
     /// Length of a packet before encryption, bytes.
     pub size: usize,
+    /// Bits per second of each layer, instead of packets of that length.
+    rates: Option<[usize; 3]>,
 }
 
 impl Camera {
@@ -68,7 +70,15 @@ impl Camera {
             transport_seq: 1,
             packets_per_frame,
             size: 700,
+            rates: None,
         }
+    }
+
+    /// Three layers of these rates, bits per second, 30 frames a second; key frames are three times as large.
+    pub fn with_rates(tag: u32, temporal: bool, rates: [usize; 3]) -> Self {
+        let mut camera = Self::new(tag, 3, temporal, 1);
+        camera.rates = Some(rates);
+        camera
     }
 
     pub fn source(&self, name: &str) -> Source {
@@ -141,11 +151,10 @@ impl Camera {
     }
 
     fn frame(&mut self, n: usize, key: bool, elapsed: u32, out: &mut Vec<Vec<u8>>) {
-        let count = if key {
-            3 * self.packets_per_frame
-        } else {
-            self.packets_per_frame
-        };
+        let frame = self.rates.map(|rates| rates[n] / 8 / 30);
+        let usual = frame.map_or(self.packets_per_frame, |bytes| bytes.div_ceil(1_100));
+        let size = frame.map_or(self.size, |bytes| bytes / usual);
+        let count = if key { 3 * usual } else { usual };
         let layer = &mut self.layers[n];
         layer.since_key = if key || layer.packets == 0 {
             0
@@ -190,7 +199,7 @@ impl Camera {
             // What the receiver checks: encoding, packet, number of packets, frame.
             p.extend([n as u8, i as u8, count as u8]);
             p.extend(self.frames.to_be_bytes());
-            p.resize(self.size + i % 2, 0x55);
+            p.resize(size + i % 2, 0x55);
             layer.sent.push_back((layer.seq, p.clone()));
             if layer.sent.len() > 500 {
                 layer.sent.pop_front();

@@ -73,6 +73,12 @@ pub struct Client {
     /// RTCP as received.
     pub reports: Option<Vec<Vec<u8>>>,
     next_feedback: Instant,
+    next_transport_feedback: Instant,
+    /// Datagrams sent to it by the bridge, and those that arrived.
+    pub sent: u64,
+    pub arrived: u64,
+    /// Of what was received, bytes.
+    pub received: u64,
 }
 
 pub struct World {
@@ -119,18 +125,31 @@ fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
 }
 
 impl World {
+    /// Lines are known to be fast.
     pub fn new(link: LinkSpec, seed: u64) -> Self {
         Self::over(1, link, seed)
     }
 
     /// One conference over several shards.
     pub fn over(shards: usize, link: LinkSpec, seed: u64) -> Self {
+        Self::with(shards, link, seed, |config| {
+            config.bandwidth.start = 20_000_000
+        })
+    }
+
+    pub fn with(
+        shards: usize,
+        link: LinkSpec,
+        seed: u64,
+        change: impl Fn(&mut ShardConfig),
+    ) -> Self {
         use rand::SeedableRng;
         let start = Instant::now();
         let bridge: SocketAddr = "10.0.0.1:10000".parse().unwrap();
         let certificate = Arc::new(rtc::Certificate::generate(SystemTime::now()).unwrap());
         let make = |number: usize| {
             let mut config = ShardConfig::new(certificate.clone(), vec![bridge]);
+            change(&mut config);
             config.number = number as u8;
             config.ufrag_prefix = format!("{number:02x}");
             let mut shard = Shard::new(config, [seed as u8 + number as u8; 32]);
@@ -283,6 +302,10 @@ impl World {
             sound: None,
             reports: None,
             next_feedback: self.now,
+            next_transport_feedback: self.now,
+            sent: 0,
+            arrived: 0,
+            received: 0,
         });
         index
     }
@@ -308,6 +331,12 @@ impl World {
             0 => &mut self.shard,
             at => &mut self.others[at - 1],
         }
+    }
+
+    /// Sets what the line from the bridge to a client does.
+    pub fn line(&mut self, client: usize, spec: LinkSpec) {
+        let to = self.clients[client].address.ip();
+        self.net.set_path(self.bridge.ip(), to, spec);
     }
 
     /// Runs for a time in steps of one millisecond.
@@ -455,6 +484,9 @@ impl World {
                 self.runs += 1;
                 for segment in self.egress.segments(run) {
                     self.datagrams += 1;
+                    if let Some(client) = self.clients.iter_mut().find(|c| c.address == run.to) {
+                        client.sent += 1;
+                    }
                     let datagram = Datagram {
                         from: run.from,
                         to: run.to,
@@ -486,6 +518,8 @@ impl Client {
     }
 
     fn receive(&mut self, now: Instant, mut d: Datagram) {
+        self.arrived += 1;
+        self.received += d.bytes.len() as u64;
         match rtc::demux(&d.bytes) {
             Some(rtc::PacketKind::Rtp) => {
                 let Some((inbound, _)) = &mut self.srtp else {
@@ -511,6 +545,7 @@ impl Client {
 
     fn rtp(&mut self, now: Instant, packet: &[u8]) {
         let view = rtp::RtpView::parse(packet).unwrap();
+        self.receiver.note_number(now, &view);
         if let (OPUS | RED, Some(sound)) = (view.payload_type, &mut self.sound) {
             sound.push((now, packet.to_vec()));
         }
@@ -610,6 +645,9 @@ impl Client {
             if len > 0 {
                 rtcp.push(out);
             }
+        }
+        if now >= self.next_transport_feedback {
+            self.next_transport_feedback = now + Duration::from_millis(50);
             rtcp.extend(self.receiver.transport_feedback());
         }
         let Some((_, outbound)) = &mut self.srtp else {

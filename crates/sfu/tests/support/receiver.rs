@@ -84,16 +84,21 @@ impl Receiver {
         self.streams.values().flat_map(|s| &s.problems).collect()
     }
 
-    pub fn receive(&mut self, now: Instant, view: &RtpView<'_>) {
+    /// Notes the transport-wide number of a packet.
+    pub fn note_number(&mut self, now: Instant, view: &RtpView<'_>) {
         let epoch = *self.epoch.get_or_insert(now);
         if let Some(seq) = view.extension(5).and_then(rtp::ext::transport_seq) {
             let recorder = self.recorder.get_or_insert_with(Recorder::new);
             recorder.record(seq, (now - epoch).as_micros() as u64);
         }
+    }
+
+    pub fn receive(&mut self, now: Instant, view: &RtpView<'_>) {
         let mut ssrc = view.ssrc.0;
         let mut seq = view.sequence_number;
         let mut payload = view.payload();
         if view.payload_type == RTX {
+            // Without a number it is padding.
             let Some((osn, rest)) = rtp::rtx::unwrap(payload) else {
                 return;
             };

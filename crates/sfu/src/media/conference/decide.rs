@@ -29,7 +29,7 @@ impl Conference {
     pub(super) fn carry_out(&mut self, cx: &mut Context<'_>) {
         while let Some((peer, out)) = self.replays.pop_front() {
             if let Some(way_out) = self.outs.get_mut(peer) {
-                way_out.push(out, cx.stats);
+                way_out.push(cx.us, out, cx.stats);
                 self.has_single(peer);
             }
         }
@@ -41,6 +41,9 @@ impl Conference {
         }
         while let Some(peer) = self.restless.pop() {
             self.schedule(cx, peer);
+        }
+        while let Some(peer) = self.waiting.pop() {
+            self.after_flush(cx, peer);
         }
     }
 

@@ -29,6 +29,8 @@ impl Conference {
             self.transport_feedback(cx, peer);
             self.receiver_report(cx, peer);
             self.sender_reports(cx, peer);
+            self.tick_bandwidth(cx, peer);
+            self.let_waiting_leave(cx, peer);
             self.see_to_missing_pictures(cx, peer, cx.us);
         }
         self.schedule(cx, peer);

@@ -42,7 +42,9 @@ impl Conference {
         let client = Client::new(&spec, transport, cx.us, !known_silent);
         let mut receiver = Receiver::new(&spec, cx.us);
         receiver.negotiate(client.negotiated());
-        self.outs.set(peer, PeerOut::new(client.negotiated()));
+        let limits = cx.config.bandwidth;
+        self.outs
+            .set(peer, PeerOut::new(client.negotiated(), limits, cx.us));
         self.receivers.set(peer, receiver);
         self.clients.set(peer, client);
         self.by_id.insert(spec.id.clone(), peer);
@@ -204,7 +206,7 @@ impl Conference {
             if negotiated {
                 receiver.negotiate(client.negotiated());
                 receiver.reconsider_audio();
-                out.negotiate(client.negotiated());
+                out.negotiate(client.negotiated(), cx.config.bandwidth, cx.us);
                 self.audio.changed();
             }
             if let Some(last_n) = update.initial_last_n {

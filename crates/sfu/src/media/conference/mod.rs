@@ -1,6 +1,7 @@
 //! A conference: brings together who publishes (`ingest`), who decides (`forward`) and who sends (`egress`), and routes
 //! between them. What is decided is decided there.
 
+mod budget;
 mod decide;
 mod demands;
 mod due;
@@ -21,7 +22,7 @@ use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
 use super::peer::{Client, Siblings, Traffic};
 use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
-use super::stats::{ConferenceStats, EndpointStats};
+use super::stats::{ConferenceStats, EndpointStats, LineStats};
 use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
 use rand::RngExt;
@@ -62,6 +63,8 @@ pub(crate) struct Conference {
     wanted: Vec<FeedId>,
     demands: Vec<(FeedId, i32)>,
     restless: Vec<PeerId>,
+    /// Receivers for whom something waits.
+    waiting: Vec<PeerId>,
     early_types: HashMap<SourceName, VideoType>,
     /// Endpoints that were said to be silent when they went, latest first: who comes again under the same name is said
     /// to be back.
@@ -111,6 +114,7 @@ impl Conference {
             wanted: Vec::new(),
             demands: Vec::new(),
             restless: Vec::new(),
+            waiting: Vec::new(),
             early_types: HashMap::new(),
             left_silent: VecDeque::new(),
             created: now,
@@ -231,7 +235,7 @@ impl Conference {
     }
 
     /// The state of an endpoint now.
-    pub(crate) fn endpoint_stats(&self, peer: PeerId) -> Option<EndpointStats> {
+    pub(crate) fn endpoint_stats(&self, peer: PeerId, now: u64) -> Option<EndpointStats> {
         let (client, out) = (self.clients.get(peer)?, self.outs.get(peer)?);
         let traffic = client.traffic(out.counters());
         Some(EndpointStats {
@@ -243,7 +247,32 @@ impl Conference {
             loss: out.loss(),
             connected: out.is_connected(),
             active: client.is_active(),
+            line: self.line_stats(peer, now),
         })
+    }
+
+    /// What is known of the line towards an endpoint.
+    fn line_stats(&self, peer: PeerId, now: u64) -> LineStats {
+        let (Some(receiver), Some(out)) = (self.receivers.get(peer), self.outs.get(peer)) else {
+            return LineStats::default();
+        };
+        let (bandwidth, budget) = (out.bandwidth(), receiver.budget());
+        let estimate = bandwidth.estimate();
+        let (taken, ideal) = budget.rates();
+        let (waiting, waiting_for) = out.waiting(now);
+        LineStats {
+            estimate: bandwidth.target(now),
+            by_delay: estimate.map(|e| e.delay),
+            by_loss: estimate.and_then(|e| e.loss),
+            arrives: estimate.and_then(|e| e.acknowledged),
+            for_video: budget.available(),
+            taken,
+            ideal,
+            is_limited: budget.is_limited(),
+            held: budget.held_until().saturating_sub(now),
+            waiting,
+            waiting_for,
+        }
     }
 
     /// Turns the counters of the last `span` microseconds into rates.

@@ -51,12 +51,20 @@ impl Conference {
                 .entries()
                 .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0)),
             Rtcp::Twcc(feedback) => {
+                let rtt = self.clients.get(peer).and_then(|c| c.round_trip());
                 if let (Some(out), Some(receiver)) =
                     (self.outs.get_mut(peer), self.receivers.get_mut(peer))
                 {
-                    out.feedback(feedback);
+                    out.feedback(cx.us, feedback, rtt);
                     receiver.set_loss(out.loss());
                 }
+                self.review_budget(cx, peer);
+            }
+            Rtcp::Remb(remb) => {
+                if let Some(out) = self.outs.get_mut(peer) {
+                    out.bandwidth_mut().told(cx.us, remb.bitrate);
+                }
+                self.review_budget(cx, peer);
             }
             // Descriptions, goodbyes and the rest end here: signalling says who is there.
             _ => {}
@@ -114,7 +122,7 @@ impl Conference {
         for seq in lost {
             let again = receiver.resend(cx.us, (ssrc, seq), quiet, (cx.store, cx.stats));
             if let Some(again) = again {
-                out.push(again, cx.stats);
+                out.push(cx.us, again, cx.stats);
             }
         }
         if out.has_pending() {

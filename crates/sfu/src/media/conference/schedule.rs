@@ -27,6 +27,8 @@ impl Conference {
             let left = t.saturating_duration_since(cx.now);
             cx.us + left.as_micros() as u64 + 1
         });
+        let out = self.outs.get(peer).filter(|_| receiver.is_live());
+        let bandwidth = out.and_then(|o| o.bandwidth().poll_timeout());
         let missing = client.feeds().iter().any(|id| {
             let feed = self.feeds.get(*id);
             feed.is_some_and(|f| f.has_missing())
@@ -36,6 +38,8 @@ impl Conference {
             transport,
             client.feedback_due(),
             pictures.map(|t| t.max(cx.us + MS)),
+            bandwidth.map(|t| t.max(cx.us + 20 * MS)),
+            out.and_then(|o| o.due(cx.us)).map(|t| t.max(cx.us + MS)),
             missing.then_some(cx.us + 20 * MS),
         ];
         let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);

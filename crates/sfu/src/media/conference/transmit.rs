@@ -12,12 +12,16 @@ use std::time::Duration;
 impl Conference {
     /// Whether something is to be sent, now or when a burst is complete.
     pub(crate) fn has_output(&self) -> bool {
-        !self.burst.is_empty() || !self.sending.is_empty() || !self.singles.is_empty()
+        !self.burst.is_empty()
+            || !self.sending.is_empty()
+            || !self.singles.is_empty()
+            || self.plan.has_shares()
     }
 
     /// When something is to be sent at the latest.
     pub(crate) fn output_due(&self, now: u64, window: u64) -> Option<u64> {
-        match self.sending.is_empty() && self.singles.is_empty() {
+        let idle = self.sending.is_empty() && self.singles.is_empty();
+        match idle && !self.plan.has_shares() {
             true => self.burst.deadline(window),
             false => Some(now),
         }
@@ -38,8 +42,13 @@ impl Conference {
         }
         while let Some(peer) = self.singles.pop_front() {
             self.has_singles.remove(peer);
-            if let Some(out) = self.outs.get_mut(peer) {
-                out.flush(&mut outlet(cx), &[], egress);
+            self.fill_probe(cx, peer);
+            let waits = self
+                .outs
+                .get_mut(peer)
+                .is_some_and(|out| out.flush(&mut outlet(cx), &[], egress));
+            if waits {
+                self.after_flush(cx, peer);
             }
             if egress.is_full() {
                 return true;
@@ -103,14 +112,16 @@ impl Conference {
                 if !receiver.is_live() {
                     continue;
                 }
+                receiver.set_behind(out.is_behind(pass.now()));
                 ready.clear();
                 let visit = receiver.project(&pass, &mut ready);
                 crowded += visit.crowded;
+                let waits = !ready.is_empty() && out.flush(&mut outlet, &ready, egress);
                 if visit.restless {
                     self.restless.push(peer);
                 }
-                if !ready.is_empty() {
-                    out.flush(&mut outlet, &ready, egress);
+                if waits {
+                    self.waiting.push(peer);
                 }
             }
         }

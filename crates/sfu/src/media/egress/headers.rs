@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 /// Fixed header.
 const FIXED: usize = 12;
-/// Fixed header and a block of one short extension: most of what is sent.
+/// Fixed header and a block of one short extension, or two: most of what is sent.
 const SHORT: usize = FIXED + 8;
+const SHORT_PAIR: usize = FIXED + 12;
 /// Largest id of the one-byte form.
 const ONE_BYTE: u8 = 14;
 
@@ -24,9 +25,28 @@ pub(super) struct Headers {
     rtx: SmallVec<[(u8, u8); 8]>,
     /// Payload type of redundant audio.
     red: Option<u8>,
-    /// First byte of the one extension that most video and most audio has; `None` for another form.
-    video: Option<u8>,
-    audio: Option<u8>,
+    /// Audio carries transport-wide numbers.
+    audio_cc: Option<u8>,
+    /// First bytes of short extensions: transport-wide number, audio level; `None` for another form.
+    short_cc: Option<u8>,
+    short_level: Option<u8>,
+}
+
+/// All extensions that a packet has, where they are short: their first bytes.
+#[derive(Debug, Clone, Copy)]
+enum Short {
+    Number(u8),
+    Level(u8),
+    Both(u8, u8),
+}
+
+impl Short {
+    fn len(self) -> usize {
+        match self {
+            Self::Number(_) | Self::Level(_) => SHORT,
+            Self::Both(..) => SHORT_PAIR,
+        }
+    }
 }
 
 impl Headers {
@@ -47,26 +67,44 @@ impl Headers {
             descriptor: negotiated.descriptor,
             rtx: (0..128).filter_map(rtx).collect(),
             red: negotiated.red,
-            video: short(negotiated.transport_cc, 2),
-            audio: short(negotiated.audio_level, 1),
+            audio_cc: negotiated
+                .transport_cc
+                .filter(|_| negotiated.audio_transport_cc),
+            short_cc: short(negotiated.transport_cc, 2),
+            short_level: short(negotiated.audio_level, 1),
         }
     }
 
-    /// The short extension of a packet, if that is all it has: its first byte.
+    /// Whether a packet of a kind carries a transport-wide number.
     #[inline]
-    fn short(&self, out: &Outgoing, record: &Record) -> Option<u8> {
-        match out.video {
-            true if record.orientation.is_none() && record.descriptor.1 == 0 => self.video,
-            false if record.audio_level.is_some() => self.audio,
-            _ => None,
+    pub(super) fn is_numbered(&self, video: bool) -> bool {
+        if video {
+            self.transport_cc.is_some()
+        } else {
+            self.audio_cc.is_some()
+        }
+    }
+
+    /// The short extensions of a packet, if that is all it has.
+    #[inline]
+    fn short(&self, out: &Outgoing, record: &Record) -> Option<Short> {
+        if out.video {
+            let plain = record.orientation.is_none() && record.descriptor.1 == 0;
+            return self.short_cc.filter(|_| plain).map(Short::Number);
+        }
+        match (record.audio_level, self.audio_cc) {
+            (Some(_), Some(_)) => Some(Short::Both(self.short_level?, self.short_cc?)),
+            (Some(_), None) => self.short_level.map(Short::Level),
+            (None, Some(_)) => self.short_cc.map(Short::Number),
+            (None, None) => None,
         }
     }
 
     /// Length of the header of a packet.
     #[inline]
     pub(super) fn len(&self, out: &Outgoing, record: &Record, bytes: &[u8]) -> usize {
-        if self.short(out, record).is_some() {
-            return SHORT;
+        if let Some(short) = self.short(out, record) {
+            return short.len();
         }
         let values = Encoded::default();
         FIXED + block_len(&self.extensions(out, record, bytes, &values))
@@ -88,18 +126,24 @@ impl Headers {
             Some(_) => self.rtx_of(record.header.payload_type)?,
         };
         let second = u8::from(record.header.marker) << 7 | payload_type & 0x7F;
-        if let Some(first) = self.short(out, record) {
-            let data = match out.video {
-                true => values.transport_seq.to_be_bytes(),
-                false => [record.audio_level.unwrap_or(0), 0],
-            };
-            let head = room.first_chunk_mut::<SHORT>()?;
+        if let Some(short) = self.short(out, record) {
+            let number = values.transport_seq.to_be_bytes();
+            let level = record.audio_level.unwrap_or(0);
+            let head = room.first_chunk_mut::<SHORT_PAIR>()?;
             head[..4].copy_from_slice(&fixed(0x90, second, out.seq));
             head[4..8].copy_from_slice(&out.timestamp.to_be_bytes());
             head[8..12].copy_from_slice(&out.ssrc.to_be_bytes());
             head[12..16].copy_from_slice(&[0xBE, 0xDE, 0, 1]);
-            head[16..20].copy_from_slice(&[first, data[0], data[1], 0]);
-            return Some(SHORT);
+            match short {
+                Short::Number(cc) => head[16..20].copy_from_slice(&[cc, number[0], number[1], 0]),
+                Short::Level(first) => head[16..20].copy_from_slice(&[first, level, 0, 0]),
+                Short::Both(first, cc) => {
+                    head[15] = 2;
+                    let words = [first, level, cc, number[0], number[1], 0, 0, 0];
+                    head[16..].copy_from_slice(&words);
+                }
+            }
+            return Some(short.len());
         }
         let encoded = values.encode(record);
         let extensions = self.extensions(out, record, bytes, &encoded);
@@ -110,6 +154,26 @@ impl Headers {
         head[4..8].copy_from_slice(&out.timestamp.to_be_bytes());
         head[8..12].copy_from_slice(&out.ssrc.to_be_bytes());
         Some(FIXED + len)
+    }
+
+    /// Writes the header of a packet of an RTX stream that is nothing but padding, and returns its length.
+    pub(super) fn write_padding(
+        &self,
+        (ssrc, seq, timestamp): (u32, u16, u32),
+        media: u8,
+        values: Values,
+        room: &mut [u8],
+    ) -> Option<usize> {
+        let payload_type = self.rtx_of(media)?;
+        let first = self.short_cc?;
+        let number = values.transport_seq.to_be_bytes();
+        let head = room.first_chunk_mut::<SHORT>()?;
+        head[..4].copy_from_slice(&fixed(0x90, payload_type & 0x7F, seq));
+        head[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        head[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        head[12..16].copy_from_slice(&[0xBE, 0xDE, 0, 1]);
+        head[16..20].copy_from_slice(&[first, number[0], number[1], 0]);
+        Some(SHORT)
     }
 
     fn rtx_of(&self, payload_type: u8) -> Option<u8> {
@@ -134,6 +198,7 @@ impl Headers {
             if record.audio_level.is_some() {
                 push(self.audio_level, &values.byte);
             }
+            push(self.audio_cc, &values.transport_seq);
             return list;
         }
         match self.transport_cc {

@@ -2,8 +2,11 @@
 //! the send arena. Nothing here decides who gets what.
 
 mod arena;
+mod bandwidth;
 mod headers;
 mod out;
+mod pacer;
+mod probing;
 mod run;
 mod sent;
 

@@ -1,26 +1,36 @@
 //! The way out to one receiver: keys, path, counters, and what waits besides bursts.
 
 use super::arena::{Egress, Run};
+use super::bandwidth::{AckedList, Bandwidth};
 use super::headers::{Headers, Values};
+use super::pacer::{Pacer, Queue};
+use super::probing::Probing;
 use super::run::Plan;
 use super::sent::SentPackets;
 use crate::media::negotiated::Negotiated;
-use crate::media::packet::{Codec, Outgoing, Ready};
+use crate::media::packet::{Codec, Filler, Outgoing, Ready};
 use crate::media::redundancy;
 use crate::media::stats::{DropReason, Stats};
 use crate::media::store::Store;
 use rtc::srtp::{MAX_OVERHEAD, Outbound};
 use rtp::rtcp::Twcc;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Most packets waiting besides bursts; more means the host does not flush.
+/// Most retransmissions waiting; more means the host does not flush.
 const MAX_PENDING: usize = 2048;
 /// RTCP waiting for one receiver, bytes.
 const MAX_RTCP: usize = 32 * 1024;
 /// Longest packet made here.
 const MAX_PACKET: usize = 1500;
+/// Longest packet that is usual, for quick sums.
+const USUAL_PACKET: u64 = 1250;
+/// Video that waits for so long shows that the line is behind, microseconds.
+const BEHIND: u64 = 100_000;
+/// What a packet of padding carries, bytes (RFC 3550 §5.1: at most 255).
+const PADDING: usize = 224;
 
 /// See the module.
 #[derive(Debug)]
@@ -29,15 +39,50 @@ pub(crate) struct PeerOut {
     /// Where to send: our address and the peer's.
     path: Option<(SocketAddr, SocketAddr)>,
     headers: Headers,
-    next_transport_seq: u16,
-    sent: SentPackets,
-    /// Retransmissions and replays.
-    pending: Vec<Outgoing>,
+    line: Line,
+    pacer: Pacer,
+    /// Video that waits for its turn.
+    queue: Queue,
+    /// Streams of which video was given up, as it waited too long.
+    interrupted: SmallVec<[u32; 4]>,
+    /// Retransmissions, and fillers of a probe.
+    pending: VecDeque<Outgoing>,
+    fillers: Vec<Filler>,
     /// RTCP compounds in plaintext, one behind the other, and their lengths.
     rtcp: Vec<u8>,
     compounds: Vec<u16>,
     packets: u64,
     bytes: u64,
+}
+
+/// What is known of the line by what left on it.
+#[derive(Debug)]
+struct Line {
+    /// Next transport-wide sequence number.
+    next_seq: u16,
+    sent: SentPackets,
+    bandwidth: Bandwidth,
+    /// A probe on its way.
+    probing: Option<Probing>,
+}
+
+impl Line {
+    /// A packet of audio or video left, with a transport-wide number or without.
+    #[inline]
+    fn sent(&mut self, now: u64, video: bool, numbered: bool, len: usize) {
+        if !video {
+            self.bandwidth.sent_audio(len);
+        }
+        if numbered {
+            let probe = self.probing.as_mut().map(|probing| {
+                probing.sent(len);
+                probing.id()
+            });
+            self.sent.sent(self.next_seq, now, len, probe);
+            self.bandwidth.sent(now, len, probe);
+            self.next_seq = self.next_seq.wrapping_add(1);
+        }
+    }
 }
 
 /// What writing needs of the shard.
@@ -52,14 +97,23 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl PeerOut {
-    pub(crate) fn new(negotiated: &Negotiated) -> Self {
+    /// A way out that leads nowhere yet. `limits`: where estimates of its bandwidth start and end.
+    pub(crate) fn new(negotiated: &Negotiated, limits: bwe::Config, now: u64) -> Self {
         Self {
             outbound: None,
             path: None,
             headers: Headers::new(negotiated),
-            next_transport_seq: 0,
-            sent: SentPackets::default(),
-            pending: Vec::new(),
+            line: Line {
+                next_seq: 0,
+                sent: SentPackets::default(),
+                bandwidth: Bandwidth::new(negotiated.transport_cc.is_some(), limits, now),
+                probing: None,
+            },
+            pacer: Pacer::default(),
+            queue: Queue::default(),
+            interrupted: SmallVec::new(),
+            pending: VecDeque::new(),
+            fillers: Vec::new(),
             rtcp: Vec::new(),
             compounds: Vec::new(),
             packets: 0,
@@ -68,8 +122,21 @@ impl PeerOut {
     }
 
     /// Sets what was negotiated.
-    pub(crate) fn negotiate(&mut self, negotiated: &Negotiated) {
-        self.headers = Headers::new(negotiated);
+    pub(crate) fn negotiate(&mut self, negotiated: &Negotiated, limits: bwe::Config, now: u64) {
+        let before = std::mem::replace(&mut self.headers, Headers::new(negotiated));
+        if before.is_numbered(true) != self.headers.is_numbered(true) {
+            self.line.bandwidth = Bandwidth::new(negotiated.transport_cc.is_some(), limits, now);
+        }
+    }
+
+    /// What the line carries.
+    pub(crate) fn bandwidth(&self) -> &Bandwidth {
+        &self.line.bandwidth
+    }
+
+    /// The same, to be asked and told.
+    pub(crate) fn bandwidth_mut(&mut self) -> &mut Bandwidth {
+        &mut self.line.bandwidth
     }
 
     /// Sets the keys.
@@ -89,7 +156,7 @@ impl PeerOut {
 
     /// Smoothed loss by the peer's feedback, 0 to 1.
     pub(crate) fn loss(&self) -> f64 {
-        self.sent.loss()
+        self.line.sent.loss()
     }
 
     /// Takes packets and bytes sent since the last call.
@@ -105,18 +172,80 @@ impl PeerOut {
         (self.packets, self.bytes)
     }
 
-    /// The peer says what arrived of what was sent. A bandwidth estimator takes what this yields.
-    pub(crate) fn feedback(&mut self, feedback: &Twcc<'_>) {
-        self.sent.feedback(feedback, |_| {});
+    /// The peer says what arrived of what was sent. `rtt`: the round trip, if it was measured.
+    pub(crate) fn feedback(&mut self, now: u64, feedback: &Twcc<'_>, rtt: Option<u64>) {
+        let mut acked = AckedList::new();
+        self.line
+            .sent
+            .feedback(now, feedback, |packet| acked.push(packet));
+        self.line.bandwidth.feedback(now, &acked, rtt);
     }
 
-    /// A packet is to be sent besides bursts.
-    pub(crate) fn push(&mut self, out: Outgoing, stats: &mut Stats) {
-        if self.pending.len() < MAX_PENDING {
-            self.pending.push(out);
+    /// A packet is to be sent besides bursts: a retransmission, or video of a replay.
+    pub(crate) fn push(&mut self, now: u64, out: Outgoing, stats: &mut Stats) {
+        if out.osn.is_none() {
+            self.queue.push(now, out);
+        } else if self.pending.len() < MAX_PENDING {
+            self.pending.push_back(out);
         } else {
             stats.drop(DropReason::QueueFull);
         }
+    }
+
+    /// Begins a probe, if there is one to be sent and none on its way; whether one is on its way.
+    pub(crate) fn begin_probe(&mut self, now: u64) -> bool {
+        if self.line.probing.is_some_and(|p| p.is_over(now)) {
+            self.line.probing = None;
+        }
+        if self.line.probing.is_none() {
+            let probe = self.line.bandwidth.poll_probe(now);
+            self.line.probing = probe.map(|probe| Probing::new(probe, now));
+        }
+        self.line.probing.is_some()
+    }
+
+    /// Bytes of fillers that the probe on its way takes now.
+    pub(crate) fn probe_missing(&self, now: u64) -> u64 {
+        let probing = self.line.probing.filter(|p| !p.is_over(now));
+        probing.map_or(0, |p| p.missing(now))
+    }
+
+    /// A filler for the probe on its way.
+    pub(crate) fn push_filler(&mut self, filler: Filler) {
+        self.fillers.push(filler);
+    }
+
+    /// The line carries what is estimated, from now on.
+    pub(crate) fn set_pace(&mut self, now: u64) {
+        self.pacer.set_line(self.line.bandwidth.target(now));
+    }
+
+    /// When something that waits may leave.
+    pub(crate) fn due(&self, now: u64) -> Option<u64> {
+        let waits = !self.queue.is_empty() || !self.pending.is_empty();
+        let paced = waits.then(|| self.pacer.due());
+        let probe = self
+            .line
+            .probing
+            .filter(|p| !p.is_over(now))
+            .map(|p| p.due(now));
+        paced.into_iter().chain(probe).min()
+    }
+
+    /// Whether video waits longer than it should.
+    #[inline]
+    pub(crate) fn is_behind(&self, now: u64) -> bool {
+        !self.queue.is_empty() && self.queue.age(now) > BEHIND
+    }
+
+    /// Packets that wait, and how long the oldest of them has, microseconds.
+    pub(crate) fn waiting(&self, now: u64) -> (usize, u64) {
+        (self.queue.len(), self.queue.age(now))
+    }
+
+    /// Takes the streams of which video was given up.
+    pub(crate) fn take_interrupted(&mut self) -> SmallVec<[u32; 4]> {
+        std::mem::take(&mut self.interrupted)
     }
 
     /// An RTCP compound is to be sent.
@@ -130,48 +259,180 @@ impl PeerOut {
 
     /// Whether something waits besides bursts.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || !self.compounds.is_empty()
+        !self.pending.is_empty()
+            || !self.compounds.is_empty()
+            || !self.queue.is_empty()
+            || !self.fillers.is_empty()
     }
 
-    /// Writes what waits, and a burst, into the arena.
+    /// Writes what waits, and a burst, into the arena, as far as the pace allows; the rest waits. Whether something does.
     pub(crate) fn flush(
         &mut self,
         outlet: &mut Outlet<'_>,
         burst: &[Ready<'_>],
         egress: &mut Egress,
-    ) {
+    ) -> bool {
         if self.is_connected() {
             let before = (egress.datagrams(), egress.used());
             self.write_rtcp(outlet, egress);
-            self.write_pending(outlet, egress);
-            self.write(outlet, burst, egress);
+            let room = self.pacer.room(outlet.now);
+            let idle = self.pending.is_empty() && self.queue.is_empty();
+            if idle && burst.len() as u64 * USUAL_PACKET <= room {
+                self.write(outlet, burst, egress);
+            } else {
+                self.write_in_turn(outlet, burst, room, egress);
+            }
+            let bytes = (egress.used() - before.1) as u64;
+            self.pacer.left(outlet.now, bytes);
+            if !self.fillers.is_empty() {
+                self.write_fillers(outlet, egress);
+            }
             self.packets += egress.datagrams() - before.0;
             self.bytes += (egress.used() - before.1) as u64;
+        } else {
+            self.pending.clear();
+            self.queue.clear();
         }
-        self.pending.clear();
+        self.fillers.clear();
         self.rtcp.clear();
         self.compounds.clear();
+        !self.queue.is_empty() || !self.pending.is_empty() || self.line.probing.is_some()
     }
 
-    fn write_pending(&mut self, outlet: &mut Outlet<'_>, egress: &mut Egress) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let pending = std::mem::take(&mut self.pending);
+    /// Audio first, then retransmissions, then video in the order it came. What finds no room waits.
+    #[cold]
+    fn write_in_turn(
+        &mut self,
+        outlet: &mut Outlet<'_>,
+        burst: &[Ready<'_>],
+        room: u64,
+        egress: &mut Egress,
+    ) {
         let store = outlet.store;
-        let ready: SmallVec<[Ready<'_>; 64]> = pending
-            .iter()
-            .filter_map(|out| {
-                let (bytes, record) = store.get(out.id)?;
-                let out = *out;
-                Some(Ready { out, bytes, record })
-            })
-            .collect();
-        for _ in ready.len()..pending.len() {
-            outlet.stats.drop(DropReason::TooOld);
+        let mut room = room;
+        let mut list: SmallVec<[Ready<'_>; 64]> =
+            burst.iter().filter(|r| !r.out.video).copied().collect();
+        let mut fits = |ready: &Ready<'_>| {
+            let fits = room > 0;
+            let size = u64::from(ready.record.header.payload_len) + 40;
+            room = room.saturating_sub(if fits { size } else { 0 });
+            fits
+        };
+        while let Some(out) = self.pending.front().copied() {
+            if let Some((bytes, record)) = store.get(out.id) {
+                let ready = Ready { out, bytes, record };
+                if !fits(&ready) {
+                    break;
+                }
+                list.push(ready);
+            } else {
+                outlet.stats.drop(DropReason::TooOld);
+            }
+            self.pending.pop_front();
         }
-        self.write(outlet, &ready, egress);
-        self.pending = pending;
+        if self.queue.is_hopeless(outlet.now) {
+            self.give_up(outlet);
+        }
+        while let Some(out) = self.queue.front() {
+            if let Some((bytes, record)) = store.get(out.id) {
+                let ready = Ready { out, bytes, record };
+                if !fits(&ready) {
+                    break;
+                }
+                list.push(ready);
+            } else {
+                outlet.stats.drop(DropReason::TooOld);
+            }
+            self.queue.pop();
+        }
+        for ready in burst.iter().filter(|r| r.out.video) {
+            if self.queue.is_empty() && fits(ready) {
+                list.push(*ready);
+            } else {
+                self.queue.push(outlet.now, ready.out);
+                outlet.stats.paced += 1;
+            }
+        }
+        self.write(outlet, &list, egress);
+    }
+
+    /// Video waited so long that what follows is of more use.
+    fn give_up(&mut self, outlet: &mut Outlet<'_>) {
+        for _ in 0..self.queue.len() {
+            outlet.stats.drop(DropReason::Waited);
+        }
+        for ssrc in self.queue.clear() {
+            if !self.interrupted.contains(&ssrc) {
+                self.interrupted.push(ssrc);
+            }
+        }
+    }
+
+    /// What a probe is made of leaves at the probe's own pace.
+    #[cold]
+    fn write_fillers(&mut self, outlet: &mut Outlet<'_>, egress: &mut Egress) {
+        let fillers = std::mem::take(&mut self.fillers);
+        let store = outlet.store;
+        let again = fillers.iter().filter_map(|filler| match filler {
+            Filler::Again(out) => {
+                let (bytes, record) = store.get(out.id)?;
+                Some(Ready {
+                    out: *out,
+                    bytes,
+                    record,
+                })
+            }
+            Filler::Padding { .. } => None,
+        });
+        let again: SmallVec<[Ready<'_>; 64]> = again.collect();
+        outlet.stats.probe_packets += fillers.len() as u64;
+        self.write(outlet, &again, egress);
+        for filler in &fillers {
+            if let Filler::Padding {
+                ssrc,
+                seq,
+                timestamp,
+                payload_type,
+            } = *filler
+            {
+                self.write_padding(outlet, (ssrc, seq, timestamp), payload_type, egress);
+            }
+        }
+        self.fillers = fillers;
+    }
+
+    fn write_padding(
+        &mut self,
+        outlet: &mut Outlet<'_>,
+        numbers: (u32, u16, u32),
+        media: u8,
+        egress: &mut Egress,
+    ) {
+        let (Some(outbound), Some(path)) = (self.outbound.as_mut(), self.path) else {
+            return;
+        };
+        let values = Values {
+            transport_seq: self.line.next_seq,
+            now: outlet.now,
+            redundant: false,
+        };
+        let room = egress.room(MAX_PACKET + MAX_OVERHEAD);
+        let Some(header_len) = self.headers.write_padding(numbers, media, values, room) else {
+            return;
+        };
+        let end = header_len + PADDING;
+        pad(room, header_len, end);
+        let (ssrc, seq, _) = numbers;
+        match outbound.protect(room, header_len, end, ssrc, seq) {
+            Ok(len) => {
+                let mut written = Written::new(egress);
+                egress.advance(len);
+                written.note(len);
+                written.finish(path, outlet, egress);
+                self.line.sent(outlet.now, true, true, len);
+            }
+            Err(_) => outlet.stats.drop(DropReason::Protect),
+        }
     }
 
     /// Writes packets in runs.
@@ -190,7 +451,7 @@ impl PeerOut {
                 let is_tail = plan.short_end && at + 1 == run.len();
                 let segment = if is_tail { 0 } else { plan.segment };
                 let values = Values {
-                    transport_seq: self.next_transport_seq,
+                    transport_seq: self.line.next_seq,
                     now: outlet.now,
                     redundant: false,
                 };
@@ -198,10 +459,8 @@ impl PeerOut {
                 match len {
                     Ok(len) => {
                         written.note(len);
-                        if packet.out.video {
-                            self.sent.sent(self.next_transport_seq, outlet.now, len);
-                            self.next_transport_seq = self.next_transport_seq.wrapping_add(1);
-                        }
+                        let numbered = headers.is_numbered(packet.out.video);
+                        self.line.sent(outlet.now, packet.out.video, numbered, len);
                     }
                     // A hole in the run: what was written so far leaves alone.
                     Err(reason) => {

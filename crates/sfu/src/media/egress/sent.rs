@@ -1,7 +1,7 @@
-//! What was sent under transport-wide sequence numbers, and what the receiver says of it.
-//!
-//! Feedback ends here as a list of (send time, arrival, size), which is what a bandwidth estimator takes.
+//! What was sent under transport-wide sequence numbers, and what the receiver says of it: what a bandwidth estimator
+//! takes.
 
+use bwe::{Acked, ProbeId};
 use rtp::rtcp::Twcc;
 
 /// Packets remembered at first, and at most; powers of two.
@@ -18,17 +18,7 @@ struct Sent {
     size: u16,
     /// The low 32 bits of microseconds; 0 for what is decided.
     at: u32,
-}
-
-/// What feedback says of one packet that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Feedback {
-    /// When it was sent: the low 32 bits of microseconds of our clock.
-    pub(super) sent: u32,
-    /// When it arrived, microseconds of the receiver's clock; `None` if it was lost.
-    pub(super) arrived: Option<i64>,
-    /// Bytes on the wire without UDP and IP headers.
-    pub(super) size: u16,
+    probe: Option<ProbeId>,
 }
 
 /// Ring of sent packets, which grows with their rate.
@@ -46,12 +36,13 @@ impl SentPackets {
 
     /// A packet left.
     #[inline]
-    pub(super) fn sent(&mut self, seq: u16, now: u64, size: usize) {
+    pub(super) fn sent(&mut self, seq: u16, now: u64, size: usize, probe: Option<ProbeId>) {
         let at = (now as u32).max(1);
         let sent = Sent {
             seq,
             size: size as u16,
             at,
+            probe,
         };
         let mask = self.ring.len().wrapping_sub(1);
         match self.ring.get_mut(usize::from(seq) & mask) {
@@ -69,6 +60,7 @@ impl SentPackets {
             seq: 0,
             size: 0,
             at: 0,
+            probe: None,
         };
         let old = std::mem::replace(&mut self.ring, vec![nothing; len]);
         for entry in old.into_iter().filter(|e| e.at != 0).chain([sent]) {
@@ -79,7 +71,7 @@ impl SentPackets {
     }
 
     /// Feedback arrived; each packet it decides about, once.
-    pub(super) fn feedback(&mut self, feedback: &Twcc<'_>, mut each: impl FnMut(Feedback)) {
+    pub(super) fn feedback(&mut self, now: u64, feedback: &Twcc<'_>, mut each: impl FnMut(Acked)) {
         let mask = self.ring.len().wrapping_sub(1);
         for (seq, arrived) in feedback.arrivals() {
             let Some(sent) = self.ring.get_mut(usize::from(seq) & mask) else {
@@ -88,10 +80,11 @@ impl SentPackets {
             if sent.seq != seq || sent.at == 0 {
                 continue;
             }
-            each(Feedback {
-                sent: sent.at,
+            each(Acked {
+                sent: now.saturating_sub(u64::from((now as u32).wrapping_sub(sent.at))),
                 arrived,
                 size: sent.size,
+                probe: sent.probe,
             });
             // What is reported lost may still be reported as arrived by the next message.
             if arrived.is_some() {
@@ -115,7 +108,7 @@ mod tests {
         let mut recorder = Recorder::new();
         for n in 0..20u16 {
             let seq = 65_530u16.wrapping_add(n);
-            sent.sent(seq, 1_000_000 + u64::from(n) * 1000, 500);
+            sent.sent(seq, 1_000_000 + u64::from(n) * 1000, 500, None);
             if n % 5 != 4 {
                 recorder.record(seq, 9_000_000 + u64::from(n) * 1000);
             }
@@ -126,18 +119,20 @@ mod tests {
             panic!("no feedback")
         };
         let mut seen = Vec::new();
-        sent.feedback(&twcc, |f| seen.push(f));
+        sent.feedback(1_100_000, &twcc, |f| seen.push(f));
         assert_eq!(seen.iter().filter(|f| f.arrived.is_none()).count(), 3);
         let delays: Vec<_> = seen
             .iter()
-            .filter_map(|f| f.arrived.map(|a| a - i64::from(f.sent)))
+            .filter_map(|f| f.arrived.map(|a| a - f.sent as i64))
             .collect();
         assert!(
             delays.windows(2).all(|w| (w[0] - w[1]).abs() <= 500),
             "{delays:?}"
         );
         let mut again = 0;
-        sent.feedback(&twcc, |f| again += usize::from(f.arrived.is_some()));
+        sent.feedback(1_100_000, &twcc, |f| {
+            again += usize::from(f.arrived.is_some())
+        });
         assert_eq!(again, 0);
     }
 }

@@ -1,11 +1,7 @@
-//! Which video sources, at which quality, go to a receiver: order, last-N, constraints, layers.
-//!
-//! Bandwidth is not looked at yet. An estimate enters at [`allocate`]: it walks the candidates in order of preference
-//! and can stop climbing when the budget is spent.
+//! Which video sources a receiver wants, and how large: order, last-N, constraints. What its line carries is not looked at
+//! here; senders are told of wishes, not of lines.
 
-use super::slot::Target;
 use crate::media::ids::SourceName;
-use crate::media::ingest::Layer;
 use crate::media::spec::{ReceiverConstraints, SourceConstraint};
 use crate::media::table::FeedId;
 use smallvec::SmallVec;
@@ -26,6 +22,8 @@ pub(crate) struct Settings {
     on_stage: Vec<SourceName>,
     default: SourceConstraint,
     by_source: HashMap<SourceName, SourceConstraint>,
+    /// Bandwidth to assume, bits per second.
+    assumed: Option<u64>,
     /// A message arrived: video may be sent.
     heard: bool,
 }
@@ -39,6 +37,7 @@ impl Settings {
             on_stage: Vec::new(),
             default: SourceConstraint::height(0),
             by_source: HashMap::new(),
+            assumed: None,
             heard: false,
         }
     }
@@ -71,6 +70,9 @@ impl Settings {
         if let Some(constraints) = message.constraints {
             self.by_source = constraints.into_iter().take(MAX_NAMES).collect();
         }
+        if let Some(assumed) = message.assumed_bandwidth {
+            self.assumed = u64::try_from(assumed).ok();
+        }
         self.heard = true;
     }
 
@@ -96,6 +98,16 @@ impl Settings {
     /// Whether the number of sources is limited, so that their order matters.
     pub(super) fn is_limited(&self) -> bool {
         self.last_n >= 0
+    }
+
+    /// Whether a source is on stage.
+    pub(super) fn is_on_stage(&self, name: &SourceName) -> bool {
+        self.on_stage.contains(name)
+    }
+
+    /// Bandwidth that the client wants to be assumed, bits per second.
+    pub(super) fn assumed_bandwidth(&self) -> Option<u64> {
+        self.assumed
     }
 
     /// Whether somebody is on stage.
@@ -149,6 +161,13 @@ pub(super) struct Decision {
     pub(super) available: bool,
 }
 
+/// A source that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) feed: FeedId,
+    pub(super) on_stage: bool,
+}
+
 /// Decides for all candidates but the receiver's own, in order of preference. `slots` bounds the number of sources.
 pub(super) fn allocate(
     settings: &Settings,
@@ -190,34 +209,6 @@ pub(super) fn allocate(
     decisions
 }
 
-/// The best active layer within the limit; the smallest one if none is small enough.
-pub(super) fn choose(constraint: i32, layers: &[Layer]) -> Option<Target> {
-    if constraint == 0 {
-        return None;
-    }
-    let any_active = layers.iter().any(|l| l.active);
-    let usable = || {
-        layers
-            .iter()
-            .enumerate()
-            .filter(|(_, l)| l.active || !any_active)
-    };
-    let fits = |l: &Layer| constraint < 0 || i32::from(l.height) <= constraint;
-    // Nothing comes in yet: hope for the lowest, so that a first key frame of any layer is welcome.
-    let best = if any_active {
-        usable()
-            .filter(|(_, l)| fits(l))
-            .max_by_key(|(_, l)| l.height)
-    } else {
-        None
-    };
-    let (encoding, _) = best.or_else(|| usable().min_by_key(|(_, l)| l.height))?;
-    Some(Target {
-        encoding: encoding as u8,
-        temporal: ALL_TEMPORAL,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,29 +219,14 @@ mod tests {
         SourceName::new(s).unwrap()
     }
 
-    fn layers(active: [bool; 3]) -> SmallVec<[Layer; 4]> {
-        [180u16, 360, 720]
-            .iter()
-            .zip(active)
-            .map(|(&height, active)| Layer { height, active })
-            .collect()
-    }
-
-    fn run(settings: &Settings, names: &[(&str, VideoType)]) -> Vec<(String, i32, Option<u8>)> {
+    fn run(settings: &Settings, names: &[(&str, VideoType)]) -> Vec<(String, i32)> {
         let sources = names.iter().enumerate().map(|(at, (n, video_type))| {
             (FeedId::of(at), name(n), *video_type != VideoType::Disabled)
         });
         let decisions = allocate(settings, &Candidates::new(sources), |_| false, 50);
-        let encoding = |d: &Decision| Some(choose(d.constraint, &layers([true; 3]))?.encoding);
         decisions
             .iter()
-            .map(|d| {
-                (
-                    names[d.feed.index()].0.to_owned(),
-                    d.constraint,
-                    encoding(d),
-                )
-            })
+            .map(|d| (names[d.feed.index()].0.to_owned(), d.constraint))
             .collect()
     }
 
@@ -263,7 +239,7 @@ mod tests {
     #[test]
     fn nothing_before_the_first_message() {
         let s = Settings::new(None);
-        assert!(run(&s, &CAMERAS).iter().all(|d| d.1 == 0 && d.2.is_none()));
+        assert!(run(&s, &CAMERAS).iter().all(|d| d.1 == 0));
     }
 
     #[test]
@@ -273,11 +249,7 @@ mod tests {
             last_n: Some(-1),
             ..Default::default()
         });
-        assert!(
-            run(&s, &CAMERAS)
-                .iter()
-                .all(|d| d.1 == 180 && d.2 == Some(0))
-        );
+        assert!(run(&s, &CAMERAS).iter().all(|d| d.1 == 180));
     }
 
     #[test]
@@ -291,11 +263,8 @@ mod tests {
             constraints: Some(vec![(name("c"), SourceConstraint::height(720))]),
             ..Default::default()
         });
-        let expected = [("c", 720, Some(2)), ("a", 180, Some(0)), ("b", 0, None)];
-        assert_eq!(
-            run(&s, &CAMERAS),
-            expected.map(|(n, h, e)| (n.to_string(), h, e))
-        );
+        let expected = [("c", 720), ("a", 180), ("b", 0)];
+        assert_eq!(run(&s, &CAMERAS), expected.map(|(n, h)| (n.to_string(), h)));
     }
 
     #[test]
@@ -318,20 +287,7 @@ mod tests {
             ("b", VideoType::Camera),
             ("c", VideoType::Camera),
         ];
-        let expected = [("b", 0, None), ("c", -1, Some(2)), ("a", 0, None)];
-        assert_eq!(
-            run(&s, &sources),
-            expected.map(|(n, h, e)| (n.to_string(), h, e))
-        );
-    }
-
-    #[test]
-    fn only_layers_that_are_sent_are_chosen() {
-        let pick = |constraint, active| choose(constraint, &layers(active)).map(|t| t.encoding);
-        assert_eq!(pick(720, [true, true, false]), Some(1));
-        assert_eq!(pick(180, [false, true, true]), Some(1));
-        assert_eq!(pick(90, [true, true, true]), Some(0));
-        assert_eq!(pick(720, [false, false, false]), Some(0));
-        assert_eq!(pick(0, [true, true, true]), None);
+        let expected = [("b", 0), ("c", -1), ("a", 0)];
+        assert_eq!(run(&s, &sources), expected.map(|(n, h)| (n.to_string(), h)));
     }
 }

@@ -175,6 +175,11 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Microseconds of the shard's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
     /// The encodings in it.
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments

@@ -9,8 +9,10 @@ const MOST: usize = 2048;
 const KEPT: u32 = 1_200_000;
 /// How often a packet is sent again.
 const MAX_RESENDS: u8 = 3;
-/// Oldest packet that is sent again, microseconds since it was first sent.
-const MAX_RESEND_AGE: u32 = 3_000_000;
+/// Oldest packet that is sent again, microseconds since it was first sent: so many round trips and a second, at most.
+const MAX_RESEND_AGE: u64 = 3_000_000;
+const RESEND_AGE: u64 = 1_200_000;
+const RESEND_TRIPS: u64 = 4;
 /// Resends of a place that holds nothing.
 const EMPTY: u8 = u8::MAX;
 
@@ -25,6 +27,22 @@ struct Sent {
     picture_id: u16,
     tl0: u8,
     resends: u8,
+}
+
+impl Sent {
+    fn outgoing(&self) -> Outgoing {
+        Outgoing {
+            id: self.id,
+            ssrc: 0,
+            seq: self.seq,
+            timestamp: self.timestamp,
+            picture_id: self.picture_id,
+            tl0: self.tl0,
+            video: true,
+            osn: None,
+            redundancy: 0,
+        }
+    }
 }
 
 /// Why a packet is not sent again.
@@ -93,28 +111,25 @@ impl History {
         (sent.seq == seq && sent.resends != EMPTY).then_some(sent)
     }
 
-    /// A packet that the receiver misses, unless it was sent less than `quiet` microseconds ago; as it left, but for the
-    /// SSRC.
+    /// A packet that the receiver misses, unless it was sent less than `quiet` microseconds ago (about a round trip) or is
+    /// too old; as it left, but for the SSRC.
     pub(super) fn missed(&mut self, now: u64, seq: u16, quiet: u64) -> Result<Outgoing, Refusal> {
         let sent = self.find(seq).ok_or(Refusal::Unknown)?;
         let now = now as u32;
-        if sent.resends >= MAX_RESENDS || now.wrapping_sub(sent.first) > MAX_RESEND_AGE {
+        let oldest = (RESEND_AGE + RESEND_TRIPS * quiet).min(MAX_RESEND_AGE);
+        if sent.resends >= MAX_RESENDS || u64::from(now.wrapping_sub(sent.first)) > oldest {
             return Err(Refusal::Spent);
         }
         if u64::from(now.wrapping_sub(sent.last)) < quiet {
             return Err(Refusal::Crossed);
         }
-        Ok(Outgoing {
-            id: sent.id,
-            ssrc: 0,
-            seq,
-            timestamp: sent.timestamp,
-            picture_id: sent.picture_id,
-            tl0: sent.tl0,
-            video: true,
-            osn: None,
-            redundancy: 0,
-        })
+        Ok(sent.outgoing())
+    }
+
+    /// A packet that was sent less than a second ago, as it left, but for the SSRC.
+    pub(super) fn recent(&mut self, now: u64, seq: u16) -> Option<Outgoing> {
+        let sent = self.find(seq)?;
+        ((now as u32).wrapping_sub(sent.first) < KEPT).then(|| sent.outgoing())
     }
 
     /// It was sent again.

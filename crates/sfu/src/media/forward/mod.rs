@@ -4,7 +4,9 @@
 mod allocation;
 mod audio;
 mod audio_slot;
+mod budget;
 mod burst;
+mod fit;
 mod history;
 mod numbers;
 mod pictures;

@@ -1,12 +1,12 @@
 //! Who gets which video, brought into line with what everybody wants: incrementally, so that one change touches what it
 //! concerns, and in slices, so that packets never wait for it.
 
-use super::allocation::{Candidates, Decision, allocate, choose};
+use super::allocation::{Candidates, Decision, allocate};
 use super::receiver::{Lane, MAX_SLOTS, Receiver};
 use super::stage::Stage;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
-use crate::media::ids::{EndpointId, SourceName};
+use crate::media::ids::EndpointId;
 use crate::media::ingest::Feed;
 use crate::media::spec::{MediaKind, VideoType};
 use crate::media::table::{FeedId, Key, KeySet, PeerId, Table};
@@ -15,8 +15,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// Receivers looked at in one slice.
 const SLICE: usize = 16;
-/// Receivers that choose another layer of one feed in one slice: each takes far less.
-const RETARGET_SLICE: usize = 128;
+/// Receivers that share out their bandwidth anew in one slice: each takes less.
+const SHARE_SLICE: usize = 64;
 
 /// How often each height is wanted of a feed, and what its sender was told.
 #[derive(Debug, Default)]
@@ -65,8 +65,9 @@ pub(crate) struct Plan {
     /// Receivers to decide for.
     queue: VecDeque<PeerId>,
     queued: Table<PeerId, ()>,
-    /// Receivers that are to choose among the layers of a feed anew.
-    retargets: VecDeque<(FeedId, PeerId)>,
+    /// Receivers that are to choose among the layers of what they want anew.
+    shares: VecDeque<PeerId>,
+    shared: Table<PeerId, ()>,
     /// Feeds whose demand may have changed.
     changed_demands: Vec<FeedId>,
 }
@@ -100,8 +101,24 @@ impl Plan {
     /// Layers of a feed came, went, or turned out to be of another height.
     pub(crate) fn layers_changed(&mut self, feed: FeedId) {
         let audience = self.audiences.get(feed.index());
-        let takers = audience.into_iter().flat_map(|a| &a.takers);
-        self.retargets.extend(takers.map(|taker| (feed, *taker)));
+        let takers: SmallVec<[PeerId; 32]> =
+            audience.map_or_else(SmallVec::new, |a| a.takers.iter().copied().collect());
+        takers
+            .into_iter()
+            .for_each(|taker| self.budget_changed(taker));
+    }
+
+    /// A receiver may be sent more or less than before, or other layers.
+    pub(crate) fn budget_changed(&mut self, peer: PeerId) {
+        if self.shared.get(peer).is_none() {
+            self.shared.set(peer, ());
+            self.shares.push_back(peer);
+        }
+    }
+
+    /// Whether a receiver waits to share out its bandwidth.
+    pub(crate) fn has_shares(&self) -> bool {
+        !self.shares.is_empty()
     }
 
     /// A feed begins.
@@ -167,7 +184,7 @@ impl Plan {
 
     /// Whether there is something to decide.
     pub(crate) fn is_unsettled(&self) -> bool {
-        !self.queue.is_empty() || !self.retargets.is_empty() || !self.changed_demands.is_empty()
+        !self.queue.is_empty() || !self.shares.is_empty() || !self.changed_demands.is_empty()
     }
 
     /// Decides for some of those who wait and brings everything into line with it. `order`: endpoints, who spoke last
@@ -184,11 +201,12 @@ impl Plan {
         if std::mem::take(&mut self.stale) {
             self.candidates = candidates(stage.feeds, order);
         }
-        for _ in 0..RETARGET_SLICE {
-            let Some((feed, peer)) = self.retargets.pop_front() else {
+        for _ in 0..SHARE_SLICE {
+            let Some(peer) = self.shares.pop_front() else {
                 break;
             };
-            retarget(cx, stage, feed, peer);
+            self.shared.remove(peer);
+            self.share_out(cx, stage, peer, &[]);
         }
         for _ in 0..SLICE {
             let Some(peer) = self.queue.pop_front() else {
@@ -214,47 +232,64 @@ impl Plan {
             MAX_SLOTS,
         );
         let bound = self.bind(cx, stage, peer, &decisions);
+        if let Some(receiver) = stage.receivers.get_mut(peer) {
+            for decision in &decisions {
+                if let Some(slot) = receiver.video_of(decision.feed) {
+                    let before = std::mem::replace(&mut slot.constraint, decision.constraint);
+                    self.demanded(decision, before);
+                }
+            }
+            receiver.want(&decisions, stage.feeds);
+        }
+        self.share_out(cx, stage, peer, &bound);
+    }
+
+    /// A receiver's wish for a feed is another one.
+    fn demanded(&mut self, decision: &Decision, before: i32) {
+        if before != decision.constraint {
+            let demand = &mut self.audience(decision.feed).demand;
+            demand.change(before, decision.constraint);
+            self.changed_demands.push(decision.feed);
+        }
+    }
+
+    /// A receiver shares out what it may be sent among what it wants. `bound`: slots to announce.
+    fn share_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        stage: &mut Stage<'_>,
+        peer: PeerId,
+        bound: &[usize],
+    ) {
+        let Some(receiver) = stage.receivers.get_mut(peer) else {
+            return;
+        };
         let mut changed = false;
         let mut wanting: SmallVec<[FeedId; 8]> = SmallVec::new();
-        for decision in &decisions {
-            let (Some(receiver), Some(feed)) = (
-                stage.receivers.get_mut(peer),
-                stage.feeds.get(decision.feed),
-            ) else {
+        for (feed, target) in receiver.share_out(cx.us, stage.feeds) {
+            let Some(slot) = receiver.video_of(feed) else {
                 continue;
             };
-            let Some(slot) = receiver.video_of(decision.feed) else {
-                continue;
-            };
-            let before = (slot.constraint, slot.target.is_some());
-            slot.constraint = decision.constraint;
-            let target = choose(decision.constraint, &feed.layers());
+            let took = slot.target.is_some();
             if slot.target != target && slot.set_target(target) {
-                wanting.push(decision.feed);
+                wanting.push(feed);
             }
-            changed |= self.note(peer, decision, before, target.is_some());
+            changed |= self.takes(peer, feed, took, target.is_some());
         }
-        self.tell_receiver(cx, stage, peer, &decisions, changed, &bound);
+        if let Some(receiver) = stage.receivers.get(peer) {
+            let (raised, lowered) = receiver.budget().changes();
+            cx.stats.layers_raised += u64::from(raised);
+            cx.stats.layers_lowered += u64::from(lowered);
+        }
+        self.tell_receiver(cx, stage, peer, changed, bound);
         for feed in wanting {
             stage.see_to_picture(cx, peer, feed);
         }
     }
 
-    /// Notes what a receiver takes of a feed now; whether that it takes it changed.
-    fn note(
-        &mut self,
-        peer: PeerId,
-        decision: &Decision,
-        before: (i32, bool),
-        takes: bool,
-    ) -> bool {
-        let (constraint, took) = before;
-        if constraint != decision.constraint {
-            let demand = &mut self.audience(decision.feed).demand;
-            demand.change(constraint, decision.constraint);
-            self.changed_demands.push(decision.feed);
-        }
-        let takers = &mut self.audience(decision.feed).takers;
+    /// Notes whether a receiver takes a feed; whether that changed.
+    fn takes(&mut self, peer: PeerId, feed: FeedId, took: bool, takes: bool) -> bool {
+        let takers = &mut self.audience(feed).takers;
         match (took, takes) {
             (false, true) => takers.push(peer),
             (true, false) => takers.retain(|taker| *taker != peer),
@@ -269,7 +304,6 @@ impl Plan {
         cx: &mut Context<'_>,
         stage: &mut Stage<'_>,
         peer: PeerId,
-        decisions: &[Decision],
         changed: bool,
         bound: &[usize],
     ) {
@@ -277,15 +311,7 @@ impl Plan {
             return;
         };
         if receiver.is_forwarded_stale(changed) {
-            let taken: Vec<SourceName> = decisions
-                .iter()
-                .filter(|d| {
-                    receiver
-                        .video_of(d.feed)
-                        .is_some_and(|s| s.target.is_some())
-                })
-                .filter_map(|d| Some(stage.feeds.get(d.feed)?.name().clone()))
-                .collect();
+            let taken = receiver.taken(stage.feeds);
             let known = &mut receiver.forwarded;
             if known.len() != taken.len() || !taken.iter().all(|name| known.contains(name)) {
                 known.clone_from(&taken);
@@ -366,21 +392,6 @@ impl Plan {
             demand.told = Some(height);
             stage.demands.push((feed, height));
         }
-    }
-}
-
-/// A receiver chooses among the layers of a feed that it takes.
-fn retarget(cx: &mut Context<'_>, stage: &mut Stage<'_>, feed: FeedId, peer: PeerId) {
-    let (Some(source), Some(receiver)) = (stage.feeds.get(feed), stage.receivers.get_mut(peer))
-    else {
-        return;
-    };
-    let Some(slot) = receiver.video_of(feed) else {
-        return;
-    };
-    let target = choose(slot.constraint, &source.layers());
-    if slot.target != target && slot.set_target(target) {
-        stage.see_to_picture(cx, peer, feed);
     }
 }
 

@@ -5,7 +5,7 @@ use super::numbers::{Numbers, Standing};
 use super::pictures::Pictures;
 use crate::media::ingest::ClockPoint;
 use crate::media::offsets::Offsets;
-use crate::media::packet::{Codec, Outgoing, PacketId, Published, Record};
+use crate::media::packet::{Codec, Filler, Outgoing, PacketId, Published, Record};
 use crate::media::store::Store;
 use crate::media::table::FeedId;
 use rtp::rtcp::SenderInfo;
@@ -20,6 +20,11 @@ const BLIND_INTERVAL: u64 = 1_600_000;
 const CROSSING: u64 = 30_000;
 /// Spacing of replayed frames in RTP units: 1 ms, so that a receiver shows them as fast as it can decode.
 const REPLAY_STEP: u32 = 90;
+/// Key frames asked for on behalf of one stream: at once, and then one in so many microseconds.
+const MOST_ASKS: u32 = 5;
+const ASK_INTERVAL: u64 = 1_000_000;
+/// About what a packet of padding takes, bytes.
+const PADDING: usize = 270;
 /// Video clock.
 const CLOCK: u64 = 90_000;
 
@@ -29,6 +34,36 @@ pub(crate) struct Target {
     pub(crate) encoding: u8,
     /// Highest temporal layer.
     pub(crate) temporal: u8,
+}
+
+/// Key frames asked for on behalf of one stream: some at once, then few, whatever its receiver says, since a key frame costs
+/// everybody else who takes the source.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
+    left: u32,
+    since: u64,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            left: MOST_ASKS,
+            since: 0,
+        }
+    }
+}
+
+impl Asks {
+    fn take(&mut self, now: u64) -> bool {
+        let earned = now.saturating_sub(self.since) / ASK_INTERVAL;
+        if earned > 0 {
+            self.left = (self.left + earned.min(100) as u32).min(MOST_ASKS);
+            self.since = now;
+        }
+        let may = self.left > 0;
+        self.left -= u32::from(may);
+        may
+    }
 }
 
 /// The encoding being forwarded and how its numbers map.
@@ -84,6 +119,8 @@ pub(crate) struct VideoSlot {
     /// Greatest height its receiver wants of it; 0 for nothing, -1 for no limit.
     pub(crate) constraint: i32,
     pub(crate) target: Option<Target>,
+    /// It carries nothing for want of bandwidth.
+    pub(crate) starved: bool,
     pub(crate) picture: Picture,
     /// Last use, for choosing the slot to give to another source.
     pub(crate) used_at: u64,
@@ -91,6 +128,12 @@ pub(crate) struct VideoSlot {
     pub(crate) next_report: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
+    /// Of the newest packet.
+    payload_type: u8,
+    /// Key frames that its sender may be asked for on its behalf.
+    asks: Asks,
+    /// Its line is behind: only what the rest depends on is forwarded.
+    pub(super) thinned: bool,
     current: Option<Current>,
     out: Out,
     history: History,
@@ -105,12 +148,16 @@ impl VideoSlot {
             feed: None,
             constraint: 0,
             target: None,
+            starved: false,
             picture: Picture::default(),
             used_at: 0,
             rtx_seq: (start >> 16) as u16 & 0x7FFF,
             next_report: 0,
             packets: 0,
             octets: 0,
+            payload_type: 0,
+            asks: Asks::default(),
+            thinned: false,
             current: None,
             out: Out {
                 next_seq: start & 0x3FFF,
@@ -181,6 +228,7 @@ impl VideoSlot {
         self.feed = Some(feed);
         self.constraint = 0;
         self.target = None;
+        self.starved = false;
         self.used_at = now;
         self.stop();
     }
@@ -188,6 +236,7 @@ impl VideoSlot {
     /// It carries nothing any more; what was wanted of what it carried.
     pub(super) fn release(&mut self) -> i32 {
         self.feed = None;
+        self.starved = false;
         self.set_target(None);
         std::mem::take(&mut self.constraint)
     }
@@ -383,7 +432,7 @@ impl VideoSlot {
             let layer = vp8.temporal_id.unwrap_or(0);
             if newer {
                 // Down at once, up only where the frame needs nothing that was left out.
-                let wanted = if target.encoding < current.encoding {
+                let wanted = if target.encoding < current.encoding || self.thinned {
                     0
                 } else {
                     target.temporal
@@ -437,6 +486,7 @@ impl VideoSlot {
             redundancy: 0,
         };
         self.used_at = now;
+        self.payload_type = record.header.payload_type;
         self.history.remember(&forward, now);
         self.packets = self.packets.wrapping_add(1);
         let octets = u32::from(record.header.payload_len);
@@ -479,6 +529,59 @@ impl VideoSlot {
         };
         self.picture.next_try = sent + patience;
         false
+    }
+
+    /// Something to fill a probe with, of about `bytes`: a packet sent lately, the `back`-th before the newest, else padding.
+    /// `None` without an RTX stream, or before anything was sent.
+    pub(super) fn filler(&mut self, now: u64, back: u16, store: &Store) -> Option<(Filler, usize)> {
+        let ssrc = self.rtx_ssrc.filter(|_| self.out.started)?;
+        let seq = (self.out.next_seq as u16).wrapping_sub(1 + back);
+        let sent = self.history.recent(now, seq);
+        let sent = sent.and_then(|out| Some((out, store.get(out.id)?.0.len())));
+        self.rtx_seq = self.rtx_seq.wrapping_add(1);
+        Some(match sent {
+            Some((out, len)) => {
+                let out = Outgoing {
+                    ssrc,
+                    seq: self.rtx_seq,
+                    osn: Some(out.seq),
+                    ..out
+                };
+                (Filler::Again(out), len)
+            }
+            None => {
+                let filler = Filler::Padding {
+                    ssrc,
+                    seq: self.rtx_seq,
+                    timestamp: self.out.timestamp,
+                    payload_type: self.payload_type,
+                };
+                (filler, PADDING)
+            }
+        })
+    }
+
+    /// Whether its sender may be asked for a key frame on its behalf; if so it counts as asked. If not, it is seen to again
+    /// when it may.
+    pub(super) fn may_ask(&mut self, now: u64) -> bool {
+        let may = self.asks.take(now);
+        if !may {
+            self.picture.next_try = self.picture.next_try.max(now + ASK_INTERVAL);
+        }
+        may
+    }
+
+    /// Whether [`Self::filler`] has something.
+    pub(super) fn can_fill(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.out.started
+    }
+
+    /// Video that was on its way is given up: its picture goes on at a key frame.
+    pub(super) fn interrupt(&mut self) {
+        let shown = self.picture.shown;
+        self.stop();
+        self.picture.shown = shown;
+        self.history = History::default();
     }
 
     /// When to see to its picture again, if the receiver has not shown that it has the wanted one.

@@ -4,6 +4,7 @@
 use super::audio::Audio;
 use super::inspect::inspect;
 use super::key_frames::{KeyFrames, KeySign};
+use super::rates::{LayerRates, Rates};
 use super::receive::{ClockPoint, ReceiveStream};
 use super::taken::Taken;
 use crate::media::context::Context;
@@ -27,6 +28,8 @@ pub(crate) struct Layer {
     pub(crate) height: u16,
     /// Packets of it come in.
     pub(crate) active: bool,
+    /// What it takes up to and with each temporal layer; `None` before that was measured.
+    pub(crate) rates: Option<LayerRates>,
 }
 
 /// The encodings of a source, lowest first.
@@ -36,6 +39,7 @@ pub(crate) type Layers = SmallVec<[Layer; 4]>;
 struct EncodingState {
     stream: ReceiveStream,
     layer: Layer,
+    rates: Rates,
     keys: KeyFrames,
     /// What came was dropped by order of the focus: nothing goes on before a key frame.
     closed: bool,
@@ -49,7 +53,9 @@ impl EncodingState {
             layer: Layer {
                 height,
                 active: false,
+                rates: None,
             },
+            rates: Rates::default(),
             keys: KeyFrames::default(),
             closed: false,
         }
@@ -149,9 +155,13 @@ impl Feed {
     }
 
     /// The layers of its video.
-    pub(crate) fn layers(&self) -> Layers {
+    pub(crate) fn layers(&self, now: u64) -> Layers {
         let encodings = self.video().map(|v| v.encodings.iter());
-        encodings.into_iter().flatten().map(|e| e.layer).collect()
+        let layer = |e: &EncodingState| Layer {
+            rates: e.rates.get(now),
+            ..e.layer
+        };
+        encodings.into_iter().flatten().map(layer).collect()
     }
 
     fn video(&self) -> Option<&Video> {
@@ -377,6 +387,9 @@ impl Video {
             record.descriptor = (0, 0);
         }
         record.codec = codec;
+        encoding
+            .rates
+            .note(cx.us, codec.temporal_layer(), packet.len());
         arrived.packet.id = cx
             .store
             .insert(packet, record)

@@ -7,6 +7,7 @@ mod floor;
 mod inspect;
 mod key_frames;
 mod loudness;
+mod rates;
 mod receive;
 mod speakers;
 mod taken;
@@ -16,5 +17,6 @@ pub(crate) use floor::Floor;
 #[cfg(test)]
 pub(crate) use key_frames::{KeyFrames, KeySign};
 pub(crate) use loudness::Loudness;
+pub(crate) use rates::{LayerRates, TEMPORAL_LAYERS};
 pub(crate) use receive::ClockPoint;
 pub(crate) use taken::Taken;

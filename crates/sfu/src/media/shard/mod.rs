@@ -224,6 +224,6 @@ impl Shard {
         endpoint: &EndpointId,
     ) -> Option<EndpointStats> {
         let conference = self.conference(conference)?;
-        conference.endpoint_stats(conference.find(endpoint)?)
+        conference.endpoint_stats(conference.find(endpoint)?, self.clock)
     }
 }

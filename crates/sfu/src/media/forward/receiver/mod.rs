@@ -1,12 +1,15 @@
 //! What one receiver gets: its wishes, its outgoing streams, and which feed each carries.
 
 mod audio;
+mod line;
+mod share;
 mod video;
 
 use crate::media::event::SourceMapEntry;
 use crate::media::exchange::Publisher;
-use crate::media::forward::allocation::Settings;
+use crate::media::forward::allocation::{Settings, Wanted};
 use crate::media::forward::audio_slot::AudioSlot;
+use crate::media::forward::budget::Budget;
 use crate::media::forward::burst::{Loaded, Pass, Segment};
 use crate::media::forward::history::Refusal;
 use crate::media::forward::numbers::Numbers;
@@ -16,7 +19,7 @@ use crate::media::forward::slot::VideoSlot;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::ingest::Feed;
 use crate::media::negotiated::Negotiated;
-use crate::media::packet::{Arrival, Outgoing, Ready};
+use crate::media::packet::{Arrival, Outgoing, Published, Ready};
 use crate::media::spec::{EndpointSpec, MediaKind, ReceiverConstraints, Subscription};
 use crate::media::stats::Stats;
 use crate::media::store::Store;
@@ -36,6 +39,10 @@ const EAGER_TRIES: u32 = 40;
 /// Oldest key frame worth replaying to a receiver without a picture, and to one that has one.
 const REPLAY_AGE: u64 = 2_500_000;
 const REPLAY_AGE_SWITCH: u64 = 300_000;
+/// Longest replay on a line of limited rate: what it carries in half a second, as a share of its bits per second, and this
+/// in any case, bytes.
+const REPLAY_SHARE: u64 = 16;
+const LEAST_REPLAY: u64 = 10_000;
 /// Between two sender reports about a stream.
 const REPORT_INTERVAL: u64 = 1_000_000;
 
@@ -118,6 +125,16 @@ pub(crate) struct Receiver {
     pub(in crate::media::forward) numbers: Numbers,
     resends: ResendBudget,
     protection: Protection,
+    /// What it may be sent of video.
+    pub(in crate::media::forward) budget: Budget,
+    /// What it wants of video, most wanted first, and what it does not want any more.
+    wanted: Vec<Wanted>,
+    unwanted: Vec<FeedId>,
+    /// When the client was last told what its line carries.
+    told_at: u64,
+    /// Its line is behind with what it was sent.
+    behind: bool,
+    next_filler: u16,
     /// What the client was last told to be forwarded.
     pub(in crate::media::forward) forwarded: Vec<SourceName>,
     /// Something of that has ended since.
@@ -150,6 +167,12 @@ impl Receiver {
             numbers: Numbers::default(),
             resends: ResendBudget::new(now),
             protection: Protection::default(),
+            budget: Budget::default(),
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
+            told_at: now,
+            behind: false,
+            next_filler: 0,
             forwarded: Vec::new(),
             forwarded_ended: false,
         }
@@ -193,6 +216,21 @@ impl Receiver {
     /// Takes the client's wishes about video.
     pub(crate) fn constrain(&mut self, constraints: ReceiverConstraints) {
         self.settings.apply(constraints);
+        self.budget.wishes_changed();
+    }
+
+    /// Whether the client is to be told again what its line carries; if so it counts as told.
+    pub(crate) fn is_tell_due(&mut self, now: u64, interval: u64) -> bool {
+        let due = now >= self.told_at + interval;
+        if due {
+            self.told_at = now;
+        }
+        due
+    }
+
+    /// What it may be sent of video, and what became of it.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Sets last-N from signalling, until the client names its own.
@@ -420,6 +458,11 @@ impl Receiver {
         emit: &mut impl FnMut(Outgoing),
     ) {
         let live = self.live;
+        let most = self
+            .budget
+            .available()
+            .map_or(u64::MAX, |b| (b / REPLAY_SHARE).max(LEAST_REPLAY));
+        let slow = self.budget.is_limited();
         let resends = &mut self.resends;
         let Lane::Slot(at) = self.lanes.get(id.index()).copied().unwrap_or_default() else {
             return;
@@ -439,7 +482,8 @@ impl Receiver {
         };
         if live {
             for encoding in (lowest..=target.encoding).rev() {
-                let Some(list) = feed.replay(encoding, now, max_age) else {
+                let list = feed.replay(encoding, now, max_age);
+                let Some(list) = list.filter(|list| bytes_of(list, store) <= most) else {
                     continue;
                 };
                 let started = slot.start(now, encoding, list, true, store, |out, octets| {
@@ -457,10 +501,14 @@ impl Receiver {
         }
         slot.picture.next_try = now
             + match eager {
+                // On a line that carries less than is wanted, patience: each key frame makes it worse for all.
+                true if slow => PICTURE_INTERVAL << slot.picture.tries.min(4).saturating_sub(1),
                 true => PICTURE_INTERVAL,
                 false => PATIENT_INTERVAL,
             };
-        feed.want_key_frame();
+        if slot.may_ask(now) {
+            feed.want_key_frame();
+        }
     }
 
     /// Sender reports that are due, each with the name of who sends the stream.
@@ -546,6 +594,12 @@ impl Receiver {
             self.audio_map(feeds, 0..self.audio.len()),
         )
     }
+}
+
+/// Size of what is to be replayed, bytes.
+fn bytes_of(list: &[Published], store: &Store) -> u64 {
+    let packets = list.iter().filter_map(|p| store.get(p.id));
+    packets.map(|(bytes, _)| bytes.len() as u64).sum()
 }
 
 /// Puts packets of an encoding through a slot; whether a picture is to be looked at again soon.

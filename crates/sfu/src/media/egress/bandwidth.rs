@@ -1,0 +1,148 @@
+//! What the line to a receiver carries: an estimate where it reports when packets arrived, else what it says itself.
+
+use bwe::{Acked, Estimate, Estimator, Probe, ProbeId};
+use smallvec::SmallVec;
+
+/// One part in so many of the estimate stays free: for control, and because rates vary.
+const RESERVE: u64 = 16;
+/// What audio takes is measured over this long, microseconds.
+const AUDIO_WINDOW: u64 = 500_000;
+/// What a receiver says of its line counts for this long.
+const REMB_KEPT: u64 = 10_000_000;
+/// Whoever has reported nothing for so long after the first packets does not report at all.
+const MUTE: u64 = 5_000_000;
+/// The first reports and probes have said what they have to say after so long.
+const GUESSED: u64 = 300_000;
+/// Most loss that is made room for: more is repaired by less video.
+const MOST_REPAIR: f64 = 0.3;
+
+/// See the module. Times are microseconds of the shard's clock, rates bits per second.
+#[derive(Debug, Default)]
+pub(crate) struct Bandwidth {
+    estimator: Option<Box<Estimator>>,
+    /// What the receiver said last, and when.
+    told: Option<(u64, u64)>,
+    /// When the first packet with a number left, and when the receiver reported one first.
+    begun: Option<u64>,
+    heard: Option<u64>,
+    audio: AudioMeter,
+}
+
+#[derive(Debug, Default)]
+struct AudioMeter {
+    bytes: u64,
+    since: u64,
+    rate: u64,
+}
+
+impl AudioMeter {
+    fn rate(&mut self, now: u64) -> u64 {
+        let span = now.saturating_sub(self.since);
+        if span >= AUDIO_WINDOW {
+            self.rate = self.bytes * 8_000_000 / span;
+            (self.bytes, self.since) = (0, now);
+        }
+        self.rate
+    }
+}
+
+impl Bandwidth {
+    /// With an estimator, if the receiver reports when packets arrive.
+    pub(super) fn new(reports: bool, config: bwe::Config, now: u64) -> Self {
+        Self {
+            estimator: reports.then(|| Box::new(Estimator::new(config, now))),
+            told: None,
+            begun: None,
+            heard: None,
+            audio: AudioMeter {
+                since: now,
+                ..AudioMeter::default()
+            },
+        }
+    }
+
+    /// A packet with a transport-wide number left.
+    #[inline]
+    pub(super) fn sent(&mut self, now: u64, size: usize, probe: Option<ProbeId>) {
+        if let Some(estimator) = &mut self.estimator {
+            self.begun.get_or_insert(now);
+            estimator.sent(now, size, probe);
+        }
+    }
+
+    /// Audio left.
+    #[inline]
+    pub(super) fn sent_audio(&mut self, size: usize) {
+        self.audio.bytes += size as u64;
+    }
+
+    /// The receiver says what arrived.
+    pub(super) fn feedback(&mut self, now: u64, acked: &[Acked], rtt: Option<u64>) {
+        if let Some(estimator) = &mut self.estimator {
+            if !acked.is_empty() {
+                self.heard.get_or_insert(now);
+            }
+            estimator.feedback(now, acked, rtt);
+        }
+    }
+
+    /// The receiver says what its line carries (REMB).
+    pub(crate) fn told(&mut self, now: u64, bitrate: u64) {
+        self.told = Some((bitrate, now));
+    }
+
+    /// What its estimator knows.
+    pub(crate) fn estimate(&self) -> Option<Estimate> {
+        self.estimator.as_ref().map(|e| e.estimate())
+    }
+
+    /// What the line carries, as far as that is known.
+    pub(crate) fn target(&self, now: u64) -> Option<u64> {
+        let told = self.told.filter(|(_, at)| now < at + REMB_KEPT);
+        let is_mute = self.heard.is_none() && self.begun.is_some_and(|begun| now > begun + MUTE);
+        match &self.estimator {
+            Some(estimator) if !is_mute => Some(estimator.estimate().target),
+            _ => told.map(|(bitrate, _)| bitrate),
+        }
+    }
+
+    /// Whether that is more than a guess.
+    pub(crate) fn is_sure(&self, now: u64) -> bool {
+        self.estimator.is_none() || self.heard.is_some_and(|heard| now >= heard + GUESSED)
+    }
+
+    /// What is left for video, repairs of it taken off.
+    pub(crate) fn for_video(&mut self, now: u64) -> Option<u64> {
+        let target = self.target(now)?;
+        let loss = self.estimate().map_or(0.0, |e| f64::from(e.loss_ratio));
+        let free = (target - target / RESERVE).saturating_sub(self.audio.rate(now));
+        Some((free as f64 / (1.0 + loss.clamp(0.0, MOST_REPAIR))) as u64)
+    }
+
+    /// All that is wanted of it, so that more is looked for.
+    pub(crate) fn demand(&mut self, now: u64, video: u64) {
+        let wanted = video + video / RESERVE + self.audio.rate;
+        if let Some(estimator) = &mut self.estimator {
+            estimator.demand(now, wanted);
+        }
+    }
+
+    /// When [`Self::on_timer`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
+        self.estimator.as_ref()?.poll_timeout()
+    }
+
+    pub(crate) fn on_timer(&mut self, now: u64) {
+        if let Some(estimator) = &mut self.estimator {
+            estimator.on_timer(now);
+        }
+    }
+
+    /// Something to find out, if there is.
+    pub(crate) fn poll_probe(&mut self, now: u64) -> Option<Probe> {
+        self.estimator.as_mut()?.poll_probe(now)
+    }
+}
+
+/// Acknowledged packets of one message.
+pub(super) type AckedList = SmallVec<[Acked; 64]>;

@@ -1,0 +1,130 @@
+//! How much may leave towards a receiver now, so that no burst fills the queues of its line, and what waits for its turn.
+
+use crate::media::packet::Outgoing;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+/// Packets leave so many times faster than the line is estimated to carry, as a fraction: bursts shall not add up, yet
+/// leave soon.
+const FASTER: (u64, u64) = (3, 2);
+/// So much may leave at once, as time at that pace, nanoseconds.
+const SLACK: u64 = 20_000_000;
+/// Video that has waited longer is of no use any more, microseconds.
+const OLDEST: u64 = 500_000;
+/// Most packets that wait.
+const MOST: usize = 2048;
+
+/// See the module. Times are microseconds of the shard's clock.
+#[derive(Debug, Default)]
+pub(super) struct Pacer {
+    /// Nanoseconds that a byte takes; 0 for no limit.
+    per_byte: u64,
+    /// When all that left is through at the pace, nanoseconds.
+    through_at: u64,
+}
+
+impl Pacer {
+    /// The line carries so many bits per second; `None` for no limit.
+    pub(super) fn set_line(&mut self, line: Option<u64>) {
+        let pace = line.map(|line| (line.max(1) * FASTER.0 / FASTER.1).max(1));
+        self.per_byte = pace.map_or(0, |pace| 8_000_000_000 / pace.min(8_000_000_000));
+    }
+
+    /// Bytes that may leave now; the last packet may go beyond.
+    #[inline]
+    pub(super) fn room(&self, now: u64) -> u64 {
+        let time = (now * 1_000 + SLACK).saturating_sub(self.through_at);
+        time.checked_div(self.per_byte).unwrap_or(u64::MAX)
+    }
+
+    /// So many bytes left.
+    #[inline]
+    pub(super) fn left(&mut self, now: u64, bytes: u64) {
+        self.through_at = self.through_at.max(now * 1_000) + bytes * self.per_byte;
+    }
+
+    /// When a packet may leave again.
+    pub(super) fn due(&self) -> u64 {
+        (self.through_at + 1_400 * self.per_byte).saturating_sub(SLACK) / 1_000
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    out: Outgoing,
+    since: u64,
+}
+
+/// Video that waits for its turn, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    list: VecDeque<Waiting>,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// How long its oldest packet has waited.
+    pub(super) fn age(&self, now: u64) -> u64 {
+        self.list.front().map_or(0, |w| now.saturating_sub(w.since))
+    }
+
+    /// Whether it is too long to be of use.
+    pub(super) fn is_hopeless(&self, now: u64) -> bool {
+        self.age(now) > OLDEST || self.list.len() > MOST
+    }
+
+    pub(super) fn push(&mut self, now: u64, out: Outgoing) {
+        self.list.push_back(Waiting { out, since: now });
+    }
+
+    pub(super) fn front(&self) -> Option<Outgoing> {
+        self.list.front().map(|w| w.out)
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.list.pop_front();
+    }
+
+    /// Forgets everything; the streams it belonged to.
+    pub(super) fn clear(&mut self) -> SmallVec<[u32; 4]> {
+        let mut ssrcs: SmallVec<[u32; 4]> = SmallVec::new();
+        for waiting in self.list.drain(..) {
+            if !ssrcs.contains(&waiting.out.ssrc) {
+                ssrcs.push(waiting.out.ssrc);
+            }
+        }
+        ssrcs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_keeps_the_pace_but_for_the_slack() {
+        let mut pacer = Pacer::default();
+        let start = 3_600_000_000;
+        assert_eq!(pacer.room(start), u64::MAX);
+        pacer.set_line(Some(800_000));
+        // 150 bytes a millisecond.
+        let mut sent = 0;
+        for ms in 0..1_000 {
+            let now = start + ms * 1_000;
+            while pacer.room(now) > 0 {
+                pacer.left(now, 1_000);
+                sent += 1_000;
+            }
+            assert!(pacer.due() > now);
+        }
+        let expected = 150 * 1_020;
+        assert!((expected..expected + 2_000).contains(&sent), "{sent}");
+    }
+}

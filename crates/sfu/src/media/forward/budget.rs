@@ -1,0 +1,222 @@
+//! What a receiver may be sent of video, and when that is to be shared out anew: at once when it is too little for what is
+//! sent, with patience when it may be more, so that layers do not flap.
+
+use super::fit::Fit;
+
+/// More is news from this much on: one in so many.
+const NEWS: u64 = 20;
+/// Shares are looked at again this often while somebody has less than the best, since rates change, microseconds.
+const REVIEW: u64 = 1_000_000;
+/// Shares are looked at this often at most.
+const PAUSE: u64 = 100_000;
+/// After somebody had to take less, nobody gets more for this long; twice as long each time it comes soon after a climb.
+const FIRST_HOLD: u64 = 1_000_000;
+const LONGEST_HOLD: u64 = 4_000_000;
+/// A fall so soon after a climb was caused by it.
+const SOON: u64 = 5_000_000;
+/// Who is sent little more than there is keeps it for this long: estimates dip, and recover by the next probe.
+const PATIENCE: u64 = 1_200_000;
+/// As little as so many eighths of what is sent.
+const LITTLE: u64 = 6;
+/// So long after the beginning, a fall says nothing about climbs.
+const BEGINNING: u64 = 5_000_000;
+/// Between two climbs.
+const CLIMB_PAUSE: u64 = 600_000;
+
+/// See the module. Rates are bits per second, times microseconds.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    available: Option<u64>,
+    /// That is more than a guess.
+    sure: bool,
+    /// With what it was shared out last, and when.
+    fitted: Option<u64>,
+    fitted_at: u64,
+    spent: u64,
+    ideal: u64,
+    is_limited: bool,
+    /// Whether somebody got more, or less, than before, the last time it was shared out.
+    changes: (bool, bool),
+    hold: u64,
+    held_until: u64,
+    climbed_at: u64,
+    /// Since when there is less than is sent.
+    short_since: Option<u64>,
+    /// When it was first shared out.
+    began: Option<u64>,
+}
+
+impl Default for Budget {
+    /// No limit.
+    fn default() -> Self {
+        Self {
+            available: None,
+            sure: false,
+            fitted: None,
+            fitted_at: 0,
+            spent: 0,
+            ideal: 0,
+            is_limited: false,
+            changes: (false, false),
+            hold: FIRST_HOLD,
+            held_until: 0,
+            climbed_at: 0,
+            short_since: None,
+            began: None,
+        }
+    }
+}
+
+impl Budget {
+    /// What may be sent; `None` for no limit.
+    pub(crate) fn available(&self) -> Option<u64> {
+        self.available
+    }
+
+    /// What the layers being sent take, and what the best ones would.
+    pub(crate) fn rates(&self) -> (u64, u64) {
+        (self.spent, self.ideal)
+    }
+
+    /// Whether somebody has less than the best layer.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
+    /// Whether somebody got more, and less, than before, the last time it was shared out.
+    pub(crate) fn changes(&self) -> (bool, bool) {
+        self.changes
+    }
+
+    /// Until when nobody gets more.
+    pub(crate) fn held_until(&self) -> u64 {
+        self.held_until
+    }
+
+    /// Sets what may be sent, and whether that is more than a guess; whether to share it out anew now.
+    pub(crate) fn set(&mut self, now: u64, available: Option<u64>, sure: bool) -> bool {
+        let surer = sure && !std::mem::replace(&mut self.sure, sure);
+        self.available = available;
+        let (Some(available), Some(fitted)) = (available, self.fitted) else {
+            return available.is_some() != self.fitted.is_some();
+        };
+        if surer {
+            return true;
+        }
+        self.short_since = match available < self.spent {
+            true => self.short_since.or(Some(now)),
+            false => None,
+        };
+        let since = now.saturating_sub(self.fitted_at);
+        if since < PAUSE {
+            return false;
+        }
+        let patient = available * 8 >= self.spent * LITTLE;
+        let patience = if patient { PATIENCE } else { 0 };
+        if let Some(short) = self.short_since {
+            return now >= short + patience;
+        }
+        let more = self.is_limited && available > fitted + fitted / NEWS && self.may_climb(now);
+        let near = self.is_limited || available < self.spent + self.spent / 2;
+        more || (near && since >= REVIEW)
+    }
+
+    /// Whether somebody may get more than before.
+    pub(super) fn may_climb(&self, now: u64) -> bool {
+        let rested = now >= self.held_until
+            && (self.climbed_at == 0 || now >= self.climbed_at + CLIMB_PAUSE);
+        self.available.is_none() || (self.sure && rested)
+    }
+
+    /// The receiver wants something else: what was learnt of its layers does not count any more.
+    pub(super) fn wishes_changed(&mut self) {
+        (self.held_until, self.climbed_at) = (0, 0);
+    }
+
+    /// It was shared out.
+    pub(super) fn fitted(&mut self, now: u64, fit: &Fit) {
+        (self.fitted, self.fitted_at) = (self.available, now);
+        (self.spent, self.ideal, self.is_limited) = (fit.spent, fit.ideal, fit.is_limited);
+        self.changes = (fit.climbed, fit.fell);
+        self.short_since = None;
+        let began = *self.began.get_or_insert(now);
+        if fit.fell {
+            let settled = now >= began + BEGINNING;
+            let soon = settled && self.climbed_at != 0 && now < self.climbed_at + SOON;
+            self.hold = match soon {
+                true => (self.hold * 2).min(LONGEST_HOLD),
+                false => FIRST_HOLD,
+            };
+            self.held_until = now + self.hold;
+        } else if fit.climbed {
+            self.climbed_at = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn fitted(spent: u64, climbed: bool, fell: bool) -> Fit {
+        Fit {
+            spent,
+            ideal: 1_000,
+            is_limited: true,
+            climbed,
+            fell,
+            ..Fit::default()
+        }
+    }
+
+    #[test]
+    fn less_is_taken_at_once_and_more_with_patience() {
+        let mut budget = Budget::default();
+        let mut now = 3_600 * SECOND;
+        assert!(!budget.set(now, None, false));
+        assert!(budget.set(now, Some(500), false), "the first limit is news");
+        budget.fitted(now, &fitted(100, false, false));
+        assert!(!budget.may_climb(now), "it is a guess");
+        assert!(budget.set(now, Some(500), true), "it is none any more");
+        assert!(budget.may_climb(now));
+        budget.fitted(now, &fitted(400, false, false));
+        now += SECOND / 2;
+        assert!(!budget.set(now, Some(510), true), "hardly more");
+        assert!(budget.set(now, Some(600), true));
+        assert!(!budget.set(now, Some(399), true), "a dip");
+        now += PATIENCE;
+        assert!(budget.set(now, Some(399), true));
+        assert!(budget.set(now, Some(299), true), "more than a dip");
+        budget.fitted(now, &fitted(200, false, true));
+        now += SECOND / 2;
+        assert!(!budget.set(now, Some(600), true), "held");
+        assert!(budget.set(now, Some(140), true), "still less");
+        now += SECOND;
+        assert!(budget.set(now, Some(600), true));
+    }
+
+    #[test]
+    fn whoever_falls_after_each_climb_climbs_more_seldom() {
+        let mut budget = Budget::default();
+        let mut now = 3_600 * SECOND;
+        budget.set(now, Some(500), true);
+        budget.fitted(now, &fitted(200, false, false));
+        now += 2 * BEGINNING;
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            budget.fitted(now, &fitted(400, true, false));
+            now += SECOND;
+            budget.fitted(now, &fitted(200, false, true));
+            waits.push((budget.held_until() - now) / SECOND);
+            now = budget.held_until();
+            assert!(budget.may_climb(now));
+        }
+        assert_eq!(waits, [2, 4, 4, 4, 4]);
+        // A fall without a climb before it is no mistake.
+        now += 10 * SECOND;
+        budget.fitted(now, &fitted(100, false, true));
+        assert_eq!(budget.held_until() - now, FIRST_HOLD);
+    }
+}

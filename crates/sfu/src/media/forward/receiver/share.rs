@@ -1,0 +1,117 @@
+//! What a receiver wants of video, and how it shares out what it may be sent.
+
+use super::Receiver;
+use crate::media::forward::allocation::{Decision, Wanted};
+use crate::media::forward::fit::{Contender, Held, fit, is_screen};
+use crate::media::forward::slot::Target;
+use crate::media::ids::SourceName;
+use crate::media::ingest::Feed;
+use crate::media::table::{FeedId, Table};
+use smallvec::SmallVec;
+
+impl Receiver {
+    /// Takes down what is wanted, most wanted first: what is on stage, shared screens, then the rest in its order. What is
+    /// wanted no more gets nothing.
+    pub(in crate::media::forward) fn want(
+        &mut self,
+        decisions: &[Decision],
+        feeds: &Table<FeedId, Feed>,
+    ) {
+        self.wanted.clear();
+        let mut dropped: SmallVec<[FeedId; 8]> = SmallVec::new();
+        let mut ranked: SmallVec<[(u8, Wanted); 16]> = SmallVec::new();
+        for decision in decisions {
+            let (feed, Some(source)) = (decision.feed, feeds.get(decision.feed)) else {
+                continue;
+            };
+            if decision.constraint == 0 {
+                dropped.push(feed);
+                continue;
+            }
+            let on_stage = self.settings.is_on_stage(source.name());
+            let rank = match on_stage {
+                true => 0,
+                false if source.video_type().is_some_and(is_screen) => 1,
+                false => 2,
+            };
+            ranked.push((rank, Wanted { feed, on_stage }));
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        self.wanted
+            .extend(ranked.into_iter().map(|(_, wanted)| wanted));
+        self.unwanted = dropped.into_vec();
+    }
+
+    /// Decides about layers: of everything wanted by what there is, and nothing of what is not wanted any more.
+    pub(in crate::media::forward) fn share_out(
+        &mut self,
+        now: u64,
+        feeds: &Table<FeedId, Feed>,
+    ) -> SmallVec<[(FeedId, Option<Target>); 16]> {
+        let unwanted = std::mem::take(&mut self.unwanted);
+        let mut targets: SmallVec<[(FeedId, Option<Target>); 16]> =
+            unwanted.into_iter().map(|feed| (feed, None)).collect();
+        for (feed, _) in &targets {
+            if let Some(slot) = self.video_of(*feed) {
+                slot.starved = false;
+            }
+        }
+        let wanted = std::mem::take(&mut self.wanted);
+        let contenders: SmallVec<[(FeedId, Contender); 8]> = wanted
+            .iter()
+            .filter_map(|w| Some((w.feed, self.contender(now, *w, feeds)?)))
+            .collect();
+        self.wanted = wanted;
+        let (names, contenders): (SmallVec<[FeedId; 16]>, Vec<Contender>) =
+            contenders.into_iter().unzip();
+        let budget = self
+            .settings
+            .assumed_bandwidth()
+            .or(self.budget.available());
+        let fit = fit(&contenders, budget, self.budget.may_climb(now));
+        self.budget.fitted(now, &fit);
+        for (feed, target) in names.into_iter().zip(fit.targets) {
+            if let Some(slot) = self.video_of(feed) {
+                slot.starved = target.is_none();
+            }
+            targets.push((feed, target));
+        }
+        targets
+    }
+
+    fn contender(
+        &mut self,
+        now: u64,
+        wanted: Wanted,
+        feeds: &Table<FeedId, Feed>,
+    ) -> Option<Contender> {
+        let feed = feeds.get(wanted.feed)?;
+        let slot = self.video_of(wanted.feed)?;
+        Some(Contender {
+            layers: feed.layers(now),
+            constraint: slot.constraint,
+            video_type: feed.video_type()?,
+            on_stage: wanted.on_stage,
+            held: match slot.target {
+                None if !slot.starved => Held::New,
+                held => Held::At(held),
+            },
+        })
+    }
+
+    /// What is wanted and sent, most wanted first.
+    pub(in crate::media::forward) fn taken(
+        &mut self,
+        feeds: &Table<FeedId, Feed>,
+    ) -> Vec<SourceName> {
+        let wanted = std::mem::take(&mut self.wanted);
+        let taken = wanted.iter().filter_map(|w| {
+            let slot = self.video_of(w.feed)?;
+            slot.target?;
+            Some(feeds.get(w.feed)?.name().clone())
+        });
+        let taken = taken.collect();
+        self.wanted = wanted;
+        taken
+    }
+}

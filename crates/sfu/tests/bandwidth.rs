@@ -1,0 +1,203 @@
+//! Receivers on slow and lossy lines: each gets what its line carries, and nobody else notices. Real transports, virtual time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop here")]
+
+mod support;
+
+use sfu::*;
+use sim::{LinkSpec, Loss, Queue};
+use std::time::Duration;
+use support::World;
+use support::camera::Camera;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// 180p, 360p and 720p, bits per second.
+const RATES: [usize; 3] = [150_000, 450_000, 1_400_000];
+/// The receiver on the line.
+const WATCHER: usize = 2;
+
+fn good() -> LinkSpec {
+    LinkSpec {
+        delay: Duration::from_millis(10),
+        ..LinkSpec::default()
+    }
+}
+
+/// A line of a rate, with a queue of a quarter of a second.
+fn slow(rate: u64) -> LinkSpec {
+    LinkSpec {
+        rate: Some(rate),
+        queue: Queue::Bytes((rate / 32) as usize),
+        ..good()
+    }
+}
+
+/// Two people with cameras, and one who watches them in tiles over a line.
+fn meeting(line: LinkSpec, temporal: bool, height: i32) -> World {
+    let mut w = World::with(1, good(), 5, |_| {});
+    for n in 0..3u32 {
+        let camera = (n < 2).then(|| Camera::with_rates(n + 1, temporal, RATES));
+        w.join(&format!("p{n}"), camera, (n < 2).then_some(40), true);
+    }
+    w.line(WATCHER, line);
+    w.connect_all();
+    for n in 0..3 {
+        w.want(n, height);
+    }
+    w
+}
+
+/// What a client got in a stretch of time.
+#[derive(Debug)]
+struct Stretch {
+    /// Frames a second, by stream in the order of SSRCs.
+    fps: Vec<f64>,
+    /// Share of the audio packets.
+    heard: f64,
+    /// Share of datagrams that its line dropped.
+    dropped: f64,
+    /// Bits per second.
+    rate: f64,
+    /// Height of what was shown last, by stream.
+    encodings: Vec<u8>,
+}
+
+fn stretch(w: &mut World, client: usize, time: Duration) -> Stretch {
+    let look = |w: &World| {
+        let c = &w.clients[client];
+        let mut streams: Vec<_> = c.receiver.streams.iter().collect();
+        streams.sort_by_key(|(ssrc, _)| **ssrc);
+        let frames: Vec<u64> = streams.iter().map(|(_, s)| s.decoded).collect();
+        let encodings = streams
+            .iter()
+            .map(|(_, s)| s.encodings.last().copied().unwrap_or(9));
+        let encodings: Vec<u8> = encodings.collect();
+        let heard: u64 = c.heard.values().map(|(count, _)| count).sum();
+        (frames, encodings, heard, c.sent, c.arrived, c.received)
+    };
+    let before = look(w);
+    w.run(time);
+    let after = look(w);
+    let seconds = time.as_secs_f64();
+    let talkers = w.clients.iter().enumerate();
+    let talkers = talkers
+        .filter(|(n, c)| *n != client && c.audio_level.is_some())
+        .count();
+    let frames = after.0.iter().enumerate();
+    let sent = (after.3 - before.3) as f64;
+    Stretch {
+        fps: frames
+            .map(|(n, f)| (f - before.0.get(n).copied().unwrap_or(0)) as f64 / seconds)
+            .collect(),
+        heard: (after.2 - before.2) as f64 / (seconds * 50.0 * talkers as f64),
+        dropped: 1.0 - (after.4 - before.4) as f64 / sent,
+        rate: (after.5 - before.5) as f64 * 8.0 / seconds,
+        encodings: after.1,
+    }
+}
+
+#[test]
+fn a_slow_line_carries_what_fits_and_drops_nothing() {
+    let mut w = meeting(slow(700_000), false, 360);
+    w.run(3 * SECOND);
+    let s = stretch(&mut w, WATCHER, 30 * SECOND);
+    println!("{s:?}");
+    assert!(s.fps.iter().all(|fps| *fps > 25.0), "{s:?}");
+    assert!(s.heard > 0.98, "{s:?}");
+    assert!(s.dropped < 0.03, "{s:?}");
+    // Both at 180p take 300 kbit/s; one of them at 360p fits too.
+    assert!(s.encodings.iter().all(|e| *e < 2), "{s:?}");
+}
+
+#[test]
+fn on_a_very_slow_line_the_speaker_moves_and_all_are_heard() {
+    let mut w = meeting(slow(300_000), false, 360);
+    w.run(3 * SECOND);
+    let s = stretch(&mut w, WATCHER, 30 * SECOND);
+    println!("{s:?}");
+    let best = s.fps.iter().copied().fold(0.0, f64::max);
+    assert!(best > 20.0, "{s:?}");
+    assert!(s.heard > 0.97 && s.dropped < 0.03, "{s:?}");
+}
+
+#[test]
+fn frames_are_thinned_before_a_picture_is_given_up() {
+    let mut w = meeting(slow(270_000), true, 360);
+    w.run(5 * SECOND);
+    let s = stretch(&mut w, WATCHER, 20 * SECOND);
+    println!("{s:?}");
+    assert!(s.fps.iter().all(|fps| *fps > 6.0), "{s:?}");
+    assert!(s.heard > 0.97, "{s:?}");
+}
+
+#[test]
+fn a_line_that_is_free_again_is_used_within_five_seconds() {
+    let mut w = meeting(slow(5_000_000), false, 720);
+    w.run(5 * SECOND);
+    let s = stretch(&mut w, WATCHER, SECOND);
+    assert_eq!(s.encodings, [2, 2], "{s:?}");
+    w.line(WATCHER, slow(500_000));
+    w.run(5 * SECOND);
+    let s = stretch(&mut w, WATCHER, 20 * SECOND);
+    println!("{s:?}");
+    assert!(s.fps.iter().all(|fps| *fps > 20.0), "{s:?}");
+    assert!(s.heard > 0.97 && s.dropped < 0.03, "{s:?}");
+    w.line(WATCHER, slow(5_000_000));
+    let took = w.run_until(20 * SECOND, "full resolution", |w| {
+        let streams = &w.clients[WATCHER].receiver.streams;
+        streams.values().all(|s| s.encodings.last() == Some(&2))
+    });
+    assert!(took < 5 * SECOND, "{took:?}");
+}
+
+#[test]
+fn loss_on_a_fast_line_costs_no_pictures() {
+    let line = LinkSpec {
+        loss: Loss::Random(0.2),
+        ..slow(10_000_000)
+    };
+    let mut w = meeting(line, false, 360);
+    w.run(3 * SECOND);
+    let s = stretch(&mut w, WATCHER, 30 * SECOND);
+    println!("{s:?}");
+    assert!(s.fps.iter().all(|fps| *fps > 20.0), "{s:?}");
+}
+
+#[test]
+fn one_bad_line_changes_nothing_for_the_others() {
+    let run = |line| {
+        let mut w = meeting(line, false, 360);
+        w.run(5 * SECOND);
+        let keys = |w: &World| -> u32 {
+            w.clients
+                .iter()
+                .filter_map(|c| c.camera.as_ref())
+                .map(|c| c.key_frames)
+                .sum()
+        };
+        let before = keys(&w);
+        let s = stretch(&mut w, 0, 40 * SECOND);
+        (s.fps[0], s.rate, keys(&w) - before)
+    };
+    let (good, bad) = (run(slow(10_000_000)), run(slow(300_000)));
+    println!("{good:?} {bad:?}");
+    assert!((bad.0 - good.0).abs() < good.0 * 0.02, "{good:?} {bad:?}");
+    assert!((bad.1 - good.1).abs() < good.1 * 0.02, "{good:?} {bad:?}");
+    assert!(bad.2 <= good.2 + 4, "{good:?} {bad:?}");
+}
+
+#[test]
+fn the_client_is_told_what_its_line_carries_and_what_it_gets() {
+    let mut w = meeting(slow(300_000), false, 360);
+    w.run(25 * SECOND);
+    let notices = &w.clients[WATCHER].notices;
+    let told = notices.iter().rev().find_map(|(_, n)| match n {
+        ChannelNotice::ConnectionStats { estimated_downlink } => Some(*estimated_downlink),
+        _ => None,
+    });
+    assert!((150_000..330_000).contains(&told.unwrap()), "{told:?}");
+    let forwarded = notices.iter().rev().find_map(|(_, n)| match n {
+        ChannelNotice::ForwardedSources(sources) => Some(sources.len()),
+        _ => None,
+    });
+    assert_eq!(forwarded, Some(1), "one of two fits");
+}

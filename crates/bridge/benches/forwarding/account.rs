@@ -1,5 +1,6 @@
 //! Processor time and memory of a process, as the kernel counts them.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 /// Of what the kernel counts in clock ticks.
@@ -28,6 +29,18 @@ impl Account {
             }
         }
         account
+    }
+
+    /// Seconds that each of those threads used so far, by its name.
+    pub(crate) fn threads(process: u32, name: &str) -> BTreeMap<String, f64> {
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let read = |task: fs::DirEntry| {
+            let read = |file| fs::read_to_string(task.path().join(file)).ok();
+            let nanoseconds: f64 = read("schedstat")?.split(' ').next()?.parse().ok()?;
+            Some((read("comm")?.trim().to_owned(), nanoseconds / 1e9))
+        };
+        let all = tasks.flatten().filter_map(read);
+        all.filter(|(comm, _)| comm.starts_with(name)).collect()
     }
 
     /// Seconds that this thread used so far.

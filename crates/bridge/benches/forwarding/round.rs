@@ -16,6 +16,8 @@ pub(crate) struct Round {
     process: Account,
     shard: Account,
     receivers: Account,
+    /// Seconds of the shard's thread that used most.
+    busiest: f64,
     memory: u64,
     /// Percentiles 50, 95 and 99 of the time from the camera until a receiver has the frame; for audio, the packet. µs.
     pub(crate) delay: [u64; 3],
@@ -29,8 +31,9 @@ impl Round {
             let process = Account::of(scene.server.id(), "");
             let shard = Account::of(scene.server.id(), "shard-");
             let own = Account::of(std::process::id(), "");
+            let threads = Account::threads(scene.server.id(), "shard-");
             let counters = scene.server.counters();
-            (Instant::now(), look, process, shard, own, counters)
+            (Instant::now(), look, process, shard, own, counters, threads)
         };
         let before = look(scene);
         std::thread::sleep(length);
@@ -46,6 +49,9 @@ impl Round {
             process: after.2.since(&before.2),
             shard: after.3.since(&before.3),
             receivers: after.4.since(&before.4),
+            busiest: (after.6.iter())
+                .map(|(name, used)| used - before.6.get(name).unwrap_or(&0.0))
+                .fold(0.0, f64::max),
             memory: memory(scene.server.id()),
             delay: [0.5, 0.95, 0.99].map(|q| delay.value_at_quantile(q)),
             counters: after.5.since(&before.5),
@@ -56,6 +62,11 @@ impl Round {
     /// Microseconds of the bridge for each packet that a receiver got.
     pub(crate) fn each(&self) -> f64 {
         self.process.total * 1e6 / self.tally.packets().max(1) as f64
+    }
+
+    /// Microseconds of the shard's thread that used most, for each packet that a receiver got.
+    pub(crate) fn busiest(&self) -> f64 {
+        self.busiest * 1e6 / self.tally.packets().max(1) as f64
     }
 
     /// Packets that receivers got, a second.

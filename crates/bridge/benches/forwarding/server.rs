@@ -59,6 +59,7 @@ pub(crate) fn serve(port: u16, password: &str, shards: usize) {
         let mut config = BridgeConfig::new("measured", Metrics::new());
         config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         config.shards = shards;
+        config.port_per_shard = shards > 1;
         let target = NodeTarget::Tcp {
             host: "127.0.0.1".to_owned(),
             port,

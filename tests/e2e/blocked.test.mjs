@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './lib/browser.mjs';
 import { createHosts } from './lib/hosts.mjs';
-import { join } from './lib/room.mjs';
+import { decodes, hears, join } from './lib/room.mjs';
 import { pontoon } from './lib/server.mjs';
 
 const skip = process.getuid() === 0 ? false : 'needs root';
@@ -17,35 +17,77 @@ let world;
 
 before(() => {
     if (!skip) {
-        world = createHosts([ 'meet', 'people' ]);
+        // Of public addresses: browsers connect to port 443 of private ones for pages alone.
+        world = createHosts([ 'meet', 'ann', 'ben' ], { network: '203.0.113' });
+        world.hosts.ann.confineToTcp(443);
+        world.hosts.ben.confineToTcp(443);
     }
 });
 
 after(() => world?.stop());
 
-/** A server on the host that lets in what `rules` say, and a browser on the other one. */
-async function scene(t, rules, args = []) {
-    const { meet, people } = hosts();
+/** A server on a host that lets in what `rules` say, and two people, each with a browser on a host of their own. */
+async function scene(t, rules, env = {}) {
+    const { meet, ann, ben } = hosts();
 
     meet.firewall(rules);
-    const server = pontoon([ 'up', '--https', '443', '--http', 'off', '--udp', '10000', ...args ],
-        { start: meet.spawn.bind(meet) });
-
-    await server.line(/https:\/\//);
-    const browser = await launch({ executablePath: people.wrapper(chromium) });
+    const server = pontoon([ 'up', '--https', '443', '--http', 'off', '--udp', '10000', '--log', 'info' ],
+        { env, start: meet.spawn.bind(meet) });
+    const browsers = [];
 
     t.after(async () => {
-        await browser.close();
+        await Promise.all(browsers.map(browser => browser.close()));
         await server.stop();
         meet.openFirewall();
     });
+    await server.line(/https:\/\//);
+    const pages = [];
 
-    return name => join(browser, `https://${meet.address}`, 'fort', name);
+    for (const [ host, name ] of [ [ ann, 'Ann' ], [ ben, 'Ben' ] ]) {
+        const browser = await launch({ executablePath: host.wrapper(chromium) });
+
+        browsers.push(browser);
+        pages.push(await join(browser, `https://${meet.address}`, 'fort', name));
+    }
+
+    return pages;
 }
 
+/** What the packets of a page travel in, and to which port. */
+function path(page) {
+    return page.evaluate(async () => {
+        const { pc } = globalThis.pontoon.meeting.conference.sessions.bridge.media;
+        const report = await pc.getStats();
+        const pairs = [ ...report.values() ].filter(({ type }) => type === 'candidate-pair');
+        const used = pairs.reduce((a, b) => (a.bytesReceived > b.bytesReceived ? a : b));
+        const { protocol, port } = report.get(used.remoteCandidateId);
+
+        return `${protocol} ${port}`;
+    });
+}
+
+test('with 443/tcp alone open, sound and video go both ways', { skip, timeout: 180_000 }, async t => {
+    const pages = await scene(t, [ 'tcp dport 443' ]);
+
+    for (const page of pages) {
+        await decodes(page, 1, { timeout: 60_000 });
+        await hears(page, 1);
+        assert.equal(await path(page), 'tcp 443');
+        const notices = await page.evaluate(() => globalThis.pontoon.meeting.notices.list.get().map(({ text }) => text));
+
+        assert.ok(!notices.some(text => text.includes('do not get through')), notices.join('; '));
+    }
+    const frames = page => page.evaluate(async () => (await globalThis.pontoon.stats()).inboundVideo[0].framesDecoded);
+    const before = await Promise.all(pages.map(frames));
+
+    await pages[0].waitForTimeout(5_000);
+    const fps = (await Promise.all(pages.map(frames))).map((count, index) => (count - before[index]) / 5);
+
+    t.diagnostic(`${fps.join(' and ')} frames a second`);
+});
+
 test('where no media gets through, the page says so, why and what to do', { skip, timeout: 180_000 }, async t => {
-    const enter = await scene(t, [ 'tcp dport 443' ]);
-    const pages = [ await enter('Ann'), await enter('Ben') ];
+    const pages = await scene(t, [ 'tcp dport 443' ], { PONTOON_BRIDGE_TCP: 'off' });
     const notice = page => page.waitForFunction(() => globalThis.pontoon.meeting.notices.list.get()
         .map(({ text }) => text).find(text => text.includes('do not get through')), undefined, { timeout: 60_000 });
 
@@ -53,7 +95,7 @@ test('where no media gets through, the page says so, why and what to do', { skip
         const text = await (await notice(page)).jsonValue();
 
         t.diagnostic(text);
-        assert.match(text, /UDP port 10000 of 10\.73\.0\.1/, 'it says what is shut');
+        assert.match(text, /UDP port 10000 of 203\.0\.113\.1/, 'it says what is shut');
         assert.match(text, /another network/, 'and what to do');
         await page.waitForSelector(`text=${text.slice(0, 40)}`);
     }

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './lib/browser.mjs';
 import { createHosts } from './lib/hosts.mjs';
-import { decodes, join } from './lib/room.mjs';
+import { decodes, join, until } from './lib/room.mjs';
 import { pontoon } from './lib/server.mjs';
 
 const skip = process.getuid() === 0 ? false : 'needs root';
@@ -182,8 +182,8 @@ for (const { kind, seconds } of cuts) {
 
         await allWell(0);
         const { page: first } = meetings.pair;
-        const direct = page => page.waitForFunction(
-            async () => (await globalThis.pontoon.stats()).p2p, undefined, { timeout: PATIENCE, polling: 500 });
+        const direct = page => until(
+            page, async () => (await globalThis.pontoon.stats()).p2p, undefined, { timeout: PATIENCE });
 
         await direct(first);
         const from = Date.now();

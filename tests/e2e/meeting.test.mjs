@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './lib/browser.mjs';
-import { decodes, hears, inRoom, isMuted, join, shows } from './lib/room.mjs';
+import { decodes, hears, inRoom, isMuted, join, shows, until } from './lib/room.mjs';
 import { freeTcpPort, freeUdpPort, pontoon } from './lib/server.mjs';
 
 let server, browser, base;
@@ -88,8 +88,8 @@ test('two people talk directly, and through the bridge as soon as a third comes'
     const direct = { config: { 'p2p.enabled': true } };
     const two = [ await join(browser, base, 'pair', 'Dia', direct), await join(browser, base, 'pair', 'Eli', direct) ];
 
-    const isDirect = (page, yes) => page.waitForFunction(
-        async wanted => (await globalThis.pontoon.stats()).p2p === wanted, yes, { timeout: 40_000, polling: 500 });
+    const isDirect = (page, yes) => until(
+        page, async wanted => (await globalThis.pontoon.stats()).p2p === wanted, yes);
 
     await Promise.all(two.map(page => isDirect(page, true)));
     await Promise.all(two.map(page => decodes(page, 1)));

@@ -369,7 +369,7 @@ fn begin(
 }
 
 fn add_candidates(rtc: &mut Rtc, offer: &IceTransport) {
-    for candidate in &offer.candidates {
+    for candidate in offer.candidates.iter().filter(|c| c.protocol == "udp") {
         let address = candidate
             .ip
             .parse()

@@ -15,6 +15,8 @@ const INTERVAL: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where connections for media over TCP come in.
+    pub(crate) tcp: Option<SocketAddr>,
     pub(crate) mappings: Vec<Mapping>,
 }
 
@@ -34,12 +36,37 @@ impl Offered {
         let of = |place: &Place| {
             let hosts = host_candidates(&place.listen, &local);
             let mapped = mapped_candidates(&hosts, &place.mappings);
-            Self {
+            let offered = Self {
                 hosts: told(hosts, own),
                 mapped,
+            };
+            match place.tcp {
+                Some(tcp) => offered.with_tcp(tcp),
+                None => offered,
             }
         };
         places.iter().map(of).collect()
+    }
+
+    /// Adds the TCP port of each address that has it; less wanted than UDP, so behind all of that.
+    fn with_tcp(mut self, listen: SocketAddr) -> Self {
+        let end = |ip: IpAddr| rtc::tcp_address(SocketAddr::new(ip, listen.port()));
+        let listens = |ip: IpAddr| {
+            let at = listen.ip();
+            ip == at || (at.is_unspecified() && (at.is_ipv6() || ip.is_ipv4()))
+        };
+        let mut hosts: Vec<_> = self.hosts.iter().map(SocketAddr::ip).collect();
+        let behind = |(public, host): &(SocketAddr, SocketAddr)| (public.ip(), host.ip());
+        let mut mapped: Vec<_> = self.mapped.iter().map(behind).collect();
+        hosts.retain(|ip| listens(*ip));
+        mapped.retain(|(_, host)| listens(*host));
+        hosts.dedup();
+        mapped.dedup();
+        self.hosts.extend(hosts.into_iter().map(end));
+        let mapped = mapped.into_iter();
+        self.mapped
+            .extend(mapped.map(|(public, host)| (end(public), end(host))));
+        self
     }
 
     /// Whether there is nothing.
@@ -57,7 +84,8 @@ impl Offered {
 /// The addresses that come in `new` and did not in `old`; those of several workers once.
 fn added(new: &[Offered], old: &[Offered]) -> Vec<SocketAddr> {
     let pairs = new.iter().zip(old);
-    let mut all: Vec<_> = pairs.flat_map(|(new, old)| new.without(old)).collect();
+    let missing = pairs.flat_map(|(new, old)| new.without(old));
+    let mut all: Vec<_> = missing.map(rtc::plain_address).collect();
     all.dedup();
     all
 }
@@ -172,6 +200,25 @@ mod tests {
             mapped_candidates(&hosts, &[any]),
             [(addr("203.0.113.9:4443"), addr("10.0.0.5:10000"))]
         );
+    }
+
+    #[test]
+    fn addresses_at_which_connections_come_in_are_offered_last() {
+        let offered = || Offered {
+            hosts: vec![addr("10.0.0.5:10000"), addr("[fd00::5]:10000")],
+            mapped: vec![(addr("203.0.113.9:10000"), addr("10.0.0.5:10000"))],
+        };
+        let end = |s: &str| rtc::tcp_address(addr(s));
+        let all = offered().with_tcp(addr("[::]:443"));
+        assert_eq!(all.hosts[2..], [end("10.0.0.5:443"), end("[fd00::5]:443")]);
+        assert_eq!(
+            all.mapped[1..],
+            [(end("203.0.113.9:443"), end("10.0.0.5:443"))]
+        );
+        let v4 = offered().with_tcp(addr("0.0.0.0:443"));
+        assert_eq!(v4.hosts[2..], [end("10.0.0.5:443")]);
+        let other = offered().with_tcp(addr("10.0.0.6:443"));
+        assert_eq!(other, offered());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct BridgeConfig {
     pub version: String,
     /// UDP addresses for media. The unspecified address of a family means all its addresses.
     pub listen: Vec<SocketAddr>,
+    /// Where connections for media over TCP come in, advertised as `listen` is; they are given to [`crate::StreamDoor`].
+    pub tcp: Option<SocketAddr>,
     /// Which of the machine's own addresses are advertised.
     pub own_addresses: OwnAddresses,
     /// Public addresses in front of local ones (static NAT).
@@ -89,6 +91,7 @@ impl BridgeConfig {
             region: None,
             version: concat!("pontoon-", env!("CARGO_PKG_VERSION")).to_owned(),
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 10_000))],
+            tcp: None,
             own_addresses: OwnAddresses::All,
             mappings: Vec::new(),
             private_addresses: true,

@@ -222,7 +222,7 @@ impl Handover {
 }
 
 /// The worker whose number stands before the user fragment in a STUN request.
-fn named_owner(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn named_owner(bytes: &[u8]) -> Option<usize> {
     let number = rtc::stun_username(bytes)?.get(..2)?;
     usize::from_str_radix(number, 16).ok()
 }

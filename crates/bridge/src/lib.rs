@@ -19,12 +19,15 @@ mod presence;
 mod requests;
 mod rest;
 mod shared;
+mod sinks;
 mod start;
+mod streams;
 mod web_socket;
 mod worker;
 
 pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses};
 pub use start::{Bridge, StartError};
+pub use streams::StreamDoor;
 
 #[cfg(test)]
 mod tests;

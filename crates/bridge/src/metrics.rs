@@ -37,7 +37,7 @@ impl Collector for BridgeCollector {
         };
         let t = Totals::of(&shared.snapshots());
         let s = &t.stats;
-        let gauges: [(&str, &str, f64); 10] = [
+        let gauges: [(&str, &str, f64); 11] = [
             ("conferences", "Conferences", t.conferences as f64),
             (
                 "endpoints",
@@ -80,11 +80,16 @@ impl Collector for BridgeCollector {
                 t.packet_rate_sent as f64,
             ),
             ("stress", "Load; 1 is full", shared.stress()),
+            (
+                "media_connections",
+                "TCP connections that carry media",
+                shared.streams.open.load(Ordering::Relaxed) as f64,
+            ),
         ];
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 42] = [
+        let counters: [(&str, &str, u64); 44] = [
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),
@@ -244,6 +249,16 @@ impl Collector for BridgeCollector {
                 "shard_panics",
                 "Defects that ended the conferences of a shard",
                 t.panics,
+            ),
+            (
+                "media_connections_refused",
+                "TCP connections that were one too many or carried no media of anybody here",
+                shared.streams.refused.load(Ordering::Relaxed),
+            ),
+            (
+                "media_connections_dropped",
+                "Datagrams that a TCP connection did not take in time",
+                shared.streams.dropped.load(Ordering::Relaxed),
             ),
             (
                 "web_sockets_refused",

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::gather::{self, Reply};
 use crate::latency::Latencies;
 use crate::placing::Placing;
+use crate::sinks::{Sink, StreamCounts};
 
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS: usize = 4096;
@@ -57,6 +58,16 @@ pub(crate) enum Command {
         Vec<std::net::SocketAddr>,
         Vec<(std::net::SocketAddr, std::net::SocketAddr)>,
     ),
+    /// A TCP connection that carries media, by the peer's end.
+    StreamOpened(std::net::SocketAddr, Sink),
+    /// Whole frames that came over one.
+    StreamInput {
+        from: std::net::SocketAddr,
+        to: std::net::SocketAddr,
+        at: Instant,
+        frames: Vec<u8>,
+    },
+    StreamClosed(std::net::SocketAddr),
     Stop,
     /// Stands for a defect anywhere below.
     #[cfg(test)]
@@ -135,6 +146,7 @@ pub(crate) struct Shared {
     pub(crate) attached: watch::Sender<bool>,
     /// Bits of an `f64`.
     stress: AtomicU64,
+    pub(crate) streams: StreamCounts,
     pub(crate) web_sockets_refused: AtomicU64,
     /// Stanzas from signalling nodes that were passed over.
     pub(crate) stanzas_ignored: AtomicU64,
@@ -162,6 +174,7 @@ impl Shared {
             changes: watch::Sender::new(0),
             attached: watch::Sender::new(false),
             stress: AtomicU64::new(0),
+            streams: StreamCounts::default(),
             web_sockets_refused: AtomicU64::new(0),
             stanzas_ignored: AtomicU64::new(0),
         }

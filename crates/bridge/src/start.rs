@@ -26,6 +26,7 @@ use crate::intake::{Intake, MAX_LANES};
 use crate::load::Load;
 use crate::presence::Totals;
 use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
+use crate::streams::StreamDoor;
 use crate::worker::Worker;
 use crate::{addresses, attachment, handover, metrics, post, rest, web_socket};
 
@@ -148,6 +149,11 @@ impl Bridge {
     /// Routes for clients: `/colibri-ws/...`, to be served behind HTTPS.
     pub fn router(&self) -> Router {
         web_socket::router(self.shared.clone())
+    }
+
+    /// Where connections that carry media are handed in; see [`BridgeConfig::tcp`].
+    pub fn stream_door(&self) -> StreamDoor {
+        StreamDoor::new(self.shared.clone())
     }
 
     /// Routes for operators: health, statistics, metrics, drain, shutdown. Not for the public.
@@ -298,6 +304,7 @@ fn places(config: &BridgeConfig, lanes: &[Vec<Lane>]) -> Vec<Place> {
             Some(Mapping { public, ..*mapping })
         };
         Place {
+            tcp: config.tcp,
             listen: lanes.iter().map(Lane::local_addr).collect(),
             mappings: config.mappings.iter().filter_map(mapping).collect(),
         }
@@ -310,7 +317,7 @@ fn advertised(offered: &[Offered]) -> Vec<SocketAddr> {
     let mapped = offered.iter().flat_map(|o| o.mapped.iter().map(|m| m.0));
     let hosts = offered.iter().flat_map(|o| o.hosts.iter().copied());
     let mut all: Vec<SocketAddr> = Vec::new();
-    for address in mapped.chain(hosts) {
+    for address in mapped.chain(hosts).map(rtc::plain_address) {
         if !all.contains(&address) {
             all.push(address);
         }

@@ -5,6 +5,7 @@
 )]
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -20,6 +21,7 @@ use crate::handover::Handover;
 use crate::intake::Intake;
 use crate::post::Post;
 use crate::shared::{Command, Frame, Shared, Snapshot, lock};
+use crate::sinks::Sinks;
 
 /// Messages received in one system call.
 const BURST: usize = 32;
@@ -48,6 +50,7 @@ struct State {
     egress: Egress,
     runs: Vec<net::Run>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<Frame>>,
+    streams: Sinks,
     /// The latest moment the controller was told.
     latest: Instant,
     next_snapshot: Instant,
@@ -69,6 +72,21 @@ impl State {
         let at = self.tell(received.at);
         self.controller
             .handle_datagram(at, received.from, received.to, bytes)
+    }
+
+    /// What came over a TCP connection.
+    fn handle_frames(&mut self, from: SocketAddr, to: SocketAddr, at: Instant, frames: &mut [u8]) {
+        let at = self.tell(at);
+        for datagram in rtc::frames(frames) {
+            let is_check = rtc::stun_username(datagram).is_some();
+            let taken = self.controller.handle_datagram(at, from, to, datagram);
+            if is_check
+                && taken == Disposition::Taken
+                && let Some(sink) = self.streams.get(&from)
+            {
+                sink.prove();
+            }
+        }
     }
 }
 
@@ -100,6 +118,7 @@ impl Worker {
                 egress: Egress::new(EGRESS_BYTES),
                 runs: Vec::with_capacity(256),
                 web_sockets: HashMap::new(),
+                streams: Sinks::default(),
                 latest: now,
                 next_snapshot: now,
                 dirty: true,
@@ -262,6 +281,14 @@ impl Worker {
             Command::Addresses(hosts, mapped) => {
                 state.controller.set_addresses(now, hosts, mapped);
             }
+            Command::StreamOpened(remote, sink) => state.streams.open(remote, sink),
+            Command::StreamInput {
+                from,
+                to,
+                at,
+                mut frames,
+            } => state.handle_frames(from, to, at, &mut frames),
+            Command::StreamClosed(remote) => state.streams.close(remote),
             Command::Stop => {
                 state.controller.shutdown(now);
                 state.stop = true;
@@ -346,13 +373,15 @@ impl Worker {
             if !state.egress.is_empty() {
                 state.runs.clear();
                 let runs = state.egress.runs().iter();
-                state.runs.extend(runs.map(|run| net::Run {
+                let datagrams = runs.filter(|run| !rtc::is_tcp(&run.from));
+                state.runs.extend(datagrams.map(|run| net::Run {
                     to: run.to,
                     from: Some(run.from),
                     offset: run.offset,
                     len: run.len,
                     segment: run.segment,
                 }));
+                self.transmit_streams(state);
                 self.count_latencies(state, now);
                 self.intake.send(state.egress.arena(), &state.runs);
                 state.egress.clear();
@@ -360,6 +389,18 @@ impl Worker {
             if !more {
                 return;
             }
+        }
+    }
+
+    /// Passes on what goes over TCP.
+    fn transmit_streams(&self, state: &State) {
+        let runs = state.egress.runs().iter();
+        for run in runs.filter(|run| rtc::is_tcp(&run.from)) {
+            let bytes = state.egress.arena().get(run.offset..run.offset + run.len);
+            let path = (run.from, run.to);
+            let counts = &self.shared.streams;
+            let bytes = bytes.unwrap_or_default();
+            state.streams.send(counts, path, bytes, run.segment);
         }
     }
 

@@ -338,6 +338,15 @@ pub const OPTIONS: &[OptionSpec] = &[
         "The port firewalls of Jitsi deployments have open.",
     ),
     option(
+        "bridge.tcp",
+        Kind::Listen,
+        DefaultValue::Computed(
+            "the port of `front.https` with `pontoon up`; else 443, if nothing else has it",
+        ),
+        "Where media is received and sent over TCP, for people whose network lets no UDP through; `off` offers them nothing. With `pontoon up` it may be the port of HTTPS: the first byte tells the one from the other.",
+        "The one port that every network lets through.",
+    ),
+    option(
         "bridge.advertise",
         Kind::Addresses,
         DefaultValue::Toml("[\"own\"]"),

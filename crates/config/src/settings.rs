@@ -119,6 +119,8 @@ pub struct MeetSettings {
 pub struct BridgeSettings {
     /// Media port.
     pub udp: Listen,
+    /// Media over TCP, when written; what it is else depends on the role.
+    pub tcp: Option<Listen>,
     /// Whether the machine's own addresses are told to clients.
     pub advertise_own: bool,
     /// Addresses told to clients besides; the machine's own may be among them.
@@ -290,6 +292,9 @@ impl Reader<'_> {
         }
         BridgeSettings {
             udp,
+            tcp: self
+                .optional("bridge.tcp")
+                .and_then(|text| text.parse().ok()),
             advertise_own: told.iter().any(|address| address == OWN),
             advertise: told
                 .iter()

@@ -30,4 +30,4 @@ pub use client_config::ClientConfig;
 pub use error::FrontError;
 pub use forwarded::{Person, TrustedProxies};
 pub use listen::bind_tcp;
-pub use server::{Front, FrontConfig, HealthCheck, check_web_root};
+pub use server::{Front, FrontConfig, HealthCheck, MediaDoor, check_web_root};

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ use crate::redirect::Redirect;
 use crate::site::Site;
 use crate::{address, proxy};
 
+/// High byte of the length of the longest first frame of media: a STUN request of less than 512 bytes.
+const LONGEST_FIRST_FRAME: u8 = 1;
 /// How long a peer may take for its TLS handshake, and for the head of each request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long requests in progress may take to finish at shutdown.
@@ -46,6 +49,10 @@ const MAX_STREAMS: u32 = 128;
 /// Two years.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 const SHARD: HeaderName = HeaderName::from_static("x-jitsi-shard");
+
+/// Takes connections to the HTTPS port that carry media, from their first byte on, and serves them to their end.
+pub type MediaDoor =
+    Arc<dyn Fn(TcpStream, SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Answers whether the node can hold meetings; the text says why not.
 pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -128,10 +135,15 @@ impl Front {
         })
     }
 
+    /// Where HTTPS is served, if it is.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        let (listener, _tls) = self.https.as_ref()?;
+        listener.local_addr().ok()
+    }
+
     /// Port on which HTTPS is served, if it is.
     pub fn https_port(&self) -> Option<u16> {
-        let (listener, _tls) = self.https.as_ref()?;
-        Some(listener.local_addr().ok()?.port())
+        Some(self.https_address()?.port())
     }
 
     /// Address of plain HTTP, if any.
@@ -140,8 +152,13 @@ impl Front {
     }
 
     /// Serves until `shutdown` completes, then lets requests in progress finish for a moment. The routers must not have
-    /// fallbacks of their own.
-    pub async fn run(self, routers: Vec<Router>, shutdown: impl Future<Output = ()>) {
+    /// fallbacks of their own. Connections that carry media are refused without `media`.
+    pub async fn run(
+        self,
+        routers: Vec<Router>,
+        media: Option<MediaDoor>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let counters = Counters::register(&self.config.metrics);
         let guard = Guard::new(counters.clone());
         let trusted = self.config.trusted_proxies.clone();
@@ -162,6 +179,7 @@ impl Front {
                 .as_deref()
                 .and_then(|name| HeaderValue::from_str(name).ok()),
             colibri_ws: self.config.colibri_ws,
+            media,
         });
         let connections = Connections::new();
         let https = async {
@@ -221,6 +239,7 @@ struct Shared {
     hsts: bool,
     shard: Option<HeaderValue>,
     colibri_ws: BTreeMap<String, Uri>,
+    media: Option<MediaDoor>,
 }
 
 impl Shared {
@@ -438,6 +457,17 @@ async fn serve_https(
 ) {
     let mut first = [0];
     match timeout(HANDSHAKE, stream.peek(&mut first)).await {
+        // Neither a TLS record nor a request begins like this: it is the length of a frame with a STUN request.
+        Ok(Ok(1)) if first[0] <= LONGEST_FIRST_FRAME => {
+            if let Some(media) = &shared.media {
+                // It is no idle visitor, and its own door ends it when nothing comes.
+                let _busy = watcher.visit.begin();
+                let media = media(stream, peer);
+                // Nor is it waited for when the front ends.
+                drop(watcher);
+                media.await;
+            }
+        }
         // People type http:// before an address with a port; a TLS record never begins with a letter.
         Ok(Ok(1)) if first[0].is_ascii_uppercase() => {
             serve_plain(stream, peer, shared, watcher).await;

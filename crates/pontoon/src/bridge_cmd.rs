@@ -10,6 +10,7 @@ use telemetry::Metrics;
 
 use crate::failure::Failure;
 use crate::keeper::KeptAccount;
+use crate::media_tcp::MediaTcp;
 use crate::parts;
 use crate::relief;
 use crate::say::announce;
@@ -36,7 +37,10 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         }
         None => None,
     };
+    let media_tcp = MediaTcp::alone(&settings)?;
+    config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
+    media_tcp.serve(&bridge);
     tokio::spawn(relief::watch(bridge.people()));
     if let Some(listener) = listener {
         let router = bridge.router().merge(bridge.private_router());

@@ -9,6 +9,7 @@ mod failure;
 mod keeper;
 mod load;
 mod load_cmd;
+mod media_tcp;
 mod meet;
 mod parts;
 mod reference;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use config::{Cidr, JoinToken, Settings};
-use front::Front;
+use front::{Front, MediaDoor};
 use signalling::Node;
 use telemetry::{Metrics, Redacted};
 use tokio::sync::oneshot;
@@ -27,7 +27,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     tokio::spawn(relief::watch(opened.node.people()));
     let invitation = opened.invitation();
-    let meet = opened.serve(Vec::new());
+    let meet = opened.serve(Vec::new(), None);
     invitation.print(&settings, started);
     ending.wait().await;
     tracing::info!("ending");
@@ -98,11 +98,16 @@ impl Opened {
         }
     }
 
-    /// Serves pages and endpoints.
-    pub(crate) fn serve(self, mut routers: Vec<Router>) -> Serving {
+    /// Where HTTPS is served, if it is.
+    pub(crate) fn https_address(&self) -> Option<SocketAddr> {
+        self.front.https_address()
+    }
+
+    /// Serves pages and endpoints, and connections that carry media if there is a door for them.
+    pub(crate) fn serve(self, mut routers: Vec<Router>, media: Option<MediaDoor>) -> Serving {
         routers.push(self.node.router());
         let (stop, stopped) = oneshot::channel();
-        let front = self.front.run(routers, async {
+        let front = self.front.run(routers, media, async {
             // A sender that is gone means the same.
             let _ = stopped.await;
         });

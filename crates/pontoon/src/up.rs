@@ -7,6 +7,7 @@ use config::Settings;
 use telemetry::Metrics;
 
 use crate::failure::Failure;
+use crate::media_tcp::MediaTcp;
 use crate::meet::Opened;
 use crate::parts::{self, Role};
 use crate::relief;
@@ -29,12 +30,15 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         &settings.domain,
         parts::bridge_password(&opened.secret),
     )];
+    let media_tcp = MediaTcp::beside(&settings, opened.https_address())?;
+    config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
+    let media = media_tcp.serve(&bridge);
 
     let (sessions, endpoints) = (opened.node.people(), bridge.people());
     tokio::spawn(relief::watch(move || sessions() + endpoints()));
     let invitation = opened.invitation();
-    let meet = opened.serve(vec![bridge.router()]);
+    let meet = opened.serve(vec![bridge.router()], media);
     invitation.print(&settings, started);
     ending.wait().await;
     tracing::info!("ending");

@@ -7,11 +7,16 @@ mod certificate;
 mod demux;
 mod params;
 pub mod srtp;
+mod stream;
 mod transport;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint};
 pub use demux::{PacketKind, demux, stun_username};
 pub use params::{Candidate, CandidateKind, LocalParameters, RemoteParameters, Setup};
+pub use stream::{
+    BadFrame, MAX_FRAME, begins_with_frame, frames, is_tcp, plain_address, tcp_address,
+    whole_frames, write_frame,
+};
 pub use transport::{
     Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig, TransportStats,
 };

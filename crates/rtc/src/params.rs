@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::Fingerprint;
+use crate::{Fingerprint, is_tcp};
 
 /// Who starts the DTLS handshake (RFC 5763 §5, RFC 8842).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +63,16 @@ impl CandidateKind {
         }
     }
 
-    /// Type preference (RFC 8445 §5.1.2.2).
-    fn preference(self) -> u32 {
-        match self {
-            Self::Host => 126,
-            Self::Prflx => 110,
-            Self::Srflx => 100,
-            Self::Relay => 0,
+    /// Type preference (RFC 8445 §5.1.2.2); TCP is for where UDP does not get through (RFC 6544 §4.2).
+    fn preference(self, tcp: bool) -> u32 {
+        match (self, tcp) {
+            (Self::Host, false) => 126,
+            (Self::Prflx, false) => 110,
+            (Self::Srflx, false) => 100,
+            (Self::Host, true) => 90,
+            (Self::Prflx, true) => 85,
+            (Self::Srflx, true) => 80,
+            (Self::Relay, _) => 0,
         }
     }
 }
@@ -88,12 +91,18 @@ impl std::str::FromStr for CandidateKind {
     }
 }
 
-/// A UDP candidate of component 1.
+/// Local preference of a passive TCP candidate: its direction (RFC 6544 §4.2), then the order among its kind.
+fn passive_preference(other: u16) -> u32 {
+    const PASSIVE: u32 = 4;
+    PASSIVE << 13 | u32::from(other >> 3)
+}
+
+/// A candidate of component 1: UDP, or TCP that waits for the peer to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Kind.
     pub kind: CandidateKind,
-    /// Transport address that the peer sends to.
+    /// Transport address that the peer sends to, or connects to if it is [`crate::tcp_address`].
     pub addr: SocketAddr,
     /// For reflexive and relayed candidates, the address behind it (`rel-addr`, `rel-port`).
     pub related: Option<SocketAddr>,
@@ -121,9 +130,14 @@ impl Candidate {
         related: Option<SocketAddr>,
         local_preference: u16,
     ) -> Self {
+        let tcp = is_tcp(&addr);
+        let order = match tcp {
+            true => passive_preference(local_preference),
+            false => u32::from(local_preference),
+        };
         // One component: 256 - 1.
-        let priority = kind.preference() << 24 | u32::from(local_preference) << 8 | 255;
-        // The same for the same kind and base address (one protocol, no servers).
+        let priority = kind.preference(tcp) << 24 | order << 8 | 255;
+        // The same for the same kind, base address and protocol (no servers).
         let base = related.unwrap_or(addr).ip();
         let hash = match base {
             std::net::IpAddr::V4(ip) => u32::from(ip),
@@ -132,7 +146,7 @@ impl Candidate {
                 .iter()
                 .fold(17, |h: u32, s| h.rotate_left(5) ^ u32::from(*s)),
         };
-        let foundation = (hash.wrapping_mul(0x9E37_79B1) ^ kind.preference()).to_string();
+        let foundation = (hash.wrapping_mul(0x9E37_79B1) ^ kind.preference(tcp)).to_string();
         Self {
             kind,
             addr,

@@ -1,6 +1,6 @@
 // Several hosts on one machine: network namespaces on one switch, each behind its own firewall.
 //
-// Needs root, iproute2 and nftables. Every namespace has one interface `eth0` in 10.73.0.0/24 and no other way out.
+// Needs root, iproute2 and nftables. Every namespace has one interface `eth0` in one /24 and no other way out.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
@@ -79,6 +79,15 @@ class Host {
         }
     }
 
+    /** Lets nothing through, either way, but TCP to port `port` of others: what some offices and hotels do. */
+    confineToTcp(port) {
+        run(...this.wrap('nft', [ '-f', '-' ]), `table inet confined {
+    chain output { type filter hook output priority 0; policy drop; oif lo accept; tcp dport ${port} accept; }
+    chain input { type filter hook input priority 0; policy drop; iif lo accept; tcp sport ${port} accept; }
+}
+`);
+    }
+
     /** Takes the firewall away. */
     openFirewall() {
         run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'guard' ]));
@@ -86,7 +95,8 @@ class Host {
 
     /** Gives this host another address instead of the one it has: what went from the old one goes nowhere any more. */
     moveTo(address) {
-        const [ link, route ] = [ [ 'dev', 'eth0' ], [ 'default', 'via', '10.73.0.254', 'dev', 'eth0', 'onlink' ] ];
+        const link = [ 'dev', 'eth0' ];
+        const route = [ 'default', 'via', address.replace(/\d+$/, '254'), ...link, 'onlink' ];
         const ip = (...args) => run('ip', [ '-n', this.namespace, ...args ]);
 
         ip('address', 'add', `${address}/32`, ...link);
@@ -150,8 +160,11 @@ function layCable(port, namespace) {
     return { cable: new Cable(child), far };
 }
 
-/** Makes the hosts named and the switch between them; those of `cables` get one with a network model in it. */
-export function createHosts(names, { cables = [] } = {}) {
+/**
+ * Makes the hosts named and the switch between them, in the /24 that begins with `network`; those of `cables` get one
+ * with a network model in it.
+ */
+export function createHosts(names, { cables = [], network = '10.73.0' } = {}) {
     const prefix = `pt${process.pid}`;
     const switchNamespace = `${prefix}-switch`;
     const hosts = {};
@@ -167,7 +180,7 @@ export function createHosts(names, { cables = [] } = {}) {
 
     names.forEach((name, index) => {
         const port = `port${index}`;
-        const host = new Host(prefix, name, `10.73.0.${index + 1}`, processors, [ '-n', switchNamespace, port ]);
+        const host = new Host(prefix, name, `${network}.${index + 1}`, processors, [ '-n', switchNamespace, port ]);
 
         run('ip', [ 'netns', 'add', host.namespace ]);
         if (cables.includes(name)) {
@@ -186,7 +199,7 @@ export function createHosts(names, { cables = [] } = {}) {
         // No address that appears by itself a second later: a browser drops what it loads when its network changes.
         inHost('link', 'set', 'eth0', 'addrgenmode', 'none');
         inHost('link', 'set', 'eth0', 'up');
-        inHost('route', 'add', 'default', 'via', '10.73.0.254', 'dev', 'eth0', 'onlink');
+        inHost('route', 'add', 'default', 'via', `${network}.254`, 'dev', 'eth0', 'onlink');
         hosts[name] = host;
     });
 

@@ -36,10 +36,26 @@ export async function inRoom(page) {
     }
 }
 
+/**
+ * Waits until an async function says yes in the page. (`waitForFunction` is for functions that answer at once: it takes a
+ * promise for a yes.)
+ */
+export async function until(page, predicate, arg, { timeout = 40_000, polling = 500 } = {}) {
+    const deadline = Date.now() + timeout;
+
+    while (!await page.evaluate(predicate, arg)) {
+        if (Date.now() > deadline) {
+            throw new Error(`${timeout} ms passed, and it is not so: ${predicate}`);
+        }
+        await page.waitForTimeout(polling);
+    }
+}
+
 /** Waits until the page decodes pictures and hears packets of `others` people, still rising. */
 export async function decodes(page, others, { timeout = 40_000, sound = true } = {}) {
     await page.evaluate(() => { globalThis.measured = undefined; });
-    await page.waitForFunction(
+    await until(
+        page,
         async ({ count, heard }) => {
             const before = globalThis.measured;
             const now = await globalThis.pontoon.stats();
@@ -55,19 +71,20 @@ export async function decodes(page, others, { timeout = 40_000, sound = true } =
                 && (!heard || rising('inboundAudio', 'packetsReceived') >= count);
         },
         { count: others, heard: sound },
-        { timeout, polling: 500 });
+        { timeout });
 }
 
 /** Waits until sound of every other is more than silence. */
 export function hears(page, others, timeout = 40_000) {
-    return page.waitForFunction(
+    return until(
+        page,
         async count => {
             const { inboundAudio } = await globalThis.pontoon.stats();
 
             return inboundAudio.filter(entry => entry.totalAudioEnergy > 0).length >= count;
         },
         others,
-        { timeout, polling: 500 });
+        { timeout });
 }
 
 /** Waits until the page shows exactly these people besides its own. */

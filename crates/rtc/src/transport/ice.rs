@@ -13,7 +13,7 @@ use is::{
 
 use super::Path;
 use super::paths::Paths;
-use crate::{Candidate, CandidateKind};
+use crate::{Candidate, CandidateKind, is_tcp, plain_address, tcp_address};
 
 /// Pace of checks (Ta, RFC 8445 §14.2).
 const CHECK_PACE: Duration = Duration::from_millis(10);
@@ -133,7 +133,7 @@ impl Agent {
 
     /// An address of ours, known from the start or later.
     pub(super) fn add_local(&mut self, addr: SocketAddr) {
-        if let Ok(candidate) = is::Candidate::host(addr, Protocol::Udp) {
+        if let Ok(candidate) = is::Candidate::host(plain_address(addr), protocol_of(&addr)) {
             self.agent.add_local_candidate(candidate);
         }
     }
@@ -181,11 +181,11 @@ impl Agent {
         self.agent.add_remote_candidate(is::Candidate::from_parts(
             candidate.foundation.clone(),
             1,
-            Protocol::Udp,
+            protocol_of(&candidate.addr),
             candidate.priority,
-            candidate.addr,
+            plain_address(candidate.addr),
             kind,
-            candidate.related,
+            candidate.related.map(plain_address),
             None,
             None,
         ));
@@ -210,9 +210,9 @@ impl Agent {
             return Handled::Dropped;
         }
         let packet = StunPacket {
-            proto: Protocol::Udp,
-            source: path.remote,
-            destination: path.local,
+            proto: protocol_of(&path.remote),
+            source: plain_address(path.remote),
+            destination: plain_address(path.local),
             message,
         };
         if !self.agent.handle_packet(now, packet) {
@@ -232,9 +232,10 @@ impl Agent {
     }
 
     fn has_room_for(&self, path: Path) -> bool {
+        let (addr, proto) = (plain_address(path.remote), protocol_of(&path.remote));
         self.agent
             .remote_candidates()
-            .any(|c| c.addr() == path.remote)
+            .any(|c| c.addr() == addr && c.proto() == proto)
             || self.agent.remote_candidates().count() < MAX_REMOTE
     }
 
@@ -265,18 +266,13 @@ impl Agent {
         self.revive(now);
         while let Some(event) = self.agent.poll_event() {
             if let IceAgentEvent::NominatedSend {
+                proto,
                 source,
                 destination,
-                ..
             } = event
             {
-                self.paths.nominated(
-                    now,
-                    Path {
-                        local: source,
-                        remote: destination,
-                    },
-                );
+                self.paths
+                    .nominated(now, path_of(proto, source, destination));
             }
         }
         self.paths.follow(now);
@@ -296,10 +292,7 @@ impl Agent {
 
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<IceTransmit> {
         let transmit = self.agent.poll_transmit()?;
-        let path = Path {
-            local: transmit.source,
-            remote: transmit.destination,
-        };
+        let path = path_of(transmit.proto, transmit.source, transmit.destination);
         let bytes: Box<[u8]> = Box::from(&transmit.contents[..]);
         if let (true, Some(id)) = (bytes.starts_with(&[0, 1]), transaction_id(&bytes)) {
             if self.outstanding.len() >= MAX_OUTSTANDING {
@@ -329,6 +322,25 @@ impl std::fmt::Debug for Agent {
             .field("ufrag", &self.credentials.ufrag)
             .field("paths", &self.paths)
             .finish()
+    }
+}
+
+/// What carries packets to and from this address.
+fn protocol_of(address: &SocketAddr) -> Protocol {
+    match is_tcp(address) {
+        true => Protocol::Tcp,
+        false => Protocol::Udp,
+    }
+}
+
+/// A path as the agent names it.
+fn path_of(proto: Protocol, local: SocketAddr, remote: SocketAddr) -> Path {
+    match proto {
+        Protocol::Udp => Path { local, remote },
+        _ => Path {
+            local: tcp_address(local),
+            remote: tcp_address(remote),
+        },
     }
 }
 

@@ -26,7 +26,7 @@ use rand::Rng;
 use crate::srtp::{DtlsRole, Inbound, Outbound};
 use crate::{
     Candidate, CandidateKind, Fingerprint, LocalParameters, PacketKind, RemoteParameters, Setup,
-    demux, stun_username,
+    demux, is_tcp, plain_address, stun_username,
 };
 pub use api::{Event, FailReason, Path, SendError, Transmit, TransportConfig, TransportStats};
 use channel::{Channel, ChannelEvent, EarlyPackets, Opening};
@@ -263,12 +263,8 @@ impl Transport {
     /// The path of a packet, with an address of ours that ICE knows, even if it came to one too many.
     fn path_of(&self, from: SocketAddr, to: SocketAddr) -> Path {
         let known = self.locals.contains(&to);
-        let same_family = || {
-            self.locals
-                .iter()
-                .find(|l| l.is_ipv4() == to.is_ipv4())
-                .copied()
-        };
+        let kind = |a: &SocketAddr| (is_tcp(a), plain_address(*a).is_ipv4());
+        let same_family = || self.locals.iter().find(|l| kind(l) == kind(&to)).copied();
         Path {
             local: if known {
                 to

@@ -111,6 +111,7 @@ pub(super) fn feedback_sources(own: FeedbackSources) -> Vec<MediaSource> {
 
 /// Our side of a transport. `restart`: it answers a wish to restart ICE, and says which restart this is.
 pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTransport {
+    let tcp = |c: &Candidate| rtc::is_tcp(&c.addr);
     let candidates = local
         .candidates
         .iter()
@@ -120,12 +121,15 @@ pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTranspor
             id: format!("{}{index}", local.ufrag),
             foundation: c.foundation.clone(),
             component: 1,
-            protocol: "udp".to_owned(),
+            protocol: if tcp(c) { "tcp" } else { "udp" }.to_owned(),
             priority: c.priority,
-            ip: c.addr.ip().to_string(),
+            ip: c.addr.ip().to_canonical().to_string(),
             port: c.addr.port(),
             kind: c.kind.as_str().to_owned(),
-            related: c.related.map(|r| (r.ip().to_string(), r.port())),
+            related: c
+                .related
+                .map(|r| (r.ip().to_canonical().to_string(), r.port())),
+            tcptype: tcp(c).then(|| "passive".to_owned()),
             ..wire::Candidate::default()
         })
         .collect();

@@ -319,7 +319,7 @@ impl Shard {
 }
 
 fn is_private(address: &SocketAddr) -> bool {
-    match address.ip() {
+    match address.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => ip.is_private(),
         std::net::IpAddr::V6(ip) => ip.is_unique_local(),
     }

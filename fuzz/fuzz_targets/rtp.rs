@@ -28,7 +28,7 @@ fn descriptor(data: &[u8]) {
         return;
     };
     let mut out = [0; 255];
-    if let Ok(len) = first.rewrite(data, 1, 63, None, &mut out) {
+    if let Ok(len) = first.layout.rewrite(data, 1, 63, None, &mut out) {
         let again = av1::Descriptor::parse(&out[..len], None).expect("what is written can be read");
         assert_eq!(again.frame, first.frame);
     }

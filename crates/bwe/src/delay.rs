@@ -14,9 +14,6 @@ const PAUSE: u64 = 2_000_000;
 const MEASURED: u64 = 500_000;
 const MEASURED_SHARE: f64 = 0.92;
 
-/// Share of the rate that is left when a queue stands.
-const DRAIN: f64 = 0.85;
-
 /// What a report has changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -125,13 +122,7 @@ impl DelayBased {
                     let rate = self.aimd.rate().min(MEASURED_SHARE * probed);
                     self.aimd.set(now, rate);
                 }
-                None if usage == Usage::Overuse => self.overused(now, report),
-                // At this rate the queue does not drain, whatever arrives.
-                None => {
-                    let rate = self.aimd.rate();
-                    let arrives = report.arrives.unwrap_or(rate);
-                    self.aimd.set(now, DRAIN * rate.min(arrives));
-                }
+                None => self.overused(now, report),
             },
             Some(probed) => {
                 self.aimd.set(now, probed);
@@ -146,9 +137,10 @@ impl DelayBased {
     }
 
     fn overused(&mut self, now: u64, report: &Report) {
-        // What arrives while a queue grows is what the path carries; over a longer time it was more or, after a step up
-        // to another layer, less.
-        let arrives = report.recent.or(report.arrives);
+        // What arrives while a queue grows is what the path carries; before, it may have been more.
+        let arrives = report
+            .arrives
+            .map(|rate| report.recent.map_or(rate, |recent| rate.min(recent)));
         match arrives {
             Some(rate) if self.aimd.may_reduce(now, rate) => {
                 self.aimd.update(now, Usage::Overuse, arrives, false);

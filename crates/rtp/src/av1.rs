@@ -111,6 +111,8 @@ pub struct Structure {
     pub chains: u8,
     /// Width and height of each spatial layer, where present.
     pub resolutions: SmallVec<[(u32, u32); 4]>,
+    /// Spatial and temporal layer of the first decode targets, four bits each.
+    layers: u64,
 }
 
 impl Structure {
@@ -167,14 +169,21 @@ impl Structure {
                 resolutions.push((bits.take(16)? + 1, bits.take(16)? + 1));
             }
         }
-        Ok(Self {
+        let mut structure = Self {
             template_id_offset,
             decode_targets,
             templates,
             protected_by,
             chains,
             resolutions,
-        })
+            layers: 0,
+        };
+        for target in 0..decode_targets.min(FRAME_TARGETS as u8) {
+            let (spatial, temporal) = structure.layers_of(target);
+            let layer = u64::from(spatial.min(3) << 2 | temporal.min(3));
+            structure.layers |= layer << (4 * u32::from(target));
+        }
+        Ok(structure)
     }
 }
 
@@ -213,6 +222,203 @@ impl Dependencies {
     }
 }
 
+/// Where the parts of a descriptor lie, bits: what rewriting needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// A structure comes behind the flags.
+    has_structure: bool,
+    /// Number of decode targets; 0 without a structure in force.
+    targets: u8,
+    structure_end: u16,
+    mask_end: u16,
+    /// End of what was understood.
+    end: u16,
+}
+
+impl Layout {
+    /// Of a descriptor of which nothing but the mandatory fields was understood.
+    const MANDATORY: Self = Self {
+        has_structure: false,
+        targets: 0,
+        structure_end: MANDATORY_BITS as u16,
+        mask_end: MANDATORY_BITS as u16,
+        end: MANDATORY_BITS as u16,
+    };
+
+    /// Writes a changed copy of `data`, which this was read from, and returns its length: another frame number, template
+    /// ids shifted by `template_shift` (modulo 64), and the mask of active decode targets, where `mask` is given and the
+    /// targets are known. Everything else stays, bit for bit.
+    ///
+    /// # Errors
+    /// [`WriteError::NoRoom`]; [`WriteError::Unrepresentable`] when the result is longer than an extension element can be.
+    pub fn rewrite(
+        &self,
+        data: &[u8],
+        frame_number: u16,
+        template_shift: u8,
+        mask: Option<u32>,
+        out: &mut [u8],
+    ) -> Result<usize, WriteError> {
+        let shifted = |id: u8| id.wrapping_add(template_shift) % 64;
+        let mask = mask.filter(|_| self.targets > 0);
+        let first = data.first().copied().unwrap_or(0);
+        let [high, low] = frame_number.to_be_bytes();
+        let head = [first & 0xC0 | shifted(first & 0x3F), high, low];
+        // What has no bits that move is copied as it is.
+        if mask.is_none() && !self.has_structure {
+            let out = out.get_mut(..data.len()).ok_or(WriteError::NoRoom)?;
+            out.copy_from_slice(data);
+            if let Some(place) = out.first_chunk_mut() {
+                *place = head;
+            }
+            return Ok(data.len());
+        }
+        let source = Bits { data, at: 0 };
+        let mut w = BitWriter {
+            out: [0; MAX_LEN],
+            at: 0,
+        };
+        head.iter().for_each(|byte| w.put(u32::from(*byte), 8));
+        let flags = match data.len() > 3 {
+            true => source.peek(MANDATORY_BITS, FLAG_BITS),
+            false => 0,
+        };
+        let mask_flag = if mask.is_some() { 0x08 } else { flags & 0x08 };
+        w.put(flags & !0x08 | mask_flag, FLAG_BITS as u32);
+        if self.has_structure {
+            let offset = source.peek(OFFSET_AT, 6) as u8;
+            w.put(u32::from(shifted(offset)), 6);
+            w.copy(&source, OFFSET_AT + 6..self.structure_end.into());
+        }
+        match mask {
+            Some(mask) => w.put(mask, u32::from(self.targets)),
+            None => w.copy(&source, self.structure_end.into()..self.mask_end.into()),
+        }
+        w.copy(&source, self.mask_end.into()..self.end.into());
+        let len = w.at.div_ceil(8);
+        if len > MAX_LEN {
+            return Err(WriteError::Unrepresentable("dependency descriptor"));
+        }
+        out.get_mut(..len)
+            .ok_or(WriteError::NoRoom)?
+            .copy_from_slice(&w.out[..len]);
+        Ok(len)
+    }
+}
+
+/// Most decode targets and references that a [`Frame`] can hold.
+const FRAME_TARGETS: usize = 16;
+const FRAME_DIFFS: usize = 4;
+
+/// What layer choice and rewriting need of a packet's frame; `Copy`, to be stored beside the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// First packet of the frame.
+    pub start: bool,
+    /// Last packet of the frame.
+    pub end: bool,
+    /// Frame number, wrapping.
+    pub number: u16,
+    /// Spatial layer.
+    pub spatial: u8,
+    /// Temporal layer.
+    pub temporal: u8,
+    /// A new structure: template id of its first template, and number of templates.
+    pub structure: Option<(u8, u8)>,
+    /// Number of decode targets; 0 where nothing is known of them, or they are more than this can hold.
+    pub targets: u8,
+    /// Where the parts of the descriptor lie.
+    pub layout: Layout,
+    /// Spatial and temporal layer of each decode target, four bits each.
+    layers: u64,
+    indications: u32,
+    diffs: [u16; FRAME_DIFFS],
+    /// Number of differences; `None` if there are more than fit.
+    references: Option<u8>,
+}
+
+impl Frame {
+    /// Reads a descriptor with the structure in force, which one in the packet replaces.
+    ///
+    /// # Errors
+    /// [`ParseError`].
+    pub fn parse(data: &[u8], in_force: &mut Option<Box<Structure>>) -> Result<Self, ParseError> {
+        let mut descriptor = Descriptor::parse(data, in_force.as_deref())?;
+        let mut frame = Self {
+            start: descriptor.mandatory.start_of_frame,
+            end: descriptor.mandatory.end_of_frame,
+            number: descriptor.mandatory.frame_number,
+            spatial: 0,
+            temporal: 0,
+            structure: None,
+            targets: 0,
+            layout: descriptor.layout,
+            layers: 0,
+            indications: 0,
+            diffs: [0; FRAME_DIFFS],
+            references: None,
+        };
+        if let Some(structure) = descriptor.structure.take() {
+            let count = structure.templates.len() as u8;
+            frame.structure = Some((structure.template_id_offset, count));
+            *in_force = Some(structure);
+        }
+        let (Some(structure), Some(of_frame)) = (in_force.as_deref(), &descriptor.frame) else {
+            return Ok(frame);
+        };
+        frame.spatial = of_frame.spatial_id;
+        frame.temporal = of_frame.temporal_id;
+        if usize::from(structure.decode_targets) <= FRAME_TARGETS {
+            frame.targets = structure.decode_targets;
+            frame.layers = structure.layers;
+            frame.indications = of_frame.indications.0 as u32;
+        }
+        let diffs = of_frame.frame_diffs.as_slice();
+        if let Some(place) = frame.diffs.get_mut(..diffs.len()) {
+            place.copy_from_slice(diffs);
+            frame.references = Some(diffs.len() as u8);
+        }
+        Ok(frame)
+    }
+
+    /// Spatial and temporal layer of a decode target.
+    pub fn layers_of(&self, target: u8) -> (u8, u8) {
+        let bits = self.layers >> (4 * u32::from(target)) & 15;
+        ((bits >> 2) as u8, (bits & 3) as u8)
+    }
+
+    /// What the frame is for a decode target.
+    pub fn indication(&self, target: u8) -> Indication {
+        Indications(self.indications.into()).get(target)
+    }
+
+    /// The best decode target within a spatial and a temporal layer, the spatial one counting more; the lowest one if
+    /// there is none. `None` where nothing is known of targets.
+    pub fn best_target(&self, spatial: u8, temporal: u8) -> Option<u8> {
+        let all = || (0..self.targets).map(|target| (self.layers_of(target), target));
+        let within = all().filter(|((s, t), _)| *s <= spatial && *t <= temporal);
+        let best = within.max().or_else(|| all().min());
+        best.map(|(_, target)| target)
+    }
+
+    /// Mask of the decode targets within the layers of one of them.
+    pub fn mask_within(&self, target: u8) -> u32 {
+        let (spatial, temporal) = self.layers_of(target);
+        let within = |t: &u8| {
+            let (s, t) = self.layers_of(*t);
+            s <= spatial && t <= temporal
+        };
+        (0..self.targets)
+            .filter(within)
+            .fold(0, |mask, t| mask | 1 << t)
+    }
+
+    /// Differences of frame numbers to the frames that it refers to; `None` where they are not known.
+    pub fn references(&self) -> Option<&[u16]> {
+        self.diffs.get(..usize::from(self.references?))
+    }
+}
+
 /// A parsed descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
@@ -224,11 +430,8 @@ pub struct Descriptor {
     pub active_targets: Option<u32>,
     /// Place and dependencies; `None` where the structure in force is not known.
     pub frame: Option<Dependencies>,
-    /// Bit positions: end of flags and structure, end of the mask.
-    structure_end: usize,
-    mask_end: usize,
-    /// End of what was understood.
-    end: usize,
+    /// Where its parts lie.
+    pub layout: Layout,
 }
 
 impl Descriptor {
@@ -248,9 +451,7 @@ impl Descriptor {
             structure: None,
             active_targets: None,
             frame: None,
-            structure_end: MANDATORY_BITS,
-            mask_end: MANDATORY_BITS,
-            end: MANDATORY_BITS,
+            layout: Layout::MANDATORY,
         };
         let mut flags = 0;
         if data.len() > 3 {
@@ -258,75 +459,21 @@ impl Descriptor {
             if flags & 0x10 != 0 {
                 descriptor.structure = Some(Box::new(Structure::parse(&mut bits)?));
             }
-            descriptor.structure_end = bits.at;
+            descriptor.layout.structure_end = bits.at as u16;
         }
         let own = descriptor.structure.take();
+        descriptor.layout.has_structure = own.is_some();
         if let Some(structure) = own.as_deref().or(in_force) {
             if flags & 0x08 != 0 {
                 descriptor.active_targets = Some(bits.take(u32::from(structure.decode_targets))?);
             }
-            descriptor.mask_end = bits.at;
+            descriptor.layout.mask_end = bits.at as u16;
+            descriptor.layout.targets = structure.decode_targets;
             descriptor.frame = read_frame(&mut bits, structure, mandatory.template_id, flags)?;
-            descriptor.end = bits.at;
+            descriptor.layout.end = bits.at as u16;
         }
         descriptor.structure = own;
         Ok(descriptor)
-    }
-
-    /// Writes a changed copy of `data`, which this was parsed from, and returns its length: another frame number,
-    /// template ids shifted by `template_shift` (modulo 64), and the mask of active decode targets, where `mask` is
-    /// given. Everything else stays, bit for bit. Needs to have been parsed with a structure.
-    ///
-    /// # Errors
-    /// [`WriteError::NoRoom`]; [`WriteError::Unrepresentable`] without a structure, for a `decode_targets` outside 1
-    /// to 32, or when the result is longer than an extension element can be.
-    pub fn rewrite(
-        &self,
-        data: &[u8],
-        frame_number: u16,
-        template_shift: u8,
-        mask: Option<(u32, u8)>,
-        out: &mut [u8],
-    ) -> Result<usize, WriteError> {
-        if self.frame.is_none() || mask.is_some_and(|(_, targets)| !(1..=32).contains(&targets)) {
-            return Err(WriteError::Unrepresentable("dependency descriptor"));
-        }
-        let shifted = |id: u8| u32::from(id.wrapping_add(template_shift) % 64);
-        let source = Bits { data, at: 0 };
-        let mut w = BitWriter {
-            out: [0; MAX_LEN],
-            at: 0,
-        };
-        w.put(u32::from(data.first().copied().unwrap_or(0) >> 6), 2);
-        w.put(shifted(self.mandatory.template_id), 6);
-        w.put(u32::from(frame_number), 16);
-        let extended = data.len() > 3;
-        if extended || mask.is_some() {
-            let flags = if extended {
-                source.peek(MANDATORY_BITS, FLAG_BITS)
-            } else {
-                0
-            };
-            let mask_flag = if mask.is_some() { 0x08 } else { flags & 0x08 };
-            w.put(flags & !0x08 | mask_flag, FLAG_BITS as u32);
-        }
-        if let Some(structure) = &self.structure {
-            w.put(shifted(structure.template_id_offset), 6);
-            w.copy(&source, OFFSET_AT + 6..self.structure_end);
-        }
-        match mask {
-            Some((mask, targets)) => w.put(mask, u32::from(targets)),
-            None => w.copy(&source, self.structure_end..self.mask_end),
-        }
-        w.copy(&source, self.mask_end..self.end);
-        let len = w.at.div_ceil(8);
-        if len > MAX_LEN {
-            return Err(WriteError::Unrepresentable("dependency descriptor"));
-        }
-        out.get_mut(..len)
-            .ok_or(WriteError::NoRoom)?
-            .copy_from_slice(&w.out[..len]);
-        Ok(len)
     }
 }
 
@@ -563,10 +710,13 @@ mod tests {
         let data = key_frame();
         let d = Descriptor::parse(&data, None).unwrap();
         let mut out = [0; 64];
-        let same = d.rewrite(&data, 100, 0, None, &mut out).unwrap();
+        let same = d.layout.rewrite(&data, 100, 0, None, &mut out).unwrap();
         assert_eq!(out[..same], data, "bit for bit");
 
-        let len = d.rewrite(&data, 7, 60, Some((0b10, 2)), &mut out).unwrap();
+        let len = d
+            .layout
+            .rewrite(&data, 7, 60, Some(0b10), &mut out)
+            .unwrap();
         let new = Descriptor::parse(&out[..len], None).unwrap();
         assert_eq!(
             (new.mandatory.frame_number, new.mandatory.template_id),
@@ -581,7 +731,10 @@ mod tests {
         // A short one grows by flags and mask, and an existing mask is replaced.
         let short = [0xC0 | 7, 0, 101];
         let d = Descriptor::parse(&short, d.structure.as_deref()).unwrap();
-        let len = d.rewrite(&short, 8, 60, Some((0b10, 2)), &mut out).unwrap();
+        let len = d
+            .layout
+            .rewrite(&short, 8, 60, Some(0b10), &mut out)
+            .unwrap();
         assert_eq!(len, 4);
         let again = Descriptor::parse(&out[..len], Some(&s)).unwrap();
         assert_eq!(
@@ -591,7 +744,8 @@ mod tests {
         assert_eq!(again.frame, d.frame);
         let masked = out[..len].to_vec();
         let len = again
-            .rewrite(&masked, 9, 0, Some((0b11, 2)), &mut out)
+            .layout
+            .rewrite(&masked, 9, 0, Some(0b11), &mut out)
             .unwrap();
         assert_eq!(
             Descriptor::parse(&out[..len], Some(&s))
@@ -600,7 +754,7 @@ mod tests {
             Some(0b11)
         );
         assert_eq!(
-            again.rewrite(&masked, 9, 0, None, &mut out[..3]),
+            again.layout.rewrite(&masked, 9, 0, None, &mut out[..3]),
             Err(WriteError::NoRoom)
         );
     }

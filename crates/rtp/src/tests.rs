@@ -262,7 +262,7 @@ proptest! {
         let _ = (h264::contents(&bytes), crate::obu::starts_sequence(&bytes), rtx::unwrap(&bytes), crate::audio::opus_duration(&bytes));
         if let Ok(d) = av1::Descriptor::parse(&bytes, None) {
             let mut out = [0; 255];
-            if let Ok(len) = d.rewrite(&bytes, 9, 0, None, &mut out) {
+            if let Ok(len) = d.layout.rewrite(&bytes, 9, 0, None, &mut out) {
                 let again = av1::Descriptor::parse(&out[..len], None).unwrap();
                 prop_assert_eq!(again.structure, d.structure);
                 prop_assert_eq!(again.frame, d.frame);

@@ -4,6 +4,7 @@ use super::negotiated::PayloadCodec;
 use super::spec::MediaKind;
 use super::table::FeedId;
 use rtp::RtpHeader;
+use rtp::av1::Frame;
 use rtp::ext::AudioLevel;
 use rtp::vp8::Vp8;
 use rtp::vp9::Vp9;
@@ -49,8 +50,8 @@ pub(crate) enum Codec {
     Opaque,
     /// H.264 (RFC 6184): nothing to rewrite.
     H264,
-    /// AV1: nothing to rewrite.
-    Av1,
+    /// AV1, and what its dependency descriptor says, where it has one.
+    Av1(Option<Frame>),
     /// VP8 (RFC 7741).
     Vp8(Vp8),
     /// VP9 (RFC 9628).
@@ -58,20 +59,24 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// Picture id and whether it has 15 bits (else 7), where the codec has such and the packet has one.
-    pub(crate) fn picture_id(&self) -> Option<(u16, bool)> {
+    /// Picture id (AV1: frame number) and how many bits it has, where the packet has one.
+    pub(crate) fn picture_id(&self) -> Option<(u16, u32)> {
+        let bits = |(id, long)| (id, if long { 15 } else { 7 });
         match self {
-            Self::Vp8(vp8) => vp8.picture_id,
-            Self::Vp9(vp9) => vp9.picture_id,
-            Self::H264 | Self::Av1 | Self::Opaque => None,
+            Self::Vp8(vp8) => vp8.picture_id.map(bits),
+            Self::Vp9(vp9) => vp9.picture_id.map(bits),
+            Self::Av1(frame) => frame.map(|f| (f.number, 16)),
+            Self::H264 | Self::Opaque => None,
         }
     }
 
-    /// The temporal layer, where slots leave out frames by it; else 0.
-    pub(crate) fn temporal_layer(&self) -> u8 {
+    /// Spatial and temporal layer; zeros where there are none.
+    pub(crate) fn layer(&self) -> (u8, u8) {
         match self {
-            Self::Vp8(vp8) => vp8.temporal_id.unwrap_or(0),
-            Self::Vp9(_) | Self::H264 | Self::Av1 | Self::Opaque => 0,
+            Self::Vp8(vp8) => (0, vp8.temporal_id.unwrap_or(0)),
+            Self::Vp9(vp9) => (vp9.spatial_id, vp9.temporal_id),
+            Self::Av1(frame) => frame.map_or((0, 0), |f| (f.spatial, f.temporal)),
+            Self::H264 | Self::Opaque => (0, 0),
         }
     }
 
@@ -80,7 +85,7 @@ impl Codec {
         match self {
             Self::Vp8(vp8) => vp8.tl0_pic_idx.unwrap_or(0),
             Self::Vp9(vp9) => vp9.tl0_pic_idx.unwrap_or(0),
-            Self::H264 | Self::Av1 | Self::Opaque => 0,
+            Self::H264 | Self::Av1(_) | Self::Opaque => 0,
         }
     }
 }
@@ -149,6 +154,11 @@ pub(crate) struct Outgoing {
     pub(crate) osn: Option<u16>,
     /// Sound: how many of the packets before it are to be sent again with it.
     pub(crate) redundancy: u8,
+    /// It ends what this receiver gets of its picture, although the sender's has more layers.
+    pub(crate) ends: bool,
+    /// AV1: by how much template ids are shifted, and the decode targets that are active from here on (0: as they are).
+    pub(crate) templates: u8,
+    pub(crate) active: u32,
 }
 
 /// What a probe of a receiver's line is made of.

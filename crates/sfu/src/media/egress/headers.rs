@@ -1,7 +1,7 @@
 //! RTP headers towards one receiver (RFC 3550 §5.1, RFC 8285): the usual ones from a template, the rest field by field.
 
 use crate::media::negotiated::{Negotiated, Payload};
-use crate::media::packet::{Outgoing, Record};
+use crate::media::packet::{Codec, Outgoing, Record};
 use rtp::ext::Extension;
 use smallvec::SmallVec;
 
@@ -106,8 +106,9 @@ impl Headers {
         if let Some(short) = self.short(out, record) {
             return short.len();
         }
-        let values = Encoded::default();
-        FIXED + block_len(&self.extensions(out, record, bytes, &values))
+        let mut values = Encoded::default();
+        values.descriptor.take(out, record, bytes);
+        FIXED + block_len(&self.extensions(out, record, &values))
     }
 
     /// Writes the header of a packet and returns its length; `None` where it cannot be written.
@@ -125,7 +126,7 @@ impl Headers {
             None => record.header.payload_type,
             Some(_) => self.rtx_of(record.header.payload_type)?,
         };
-        let second = u8::from(record.header.marker) << 7 | payload_type & 0x7F;
+        let second = u8::from(record.header.marker || out.ends) << 7 | payload_type & 0x7F;
         if let Some(short) = self.short(out, record) {
             let number = values.transport_seq.to_be_bytes();
             let level = record.audio_level.unwrap_or(0);
@@ -145,8 +146,9 @@ impl Headers {
             }
             return Some(short.len());
         }
-        let encoded = values.encode(record);
-        let extensions = self.extensions(out, record, bytes, &encoded);
+        let mut encoded = values.encode(record);
+        encoded.descriptor.take(out, record, bytes);
+        let extensions = self.extensions(out, record, &encoded);
         let (head, rest) = room.split_first_chunk_mut::<FIXED>()?;
         let len = rtp::ext::write_block(extensions.iter().copied(), rest).ok()?;
         let first = 0x80 | u8::from(len > 0) << 4;
@@ -185,7 +187,6 @@ impl Headers {
         &self,
         out: &Outgoing,
         record: &Record,
-        bytes: &'a [u8],
         values: &'a Encoded,
     ) -> SmallVec<[Extension<'a>; 4]> {
         let mut list = SmallVec::new();
@@ -208,11 +209,7 @@ impl Headers {
         if record.orientation.is_some() {
             push(self.orientation, &values.byte);
         }
-        let (at, len) = record.descriptor;
-        let (at, len) = (usize::from(at), usize::from(len));
-        if len > 0
-            && let Some(data) = bytes.get(at..at + len)
-        {
+        if let Some(data) = values.descriptor.written() {
             push(self.descriptor, data);
         }
         list
@@ -241,6 +238,7 @@ impl Values {
             transport_seq: self.transport_seq.to_be_bytes(),
             send_time: rtp::ext::abs_send_time_from_micros(self.now),
             byte: [record.orientation.or(record.audio_level).unwrap_or(0)],
+            descriptor: Descriptor::default(),
         }
     }
 }
@@ -250,6 +248,41 @@ struct Encoded {
     transport_seq: [u8; 2],
     send_time: [u8; 3],
     byte: [u8; 1],
+    descriptor: Descriptor,
+}
+
+/// The AV1 dependency descriptor as one receiver gets it.
+struct Descriptor {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl Default for Descriptor {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 256],
+            len: 0,
+        }
+    }
+}
+
+impl Descriptor {
+    fn take(&mut self, out: &Outgoing, record: &Record, bytes: &[u8]) {
+        let (at, len) = record.descriptor;
+        let (at, len) = (usize::from(at), usize::from(len));
+        let data = bytes.get(at..at + len).filter(|d| !d.is_empty());
+        if let (Some(data), Codec::Av1(Some(frame))) = (data, &record.codec) {
+            let active = (out.active != 0).then_some(out.active);
+            let (number, templates) = (out.picture_id, out.templates);
+            let room = &mut self.bytes;
+            let written = frame.layout.rewrite(data, number, templates, active, room);
+            self.len = written.unwrap_or(0);
+        }
+    }
+
+    fn written(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len).filter(|d| !d.is_empty())
+    }
 }
 
 /// Length of an extension block as written (RFC 8285).

@@ -107,6 +107,9 @@ impl AudioSlot {
             video: false,
             osn: None,
             redundancy,
+            ends: false,
+            templates: 0,
+            active: 0,
         }
     }
 

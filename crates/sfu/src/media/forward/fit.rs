@@ -128,7 +128,8 @@ impl<'a> Climber<'a> {
         let held = match contender.held {
             Held::At(Some(target)) => {
                 let place = ladder.iter().rposition(|s| {
-                    (s.target.encoding, s.target.temporal) <= (target.encoding, target.temporal)
+                    let place = |t: Target| (t.encoding, t.spatial, t.temporal);
+                    place(s.target) <= place(target)
                 });
                 place.map_or(1, |at| at + 1)
             }
@@ -242,28 +243,23 @@ pub(super) fn is_screen(video_type: VideoType) -> bool {
 fn ladder(contender: &Contender) -> Ladder {
     let layers = &contender.layers;
     let any_active = layers.iter().any(|l| l.active);
-    let usable = || {
-        layers
-            .iter()
-            .enumerate()
-            .filter(|(_, l)| l.active || !any_active)
-    };
-    let smallest = usable().map(|(_, l)| l.height).min().unwrap_or(0);
+    let usable = || layers.iter().filter(|l| l.active || !any_active);
+    let smallest = usable().map(|l| l.height).min().unwrap_or(0);
     let limit = match contender.constraint {
         limit if limit < 0 => u16::MAX,
         limit => u16::try_from(limit).unwrap_or(u16::MAX).max(smallest),
     };
-    let mut fitting: SmallVec<[(usize, &Layer); 4]> = usable()
-        .filter(|(_, l)| l.height <= limit && (any_active || l.height == smallest))
+    let mut fitting: SmallVec<[&Layer; 4]> = usable()
+        .filter(|l| l.height <= limit && (any_active || l.height == smallest))
         .collect();
-    fitting.sort_by_key(|(_, l)| l.height);
+    fitting.sort_by_key(|l| l.height);
     // Of equal heights one will do, the last.
     fitting.reverse();
-    fitting.dedup_by_key(|(_, l)| l.height);
+    fitting.dedup_by_key(|l| l.height);
     fitting.reverse();
     let mut steps = Ladder::new();
     let legible_first = contender.video_type == VideoType::Desktop;
-    for (n, (encoding, layer)) in fitting.iter().enumerate() {
+    for (n, layer) in fitting.iter().enumerate() {
         let is_top = n + 1 == fitting.len();
         let thinned = match legible_first {
             // Resolution before frames: the least of each height, and all frames of the greatest.
@@ -279,7 +275,8 @@ fn ladder(contender: &Contender) -> Ladder {
             }
             steps.push(Step {
                 target: Target {
-                    encoding: *encoding as u8,
+                    encoding: layer.encoding,
+                    spatial: layer.spatial,
                     temporal,
                 },
                 height: layer.height,
@@ -332,13 +329,18 @@ mod tests {
     const FULL: [u32; 3] = [150_000, 500_000, 1_500_000];
 
     fn camera(held: Held) -> Contender {
-        let layer = |(height, full): (u16, u32)| Layer {
+        let layer = |(encoding, (height, full)): (u8, (u16, u32))| Layer {
+            encoding,
+            spatial: 0,
             height,
             active: true,
             rates: Some([full / 2, full * 3 / 4, full, full]),
         };
         Contender {
-            layers: [180, 360, 720].into_iter().zip(FULL).map(layer).collect(),
+            layers: (0..)
+                .zip([180, 360, 720].into_iter().zip(FULL))
+                .map(layer)
+                .collect(),
             constraint: 720,
             video_type: VideoType::Camera,
             on_stage: false,
@@ -347,7 +349,11 @@ mod tests {
     }
 
     fn at(encoding: u8, temporal: u8) -> Option<Target> {
-        Some(Target { encoding, temporal })
+        Some(Target {
+            encoding,
+            spatial: 0,
+            temporal,
+        })
     }
 
     fn all(encoding: u8) -> Option<Target> {

@@ -26,6 +26,9 @@ struct Sent {
     seq: u16,
     picture_id: u16,
     tl0: u8,
+    ends: bool,
+    templates: u8,
+    active: u32,
     resends: u8,
 }
 
@@ -41,6 +44,9 @@ impl Sent {
             video: true,
             osn: None,
             redundancy: 0,
+            ends: self.ends,
+            templates: self.templates,
+            active: self.active,
         }
     }
 }
@@ -74,6 +80,9 @@ impl History {
             seq: out.seq,
             picture_id: out.picture_id,
             tl0: out.tl0,
+            ends: out.ends,
+            templates: out.templates,
+            active: out.active,
             resends: 0,
         };
         let mask = self.ring.len().wrapping_sub(1);
@@ -156,6 +165,9 @@ mod tests {
             video: true,
             osn: None,
             redundancy: 0,
+            ends: false,
+            templates: 0,
+            active: 0,
         }
     }
 

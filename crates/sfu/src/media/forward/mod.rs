@@ -8,6 +8,9 @@ mod budget;
 mod burst;
 mod fit;
 mod history;
+mod layering;
+#[cfg(test)]
+mod layering_tests;
 mod numbers;
 mod pictures;
 mod plan;

@@ -15,16 +15,16 @@ pub(crate) struct Pictures {
     pub(crate) offsets: Offsets,
 }
 
-fn size(long: bool) -> u64 {
-    if long { 1 << 15 } else { 1 << 7 }
+fn size(bits: u32) -> u64 {
+    1 << bits
 }
 
 impl Pictures {
-    /// A numbering in which `first` (an id, and whether it has 15 bits, else 7) becomes `output`.
-    pub(crate) fn starting(first: (u16, bool), output: u64) -> Self {
-        let (id, long) = first;
+    /// A numbering in which `first` (an id, and how many bits it has) becomes `output`.
+    pub(crate) fn starting(first: (u16, u32), output: u64) -> Self {
+        let (id, bits) = first;
         // In the second cycle, so that what comes before it has a number too.
-        let number = size(long) + u64::from(id);
+        let number = size(bits) + u64::from(id);
         Self {
             highest: number,
             newest: number,
@@ -34,8 +34,8 @@ impl Pictures {
 
     /// The number of an id that never wraps: the nearest one to the highest so far.
     #[inline]
-    pub(crate) fn unwrap(&mut self, (id, long): (u16, bool)) -> u64 {
-        let size = size(long);
+    pub(crate) fn unwrap(&mut self, (id, bits): (u16, u32)) -> u64 {
+        let size = size(bits);
         // Sizes are powers of two.
         let delta = u64::from(id).wrapping_sub(self.highest) & (size - 1);
         let number = if delta < size / 2 {
@@ -49,8 +49,8 @@ impl Pictures {
 
     /// Whether an id may belong to this numbering.
     #[inline]
-    pub(crate) fn is_near(&self, (id, long): (u16, bool)) -> bool {
-        let size = size(long);
+    pub(crate) fn is_near(&self, (id, bits): (u16, u32)) -> bool {
+        let size = size(bits);
         let ahead = u64::from(id).wrapping_sub(self.highest) & (size - 1);
         ahead <= MAX_AHEAD || size - ahead <= MAX_BEHIND
     }
@@ -62,16 +62,16 @@ mod tests {
 
     #[test]
     fn ids_wrap_and_jumps_are_seen() {
-        for long in [true, false] {
-            let top = if long { 0x7FFF } else { 0x7F };
-            let mut p = Pictures::starting((top - 1, long), 5);
+        for bits in [16, 15, 7] {
+            let top = ((1u32 << bits) - 1) as u16;
+            let mut p = Pictures::starting((top - 1, bits), 5);
             let first = p.highest;
-            assert_eq!(p.unwrap((0, long)), first + 2);
-            assert_eq!(p.unwrap((top, long)), first + 1);
+            assert_eq!(p.unwrap((0, bits)), first + 2);
+            assert_eq!(p.unwrap((top, bits)), first + 1);
             assert_eq!(p.offsets.map(first + 2), Some(7));
-            assert!(p.is_near((1, long)) && p.is_near((top, long)));
+            assert!(p.is_near((1, bits)) && p.is_near((top, bits)));
         }
-        let p = Pictures::starting((20_000, true), 0);
+        let p = Pictures::starting((20_000, 15), 0);
         for (id, near) in [
             (20_500, true),
             (20_501, false),
@@ -79,7 +79,7 @@ mod tests {
             (19_935, false),
             (3, false),
         ] {
-            assert_eq!(p.is_near((id, true)), near, "{id}");
+            assert_eq!(p.is_near((id, 15)), near, "{id}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A video slot: one outgoing video stream of one receiver, whatever source and encoding feed it.
 
 use super::history::{History, Refusal};
+use super::layering::{Layering, Wanted};
 use super::numbers::{Numbers, Standing};
 use super::pictures::Pictures;
 use crate::media::ingest::ClockPoint;
@@ -32,8 +33,19 @@ const CLOCK: u64 = 90_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) encoding: u8,
+    /// Highest spatial layer of it.
+    pub(crate) spatial: u8,
     /// Highest temporal layer.
     pub(crate) temporal: u8,
+}
+
+impl Target {
+    fn layers(self) -> Wanted {
+        Wanted {
+            spatial: self.spatial,
+            temporal: self.temporal,
+        }
+    }
 }
 
 /// Key frames asked for on behalf of one stream: some at once, then few, whatever its receiver says, since a key frame costs
@@ -70,13 +82,15 @@ impl Asks {
 #[derive(Debug)]
 struct Current {
     encoding: u8,
-    temporal: u8,
+    layers: Layering,
     codec: Discriminant<Codec>,
     seq: Offsets,
     /// `None` where pictures have no ids.
     pictures: Option<Pictures>,
     timestamp_offset: u32,
     tl0_offset: u8,
+    /// AV1: added to template ids.
+    templates: u8,
     /// Newest packet that was sent when it began: what came up to then is not offered again.
     begun: PacketId,
 }
@@ -89,6 +103,8 @@ struct Out {
     sent_at: u64,
     next_picture: u64,
     tl0: u8,
+    /// AV1: template id of the next structure.
+    next_template: u8,
     /// The newest packet did not end its frame.
     open: bool,
     started: bool,
@@ -165,6 +181,7 @@ impl VideoSlot {
                 sent_at: 0,
                 next_picture: (start >> 20) & 0x3FFF,
                 tl0: (start >> 24) as u8,
+                next_template: 0,
                 open: false,
                 started: false,
             },
@@ -182,6 +199,7 @@ impl VideoSlot {
                 sent_at: standing.sent_at,
                 next_picture: standing.next_picture,
                 tl0: standing.tl0,
+                next_template: 0,
                 open: standing.open,
                 started: true,
             };
@@ -256,10 +274,19 @@ impl VideoSlot {
         self.wants_keyframe()
     }
 
-    /// Whether the current encoding is not the wanted one.
+    /// Whether what is forwarded is not what is wanted, and only a key frame can change that.
     pub(crate) fn wants_keyframe(&self) -> bool {
-        self.target
-            .is_some_and(|t| self.encoding() != Some(t.encoding))
+        let Some(target) = self.target else {
+            return false;
+        };
+        match self
+            .current
+            .as_ref()
+            .filter(|c| c.encoding == target.encoding)
+        {
+            Some(current) => current.layers.needs_key_frame(target.layers()),
+            None => true,
+        }
     }
 
     /// Whether a key frame of `encoding` should be switched to.
@@ -324,16 +351,23 @@ impl VideoSlot {
         let next_seq = self.out.next_seq + u64::from(self.out.open);
         let tl0_in = first_record.codec.tl0();
         let pictures = first_record.codec.picture_id();
+        let structure = match &first_record.codec {
+            Codec::Av1(Some(frame)) => frame.structure,
+            _ => None,
+        };
+        let templates =
+            structure.map_or(0, |(first, _)| self.out.next_template.wrapping_sub(first));
         let newest = |a: PacketId, b: &Published| if b.id.is_after(a) { b.id } else { a };
         self.current = Some(Current {
             begun: list.iter().fold(first.id, newest),
             encoding,
-            temporal: target.temporal,
+            layers: Layering::new(target.layers()),
             codec: discriminant(&first_record.codec),
             seq: Offsets::starting(first.seq, next_seq),
             pictures: pictures.map(|id| Pictures::starting(id, self.out.next_picture)),
             timestamp_offset: last_in.wrapping_sub(end),
             tl0_offset: self.out.tl0.wrapping_add(1).wrapping_sub(tl0_in),
+            templates,
         });
         self.picture.key_sent = Some((now, next_seq as u16));
         self.picture.confirmed = false;
@@ -428,29 +462,22 @@ impl VideoSlot {
             pictures.newest = pictures.newest.max(number);
             picture = Some((number, pictures));
         }
-        if let Codec::Vp8(vp8) = &record.codec {
-            let layer = vp8.temporal_id.unwrap_or(0);
-            if newer {
-                // Down at once, up only where the frame needs nothing that was left out.
-                let wanted = if target.encoding < current.encoding || self.thinned {
-                    0
-                } else {
-                    target.temporal
-                };
-                if vp8.key_frame || wanted <= current.temporal {
-                    current.temporal = wanted;
-                } else if vp8.layer_sync && layer > current.temporal && layer <= wanted {
-                    current.temporal = layer;
-                }
-            }
-            if layer > current.temporal {
-                current.seq.leave_out(packet.seq);
-                if let Some((number, pictures)) = picture {
-                    pictures.offsets.leave_out(number);
-                }
-                return None;
-            }
+        let mut wanted = target.layers();
+        if target.encoding != current.encoding {
+            wanted.spatial = current.layers.spatial();
         }
+        if target.encoding < current.encoding || self.thinned {
+            wanted.temporal = 0;
+        }
+        let number = picture.as_ref().map(|(number, _)| *number);
+        let Some(passed) = current.layers.admit(&record.codec, number, newer, wanted) else {
+            current.seq.leave_out(packet.seq);
+            // Others refer to pictures by the difference of their ids, which have gaps then.
+            if let (Some((number, pictures)), Codec::Vp8(_)) = (picture, &record.codec) {
+                pictures.offsets.leave_out(number);
+            }
+            return None;
+        };
         let seq = current.seq.accept(packet.seq)?;
         let picture = match picture {
             Some((number, pictures)) => Some(pictures.offsets.accept(number)?),
@@ -463,6 +490,14 @@ impl VideoSlot {
                 .wrapping_sub(current.timestamp_offset),
         );
         let tl0 = record.codec.tl0().wrapping_add(current.tl0_offset);
+        let ends = passed.ends || record.header.marker;
+        let templates = current.templates;
+        let mut next_template = self.out.next_template;
+        if let Codec::Av1(Some(frame)) = &record.codec
+            && let Some((first, count)) = frame.structure
+        {
+            next_template = first.wrapping_add(templates).wrapping_add(count) % 64;
+        }
         if seq >= self.out.next_seq {
             self.out = Out {
                 next_seq: seq + 1,
@@ -470,7 +505,8 @@ impl VideoSlot {
                 sent_at: now,
                 next_picture: self.out.next_picture.max(picture.map_or(0, |p| p + 1)),
                 tl0,
-                open: !record.header.marker,
+                next_template,
+                open: !ends,
                 started: true,
             };
         }
@@ -479,11 +515,14 @@ impl VideoSlot {
             ssrc: self.ssrc,
             seq: seq as u16,
             timestamp,
-            picture_id: (picture.unwrap_or(0) & 0x7FFF) as u16,
+            picture_id: picture.unwrap_or(0) as u16,
             tl0,
             video: true,
             osn: None,
             redundancy: 0,
+            ends,
+            templates,
+            active: passed.active,
         };
         self.used_at = now;
         self.payload_type = record.header.payload_type;

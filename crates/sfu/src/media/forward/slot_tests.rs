@@ -82,7 +82,7 @@ fn packet(sent: Sent) -> (u64, Record) {
             Codec::Vp9(rtp::vp9::Vp9::parse(&[0xA0, id[0], id[1], 0, tl0]).unwrap())
         }
         Kind::H264 => Codec::H264,
-        Kind::Av1 => Codec::Av1,
+        Kind::Av1 => Codec::Av1(None),
     };
     let record = Record {
         header,
@@ -165,9 +165,9 @@ proptest! {
         }
         order.retain(|(t, _)| *t != u64::MAX);
         order.sort_by_key(|(t, _)| *t);
-        let mut targets = vec![(0, Some(Target { encoding: 1, temporal: 2 }))];
+        let mut targets = vec![(0, Some(Target { encoding: 1, spatial: 0, temporal: 2 }))];
         targets.extend(changes.iter().map(|&(at, encoding, temporal)| {
-            (at + 1, (encoding < 2).then_some(Target { encoding, temporal }))
+            (at + 1, (encoding < 2).then_some(Target { encoding, spatial: 0, temporal }))
         }));
         let out = run(&order, &targets);
         let mut by_seq = BTreeMap::new();

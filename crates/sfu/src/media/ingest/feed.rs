@@ -4,16 +4,17 @@
 use super::audio::Audio;
 use super::inspect::inspect;
 use super::key_frames::{KeyFrames, KeySign};
-use super::rates::{LayerRates, Rates};
+use super::layers::{EncodingLayers, Layer};
 use super::receive::{ClockPoint, ReceiveStream};
 use super::taken::Taken;
 use crate::media::context::Context;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::negotiated::PayloadCodec;
-use crate::media::packet::{Arrival, Arrived, Codec, Incoming, Published};
+use crate::media::packet::{Arrival, Arrived, Incoming, Published};
 use crate::media::spec::{MediaKind, Source as Spec, VideoType};
 use crate::media::stats::DropReason;
 use rtp::RtpView;
+use rtp::av1::Structure;
 use rtp::rtcp::{ReportBlock, Writer};
 use smallvec::SmallVec;
 
@@ -21,25 +22,15 @@ use smallvec::SmallVec;
 const ASSUMED_HEIGHTS: [u16; Spec::MAX_ENCODINGS] = [180, 360, 720, 1080];
 /// Key frame requests to a sender are at least this far apart, microseconds.
 const KEYFRAME_INTERVAL: u64 = 300_000;
-/// One encoding as it can be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layer {
-    /// The smaller dimension, pixels.
-    pub(crate) height: u16,
-    /// Packets of it come in.
-    pub(crate) active: bool,
-    /// What it takes up to and with each temporal layer; `None` before that was measured.
-    pub(crate) rates: Option<LayerRates>,
-}
-
-/// The encodings of a source, lowest first.
+/// The layers of a source, lowest first.
 pub(crate) type Layers = SmallVec<[Layer; 4]>;
 
 #[derive(Debug)]
 struct EncodingState {
     stream: ReceiveStream,
-    layer: Layer,
-    rates: Rates,
+    layers: EncodingLayers,
+    /// Of AV1: what its newest key frame says of its layers.
+    structure: Option<Box<Structure>>,
     keys: KeyFrames,
     /// What came was dropped by order of the focus: nothing goes on before a key frame.
     closed: bool,
@@ -50,33 +41,11 @@ impl EncodingState {
         let height = ASSUMED_HEIGHTS.get(index).copied().unwrap_or(1080);
         Self {
             stream: ReceiveStream::new(ssrc, 90_000, repair),
-            layer: Layer {
-                height,
-                active: false,
-                rates: None,
-            },
-            rates: Rates::default(),
+            layers: EncodingLayers::new(index as u8, height),
+            structure: None,
             keys: KeyFrames::default(),
             closed: false,
         }
-    }
-
-    /// Takes the height a key frame tells; whether it is news.
-    fn learn_height(&mut self, codec: &Codec) -> bool {
-        let size = match codec {
-            Codec::Vp8(vp8) => vp8.size,
-            Codec::Vp9(vp9) => vp9.structure.and_then(|s| {
-                s.sizes?
-                    .get(usize::from(s.spatial_layers).checked_sub(1)?)
-                    .copied()
-            }),
-            Codec::H264 | Codec::Av1 | Codec::Opaque => None,
-        };
-        let Some((width, height)) = size else {
-            return false;
-        };
-        let height = width.min(height);
-        std::mem::replace(&mut self.layer.height, height) != height
     }
 }
 
@@ -157,11 +126,8 @@ impl Feed {
     /// The layers of its video.
     pub(crate) fn layers(&self, now: u64) -> Layers {
         let encodings = self.video().map(|v| v.encodings.iter());
-        let layer = |e: &EncodingState| Layer {
-            rates: e.rates.get(now),
-            ..e.layer
-        };
-        encodings.into_iter().flatten().map(layer).collect()
+        let layers = encodings.into_iter().flatten().map(|e| e.layers.get(now));
+        layers.flatten().collect()
     }
 
     fn video(&self) -> Option<&Video> {
@@ -222,10 +188,7 @@ impl Feed {
     pub(crate) fn sweep(&mut self, now: u64) -> bool {
         let mut stopped = false;
         for encoding in self.video_mut().into_iter().flat_map(|v| &mut v.encodings) {
-            if encoding.layer.active && !encoding.stream.is_active(now) {
-                encoding.layer.active = false;
-                stopped = true;
-            }
+            stopped |= encoding.layers.sweep(now);
         }
         stopped
     }
@@ -370,8 +333,13 @@ impl Video {
         let (at, len) = (usize::from(at), usize::from(len));
         let descriptor = packet.get(at..at + len).filter(|d| !d.is_empty());
         let payload = RtpView::new(packet, header);
-        let (codec, sign) =
-            inspect(incoming.codec, payload.payload(), descriptor).ok_or(DropReason::BadPayload)?;
+        let (codec, sign) = inspect(
+            incoming.codec,
+            payload.payload(),
+            descriptor,
+            &mut encoding.structure,
+        )
+        .ok_or(DropReason::BadPayload)?;
         if muted || encoding.closed && sign == KeySign::None {
             // Nor is it replayed.
             if !std::mem::replace(&mut encoding.closed, true) {
@@ -387,18 +355,15 @@ impl Video {
             record.descriptor = (0, 0);
         }
         record.codec = codec;
-        encoding
-            .rates
-            .note(cx.us, codec.temporal_layer(), packet.len());
         arrived.packet.id = cx
             .store
             .insert(packet, record)
             .ok_or(DropReason::Oversized)?;
         let key = encoding.keys.note(cx.us, arrived.packet, sign);
-        let mut layers_changed = !std::mem::replace(&mut encoding.layer.active, true);
+        let mut layers_changed = encoding.layers.note(cx.us, &codec, packet.len());
         if key {
             cx.stats.keyframes_received += 1;
-            layers_changed |= encoding.learn_height(&codec);
+            layers_changed |= encoding.layers.learn(&codec, encoding.structure.as_deref());
         }
         arrived.what = Arrival::Video { key };
         arrived.marker = header.marker;

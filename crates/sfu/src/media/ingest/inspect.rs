@@ -3,12 +3,15 @@
 use super::key_frames::KeySign;
 use crate::media::negotiated::PayloadCodec;
 use crate::media::packet::Codec;
+use rtp::av1::{Frame, Structure};
 
-/// What a codec says of a payload: properties, and what it tells of a key frame.
+/// What a codec says of a payload: properties, and what it tells of a key frame. `structure`: of the AV1 stream, as its
+/// key frames say it.
 pub(super) fn inspect(
     codec: PayloadCodec,
     payload: &[u8],
     descriptor: Option<&[u8]>,
+    structure: &mut Option<Box<Structure>>,
 ) -> Option<(Codec, KeySign)> {
     let start = |starts| {
         if starts {
@@ -40,11 +43,13 @@ pub(super) fn inspect(
         PayloadCodec::Av1 => {
             // AV1 RTP specification, appendix A.8.2: a structure follows the mandatory fields of a key frame's first
             // packet. Senders without the descriptor tell by the payload.
-            let structure = descriptor.is_some_and(|d| d.get(3).is_some_and(|b| b & 0x80 != 0));
-            (
-                Codec::Av1,
-                start(structure || rtp::obu::starts_sequence(payload)),
-            )
+            // What cannot be read is forwarded without, and receivers find their way by the payload.
+            let frame = descriptor.and_then(|d| Frame::parse(d, structure).ok());
+            let key = frame.map_or_else(
+                || rtp::obu::starts_sequence(payload),
+                |f| f.structure.is_some(),
+            );
+            (Codec::Av1(frame), start(key))
         }
         PayloadCodec::Opus | PayloadCodec::Red | PayloadCodec::Other => {
             (Codec::Opaque, KeySign::Start)

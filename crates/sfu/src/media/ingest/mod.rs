@@ -6,16 +6,18 @@ mod feed;
 mod floor;
 mod inspect;
 mod key_frames;
+mod layers;
 mod loudness;
 mod rates;
 mod receive;
 mod speakers;
 mod taken;
 
-pub(crate) use feed::{Feed, Layer};
+pub(crate) use feed::Feed;
 pub(crate) use floor::Floor;
 #[cfg(test)]
 pub(crate) use key_frames::{KeyFrames, KeySign};
+pub(crate) use layers::Layer;
 pub(crate) use loudness::Loudness;
 pub(crate) use rates::{LayerRates, TEMPORAL_LAYERS};
 pub(crate) use receive::ClockPoint;

@@ -7,7 +7,7 @@ import { initials } from "../src/model/people";
 import { SettingsStore } from "../src/model/settings";
 import { commandFor, type KeyPress } from "../src/model/shortcuts";
 import { readConfig } from "../src/protocol/config";
-import { cameraEncodings } from "../src/protocol/encodings";
+import { cameraEncodings, scalableEncodings } from "../src/protocol/encodings";
 import { endpointIdFor } from "../src/protocol/ids";
 
 describe("fitGrid", () => {
@@ -120,6 +120,25 @@ describe("simulcast", () => {
     expect(shape(720, 360).map(([active]) => active)).toEqual([true, true, false]);
     expect(shape(720, 90).map(([active]) => active)).toEqual([true, false, false]);
     expect(shape(720, 0).map(([active]) => active)).toEqual([false, false, false]);
+  });
+});
+
+describe("scalable streams", () => {
+  const shape = (height: number, max: number): [boolean[], number | undefined, string | undefined] => {
+    const encodings = scalableEncodings(3, height, max, "vp9");
+    const [first] = encodings;
+    return [encodings.map((e) => e.active), first?.scaleResolutionDownBy, first?.scalabilityMode];
+  };
+  it("are one encoding with as many layers as the picture is worth", () => {
+    expect(shape(720, 2160)).toEqual([[true, false, false], 1, "L3T3_KEY"]);
+    expect(shape(360, 2160)).toEqual([[true, false, false], 1, "L2T3_KEY"]);
+    expect(shape(180, 2160)).toEqual([[true, false, false], 1, "L1T3"]);
+  });
+  it("have no layers that nobody wants", () => {
+    expect(shape(720, 360)).toEqual([[true, false, false], 2, "L2T3_KEY"]);
+    expect(shape(720, 180)).toEqual([[true, false, false], 4, "L1T3"]);
+    expect(shape(720, 90)).toEqual([[true, false, false], 4, "L1T3"]);
+    expect(shape(720, 0)[0]).toEqual([false, false, false]);
   });
 });
 

@@ -1,4 +1,4 @@
-// Which simulcast layers a camera source has and which of them are sent.
+// Which layers a camera source has and which of them are sent: simulcast, or one scalable stream (SVC).
 
 /** Highest bit rate of a layer, lowest layer first, in bits per second. */
 const LAYER_BITRATES = [200_000, 500_000, 1_700_000] as const;
@@ -9,6 +9,20 @@ export interface Encoding {
   readonly active: boolean;
   readonly scaleResolutionDownBy: number;
   readonly maxBitrate: number;
+  /** Spatial and temporal layers of the encoding, as W3C's webrtc-svc names them; undefined for the browser's choice. */
+  readonly scalabilityMode?: string | undefined;
+}
+
+/** Highest bit rate of a scalable stream of one, two and three spatial layers, in bits per second. */
+const SCALABLE_BITRATES: ReadonlyMap<string, readonly [number, number, number]> = new Map([
+  ["vp9", [150_000, 450_000, 1_400_000]],
+  ["av1", [120_000, 400_000, 1_200_000]],
+]);
+const SCALABILITY_MODES = ["L1T3", "L2T3_KEY", "L3T3_KEY"] as const;
+
+/** Whether a codec is sent as one scalable stream to the bridge. */
+export function isScalable(codec: string): boolean {
+  return SCALABLE_BITRATES.has(codec);
 }
 
 /** How many layers are worth sending for a picture of this height. */
@@ -36,6 +50,28 @@ export function cameraEncodings(signalled: number, height: number, maxHeight: nu
       maxBitrate: LAYER_BITRATES[used === 1 ? 1 : index] ?? LAYER_BITRATES[2],
     };
   });
+}
+
+/**
+ * The same as one scalable stream: in the first of the signalled encodings, as official clients do it. What nobody wants
+ * is not encoded: the picture is scaled down, and the stream has fewer layers.
+ */
+export function scalableEncodings(
+  signalled: number,
+  height: number,
+  maxHeight: number,
+  codec: string,
+): Encoding[] {
+  const most = Math.min(signalled, layerCount(height));
+  let layers = most;
+  while (layers > 1 && height / 2 ** (most - layers) > maxHeight) layers--;
+  const bitrates = SCALABLE_BITRATES.get(codec) ?? LAYER_BITRATES;
+  return Array.from({ length: signalled }, (_, index) => ({
+    active: index === 0 && maxHeight > 0,
+    scaleResolutionDownBy: 2 ** (most - layers),
+    maxBitrate: bitrates[layers - 1] ?? LAYER_BITRATES[2],
+    scalabilityMode: SCALABILITY_MODES[layers - 1],
+  }));
 }
 
 /** The single encoding of a camera source sent to one peer. */

@@ -3,7 +3,14 @@
 
 import { type Blockage, readBlockage } from "./blockage";
 import { Emitter } from "./emitter";
-import { cameraEncodings, desktopEncoding, type Encoding, peerEncoding } from "./encodings";
+import {
+  cameraEncodings,
+  desktopEncoding,
+  type Encoding,
+  isScalable,
+  peerEncoding,
+  scalableEncodings,
+} from "./encodings";
 import { randomHex } from "./ids";
 import type { Candidate, Content, MediaKind, SsrcSource, Transport } from "./jingle";
 import type { RemoteSections, RemoteSourceInfo } from "./remote-sections";
@@ -66,6 +73,8 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   private attaching: Promise<void> = Promise.resolve();
   private renegotiationQueued = false;
   private closed = false;
+  /** Whether the browser takes scalability modes; known once one was asked for. */
+  private scalable = true;
   private readonly pendingCandidates: RTCIceCandidateInit[] = [];
 
   constructor(pc: RTCPeerConnection, options: PeerMediaOptions) {
@@ -343,10 +352,11 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     }
   }
 
-  private encodingsFor(kind: "video" | "desktop", count: number, height: number): Encoding[] {
+  private encodingsFor(kind: "video" | "desktop", count: number, height: number, codec: string): Encoding[] {
     const wanted = this.maxHeights.get(this.sourceName(kind)) ?? Number.POSITIVE_INFINITY;
     if (kind === "desktop") return Array.from({ length: count }, () => desktopEncoding(wanted));
     if (count === 1) return [peerEncoding(height, Math.min(wanted, 100_000))];
+    if (this.scalable && isScalable(codec)) return scalableEncodings(count, height, wanted, codec);
     return cameraEncodings(count, height, wanted);
   }
 
@@ -354,24 +364,35 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     const parameters = sender.getParameters();
     if (this.closed || parameters.encodings === undefined || parameters.encodings.length === 0) return;
     const height = sender.track?.getSettings().height ?? 720;
-    const target = this.encodingsFor(kind, parameters.encodings.length, height);
+    const sent = parameters.codecs?.[0]?.mimeType.toLowerCase().replace("video/", "") ?? this.codecs[0];
+    const target = this.encodingsFor(kind, parameters.encodings.length, height, sent ?? "");
     let changed = false;
-    parameters.encodings.forEach((encoding, index) => {
+    const encodings: (RTCRtpEncodingParameters & { scalabilityMode?: string | undefined })[] =
+      parameters.encodings;
+    encodings.forEach((encoding, index) => {
       const to = target[index];
       if (to === undefined) return;
       changed ||=
         encoding.active !== to.active ||
         encoding.scaleResolutionDownBy !== to.scaleResolutionDownBy ||
-        encoding.maxBitrate !== to.maxBitrate;
+        encoding.maxBitrate !== to.maxBitrate ||
+        encoding.scalabilityMode !== to.scalabilityMode;
       Object.assign(encoding, to);
+      if (to.scalabilityMode === undefined) delete encoding.scalabilityMode;
     });
     if (kind === "desktop") parameters.degradationPreference = "maintain-resolution";
     if (!changed) return;
+    const scalable = target.some((e) => e.scalabilityMode !== undefined);
     try {
       await sender.setParameters(parameters);
     } catch (error) {
       console.warn("encoding parameters not accepted", error);
+      if (!scalable) return;
+      this.scalable = false;
     }
+    // A browser that does not know scalability modes passes over them: it has simulcast instead.
+    if (scalable && !hasScalability(sender)) this.scalable = false;
+    if (scalable && !this.scalable) await this.applyTo(sender, kind);
   }
 
   // --- what is signalled --------------------------------------------------------------------
@@ -480,4 +501,10 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   disown(owner: string): void {
     if (this.remote?.disown(owner)) this.emit("tracks", undefined);
   }
+}
+
+function hasScalability(sender: RTCRtpSender): boolean {
+  const first: (RTCRtpEncodingParameters & { scalabilityMode?: string }) | undefined =
+    sender.getParameters().encodings?.[0];
+  return first?.scalabilityMode !== undefined;
 }

@@ -8,6 +8,7 @@ mod attachment;
 mod config;
 mod gather;
 mod handover;
+mod insight;
 mod intake;
 mod joining;
 mod latency;

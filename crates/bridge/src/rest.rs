@@ -3,19 +3,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sfu::{ConferenceId, EndpointId, EndpointStats};
 use telemetry::Metrics;
+use tokio::sync::oneshot;
 
-use crate::shared::Shared;
-use crate::{presence, requests};
+use crate::shared::{Command, Shared};
+use crate::{insight, presence, requests};
+
+/// A media thread that does not tell of a conference in this time is not waited for.
+const INSPECTION: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Rest {
@@ -33,6 +38,8 @@ pub(crate) fn router(shared: Arc<Shared>, metrics: Metrics) -> Router {
         .route("/colibri/drain/disable", post(|s| set_drain(s, false)))
         .route("/colibri/shutdown", post(shutdown))
         .route("/debug", get(debug))
+        .route("/debug/{conference}", get(debug_conference))
+        .route("/debug/{conference}/{endpoint}", get(debug_endpoint))
         .route("/metrics", get(metrics_page))
         .with_state(Rest { shared, metrics })
 }
@@ -109,6 +116,44 @@ async fn debug(State(rest): State<Rest>) -> Json<Value> {
         "shards": shared.workers.len(),
         "conferences": conferences,
     }))
+}
+
+/// The endpoints of a conference; `None` if there is no such one, or its thread does not answer.
+async fn endpoints(shared: &Shared, conference: &str) -> Option<Vec<(String, Value)>> {
+    let id = ConferenceId(u64::from_str_radix(conference, 16).ok()?);
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Inspect {
+        conference: id,
+        reply,
+    };
+    shared.worker_of(id)?.send(command).ok()?;
+    let endpoints = tokio::time::timeout(INSPECTION, answer).await.ok()?.ok()?;
+    let value = |(id, visitor, stats): (EndpointId, bool, EndpointStats)| {
+        (id.as_str().to_owned(), insight::endpoint(visitor, &stats))
+    };
+    let endpoints: Vec<_> = endpoints.into_iter().map(value).collect();
+    (!endpoints.is_empty()).then_some(endpoints)
+}
+
+async fn debug_conference(State(rest): State<Rest>, Path(conference): Path<String>) -> Response {
+    match endpoints(&rest.shared, &conference).await {
+        Some(endpoints) => {
+            let endpoints: serde_json::Map<String, Value> = endpoints.into_iter().collect();
+            Json(json!({"endpoints": endpoints})).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn debug_endpoint(
+    State(rest): State<Rest>,
+    Path((conference, endpoint)): Path<(String, String)>,
+) -> Response {
+    let endpoints = endpoints(&rest.shared, &conference).await.into_iter();
+    match endpoints.flatten().find(|(id, _)| *id == endpoint) {
+        Some((_, value)) => Json(value).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn metrics_page(State(rest): State<Rest>) -> Response {

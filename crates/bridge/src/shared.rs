@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use net::Waker;
 use sfu::control::{Answer, ControlStats, Denied, WebSocketId};
-use sfu::{ConferenceId, ConferenceStats, Part, Stats};
+use sfu::{ConferenceId, ConferenceStats, EndpointId, EndpointStats, Part, Stats};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -52,6 +52,11 @@ pub(crate) enum Command {
     },
     WebSocketClosed {
         socket: WebSocketId,
+    },
+    /// The state of a conference's endpoints is asked for; the flag tells visitors.
+    Inspect {
+        conference: ConferenceId,
+        reply: oneshot::Sender<Vec<(EndpointId, bool, EndpointStats)>>,
     },
     /// The host's addresses changed: host candidates, and public addresses with the host candidate behind each.
     Addresses(

@@ -140,3 +140,24 @@ async fn a_large_meeting_is_at_several_workers_and_ends_at_all() {
     );
     assert_eq!(bridge.load(), (0, 0));
 }
+
+#[tokio::test]
+async fn the_state_of_a_conference_can_be_asked_for() {
+    let bridge = bridge(2);
+    let shared = bridge.shared.clone();
+    let answer = ask(&shared, "m", "create='true'", &endpoint("e"));
+    let conference = answer.conference.unwrap();
+    let worker = shared.worker_of(conference).unwrap();
+    let (reply, endpoints) = tokio::sync::oneshot::channel();
+    assert!(worker.send(Command::Inspect { conference, reply }).is_ok());
+    let endpoints = endpoints.await.unwrap();
+    let [(id, visitor, stats)] = endpoints.as_slice() else {
+        panic!("{endpoints:?}")
+    };
+    assert_eq!((id.as_str(), *visitor), ("e", false));
+    let state = crate::insight::endpoint(*visitor, stats);
+    assert_eq!(state["connected"], false);
+    assert_eq!(state["line"]["limited"], false);
+    assert_eq!(state["line"]["streams"], serde_json::json!([]));
+    bridge.shutdown().await;
+}

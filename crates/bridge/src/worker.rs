@@ -278,6 +278,16 @@ impl Worker {
                 state.web_sockets.remove(&socket);
                 state.controller.web_socket_closed(socket);
             }
+            Command::Inspect { conference, reply } => {
+                let shard = state.controller.shard();
+                let endpoints = shard.endpoints(conference).into_iter();
+                let stats = endpoints.filter_map(|(id, visitor)| {
+                    let stats = shard.endpoint_stats(conference, &id)?;
+                    Some((id, visitor, stats))
+                });
+                // Whoever asked may have gone.
+                let _ = reply.send(stats.collect());
+            }
             Command::Addresses(hosts, mapped) => {
                 state.controller.set_addresses(now, hosts, mapped);
             }

@@ -40,4 +40,6 @@ pub use spec::{
     HeaderExtension, MediaKind, Part, PayloadType, ReceiverConstraints, Source, SourceConstraint,
     SsrcGroup, Subscription, VideoType,
 };
-pub use stats::{ConferenceStats, DropReason, EndpointStats, LineStats, Stats};
+pub use stats::{
+    ConferenceStats, DropReason, EndpointStats, LineSample, LineStats, Stats, StreamStats,
+};

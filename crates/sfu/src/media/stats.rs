@@ -1,5 +1,7 @@
 //! Counters of a shard; hosts export them.
 
+use super::ids::SourceName;
+
 /// Why a packet went no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
@@ -245,4 +247,46 @@ pub struct LineStats {
     pub waiting: usize,
     /// How long the oldest of them has waited, microseconds.
     pub waiting_for: u64,
+    /// What is sent of each video that is wanted, most wanted first.
+    pub streams: Vec<StreamStats>,
+    /// The last minutes, oldest first.
+    pub series: Vec<LineSample>,
+}
+
+/// What a receiver is sent of one video source, and why not more. Rates are bits per second.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamStats {
+    /// The source.
+    pub source: SourceName,
+    /// Greatest height wanted; -1 for no limit.
+    pub wanted: i32,
+    /// Whether it is on stage.
+    pub on_stage: bool,
+    /// What it should be sent: height, highest temporal layer (7 for all) and rate; `None` for nothing.
+    pub target: Option<(u16, u8, u64)>,
+    /// Whether that is what it is sent: else a key frame is awaited.
+    pub arrived: bool,
+    /// The best that is wanted and sent by its publisher: height and rate.
+    pub best: (u16, u64),
+    /// What the next better layer would need besides, if there is one.
+    pub missing: Option<u64>,
+}
+
+/// The state of a line at one time. Rates are bits per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LineSample {
+    /// How long ago, microseconds.
+    pub ago: u64,
+    /// What the line was taken to carry; 0 if that was not known.
+    pub estimate: u64,
+    /// What was left for video; 0 for no limit.
+    pub for_video: u64,
+    /// What was sent since the sample before, everything included.
+    pub sent: u64,
+    /// What the layers being sent took, and what the best ones would have.
+    pub taken: u64,
+    /// See `taken`.
+    pub ideal: u64,
+    /// Heights of what was sent of the first sources, most wanted first; 0 for nothing.
+    pub heights: [u16; 8],
 }

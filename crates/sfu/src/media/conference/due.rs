@@ -30,6 +30,7 @@ impl Conference {
             self.receiver_report(cx, peer);
             self.sender_reports(cx, peer);
             self.tick_bandwidth(cx, peer);
+            self.sample_line(cx.us, peer);
             self.let_waiting_leave(cx, peer);
             self.see_to_missing_pictures(cx, peer, cx.us);
         }

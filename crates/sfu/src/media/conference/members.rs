@@ -57,6 +57,8 @@ impl Conference {
         }
         self.empty_since = None;
         self.plan.receiver_changed(peer);
+        // From the first decision on it has what its line is taken to carry.
+        self.review_budget(cx, peer);
         self.set_sources(cx, peer, spec.sources);
         self.schedule_look(cx, cx.us);
         Ok(peer)
@@ -66,6 +68,7 @@ impl Conference {
     pub(crate) fn remove(&mut self, cx: &mut Context<'_>, peer: PeerId) -> Option<Client> {
         let client = self.clients.remove(peer)?;
         self.outs.remove(peer);
+        self.series.remove(peer);
         self.by_id.remove(client.id());
         if let Some(receiver) = self.receivers.remove(peer) {
             self.plan.receiver_removed(peer, &receiver);

@@ -11,6 +11,7 @@ mod notices;
 mod rtcp;
 mod rtp;
 mod schedule;
+mod series;
 mod siblings;
 mod transmit;
 
@@ -27,6 +28,7 @@ use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
+use series::Series;
 use std::collections::{HashMap, VecDeque};
 
 /// Round trip assumed while none is measured, microseconds.
@@ -72,6 +74,7 @@ pub(crate) struct Conference {
     created: u64,
     empty_since: Option<u64>,
     rates: Traffic,
+    series: Table<PeerId, Series>,
     scheduled: Scheduled,
     next_look: u64,
     /// It is in the shard's list of those with something to send.
@@ -120,6 +123,7 @@ impl Conference {
             created: now,
             empty_since: Some(now),
             rates: Traffic::default(),
+            series: Table::default(),
             scheduled: Scheduled::default(),
             next_look: 0,
             listed: false,
@@ -272,6 +276,8 @@ impl Conference {
             held: budget.held_until().saturating_sub(now),
             waiting,
             waiting_for,
+            streams: receiver.streams(now, &self.feeds),
+            series: self.series.get(peer).map_or_else(Vec::new, |s| s.get(now)),
         }
     }
 

@@ -94,6 +94,31 @@ pub(super) fn fit(contenders: &[Contender], budget: Option<u64>, may_climb: bool
     fit
 }
 
+/// What a source is sent, and what could be had of it, as heights and rates, for whoever wants to know why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outlook {
+    pub(super) now: Option<(u16, u64)>,
+    pub(super) best: (u16, u64),
+    /// What must be free besides for the next step.
+    pub(super) missing: Option<u64>,
+}
+
+/// See [`Outlook`].
+pub(super) fn outlook(contender: &Contender) -> Outlook {
+    let ladder = ladder(contender);
+    let climber = Climber::new((contender, &ladder));
+    let place = |at: usize| climber.step(at).map(|s| (s.height, s.rate));
+    let next = climber.held + 1;
+    let missing = climber
+        .price(next)
+        .saturating_sub(climber.rate(climber.held));
+    Outlook {
+        now: place(climber.held),
+        best: place(climber.top()).unwrap_or_default(),
+        missing: (next <= climber.top()).then_some(missing),
+    }
+}
+
 /// Passes over all in their order, a step each, until nothing more fits.
 fn share(climbers: &mut [Climber<'_>], budget: u64, may_climb: bool) {
     let mut left = budget;

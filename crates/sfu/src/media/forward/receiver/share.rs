@@ -1,11 +1,12 @@
 //! What a receiver wants of video, and how it shares out what it may be sent.
 
-use super::Receiver;
+use super::{Lane, Receiver};
 use crate::media::forward::allocation::{Decision, Wanted};
-use crate::media::forward::fit::{Contender, Held, fit, is_screen};
-use crate::media::forward::slot::Target;
+use crate::media::forward::fit::{Contender, Held, fit, is_screen, outlook};
+use crate::media::forward::slot::{Target, VideoSlot};
 use crate::media::ids::SourceName;
 use crate::media::ingest::Feed;
+use crate::media::stats::StreamStats;
 use crate::media::table::{FeedId, Table};
 use smallvec::SmallVec;
 
@@ -80,13 +81,13 @@ impl Receiver {
     }
 
     fn contender(
-        &mut self,
+        &self,
         now: u64,
         wanted: Wanted,
         feeds: &Table<FeedId, Feed>,
     ) -> Option<Contender> {
         let feed = feeds.get(wanted.feed)?;
-        let slot = self.video_of(wanted.feed)?;
+        let slot = self.carrier(wanted.feed)?;
         Some(Contender {
             layers: feed.layers(now),
             constraint: slot.constraint,
@@ -113,5 +114,32 @@ impl Receiver {
         let taken = taken.collect();
         self.wanted = wanted;
         taken
+    }
+
+    fn carrier(&self, feed: FeedId) -> Option<&VideoSlot> {
+        match self.lane(feed) {
+            Lane::Slot(at) => self.video.get(usize::from(at)),
+            _ => None,
+        }
+    }
+
+    /// What is sent of each source that is wanted, most wanted first, and why not more.
+    pub(crate) fn streams(&self, now: u64, feeds: &Table<FeedId, Feed>) -> Vec<StreamStats> {
+        let stream = |wanted: &Wanted| {
+            let contender = self.contender(now, *wanted, feeds)?;
+            let slot = self.carrier(wanted.feed)?;
+            let outlook = outlook(&contender);
+            let target = slot.target.zip(outlook.now);
+            Some(StreamStats {
+                source: feeds.get(wanted.feed)?.name().clone(),
+                wanted: contender.constraint,
+                on_stage: wanted.on_stage,
+                target: target.map(|(t, (height, rate))| (height, t.temporal, rate)),
+                arrived: slot.target.is_none() || !slot.wants_keyframe(),
+                best: outlook.best,
+                missing: outlook.missing,
+            })
+        };
+        self.wanted.iter().filter_map(stream).collect()
     }
 }

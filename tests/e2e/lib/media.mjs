@@ -13,7 +13,7 @@ export function sample() {
         }
     };
     setInterval(async () => {
-        const taken = { at: Date.now(), video: {}, audio: { concealed: 0, all: 0 } };
+        const taken = { at: Date.now(), video: {}, audio: { concealed: 0, silent: 0, all: 0 } };
 
         for (const connection of connections) {
             if (connection.connectionState === 'closed') {
@@ -30,6 +30,8 @@ export function sample() {
                     };
                 } else if (entry.type === 'inbound-rtp' && entry.kind === 'audio') {
                     taken.audio.concealed += number(entry.concealedSamples);
+                    // Of silence, which is not sent, nothing is missed.
+                    taken.audio.silent += number(entry.silentConcealedSamples);
                     taken.audio.all += number(entry.totalSamplesReceived);
                 }
             }
@@ -78,7 +80,8 @@ export async function received(page, from, to = Date.now()) {
             kbps: Math.round((end.bytes - begin.bytes) * 8 / 1000 / seconds)
         };
     });
-    const concealed = last.audio.concealed - first.audio.concealed;
+    const audible = ({ audio }) => audio.concealed - audio.silent;
+    const concealed = audible(last) - audible(first);
 
     return { seconds, videos, audioConcealed: rounded(concealed / Math.max(1, last.audio.all - first.audio.all), 4) };
 }

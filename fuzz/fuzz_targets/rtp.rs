@@ -33,6 +33,12 @@ fn descriptor(data: &[u8]) {
         assert_eq!(again.frame, first.frame);
     }
     let _ = av1::Descriptor::parse(data, first.structure.as_deref());
+    let mut structure = None;
+    if let Ok(frame) = av1::Frame::parse(data, &mut structure) {
+        let mask = frame.best_target(1, 1).map(|target| frame.mask_within(target));
+        let _ = frame.layout.rewrite(data, 9, 63, mask, &mut out);
+        let _ = av1::Frame::parse(data, &mut structure);
+    }
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -268,6 +268,17 @@ proptest! {
                 prop_assert_eq!(again.frame, d.frame);
             }
         }
+        let mut structure = None;
+        if let Ok(frame) = av1::Frame::parse(&bytes, &mut structure) {
+            let target = frame.best_target(1, 1);
+            let mask = target.map(|target| frame.mask_within(target));
+            let mut out = [0; 255];
+            if let Ok(len) = frame.layout.rewrite(&bytes, 9, 63, mask, &mut out) {
+                let again = av1::Descriptor::parse(&out[..len], structure.as_deref()).unwrap();
+                prop_assert_eq!(again.mandatory.frame_number, 9);
+                prop_assert_eq!(mask.is_none() || again.active_targets == mask, true);
+            }
+        }
     }
 
     #[test]

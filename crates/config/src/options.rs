@@ -187,6 +187,20 @@ pub const OPTIONS: &[OptionSpec] = &[
         "The binary has a client.",
     ),
     option(
+        "front.turn",
+        Kind::Bool,
+        DefaultValue::Toml("true"),
+        "Relay media (TURN over TLS) on the port of HTTPS, for networks that let nothing through but TLS. Clients are told of it when `front.public_url` is set; credentials end after a day.",
+        "It carries media to this deployment's bridges and nowhere else.",
+    ),
+    option(
+        "front.turn_allow",
+        Kind::Networks,
+        DefaultValue::Toml("[]"),
+        "Addresses or networks to which media is relayed besides the bridge of `pontoon up`: those of the bridges of `pontoon meet`, which has no relay without.",
+        "A relay to anywhere would be one into the operator's own network.",
+    ),
+    option(
         "front.hsts",
         Kind::Bool,
         DefaultValue::Toml("false"),

@@ -66,6 +66,10 @@ pub struct FrontSettings {
     pub web_root: Option<PathBuf>,
     /// Whether to send HSTS.
     pub hsts: bool,
+    /// Whether there is a relay for media beside HTTPS.
+    pub turn: bool,
+    /// Where it relays to besides the bridge in the same process.
+    pub turn_allow: Vec<Cidr>,
     /// Shard name.
     pub shard: Option<String>,
     /// Readers of `/metrics`.
@@ -251,6 +255,8 @@ impl Reader<'_> {
             embed_origins: self.embed_origins(),
             certificate: self.certificate(),
             web_root: self.path("front.web_root"),
+            turn: self.bool("front.turn"),
+            turn_allow: self.networks("front.turn_allow"),
             hsts: self.bool("front.hsts"),
             shard: self.header_text("front.shard"),
             metrics_allow: self.networks("front.metrics_allow"),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
@@ -18,6 +19,7 @@ pub(crate) struct Counters {
     refused: Family<Reason, Counter<u64, AtomicU64>>,
     foreign_proxies: Counter<u64, AtomicU64>,
     compressed: Counter<u64, AtomicU64>,
+    relays: Gauge,
     told: Arc<AtomicBool>,
 }
 
@@ -40,6 +42,11 @@ impl Counters {
                 "Files of the web tree compressed; what was compressed before is sent again from memory",
                 counters.compressed.clone(),
             );
+            r.register(
+                "front_relays",
+                "Clients that use the relay (TURN) beside HTTPS",
+                counters.relays.clone(),
+            );
         });
         counters
     }
@@ -58,6 +65,16 @@ impl Counters {
                  people as one, and its X-Forwarded-Proto is not looked at"
             );
         }
+    }
+
+    /// A client of the relay came.
+    pub(crate) fn relay_opened(&self) {
+        self.relays.inc();
+    }
+
+    /// One went.
+    pub(crate) fn relay_closed(&self) {
+        self.relays.dec();
     }
 
     /// Counts a file compressed.

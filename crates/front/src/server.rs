@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use telemetry::Metrics;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -35,9 +35,12 @@ use crate::guard::{Connections, Counted, Guard, Visit, Watcher, until_evicted};
 use crate::listen::bind_tcp;
 use crate::metrics::Counters;
 use crate::redirect::Redirect;
+use crate::relay::Relays;
 use crate::site::Site;
 use crate::{address, proxy};
 
+/// Bytes read of a connection to see what it is; longer reads go past them.
+const PEEK: usize = 64;
 /// High byte of the length of the longest first frame of media: a STUN request of less than 512 bytes.
 const LONGEST_FIRST_FRAME: u8 = 1;
 /// How long a peer may take for its TLS handshake, and for the head of each request.
@@ -53,6 +56,24 @@ const SHARD: HeaderName = HeaderName::from_static("x-jitsi-shard");
 /// Takes connections to the HTTPS port that carry media, from their first byte on, and serves them to their end.
 pub type MediaDoor =
     Arc<dyn Fn(TcpStream, SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What may come to the HTTPS port besides requests; what is not there is refused.
+#[derive(Clone, Default)]
+pub struct Doors {
+    /// Media.
+    pub media: Option<MediaDoor>,
+    /// TURN.
+    pub relay: Option<Arc<turn::Settings>>,
+}
+
+impl fmt::Debug for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Doors")
+            .field("media", &self.media.is_some())
+            .field("relay", &self.relay)
+            .finish()
+    }
+}
 
 /// Answers whether the node can hold meetings; the text says why not.
 pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -152,15 +173,11 @@ impl Front {
     }
 
     /// Serves until `shutdown` completes, then lets requests in progress finish for a moment. The routers must not have
-    /// fallbacks of their own. Connections that carry media are refused without `media`.
-    pub async fn run(
-        self,
-        routers: Vec<Router>,
-        media: Option<MediaDoor>,
-        shutdown: impl Future<Output = ()>,
-    ) {
+    /// fallbacks of their own.
+    pub async fn run(self, routers: Vec<Router>, doors: Doors, shutdown: impl Future<Output = ()>) {
         let counters = Counters::register(&self.config.metrics);
         let guard = Guard::new(counters.clone());
+        let relay_counters = counters.clone();
         let trusted = self.config.trusted_proxies.clone();
         let trusted = move |address| trusted.trusts(address);
         let shared = Arc::new(Shared {
@@ -179,7 +196,10 @@ impl Front {
                 .as_deref()
                 .and_then(|name| HeaderValue::from_str(name).ok()),
             colibri_ws: self.config.colibri_ws,
-            media,
+            media: doors.media,
+            relays: doors
+                .relay
+                .map(|settings| Relays::new(settings, relay_counters)),
         });
         let connections = Connections::new();
         let https = async {
@@ -240,6 +260,7 @@ struct Shared {
     shard: Option<HeaderValue>,
     colibri_ws: BTreeMap<String, Uri>,
     media: Option<MediaDoor>,
+    relays: Option<Relays>,
 }
 
 impl Shared {
@@ -474,6 +495,20 @@ async fn serve_https(
         }
         Ok(Ok(1)) => match timeout(HANDSHAKE, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
+                // Browsers name what they speak when it is HTTP; only of others is the first byte looked at.
+                let unnamed = stream.get_ref().1.alpn_protocol().is_none();
+                let mut stream = BufReader::with_capacity(PEEK, stream);
+                if let Some(relays) = shared.relays.as_ref().filter(|_| unnamed)
+                    && begins_like_turn(&mut stream).await
+                {
+                    let own = stream.get_ref().get_ref().0.local_addr();
+                    let (_busy, relays) = (watcher.visit.begin(), relays.clone());
+                    drop((watcher, shared));
+                    if let Ok(own) = own {
+                        relays.serve(stream, peer, own.ip()).await;
+                    }
+                    return;
+                }
                 let respond = move |request| {
                     let shared = Arc::clone(&shared);
                     async move { shared.respond_tls(peer, request).await }
@@ -485,6 +520,11 @@ async fn serve_https(
         },
         _ => {}
     }
+}
+
+async fn begins_like_turn<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> bool {
+    let first = timeout(HANDSHAKE, stream.fill_buf()).await;
+    matches!(first, Ok(Ok([first, ..])) if turn::begins_with_message(*first))
 }
 
 async fn serve_plain(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, watcher: Watcher) {

@@ -101,7 +101,7 @@ fn start_with(routers: Vec<Router>, change: impl FnOnce(&mut FrontConfig)) -> Ru
         .with_root_certificates(roots)
         .with_no_client_auth();
     let (stop, stopped) = oneshot::channel();
-    let done = tokio::spawn(front.run(routers, None, async {
+    let done = tokio::spawn(front.run(routers, front::Doors::default(), async {
         let _ = stopped.await;
     }));
     Running {

@@ -13,6 +13,7 @@ mod media_tcp;
 mod meet;
 mod parts;
 mod reference;
+mod relay;
 mod relief;
 mod say;
 mod signals;

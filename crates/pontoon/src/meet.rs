@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use config::{Cidr, JoinToken, Settings};
-use front::{Front, MediaDoor};
+use front::{Doors, Front};
 use signalling::Node;
 use telemetry::{Metrics, Redacted};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::parts::Role;
 use crate::say::announce;
 use crate::signals::Ending;
-use crate::{parts, relief, state, token_cmd};
+use crate::{parts, relay, relief, state, token_cmd};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
@@ -27,7 +27,11 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     tokio::spawn(relief::watch(opened.node.people()));
     let invitation = opened.invitation();
-    let meet = opened.serve(Vec::new(), None);
+    let doors = Doors {
+        relay: relay::settings(&settings, Role::Meet, &opened.secret, Vec::new()),
+        ..Doors::default()
+    };
+    let meet = opened.serve(Vec::new(), doors);
     invitation.print(&settings, started);
     ending.wait().await;
     tracing::info!("ending");
@@ -65,6 +69,8 @@ impl Opened {
             .as_ref()
             .map_or_else(accounts::new_password, |token| token.password.clone());
         let (mut config, fingerprint) = parts::signalling(settings, role, &secret, metrics)?;
+        let services = &mut config.xmpp.external_services;
+        services.extend(relay::service(settings, role, &secret));
         let known = accounts.for_node(Some(&password))?;
         config.bridges = known.clone();
         config.new_bridge = Some(accounts.new_bridge());
@@ -103,11 +109,11 @@ impl Opened {
         self.front.https_address()
     }
 
-    /// Serves pages and endpoints, and connections that carry media if there is a door for them.
-    pub(crate) fn serve(self, mut routers: Vec<Router>, media: Option<MediaDoor>) -> Serving {
+    /// Serves pages and endpoints, and what else has a door.
+    pub(crate) fn serve(self, mut routers: Vec<Router>, doors: Doors) -> Serving {
         routers.push(self.node.router());
         let (stop, stopped) = oneshot::channel();
-        let front = self.front.run(routers, media, async {
+        let front = self.front.run(routers, doors, async {
             // A sender that is gone means the same.
             let _ = stopped.await;
         });

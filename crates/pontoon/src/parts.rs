@@ -115,7 +115,7 @@ pub(crate) fn public_host(settings: &Settings) -> Option<&str> {
 }
 
 /// A host of an address; the colons of an IPv6 address are no port's.
-fn without_port(host: &str) -> &str {
+pub(crate) fn without_port(host: &str) -> &str {
     let bare = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,
         _ => host,

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use bridge::{Bridge, NodeConfig, NodeTarget};
 use config::Settings;
+use front::Doors;
 use telemetry::Metrics;
 
 use crate::failure::Failure;
 use crate::media_tcp::MediaTcp;
 use crate::meet::Opened;
 use crate::parts::{self, Role};
+use crate::relay;
 use crate::relief;
 use crate::signals::Ending;
 
@@ -33,12 +35,16 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let media_tcp = MediaTcp::beside(&settings, opened.https_address())?;
     config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
-    let media = media_tcp.serve(&bridge);
+    let bridges = bridge.media_addresses().to_vec();
+    let doors = Doors {
+        media: media_tcp.serve(&bridge),
+        relay: relay::settings(&settings, Role::Up, &opened.secret, bridges),
+    };
 
     let (sessions, endpoints) = (opened.node.people(), bridge.people());
     tokio::spawn(relief::watch(move || sessions() + endpoints()));
     let invitation = opened.invitation();
-    let meet = opened.serve(vec![bridge.router()], media);
+    let meet = opened.serve(vec![bridge.router()], doors);
     invitation.print(&settings, started);
     ending.wait().await;
     tracing::info!("ending");

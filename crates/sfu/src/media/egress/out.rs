@@ -74,7 +74,9 @@ impl Line {
             self.bandwidth.sent_audio(len);
         }
         if numbered {
-            let probe = self.probing.as_mut().map(|probing| {
+            // What follows a probe would water it down.
+            let probing = self.probing.as_mut().filter(|p| !p.is_over(now));
+            let probe = probing.map(|probing| {
                 probing.sent(len);
                 probing.id()
             });
@@ -296,7 +298,8 @@ impl PeerOut {
         self.fillers.clear();
         self.rtcp.clear();
         self.compounds.clear();
-        !self.queue.is_empty() || !self.pending.is_empty() || self.line.probing.is_some()
+        let probes = self.line.probing.is_some_and(|p| !p.is_over(outlet.now));
+        !self.queue.is_empty() || !self.pending.is_empty() || probes
     }
 
     /// Audio first, then retransmissions, then video in the order it came. What finds no room waits.

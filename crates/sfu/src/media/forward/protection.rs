@@ -2,13 +2,17 @@
 //!
 //! One packet before each goes along always, since nobody knows a loss before it has begun: at 10 % one packet in a hundred
 //! is then missing instead of one in ten. Where the link loses more than now and then, two go along: of 20 % less than one
-//! packet in a hundred is missing. Both cost what a voice takes, some 30 kbit/s each for everybody who speaks.
+//! packet in a hundred is missing. Both cost what a voice takes, some 30 kbit/s each for everybody who speaks; on a line so
+//! narrow that a picture hangs on that, one less goes along.
 
 use crate::media::redundancy;
 
 /// From this loss on two packets go along; below the other one again.
 const LOSSY: f64 = 0.03;
 const CALM: f64 = 0.01;
+/// Below this a line is narrow, and not any more from the other one on, bits per second.
+const NARROW: u64 = 400_000;
+const WIDE: u64 = 500_000;
 /// Weight of the newest report.
 const REPORT: f64 = 0.5;
 
@@ -17,6 +21,7 @@ const REPORT: f64 = 0.5;
 pub(super) struct Protection {
     taken: bool,
     lossy: bool,
+    narrow: bool,
     /// By receiver reports on sound, and by transport-wide feedback.
     reported: f64,
     measured: f64,
@@ -40,6 +45,12 @@ impl Protection {
         self.judge();
     }
 
+    /// The line carries so much, bits per second; `None`: that is not known.
+    pub(super) fn set_line(&mut self, line: Option<u64>) {
+        let limit = if self.narrow { WIDE } else { NARROW };
+        self.narrow = line.is_some_and(|line| line < limit);
+    }
+
     fn judge(&mut self) {
         let loss = self.reported.max(self.measured);
         self.lossy = loss >= LOSSY || self.lossy && loss > CALM;
@@ -49,8 +60,8 @@ impl Protection {
     pub(super) fn distance(&self) -> u8 {
         match (self.taken, self.lossy) {
             (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => redundancy::MOST,
+            (true, false) => 1 - u8::from(self.narrow),
+            (true, true) => redundancy::MOST - u8::from(self.narrow),
         }
     }
 }
@@ -76,5 +87,22 @@ mod tests {
             p.reported(0);
         }
         assert_eq!(p.distance(), 1);
+    }
+
+    #[test]
+    fn a_narrow_line_carries_less_of_it() {
+        let mut p = Protection::default();
+        p.set_taken(true);
+        let mut at = |line, loss| {
+            p.set_line(line);
+            p.measured(loss);
+            p.distance()
+        };
+        assert_eq!(at(Some(800_000), 0.0), 1);
+        assert_eq!(at(Some(390_000), 0.0), 0);
+        assert_eq!(at(Some(450_000), 0.0), 0, "it stays so for a while");
+        assert_eq!(at(Some(300_000), 0.1), 1);
+        assert_eq!(at(Some(600_000), 0.1), 2);
+        assert_eq!(at(None, 0.0), 1);
     }
 }

@@ -21,6 +21,7 @@ impl Receiver {
         (video, sure): (Option<u64>, bool),
     ) -> bool {
         self.resends.set_line(line);
+        self.protection.set_line(line);
         self.budget.set(now, video, sure)
     }
 

@@ -236,3 +236,23 @@ fn the_bridge_can_say_why_a_receiver_gets_what_it_gets() {
     assert!(last.ago < 2_000_000 && last.sent < 750_000, "{last:?}");
     assert_eq!(last.heights[2..], [0; 6]);
 }
+
+#[test]
+fn a_line_that_comes_back_carries_pictures_at_once() {
+    for (seconds, line) in [(5, good()), (20, good()), (20, slow(2_000_000))] {
+        let mut w = meeting(line, false, 720);
+        w.run(10 * SECOND);
+        let address = w.clients[WATCHER].address.ip();
+        w.net.cut(address);
+        w.run(seconds * SECOND);
+        w.net.join(address);
+        let back = w.now;
+        w.run_until(3 * SECOND, "pictures of both", |w| {
+            let mut streams = w.clients[WATCHER].receiver.streams.values();
+            streams.all(|s| s.last_frame.is_some_and(|at| at > back))
+        });
+        let s = stretch(&mut w, WATCHER, 10 * SECOND);
+        println!("{seconds} s: {s:?}");
+        assert!(s.fps.iter().all(|fps| *fps > 20.0), "{seconds} s: {s:?}");
+    }
+}

@@ -267,30 +267,31 @@ impl Conference {
             client.set_keys(inbound);
             out.set_keys(outbound);
         }
-        self.path_changed(peer);
+        self.path_changed(cx.us, peer);
         self.see_to_missing_pictures(cx, peer, u64::MAX);
         self.schedule(cx, peer);
     }
 
     /// The path to an endpoint is another one, or there is none any more.
-    pub(crate) fn path_changed(&mut self, peer: PeerId) {
+    pub(crate) fn path_changed(&mut self, now: u64, peer: PeerId) {
         let path = self.clients.get(peer).and_then(|c| c.transport.path());
-        self.set_path(peer, path.map(|p| (p.local, p.remote)));
+        self.set_path(now, peer, path.map(|p| (p.local, p.remote)));
     }
 
     /// Nothing more is sent to an endpoint for now.
-    pub(crate) fn path_lost(&mut self, peer: PeerId) {
-        self.set_path(peer, None);
+    pub(crate) fn path_lost(&mut self, now: u64, peer: PeerId) {
+        self.set_path(now, peer, None);
     }
 
     fn set_path(
         &mut self,
+        now: u64,
         peer: PeerId,
         path: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
     ) {
         if let (Some(receiver), Some(out)) = (self.receivers.get_mut(peer), self.outs.get_mut(peer))
         {
-            out.set_path(path);
+            out.set_path(now, path);
             receiver.set_live(out.is_connected());
             self.audio.changed();
         }

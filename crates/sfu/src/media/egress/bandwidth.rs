@@ -13,6 +13,9 @@ const REMB_KEPT: u64 = 10_000_000;
 const MUTE: u64 = 5_000_000;
 /// The first reports and probes have said what they have to say after so long.
 const GUESSED: u64 = 300_000;
+/// Whoever reported and then did not for so long was cut off: what is known of the line is of another time, and what was
+/// lost meanwhile says nothing of it.
+const CUT: u64 = 2_000_000;
 /// Most loss that is made room for: more is repaired by less video.
 const MOST_REPAIR: f64 = 0.3;
 
@@ -20,6 +23,10 @@ const MOST_REPAIR: f64 = 0.3;
 #[derive(Debug, Default)]
 pub(crate) struct Bandwidth {
     estimator: Option<Box<Estimator>>,
+    config: Option<bwe::Config>,
+    /// Since when the estimator looks at the line: packets from before are not its own.
+    since: u64,
+    last_heard: u64,
     /// What the receiver said last, and when.
     told: Option<(u64, u64)>,
     /// When the first packet with a number left, and when the receiver reported one first.
@@ -51,6 +58,9 @@ impl Bandwidth {
     pub(super) fn new(reports: bool, config: bwe::Config, now: u64) -> Self {
         Self {
             estimator: reports.then(|| Box::new(Estimator::new(config, now))),
+            config: Some(config),
+            since: now,
+            last_heard: now,
             told: None,
             begun: None,
             heard: None,
@@ -78,11 +88,30 @@ impl Bandwidth {
 
     /// The receiver says what arrived.
     pub(super) fn feedback(&mut self, now: u64, acked: &[Acked], rtt: Option<u64>) {
+        if acked.is_empty() || self.estimator.is_none() {
+            return;
+        }
+        if self.heard.is_some() && now >= self.last_heard + CUT {
+            self.begin_again(now);
+        }
+        self.last_heard = now;
+        let since = self.since;
+        let own = acked.iter().position(|packet| packet.sent >= since);
+        let Some(acked) = own.and_then(|first| acked.get(first..)) else {
+            return;
+        };
+        self.heard.get_or_insert(now);
         if let Some(estimator) = &mut self.estimator {
-            if !acked.is_empty() {
-                self.heard.get_or_insert(now);
-            }
             estimator.feedback(now, acked, rtt);
+        }
+    }
+
+    /// The line is another one, or may be.
+    pub(super) fn begin_again(&mut self, now: u64) {
+        if let (Some(estimator), Some(config)) = (&mut self.estimator, self.config) {
+            **estimator = Estimator::new(config, now);
+            (self.since, self.last_heard) = (now, now);
+            (self.begun, self.heard, self.told) = (None, None, None);
         }
     }
 
@@ -146,3 +175,67 @@ impl Bandwidth {
 
 /// Acknowledged packets of one message.
 pub(super) type AckedList = SmallVec<[Acked; 64]>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000;
+    const CONFIG: bwe::Config = bwe::Config {
+        start: 800_000,
+        min: 30_000,
+        max: 20_000_000,
+    };
+
+    /// Ten packets a report, all of which arrived; there are twenty reports a second.
+    fn report(line: &mut Bandwidth, now: u64) {
+        let packet = |n: u64| {
+            let sent = now - 50 * MS + n * 5 * MS;
+            Acked {
+                sent,
+                arrived: Some(sent as i64 + 20_000),
+                size: 1_000,
+                probe: None,
+            }
+        };
+        let packets: Vec<Acked> = (0..10).map(packet).collect();
+        for packet in &packets {
+            line.sent(packet.sent, 1_000, None);
+        }
+        line.feedback(now, &packets, Some(40 * MS));
+    }
+
+    #[test]
+    fn what_was_lost_while_it_was_cut_off_says_nothing_of_a_line() {
+        let mut line = Bandwidth::new(true, CONFIG, 0);
+        line.demand(0, 2_000_000);
+        let mut now = 1_000 * MS;
+        for _ in 0..200 {
+            now += 50 * MS;
+            report(&mut line, now);
+        }
+        let before = line.target(now).unwrap();
+        // Cut off for half a minute: nothing is reported, and then that all of it was lost.
+        let cut = now;
+        let mut lost = Vec::new();
+        while now < cut + 30_000 * MS {
+            now += 10 * MS;
+            line.sent(now, 1_000, None);
+            line.on_timer(now);
+            lost.push(Acked {
+                sent: now,
+                arrived: None,
+                size: 1_000,
+                probe: None,
+            });
+        }
+        line.feedback(now, &lost, None);
+        for _ in 0..10 {
+            now += 50 * MS;
+            report(&mut line, now);
+        }
+        let after = line.target(now).unwrap();
+        assert!(after >= before.min(CONFIG.start), "{before} {after}");
+        assert!(line.is_sure(now));
+    }
+}

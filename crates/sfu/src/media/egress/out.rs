@@ -38,6 +38,8 @@ pub(crate) struct PeerOut {
     outbound: Option<Outbound>,
     /// Where to send: our address and the peer's.
     path: Option<(SocketAddr, SocketAddr)>,
+    /// The last one there was.
+    known_path: Option<(SocketAddr, SocketAddr)>,
     headers: Headers,
     line: Line,
     pacer: Pacer,
@@ -104,6 +106,7 @@ impl PeerOut {
         Self {
             outbound: None,
             path: None,
+            known_path: None,
             headers: Headers::new(negotiated),
             line: Line {
                 next_seq: 0,
@@ -147,7 +150,14 @@ impl PeerOut {
     }
 
     /// Sets our address and the peer's; without them nothing is sent.
-    pub(crate) fn set_path(&mut self, path: Option<(SocketAddr, SocketAddr)>) {
+    pub(crate) fn set_path(&mut self, now: u64, path: Option<(SocketAddr, SocketAddr)>) {
+        let known = self.known_path;
+        self.known_path = path.or(known);
+        if known.is_some() && self.known_path != known {
+            self.line.bandwidth.begin_again(now);
+            self.pacer = Pacer::default();
+            self.set_pace(now);
+        }
         self.path = path;
     }
 

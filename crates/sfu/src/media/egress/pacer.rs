@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 const FASTER: (u64, u64) = (3, 2);
 /// So much may leave at once, as time at that pace, nanoseconds.
 const SLACK: u64 = 20_000_000;
+/// What leaves regardless of the pace, audio above all, holds up the rest for no longer than this, nanoseconds: when the
+/// line is known to carry more again, nothing is owed from before.
+const DEBT: u64 = 200_000_000;
 /// Video that has waited longer is of no use any more, microseconds.
 const OLDEST: u64 = 500_000;
 /// Most packets that wait.
@@ -40,7 +43,9 @@ impl Pacer {
     /// So many bytes left.
     #[inline]
     pub(super) fn left(&mut self, now: u64, bytes: u64) {
-        self.through_at = self.through_at.max(now * 1_000) + bytes * self.per_byte;
+        let now = now * 1_000;
+        let through_at = self.through_at.max(now) + bytes * self.per_byte;
+        self.through_at = through_at.min(now + DEBT);
     }
 
     /// When a packet may leave again.
@@ -107,6 +112,20 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sound_beyond_the_pace_is_not_owed_for_long() {
+        let mut pacer = Pacer::default();
+        pacer.set_line(Some(30_000));
+        let mut now = 0;
+        while now < 30_000_000 {
+            pacer.left(now, 300);
+            now += 20_000;
+        }
+        assert_eq!(pacer.room(now), 0);
+        pacer.set_line(Some(2_000_000));
+        assert!(pacer.room(now + 250_000) > 0);
+    }
 
     #[test]
     fn what_leaves_keeps_the_pace_but_for_the_slack() {

@@ -31,11 +31,15 @@ impl Shard {
                 self.with(now, place.conference, |c, cx| c.connected(cx, place.peer));
             }
             rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
-                self.with(now, place.conference, |c, _| c.path_changed(place.peer));
+                self.with(now, place.conference, |c, cx| {
+                    c.path_changed(cx.us, place.peer)
+                });
             }
             // Nothing more is sent to a peer that left or does not consent (RFC 7675).
             rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => {
-                self.with(now, place.conference, |c, _| c.path_lost(place.peer));
+                self.with(now, place.conference, |c, cx| {
+                    c.path_lost(cx.us, place.peer)
+                });
             }
             rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
                 self.bind_ufrags(place)

@@ -88,18 +88,21 @@ test('the chosen camera and microphone are sent, chosen before the meeting and i
 
     await page.goto(`${base}/devices#config.p2p.enabled=false`);
     await page.waitForSelector('[data-testid=select-camera]:not([disabled])');
-    await page.selectOption('[data-testid=select-camera]', { label: 'fake_device_1' });
+    // The one between, fake_device_1, measures depth: nobody can encode that.
+    await page.selectOption('[data-testid=select-camera]', { label: 'fake_device_2' });
     await page.selectOption('[data-testid=select-microphone]', { label: 'Fake Audio Input 1' });
     await enter(page, 'Ben');
-    await sends(page, [ 'fake_device_1', 'Fake Audio Input 1' ]);
+    await sends(page, [ 'fake_device_2', 'Fake Audio Input 1' ]);
     await decodes(other, 1);
 
     await page.click('[data-testid=more]');
     await page.click('[data-testid=settings]');
-    await page.selectOption('[data-testid=select-camera]', { label: 'fake_device_2' });
-    await page.selectOption('[data-testid=select-microphone]', { label: 'Fake Audio Input 2' });
-    await sends(page, [ 'fake_device_2', 'Fake Audio Input 2' ]);
-    await decodes(other, 1);
+    for (const [ camera, microphone ] of [ [ 'fake_device_0', 'Fake Audio Input 2' ], [ 'fake_device_2', 'Fake Audio Input 1' ] ]) {
+        await page.selectOption('[data-testid=select-camera]', { label: camera });
+        await page.selectOption('[data-testid=select-microphone]', { label: microphone });
+        await sends(page, [ camera, microphone ]);
+        await decodes(other, 1);
+    }
 
     await page.reload();
     await page.waitForSelector('[data-testid=select-camera]:not([disabled])');

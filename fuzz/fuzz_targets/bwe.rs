@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     while !bytes.0.is_empty() {
         now += bytes.number(3);
         match bytes.byte() % 6 {
-            0 => estimator.sent(now, bytes.number(2) as usize, bytes.probe()),
+            0 => estimator.sent(now, bytes.number(2) as usize),
             1 | 2 => {
                 let len = usize::from(bytes.byte());
                 let mut at = now;

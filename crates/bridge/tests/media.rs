@@ -174,6 +174,30 @@ async fn sockets_of_both_threads() -> [UdpSocket; 2] {
     found.map(Option::unwrap)
 }
 
+/// Waits for all channels, and has everybody want everything.
+async fn watch_all(clients: &mut [Client]) {
+    let open = |c: &[Client]| c.iter().all(|c| c.connected && c.channel_open);
+    run(clients, "channels open", |_| {}, open).await;
+    for client in clients {
+        client.send_text(r#"{"colibriClass":"ClientHello"}"#);
+        client.send_text(
+            r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{"maxHeight":720}}"#,
+        );
+    }
+}
+
+/// Everybody sends sound and pictures, a key frame now and then.
+fn talk() -> impl FnMut(&mut [Client]) {
+    let mut frame = 0;
+    move |clients| {
+        for client in clients {
+            client.send_audio(vec![1; 80]);
+            client.send_video(frame % 30 == 0);
+        }
+        frame += 1;
+    }
+}
+
 /// Two meetings of two people each, everybody's sound and picture reaching the other.
 async fn two_meetings(meet: &mut Meet) -> Vec<Client> {
     let mut clients = Vec::new();
@@ -188,32 +212,12 @@ async fn two_meetings(meet: &mut Meet) -> Vec<Client> {
             others.push(format!("m{m}e{}", 1 - e));
         }
     }
-    let open = |c: &[Client]| c.iter().all(|c| c.connected && c.channel_open);
-    run(&mut clients, "channels open", |_| {}, open).await;
-    for client in &mut clients {
-        client.send_text(r#"{"colibriClass":"ClientHello"}"#);
-        client.send_text(
-            r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{"maxHeight":720}}"#,
-        );
-    }
-    let mut frame = 0;
-    run(
-        &mut clients,
-        "media in both meetings",
-        |clients| {
-            for client in clients.iter_mut() {
-                client.send_audio(vec![1; 80]);
-                client.send_video(frame % 30 == 0);
-            }
-            frame += 1;
-        },
-        |clients| {
-            clients.iter().zip(&others).all(|(c, other)| {
-                c.of_source(&format!("{other}-a0")) >= 50
-                    && c.of_source(&format!("{other}-v0")) >= 50
-            })
-        },
-    )
+    watch_all(&mut clients).await;
+    run(&mut clients, "media in both meetings", talk(), |clients| {
+        clients.iter().zip(&others).all(|(c, other)| {
+            c.of_source(&format!("{other}-a0")) >= 50 && c.of_source(&format!("{other}-v0")) >= 50
+        })
+    })
     .await;
     clients
 }
@@ -336,34 +340,15 @@ async fn a_large_meeting_is_one_meeting_over_two_threads() {
         let base = 1000 * (n + 1);
         clients.push(join(&mut meet, MEETING, id, n == 0, base).await);
     }
-    let open = |c: &[Client]| c.iter().all(|c| c.connected && c.channel_open);
-    run(&mut clients, "channels open", |_| {}, open).await;
-    for client in &mut clients {
-        client.send_text(r#"{"colibriClass":"ClientHello"}"#);
-        client.send_text(
-            r#"{"colibriClass":"ReceiverVideoConstraints","lastN":-1,"defaultConstraints":{"maxHeight":720}}"#,
-        );
-    }
-    let mut frame = 0;
-    run(
-        &mut clients,
-        "media among all",
-        |clients| {
-            for client in clients.iter_mut() {
-                client.send_audio(vec![1; 80]);
-                client.send_video(frame % 30 == 0);
-            }
-            frame += 1;
-        },
-        |clients| {
-            let gets = |c: &Client, id: &str| {
-                c.of_source(&format!("{id}-a0")) >= 50 && c.of_source(&format!("{id}-v0")) >= 50
-            };
-            let others = |at: usize| ids.iter().enumerate().filter(move |(n, _)| *n != at);
-            let mut all = clients.iter().enumerate();
-            all.all(|(at, c)| others(at).all(|(_, id)| gets(c, id)))
-        },
-    )
+    watch_all(&mut clients).await;
+    run(&mut clients, "media among all", talk(), |clients| {
+        let gets = |c: &Client, id: &str| {
+            c.of_source(&format!("{id}-a0")) >= 50 && c.of_source(&format!("{id}-v0")) >= 50
+        };
+        let others = |at: usize| ids.iter().enumerate().filter(move |(n, _)| *n != at);
+        let mut all = clients.iter().enumerate();
+        all.all(|(at, c)| others(at).all(|(_, id)| gets(c, id)))
+    })
     .await;
     let exchanged = |_: &[Client]| counter(&bridge, "part_exchanges") > 100;
     run(&mut clients, "both threads took part", |_| {}, exchanged).await;

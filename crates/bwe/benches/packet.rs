@@ -53,7 +53,7 @@ fn main() {
             let heard = at + REPORT + 20_000;
             estimator.demand(*at, 2_000_000);
             for packet in report {
-                estimator.sent(packet.sent, usize::from(packet.size), None);
+                estimator.sent(packet.sent, usize::from(packet.size));
             }
             estimator.feedback(heard, report, None);
             while estimator.poll_timeout().is_some_and(|t| t <= heard) {

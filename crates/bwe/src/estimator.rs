@@ -4,7 +4,7 @@ use crate::alr::Alr;
 use crate::delay::{DelayBased, Outcome, Report};
 use crate::loss::LossState;
 use crate::probe::{Clusters, Limit, Prober};
-use crate::report::{Acked, Config, Estimate, Probe, ProbeId, Usage};
+use crate::report::{Acked, Config, Estimate, Probe, Usage};
 use crate::target::Target;
 use crate::throughput::Throughput;
 
@@ -75,11 +75,9 @@ impl Estimator {
         }
     }
 
-    /// A packet of `size` bytes that the peer will report leaves, as part of a probe or not.
+    /// A packet of `size` bytes that the peer will report leaves.
     #[inline]
-    pub fn sent(&mut self, now: u64, size: usize, probe: Option<ProbeId>) {
-        // Of a probe the clusters learn by its packets' reports.
-        let _ = probe;
+    pub fn sent(&mut self, now: u64, size: usize) {
         self.alr.sent(now, size);
         self.target.sent(now);
     }

@@ -13,7 +13,7 @@ const CONFIG: Config = Config {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Sent(usize, Option<u8>),
+    Sent(usize),
     Feedback(Vec<Acked>, Option<u64>),
     Report(u32, u32, Option<u64>),
     Demand(u64),
@@ -39,7 +39,7 @@ fn acked() -> impl Strategy<Value = Acked> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0..2_000_usize, any::<Option<u8>>()).prop_map(|(size, probe)| Step::Sent(size, probe)),
+        (0..2_000_usize).prop_map(Step::Sent),
         (prop::collection::vec(acked(), 0..60), any::<Option<u64>>())
             .prop_map(|(p, rtt)| Step::Feedback(p, rtt)),
         (any::<u32>(), any::<u32>(), any::<Option<u64>>())
@@ -51,9 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(estimator: &mut Estimator, now: u64, step: &Step) {
     match step {
-        Step::Sent(size, probe) => {
-            estimator.sent(now, *size, probe.and_then(NonZeroU8::new).map(ProbeId));
-        }
+        Step::Sent(size) => estimator.sent(now, *size),
         Step::Feedback(packets, rtt) => estimator.feedback(now, packets, *rtt),
         Step::Report(expected, lost, rtt) => estimator.lost_report(now, *expected, *lost, *rtt),
         Step::Demand(wanted) => estimator.demand(now, *wanted),
@@ -99,7 +97,7 @@ proptest! {
                 while tokens >= 1_000.0 {
                     tokens -= 1_000.0;
                     free = u64::max(free, now) + 8_000_000_000 / capacity;
-                    estimator.sent(now, 1_000, None);
+                    estimator.sent(now, 1_000);
                     report.push(Acked { sent: now, arrived: Some(free as i64), size: 1_000, probe: None });
                 }
                 if now % 100_000 == 0 {

@@ -28,8 +28,8 @@ pub(crate) trait Controller {
 }
 
 impl Controller for Estimator {
-    fn sent(&mut self, now: u64, size: usize, _: i64, probe: Option<Probe>) {
-        Self::sent(self, now, size, probe.map(|p| p.id));
+    fn sent(&mut self, now: u64, size: usize, _: i64, _: Option<Probe>) {
+        Self::sent(self, now, size);
     }
 
     fn feedback(&mut self, now: u64, packets: &[(i64, Acked, Option<Probe>)]) {

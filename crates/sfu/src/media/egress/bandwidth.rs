@@ -1,6 +1,6 @@
 //! What the line to a receiver carries: an estimate where it reports when packets arrived, else what it says itself.
 
-use bwe::{Acked, Estimate, Estimator, Probe, ProbeId};
+use bwe::{Acked, Estimate, Estimator, Probe};
 use smallvec::SmallVec;
 
 /// One part in so many of the estimate stays free: for control, and because rates vary.
@@ -73,10 +73,10 @@ impl Bandwidth {
 
     /// A packet with a transport-wide number left.
     #[inline]
-    pub(super) fn sent(&mut self, now: u64, size: usize, probe: Option<ProbeId>) {
+    pub(super) fn sent(&mut self, now: u64, size: usize) {
         if let Some(estimator) = &mut self.estimator {
             self.begun.get_or_insert(now);
-            estimator.sent(now, size, probe);
+            estimator.sent(now, size);
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
         };
         let packets: Vec<Acked> = (0..10).map(packet).collect();
         for packet in &packets {
-            line.sent(packet.sent, 1_000, None);
+            line.sent(packet.sent, 1_000);
         }
         line.feedback(now, &packets, Some(40 * MS));
     }
@@ -220,7 +220,7 @@ mod tests {
         let mut lost = Vec::new();
         while now < cut + 30_000 * MS {
             now += 10 * MS;
-            line.sent(now, 1_000, None);
+            line.sent(now, 1_000);
             line.on_timer(now);
             lost.push(Acked {
                 sent: now,

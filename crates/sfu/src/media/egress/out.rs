@@ -83,7 +83,7 @@ impl Line {
                 probing.id()
             });
             self.sent.sent(self.next_seq, now, len, probe);
-            self.bandwidth.sent(now, len, probe);
+            self.bandwidth.sent(now, len);
             self.next_seq = self.next_seq.wrapping_add(1);
         }
     }

@@ -150,6 +150,23 @@ fn a_line_that_is_free_again_is_used_within_five_seconds() {
 }
 
 #[test]
+fn a_picture_of_one_layer_that_takes_more_than_the_first_guess_comes_too() {
+    let mut w = World::with(1, good(), 5, |_| {});
+    // 1.6 Mbit/s, and nothing less.
+    let mut camera = Camera::new(1, 1, false, 6);
+    (camera.size, camera.heights[0]) = (1_100, 720);
+    w.join("sender", Some(camera), Some(40), true);
+    w.join("watcher", None, None, true);
+    w.connect_all();
+    w.want(1, 720);
+    let took = w.run_until(5 * SECOND, "a picture", |w| {
+        let streams = &w.clients[1].receiver.streams;
+        streams.values().any(|s| s.decoded > 0)
+    });
+    assert!(took < 2 * SECOND, "{took:?}");
+}
+
+#[test]
 fn loss_on_a_fast_line_costs_no_pictures() {
     let line = LinkSpec {
         loss: Loss::Random(0.2),

@@ -37,6 +37,8 @@ pub struct Camera {
     packets_per_frame: usize,
     /// Length of a packet before encryption, bytes.
     pub size: usize,
+    /// Heights of the layers, pixels.
+    pub heights: [u16; 3],
     /// Bits per second of each layer, instead of packets of that length.
     rates: Option<[usize; 3]>,
 }
@@ -70,6 +72,7 @@ impl Camera {
             transport_seq: 1,
             packets_per_frame,
             size: 700,
+            heights: HEIGHTS,
             rates: None,
         }
     }
@@ -141,8 +144,8 @@ impl Camera {
             self.frames += 1;
             self.key_frames += u32::from(key);
             let elapsed = ((now - start).as_micros() * 9 / 100) as u32;
-            for (n, height) in HEIGHTS.iter().enumerate().take(self.layers.len()) {
-                if self.height < 0 || i32::from(*height) <= self.height || n == 0 {
+            for (n, height) in self.heights.into_iter().enumerate().take(self.layers.len()) {
+                if self.height < 0 || i32::from(height) <= self.height || n == 0 {
                     self.frame(n, key, elapsed, &mut out);
                 }
             }
@@ -189,8 +192,8 @@ impl Camera {
             p.push(layer.tl0);
             p.push(tid << 6 | u8::from(sync) << 5);
             if first {
-                let height = HEIGHTS[n].to_le_bytes();
-                let width = (HEIGHTS[n] / 9 * 16).to_le_bytes();
+                let height = self.heights[n].to_le_bytes();
+                let width = (self.heights[n] / 9 * 16).to_le_bytes();
                 p.extend([u8::from(!key), 0, 0]);
                 if key {
                     p.extend([0x9D, 1, 0x2A, width[0], width[1], height[0], height[1]]);

@@ -158,7 +158,8 @@ impl Headers {
         Some(FIXED + len)
     }
 
-    /// Writes the header of a packet of an RTX stream that is nothing but padding, and returns its length.
+    /// Writes the header of a packet of an RTX stream that is nothing but padding, and returns its length. What carried no
+    /// media yet has any payload type of RTX.
     pub(super) fn write_padding(
         &self,
         (ssrc, seq, timestamp): (u32, u16, u32),
@@ -166,7 +167,8 @@ impl Headers {
         values: Values,
         room: &mut [u8],
     ) -> Option<usize> {
-        let payload_type = self.rtx_of(media)?;
+        let any = || self.rtx.first().map(|(_, rtx)| *rtx);
+        let payload_type = self.rtx_of(media).or_else(any)?;
         let first = self.short_cc?;
         let number = values.transport_seq.to_be_bytes();
         let head = room.first_chunk_mut::<SHORT>()?;

@@ -571,9 +571,9 @@ impl VideoSlot {
     }
 
     /// Something to fill a probe with, of about `bytes`: a packet sent lately, the `back`-th before the newest, else padding.
-    /// `None` without an RTX stream, or before anything was sent.
+    /// `None` without an RTX stream that the receiver knows.
     pub(super) fn filler(&mut self, now: u64, back: u16, store: &Store) -> Option<(Filler, usize)> {
-        let ssrc = self.rtx_ssrc.filter(|_| self.out.started)?;
+        let ssrc = self.rtx_ssrc.filter(|_| self.can_fill())?;
         let seq = (self.out.next_seq as u16).wrapping_sub(1 + back);
         let sent = self.history.recent(now, seq);
         let sent = sent.and_then(|out| Some((out, store.get(out.id)?.0.len())));
@@ -610,9 +610,10 @@ impl VideoSlot {
         may
     }
 
-    /// Whether [`Self::filler`] has something.
+    /// Whether [`Self::filler`] has something: also before anything was sent, or what takes more than the first guess of a
+    /// line would never be tried.
     pub(super) fn can_fill(&self) -> bool {
-        self.rtx_ssrc.is_some() && self.out.started
+        self.rtx_ssrc.is_some() && (self.out.started || self.feed.is_some())
     }
 
     /// Video that was on its way is given up: its picture goes on at a key frame.

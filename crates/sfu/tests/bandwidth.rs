@@ -167,6 +167,32 @@ fn a_picture_of_one_layer_that_takes_more_than_the_first_guess_comes_too() {
 }
 
 #[test]
+fn a_meeting_of_one_layer_cameras_is_seen_by_all() {
+    let mut w = World::with(1, good(), 5, |_| {});
+    for n in 0..6u32 {
+        let mut camera = Camera::new(n + 1, 1, false, 6);
+        (camera.size, camera.heights[0]) = (1_100, 720);
+        w.join(&format!("p{n}"), Some(camera), Some(40), true);
+    }
+    w.connect_all();
+    for n in 0..6 {
+        w.want(n, 720);
+    }
+    let took = w.run_until(20 * SECOND, "all pictures", |w| {
+        let all = |w: &support::Client| {
+            w.receiver
+                .streams
+                .values()
+                .filter(|s| s.decoded > 0)
+                .count()
+                == 5
+        };
+        w.clients.iter().all(all)
+    });
+    assert!(took < 5 * SECOND, "{took:?}");
+}
+
+#[test]
 fn loss_on_a_fast_line_costs_no_pictures() {
     let line = LinkSpec {
         loss: Loss::Random(0.2),

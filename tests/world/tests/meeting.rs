@@ -146,3 +146,24 @@ fn who_speaks_becomes_the_dominant_speaker() {
         assert!(heard, "{}", describe(&world));
     }
 }
+
+#[test]
+fn cameras_of_one_layer_are_seen_soon_though_it_takes_more_than_lines_are_first_taken_for() {
+    let mut world = world(3, LinkSpec::default());
+    world.run(SECOND);
+    let layer = bot::Layer {
+        height: 720,
+        bitrate: 1_600_000,
+    };
+    for n in 0..3 {
+        world.join("standup", |config| {
+            config.max_height = 720;
+            let cameras = config.video.iter_mut();
+            cameras.for_each(|camera| camera.layers = vec![layer]);
+        });
+        // Silence would not be forwarded: sound is there from the first moment on.
+        world.with_bot(n, |bot| bot.speak(-30));
+    }
+    let seen = world.run_until(4 * SECOND, everybody_sees_everybody);
+    assert!(seen, "{}", describe(&world));
+}

@@ -49,7 +49,8 @@ impl Conference {
         };
         let missing = out.probe_missing(cx.us);
         if missing > 0 {
-            receiver.fill(cx.us, missing, cx.store, |filler| out.push_filler(filler));
+            let from = (&*cx.store, &self.feeds);
+            receiver.fill(cx.us, missing, from, |filler| out.push_filler(filler));
         }
     }
 

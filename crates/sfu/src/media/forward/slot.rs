@@ -4,11 +4,11 @@ use super::history::{History, Refusal};
 use super::layering::{Layering, Wanted};
 use super::numbers::{Numbers, Standing};
 use super::pictures::Pictures;
-use crate::media::ingest::ClockPoint;
+use crate::media::ingest::{ClockPoint, Feed};
 use crate::media::offsets::Offsets;
 use crate::media::packet::{Codec, Filler, Outgoing, PacketId, Published, Record};
 use crate::media::store::Store;
-use crate::media::table::FeedId;
+use crate::media::table::{FeedId, Table};
 use rtp::rtcp::SenderInfo;
 use std::mem::{Discriminant, discriminant};
 
@@ -572,7 +572,12 @@ impl VideoSlot {
 
     /// Something to fill a probe with, of about `bytes`: a packet sent lately, the `back`-th before the newest, else padding.
     /// `None` without an RTX stream that the receiver knows.
-    pub(super) fn filler(&mut self, now: u64, back: u16, store: &Store) -> Option<(Filler, usize)> {
+    pub(super) fn filler(
+        &mut self,
+        now: u64,
+        back: u16,
+        (store, feeds): (&Store, &Table<FeedId, Feed>),
+    ) -> Option<(Filler, usize)> {
         let ssrc = self.rtx_ssrc.filter(|_| self.can_fill())?;
         let seq = (self.out.next_seq as u16).wrapping_sub(1 + back);
         let sent = self.history.recent(now, seq);
@@ -589,11 +594,13 @@ impl VideoSlot {
                 (Filler::Again(out), len)
             }
             None => {
+                let feed = self.feed.filter(|_| !self.out.started);
+                let coming = feed.and_then(|id| feeds.get(id)).map(Feed::payload_type);
                 let filler = Filler::Padding {
                     ssrc,
                     seq: self.rtx_seq,
                     timestamp: self.out.timestamp,
-                    payload_type: self.payload_type,
+                    payload_type: coming.unwrap_or(self.payload_type),
                 };
                 (filler, PADDING)
             }

@@ -53,6 +53,8 @@ impl EncodingState {
 struct Video {
     video_type: VideoType,
     encodings: SmallVec<[EncodingState; 3]>,
+    /// Of the newest packet; 0 before the first.
+    payload_type: u8,
     /// Somebody waits for a key frame, and when the sender was last asked for one.
     key_wanted: bool,
     key_asked: Option<u64>,
@@ -86,6 +88,7 @@ impl Feed {
                 Media::Video(Box::new(Video {
                     video_type,
                     encodings: encodings.collect(),
+                    payload_type: 0,
                     key_wanted: false,
                     key_asked: None,
                 }))
@@ -121,6 +124,11 @@ impl Feed {
     pub(crate) fn set_video_type(&mut self, video_type: VideoType) -> bool {
         let video = self.video_mut();
         video.map(|v| v.video_type = video_type).is_some()
+    }
+
+    /// The payload type of its newest packet of video; 0 before the first.
+    pub(crate) fn payload_type(&self) -> u8 {
+        self.video().map_or(0, |v| v.payload_type)
     }
 
     /// The layers of its video.
@@ -355,6 +363,7 @@ impl Video {
             record.descriptor = (0, 0);
         }
         record.codec = codec;
+        self.payload_type = header.payload_type;
         arrived.packet.id = cx
             .store
             .insert(packet, record)

@@ -3,8 +3,10 @@
 
 use super::Receiver;
 use crate::media::forward::slot::VideoSlot;
+use crate::media::ingest::Feed;
 use crate::media::packet::Filler;
 use crate::media::store::Store;
+use crate::media::table::{FeedId, Table};
 
 /// Most packets of one part of a probe.
 const MOST_FILLERS: usize = 64;
@@ -43,7 +45,7 @@ impl Receiver {
         &mut self,
         now: u64,
         bytes: u64,
-        store: &Store,
+        (store, feeds): (&Store, &Table<FeedId, Feed>),
         mut each: impl FnMut(Filler),
     ) {
         // What is shown now, else any stream that the client knows.
@@ -61,7 +63,7 @@ impl Receiver {
                 return;
             }
             self.next_filler = (self.next_filler + 1) % RECENT;
-            let Some((filler, len)) = slot.filler(now, self.next_filler, store) else {
+            let Some((filler, len)) = slot.filler(now, self.next_filler, (store, feeds)) else {
                 return;
             };
             left = left.saturating_sub(len as u64);

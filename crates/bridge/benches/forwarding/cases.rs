@@ -183,14 +183,15 @@ impl Bench {
             let limit = limit(&raw, round.counters.burst());
             println!("{round}");
             println!(
-                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, audio {:.2})",
+                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, those at this rate {:.2}, audio {:.2})",
                 limit / round.each() * 100.0,
                 raw.seal,
                 raw.send,
                 raw.gso6,
+                raw.paced6,
                 raw.voice,
             );
-            case.add(&round, limit);
+            case.add(&round, &raw, limit);
         }
         report.cases.push((name, case));
     }

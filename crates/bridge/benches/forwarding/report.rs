@@ -10,14 +10,16 @@ pub(crate) struct Case {
     us: Vec<f64>,
     rates: Vec<f64>,
     shares: Vec<f64>,
+    paced: Vec<f64>,
     lost: u64,
 }
 
 impl Case {
-    pub(crate) fn add(&mut self, round: &Round, limit: f64) {
+    pub(crate) fn add(&mut self, round: &Round, raw: &Raw, limit: f64) {
         self.us.push(round.each());
         self.rates.push(round.rate());
         self.shares.push(limit / round.each());
+        self.paced.push(raw.paced6);
         self.lost += round.tally.lost;
     }
 }
@@ -77,9 +79,9 @@ impl Report {
         let raw = Raw::median(&self.raw);
         let cases = self.cases.iter().map(|(name, case)| {
             let (us, rate) = (median(case.us.clone()), median(case.rates.clone()));
-            let share = median(case.shares.clone());
+            let (share, paced) = (median(case.shares.clone()), median(case.paced.clone()));
             format!(
-                r#""{name}":{{"us":{us:.2},"pps":{rate:.0},"share":{share:.2},"lost":{}}}"#,
+                r#""{name}":{{"us":{us:.2},"pps":{rate:.0},"share":{share:.2},"paced_us":{paced:.2},"lost":{}}}"#,
                 case.lost
             )
         });

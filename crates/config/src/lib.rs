@@ -21,5 +21,5 @@ pub use kind::{Cidr, Kind, Listen, Value};
 pub use layers::{Layers, env_name};
 pub use options::{DefaultValue, OPTIONS, OptionSpec, SECTIONS, SectionSpec, find};
 pub use settings::{
-    BridgeSettings, ClientSettings, FrontSettings, Machine, MeetSettings, Settings,
+    BridgeSettings, ClientSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings,
 };

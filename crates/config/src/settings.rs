@@ -1,5 +1,7 @@
 //! What the written settings mean, with all defaults in place.
 
+mod focus;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use crate::join::JoinToken;
 use crate::kind::{Cidr, Listen, OWN, Value};
 use crate::layers::Layers;
 use crate::options::{DefaultValue, find};
+pub use focus::FocusSettings;
 
 /// What defaults depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Settings {
     pub client: ClientSettings,
     /// The XMPP server.
     pub meet: MeetSettings,
+    /// How meetings are placed on bridges.
+    pub focus: FocusSettings,
     /// The media node.
     pub bridge: BridgeSettings,
 }
@@ -209,6 +214,7 @@ impl Reader<'_> {
                     .filter(|&most| most > 0),
                 region: region.clone(),
             },
+            focus: FocusSettings::read(&|key| self.value(key)),
             bridge: self.bridge(region),
         }
     }

@@ -1,17 +1,16 @@
-//! The bridges of the brewery: what they report, how they are, and which one a conference gets.
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! The bridges of the brewery: what becomes of them, and which one a participant gets.
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::jitsi::bridge_stats::BridgeStats;
 use stanza::{BareJid, Element, FullJid};
 
+use crate::bridge::{Bridge, Complaint};
 use crate::config::BridgeConfig;
 use crate::event::Event;
 use crate::io::Io;
+use crate::selection::{self, Choice, Wanted};
 
-/// Promises remembered for one bridge.
-const MAX_PROMISES: usize = 10_000;
 /// Time for bridges to come back into sight.
 const AWAY_GRACE: Duration = Duration::from_secs(5);
 /// Complaints are evidence together when they come within this time.
@@ -21,46 +20,6 @@ const MAX_COMPLAINTS: usize = 64;
 /// People who must complain before it counts.
 const INDEPENDENT: usize = 2;
 
-/// A participant that says its media are dead.
-#[derive(Debug)]
-struct Complaint {
-    at: Instant,
-    room: BareJid,
-    nick: String,
-}
-
-/// One occupant of the brewery that is a bridge.
-#[derive(Debug)]
-pub(crate) struct Bridge {
-    pub(crate) version: Option<String>,
-    pub(crate) region: Option<String>,
-    pub(crate) relay_id: Option<String>,
-    stress: f64,
-    participant_stress: Option<f64>,
-    /// A bridge that does not say counts as draining.
-    draining: bool,
-    graceful_shutdown: bool,
-    shutting_down: bool,
-    /// It refused an endpoint with a data channel: its SCTP is switched off.
-    no_data_channel: bool,
-    /// Its own opinion.
-    healthy: bool,
-    /// Not chosen before this time.
-    failed_until: Option<Instant>,
-    /// When anything came from it.
-    heard: Instant,
-    /// Health checks since then.
-    unanswered: u32,
-    /// When the oldest of them was sent.
-    asked: Option<Instant>,
-    /// Who complained lately, and when last.
-    complaints: VecDeque<Complaint>,
-    /// Declared lost because it was silent; wins trust again when it answers.
-    silent: bool,
-    /// When participants were promised to it that its report may not contain yet.
-    promises: VecDeque<Instant>,
-}
-
 /// Why conferences leave a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loss {
@@ -68,100 +27,6 @@ pub(crate) struct Loss {
     pub(crate) reason: String,
     /// The bridge still works: sessions are replaced one by one before it is left.
     pub(crate) planned: bool,
-}
-
-/// The bridge chosen for a conference.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Choice {
-    pub(crate) bridge: FullJid,
-    pub(crate) region: Option<String>,
-    pub(crate) reason: String,
-    pub(crate) stress: f64,
-    pub(crate) promised: f64,
-    pub(crate) candidates: usize,
-}
-
-impl Bridge {
-    fn new(now: Instant) -> Self {
-        Self {
-            version: None,
-            region: None,
-            relay_id: None,
-            stress: 0.0,
-            participant_stress: None,
-            draining: true,
-            graceful_shutdown: false,
-            shutting_down: false,
-            no_data_channel: false,
-            healthy: true,
-            failed_until: None,
-            heard: now,
-            unanswered: 0,
-            asked: None,
-            complaints: VecDeque::new(),
-            silent: false,
-            promises: VecDeque::new(),
-        }
-    }
-
-    fn was_heard(&mut self, now: Instant) {
-        self.heard = now;
-        self.unanswered = 0;
-        self.asked = None;
-    }
-
-    fn read(&mut self, stats: &BridgeStats) {
-        self.stress = stats
-            .number(stat::STRESS_LEVEL)
-            .map_or(self.stress, |s| s.max(0.0));
-        self.participant_stress = stats
-            .number(stat::AVERAGE_PARTICIPANT_STRESS)
-            .or(self.participant_stress);
-        self.draining = stats.flag(stat::DRAIN).unwrap_or(self.draining);
-        self.graceful_shutdown |= stats.flag(stat::GRACEFUL_SHUTDOWN) == Some(true);
-        self.shutting_down |= stats.flag(stat::SHUTTING_DOWN) == Some(true);
-        self.healthy = stats.flag(stat::HEALTHY).unwrap_or(true);
-        let text = |name: &str| {
-            stats
-                .get(name)
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-        };
-        self.version = match (text(stat::VERSION), text(stat::RELEASE)) {
-            (Some(version), Some(release)) => Some(format!("{version}-{release}")),
-            (version, _) => version,
-        };
-        self.region = text(stat::REGION);
-        self.relay_id = text(stat::RELAY_ID);
-    }
-
-    /// Load of participants that the reported stress may not contain.
-    fn promised(&self, now: Instant, config: &BridgeConfig) -> f64 {
-        let recent = self
-            .promises
-            .iter()
-            .filter(|at| now.saturating_duration_since(**at) < config.rampup)
-            .count();
-        let each = self
-            .participant_stress
-            .unwrap_or(config.participant_stress)
-            .max(0.0);
-        // The count of promises is far below 2^52.
-        recent as f64 * each
-    }
-
-    fn load(&self, now: Instant, config: &BridgeConfig) -> f64 {
-        self.stress + self.promised(now, config)
-    }
-
-    /// One that failed and still answers is better than none.
-    fn could_serve(&self) -> bool {
-        !self.shutting_down && self.healthy && !self.silent
-    }
-
-    fn is_usable(&self, now: Instant) -> bool {
-        self.could_serve() && self.failed_until.is_none_or(|until| until <= now)
-    }
 }
 
 /// A bridge with conferences that is not in sight.
@@ -197,6 +62,8 @@ pub(crate) struct Bridges {
     /// Bridges of which somebody complained.
     reported: BTreeSet<FullJid>,
     losses: Vec<Loss>,
+    /// A bridge began to drain, or to be able to take what others want to be rid of.
+    drains: bool,
     /// A bridge became usable: conferences without one may try again.
     improved: bool,
 }
@@ -218,16 +85,52 @@ impl Bridges {
     pub(crate) fn has_alternative(&self, now: Instant, jid: &FullJid) -> bool {
         self.all
             .iter()
-            .any(|(other, bridge)| other != jid && bridge.is_usable(now))
+            .any(|(other, bridge)| other != jid && bridge.could_take(now))
+    }
+
+    /// Another bridge could take the conferences of `jid`, which still works, and would not want to be rid of them.
+    pub(crate) fn can_leave(&self, now: Instant, jid: &FullJid) -> bool {
+        let only_drained = self
+            .all
+            .get(jid)
+            .is_some_and(|bridge| bridge.could_serve() && bridge.is_drained());
+        self.all.iter().any(|(other, bridge)| {
+            let wants = !only_drained || !bridge.is_drained();
+            other != jid && bridge.could_take(now) && wants
+        })
     }
 
     /// A bridge in sight would be chosen, if only for want of a better one.
     fn has_refuge(&self) -> bool {
-        self.all.values().any(|bridge| bridge.could_serve())
+        let mut all = self.all.values();
+        all.any(|bridge| bridge.could_serve() && !bridge.graceful_shutdown)
     }
 
     pub(crate) fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
+    }
+
+    pub(crate) fn take_drains(&mut self) -> bool {
+        std::mem::take(&mut self.drains)
+    }
+
+    /// Bridges that still work and should become empty, where there is a better place.
+    pub(crate) fn to_empty(&self, now: Instant) -> Vec<Loss> {
+        let all = self.all.iter().filter(|(jid, bridge)| {
+            let why = bridge.is_drained() || bridge.shutting_down || !bridge.healthy;
+            why && self.can_leave(now, jid)
+        });
+        all.map(|(jid, bridge)| Loss {
+            bridge: jid.clone(),
+            reason: match (bridge.shutting_down, bridge.healthy) {
+                (true, _) => "it is shutting down",
+                (_, false) => "it reports that it is not healthy",
+                _ => "it drains",
+            }
+            .to_owned(),
+            planned: true,
+        })
+        .collect()
     }
 
     pub(crate) fn take_improved(&mut self) -> bool {
@@ -274,10 +177,32 @@ impl Bridges {
             bridge.shutting_down,
             bridge.healthy,
         );
+        let (was_drained, was_graceful) = (bridge.is_drained(), bridge.graceful_shutdown);
         bridge.read(&stats);
         bridge.was_heard(now);
         bridge.silent = false;
         self.improved |= !usable && bridge.is_usable(now);
+        let changed = (
+            bridge.is_drained() != was_drained,
+            bridge.graceful_shutdown != was_graceful,
+        );
+        let drained = bridge.is_drained();
+        self.drains |= changed.0;
+        self.improved |= changed.0 && !drained;
+        if changed.0 && (known || drained) {
+            io.event(Event::BridgeDrains {
+                bridge: jid.clone(),
+                drains: drained,
+            });
+        }
+        if changed.1 {
+            io.event(Event::BridgeClosed {
+                bridge: jid.clone(),
+            });
+        }
+        let Some(bridge) = self.all.get(jid) else {
+            return;
+        };
         if bridge.shutting_down && !was_leaving {
             self.lose(jid, "it is shutting down".to_owned(), true);
         } else if !bridge.healthy && was_healthy {
@@ -398,7 +323,7 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
-        bridge.failed_until = Some(now + config.failure_hold);
+        bridge.failed(now, config);
         self.lose(jid, reason.into(), false);
     }
 
@@ -415,7 +340,11 @@ impl Bridges {
         };
         bridge.was_heard(now);
         let known = bridge.failed_until.is_some();
-        bridge.failed_until = Some(now + config.failure_hold);
+        match known {
+            // It failed once, however often it says so.
+            true => bridge.failed_until = Some(now + config.failure_hold),
+            false => bridge.failed(now, config),
+        }
         if !known && self.has_alternative(now, jid) {
             self.lose(jid, reason.to_owned(), true);
         }
@@ -538,87 +467,40 @@ impl Bridges {
 
     /// A participant is placed on the bridge, which counts at once.
     pub(crate) fn promise(&mut self, now: Instant, rampup: Duration, jid: &FullJid) {
-        let Some(bridge) = self.all.get_mut(jid) else {
-            return;
-        };
-        while bridge.promises.len() >= MAX_PROMISES
-            || bridge
-                .promises
-                .front()
-                .is_some_and(|at| now.saturating_duration_since(*at) >= rampup)
-        {
-            bridge.promises.pop_front();
+        if let Some(bridge) = self.all.get_mut(jid) {
+            bridge.promise(now, rampup);
         }
-        bridge.promises.push_back(now);
     }
 
-    /// Chooses a bridge for a conference whose first participant is in `region`.
+    /// The bridge gave somebody an endpoint.
+    pub(crate) fn on_served(&mut self, jid: &FullJid) {
+        if let Some(bridge) = self.all.get_mut(jid) {
+            bridge.served();
+        }
+    }
+
+    /// Sets how many people are on each bridge; those that are not named have none.
+    pub(crate) fn set_people(&mut self, people: &BTreeMap<FullJid, usize>) {
+        for (jid, bridge) in &mut self.all {
+            bridge.people = people.get(jid).copied().unwrap_or_default();
+        }
+    }
+
+    /// Chooses a bridge for a participant of a conference.
+    ///
+    /// # Errors
+    /// What is wrong with all of them, in words.
     pub(crate) fn choose(
         &self,
         now: Instant,
         config: &BridgeConfig,
-        region: Option<&str>,
-        avoid: Option<&FullJid>,
+        wanted: &Wanted<'_>,
     ) -> Result<Choice, String> {
-        if self.all.is_empty() {
-            return Err("no bridge is in the brewery".to_owned());
-        }
-        let mut candidates: Vec<(&FullJid, &Bridge)> =
-            self.all.iter().filter(|(_, b)| b.is_usable(now)).collect();
-        if candidates.is_empty() {
-            candidates = self.all.iter().filter(|(_, b)| b.could_serve()).collect();
-        }
-        if candidates.is_empty() {
-            return Err(format!("none of {} bridges is usable", self.all.len()));
-        }
-        // Preferences narrow the list, but never empty it.
-        let mut prefer = |keep: &dyn Fn(&FullJid, &Bridge) -> bool| {
-            if candidates.iter().any(|(jid, b)| keep(jid, b)) {
-                candidates.retain(|(jid, b)| keep(jid, b));
-            }
-        };
-        prefer(&|jid, _| Some(jid) != avoid);
-        prefer(&|_, b| !b.draining);
-        prefer(&|_, b| !b.graceful_shutdown);
-        let region = region.or(config.local_region.as_deref());
-        let least = |pool: &[(&FullJid, &Bridge)]| -> Option<FullJid> {
-            let by_load = |a: &(&FullJid, &Bridge), b: &(&FullJid, &Bridge)| {
-                let loads = a.1.load(now, config).partial_cmp(&b.1.load(now, config));
-                loads.unwrap_or(Ordering::Equal).then_with(|| a.0.cmp(b.0))
-            };
-            pool.iter()
-                .copied()
-                .min_by(by_load)
-                .map(|(jid, _)| jid.clone())
-        };
-        let light: Vec<_> = candidates
-            .iter()
-            .copied()
-            .filter(|(_, b)| b.load(now, config) < config.stress_threshold)
+        let candidates = self.all.iter();
+        let candidates: Vec<_> = candidates
+            .map(|(jid, bridge)| bridge.candidate(now, config, jid))
             .collect();
-        let near: Vec<_> = light
-            .iter()
-            .copied()
-            .filter(|(_, b)| region.is_some() && b.region.as_deref() == region)
-            .collect();
-        let (jid, reason) = if let Some(jid) = least(&near) {
-            (jid, "least loaded in the region of the first participant")
-        } else if let Some(jid) = least(&light) {
-            (jid, "least loaded")
-        } else if let Some(jid) = least(&candidates) {
-            (jid, "least loaded, although all are overloaded")
-        } else {
-            return Err("no bridge is left".to_owned());
-        };
-        let bridge = self.all.get(&jid);
-        Ok(Choice {
-            region: bridge.and_then(|b| b.region.clone()),
-            reason: reason.to_owned(),
-            stress: bridge.map_or(0.0, |b| b.stress),
-            promised: bridge.map_or(0.0, |b| b.promised(now, config)),
-            candidates: candidates.len(),
-            bridge: jid,
-        })
+        selection::choose(config, &candidates, wanted)
     }
 }
 

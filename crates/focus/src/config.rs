@@ -74,6 +74,71 @@ pub struct BridgeConfig {
     pub local_region: Option<String>,
     /// Bridges remembered; further brewery occupants are ignored.
     pub max_bridges: usize,
+    /// Which bridge a participant gets.
+    pub strategy: Strategy,
+    /// Regions that count as near each other; one that stands in none is near itself alone.
+    pub region_groups: Vec<Vec<String>>,
+    /// People on one bridge beyond which it gets no further meeting.
+    pub max_people: Option<usize>,
+    /// People of one meeting on one bridge beyond which others take the next, where a meeting may be on several.
+    pub max_people_of_meeting: Option<usize>,
+    /// One meeting may be on bridges of several versions.
+    pub mix_versions: bool,
+}
+
+/// Which bridge a participant gets. All but [`Strategy::Single`] spread a meeting over several bridges, which needs relays
+/// between them: bridges that name no relay id keep a meeting together whatever the strategy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// All of a meeting together, on the least loaded bridge of the first participant's region, else of all.
+    #[default]
+    Single,
+    /// Each on a bridge that the meeting is not on yet: for tests.
+    Split,
+    /// Bridges near the participant, then those where the meeting is, then the least loaded.
+    RegionBased,
+    /// Bridges of the region in which the meeting began.
+    IntraRegion,
+    /// Visitors and participants of a meeting on different bridges, each by a strategy of their own.
+    Visitor {
+        /// Of participants.
+        participants: Plain,
+        /// Of visitors.
+        visitors: Plain,
+    },
+}
+
+/// A [`Strategy`] that is made of no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// [`Strategy::Single`].
+    Single,
+    /// [`Strategy::Split`].
+    Split,
+    /// [`Strategy::RegionBased`].
+    RegionBased,
+    /// [`Strategy::IntraRegion`].
+    IntraRegion,
+}
+
+impl From<Plain> for Strategy {
+    fn from(plain: Plain) -> Self {
+        match plain {
+            Plain::Single => Self::Single,
+            Plain::Split => Self::Split,
+            Plain::RegionBased => Self::RegionBased,
+            Plain::IntraRegion => Self::IntraRegion,
+        }
+    }
+}
+
+impl BridgeConfig {
+    /// Whether two regions are near each other.
+    pub(crate) fn are_neighbours(&self, a: &str, b: &str) -> bool {
+        let has = |group: &&Vec<String>, region: &str| group.iter().any(|r| r == region);
+        let mut groups = self.region_groups.iter();
+        a == b || groups.any(|group| has(&group, a) && has(&group, b))
+    }
 }
 
 impl Default for BridgeConfig {
@@ -88,6 +153,11 @@ impl Default for BridgeConfig {
             stress_threshold: 0.8,
             local_region: None,
             max_bridges: 1000,
+            strategy: Strategy::Single,
+            region_groups: Vec::new(),
+            max_people: None,
+            max_people_of_meeting: Some(80),
+            mix_versions: false,
         }
     }
 }

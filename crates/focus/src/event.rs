@@ -39,6 +39,18 @@ pub enum Event {
         /// Region it reports.
         region: Option<String>,
     },
+    /// A bridge asks to become empty, or does so no more.
+    BridgeDrains {
+        /// Its occupant address.
+        bridge: FullJid,
+        /// Whether it does.
+        drains: bool,
+    },
+    /// A bridge takes no new conferences until it has ended.
+    BridgeClosed {
+        /// Its occupant address.
+        bridge: FullJid,
+    },
     /// A bridge is not used any more.
     BridgeDown {
         /// Its occupant address.
@@ -62,6 +74,8 @@ pub enum Event {
         promised: f64,
         /// Bridges among which it was chosen.
         candidates: usize,
+        /// The others, each with its load, or why it did not come into question.
+        others: String,
     },
     /// No bridge could be given to a conference.
     NoBridge {
@@ -128,7 +142,11 @@ impl Event {
             | Self::SessionActive { room, .. }
             | Self::Refused { room, .. }
             | Self::BridgeError { room, .. } => Some(room),
-            Self::BridgeUp { .. } | Self::BridgeDown { .. } | Self::Warning { .. } => None,
+            Self::BridgeUp { .. }
+            | Self::BridgeDrains { .. }
+            | Self::BridgeClosed { .. }
+            | Self::BridgeDown { .. }
+            | Self::Warning { .. } => None,
         }
     }
 
@@ -174,6 +192,19 @@ impl fmt::Display for Event {
                     "bridge {bridge} is there: version {version}, region {region}"
                 )
             }
+            Self::BridgeDrains { bridge, drains } => match drains {
+                true => write!(
+                    f,
+                    "bridge {} drains: its conferences are moved",
+                    bridge.resource()
+                ),
+                false => write!(f, "bridge {} drains no more", bridge.resource()),
+            },
+            Self::BridgeClosed { bridge } => write!(
+                f,
+                "bridge {} takes no new conferences until it has ended",
+                bridge.resource()
+            ),
             Self::BridgeDown {
                 bridge,
                 reason,
@@ -192,12 +223,19 @@ impl fmt::Display for Event {
                 stress,
                 promised,
                 candidates,
-            } => write!(
-                f,
-                "conference {room} is placed on bridge {}: {reason} (reported stress {stress:.3}, promised \
-                 {promised:.3}, candidates {candidates})",
-                bridge.resource()
-            ),
+                others,
+            } => {
+                write!(
+                    f,
+                    "conference {room} is placed on bridge {}: {reason} (reported stress {stress:.3}, promised \
+                     {promised:.3}, candidates {candidates}",
+                    bridge.resource()
+                )?;
+                match others.is_empty() {
+                    true => f.write_str(")"),
+                    false => write!(f, "; others: {others})"),
+                }
+            }
             Self::NoBridge { room, reason } => {
                 write!(f, "conference {room} gets no bridge: {reason}")
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use stanza::jitsi::conference::ConferenceResponse;
 use stanza::{BareJid, Element};
 
-use crate::bridges::Bridges;
+use crate::bridges::{Bridges, Loss};
 use crate::conference::Conference;
 use crate::config::FocusConfig;
 use crate::context::Context;
@@ -38,6 +38,14 @@ pub struct Focus {
     to_return: VecDeque<BareJid>,
     /// Those that were asked to let the focus in again.
     returning: BTreeSet<BareJid>,
+    /// Conferences that leave bridges which work no more, first come first.
+    urgent: VecDeque<(BareJid, Loss)>,
+    /// Conferences that leave bridges which still work.
+    planned: BTreeMap<BareJid, Loss>,
+    /// People moved since the last pause, of each of the two.
+    moved: (usize, usize),
+    /// The next portion is due at some time.
+    is_moving: bool,
     /// Something that a snapshot holds may have changed.
     changed: bool,
     /// Rooms just left, with the number of goodbyes the server still has to confirm.
@@ -86,6 +94,10 @@ impl Focus {
             components: Components::default(),
             conferences: BTreeMap::new(),
             to_return: VecDeque::new(),
+            urgent: VecDeque::new(),
+            planned: BTreeMap::new(),
+            moved: (0, 0),
+            is_moving: false,
             returning: BTreeSet::new(),
             changed: false,
             leaving: HashMap::new(),

@@ -129,6 +129,8 @@ pub(crate) enum Timer {
     Doubtful(BareJid),
     /// Members did not come back to a room that the server made anew.
     Missing(BareJid),
+    /// The next portion of people may be moved to other bridges.
+    Move,
     /// Ask the bridges how they are.
     Health,
 }

@@ -4,6 +4,7 @@
 //! arrive and sends those it yields. Time is an argument and randomness grows from one seed, so that a run can be
 //! repeated exactly.
 
+mod bridge;
 mod bridges;
 mod conference;
 pub mod config;
@@ -14,10 +15,11 @@ mod focus;
 mod io;
 pub mod offer;
 mod request;
+mod selection;
 mod snapshot;
 mod sources;
 
-pub use config::{BridgeConfig, FocusConfig};
+pub use config::{BridgeConfig, FocusConfig, Plain, Strategy};
 pub use event::{Event, FocusStats, Reinvite};
 pub use focus::Focus;
 pub use request::{RequestError, RequestId};

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use bridge::{BridgeConfig, Mapping, OwnAddresses};
 use config::{Cidr, JoinToken, Listen, Settings};
+use focus::{Plain, Strategy};
 use front::{
     Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck, TrustedProxies,
 };
@@ -193,6 +194,9 @@ pub(crate) fn signalling(
 ) -> Result<(SignallingConfig, Option<[u8; 32]>), Failure> {
     let mut node = SignallingConfig::new(&settings.domain, secret.expose().as_bytes(), metrics)
         .map_err(Failure::start)?;
+    if let Some(focus) = &mut node.focus {
+        placing(settings, &mut focus.bridges);
+    }
     node.focus_state = Some(settings.state_dir.join("meetings.json"));
     node.xmpp.max_occupants = settings.meet.max_occupants;
     node.xmpp.deployment.shard = settings.front.shard.clone();
@@ -216,6 +220,30 @@ pub(crate) fn signalling(
         allow: allowed(settings.meet.allow.clone()),
     });
     Ok((node, Some(certificate.fingerprint())))
+}
+
+/// How the focus places meetings on bridges.
+fn placing(settings: &Settings, bridges: &mut focus::BridgeConfig) {
+    let focus = &settings.focus;
+    let plain = |word: &str| match word {
+        "single" => Plain::Single,
+        "split" => Plain::Split,
+        "intra-region" => Plain::IntraRegion,
+        _ => Plain::RegionBased,
+    };
+    bridges.strategy = match focus.strategy.as_str() {
+        "visitor" => Strategy::Visitor {
+            participants: plain(&focus.participant_strategy),
+            visitors: plain(&focus.visitor_strategy),
+        },
+        word => plain(word).into(),
+    };
+    bridges.local_region.clone_from(&settings.meet.region);
+    bridges.region_groups.clone_from(&focus.near_regions);
+    bridges.max_people = focus.max_people_per_bridge;
+    bridges.max_people_of_meeting = focus.max_people_of_meeting_per_bridge;
+    bridges.stress_threshold = focus.overloaded;
+    bridges.mix_versions = focus.mix_versions;
 }
 
 /// The STUN servers in the form in which clients ask for them: having an answer they do not look into `config.js` any more.

@@ -19,10 +19,13 @@ use crate::event::{Event, Reinvite};
 use crate::features::Features;
 use crate::io::{Purpose, Timer};
 use crate::offer;
+use crate::selection::Wanted;
 use crate::sources::{self, SourceSet};
 
 /// Pause before the next try when offers or allocations keep failing.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often that pause doubles.
+const MAX_DOUBLINGS: u32 = 3;
 /// Allocations that may fail in a row before a pause is made.
 const QUICK_RETRIES: u32 = 3;
 /// Offers a client may refuse before it gets no more.
@@ -124,24 +127,25 @@ impl Conference {
     }
 
     fn choose_bridge(&mut self, cx: &mut Context<'_>, region: Option<&str>) -> bool {
-        let choice =
-            match cx
-                .bridges
-                .choose(cx.io.now, &cx.config.bridges, region, self.avoid.as_ref())
-            {
-                Ok(choice) => choice,
-                Err(reason) => {
-                    if !self.info.bridge_not_available {
-                        cx.io.event(Event::NoBridge {
-                            room: self.room.clone(),
-                            reason,
-                        });
-                    }
-                    self.set_bridge_available(cx, false);
-                    self.pause(cx);
-                    return false;
+        let wanted = Wanted {
+            region,
+            avoid: self.avoid.as_ref(),
+            ..Wanted::default()
+        };
+        let choice = match cx.bridges.choose(cx.io.now, &cx.config.bridges, &wanted) {
+            Ok(choice) => choice,
+            Err(reason) => {
+                if !self.info.bridge_not_available {
+                    cx.io.event(Event::NoBridge {
+                        room: self.room.clone(),
+                        reason,
+                    });
                 }
-            };
+                self.set_bridge_available(cx, false);
+                self.pause(cx);
+                return false;
+            }
+        };
         self.avoid = None;
         cx.io.event(Event::BridgeSelected {
             room: self.room.clone(),
@@ -150,6 +154,7 @@ impl Conference {
             stress: choice.stress,
             promised: choice.promised,
             candidates: choice.candidates,
+            others: choice.others,
         });
         self.stay = Some(Stay {
             id: cx.io.uuid(),
@@ -167,7 +172,10 @@ impl Conference {
 
     fn schedule_retry(&mut self, cx: &mut Context<'_>) {
         if self.retry_timer.is_none() {
-            self.retry_timer = Some(cx.io.after(RETRY, Timer::Retry(self.room.clone())));
+            // The more tries failed, the longer the pause; whatever gets better is heard of at once.
+            let doublings = self.failures.saturating_sub(QUICK_RETRIES);
+            let pause = RETRY * (1 << doublings.min(MAX_DOUBLINGS));
+            self.retry_timer = Some(cx.io.after(pause, Timer::Retry(self.room.clone())));
         }
     }
 
@@ -193,7 +201,7 @@ impl Conference {
 
     /// Another bridge can be used: no need to wait for the retry.
     pub(crate) fn on_bridges_improved(&mut self, cx: &mut Context<'_>) {
-        if self.info.bridge_not_available {
+        if self.info.bridge_not_available || self.paused {
             self.paused = false;
             self.ensure_sessions(cx);
         }
@@ -252,6 +260,7 @@ impl Conference {
         match transport.and_then(|t| t.ice) {
             Some(ice) if sctp_port.is_some() || !invite.sctp => {
                 self.failures = 0;
+                cx.bridges.on_served(&bridge);
                 self.offer(
                     cx,
                     nick,
@@ -331,6 +340,17 @@ impl Conference {
         self.ensure_sessions(cx);
     }
 
+    /// Whether another bridge would be chosen than the one it is on, which still works.
+    fn has_better_place(&self, cx: &Context<'_>, bridge: &FullJid) -> bool {
+        let wanted = Wanted {
+            avoid: Some(bridge),
+            ..Wanted::default()
+        };
+        let config = &cx.config.bridges;
+        let choice = cx.bridges.choose(cx.io.now, config, &wanted);
+        cx.bridges.can_leave(cx.io.now, bridge) && choice.is_ok_and(|c| c.bridge != *bridge)
+    }
+
     /// Begins a new stay although the bridge as such is not at fault.
     pub(super) fn leave_stay(&mut self, cx: &mut Context<'_>, reason: &str) {
         let Some(stay) = self.stay.as_ref() else {
@@ -348,13 +368,12 @@ impl Conference {
     pub(crate) fn on_bridge_lost(&mut self, cx: &mut Context<'_>, loss: &Loss) {
         self.retiring
             .retain(|stay| loss.planned || stay.bridge != loss.bridge);
+        if loss.planned && !self.has_better_place(cx, &loss.bridge) {
+            return;
+        }
         let Some(stay) = self.stay.take_if(|stay| stay.bridge == loss.bridge) else {
             return;
         };
-        if loss.planned && !cx.bridges.has_alternative(cx.io.now, &loss.bridge) {
-            self.stay = Some(stay);
-            return;
-        }
         let mut moved = 0;
         for member in self.members.values_mut() {
             moved += usize::from(member.session.is_some() || member.invite.is_some());

@@ -161,6 +161,12 @@ impl Conference {
             || self.retiring.iter().any(|stay| stay.bridge == *bridge)
     }
 
+    /// The bridges it is on, with its people on each.
+    pub(crate) fn people_on(&self) -> impl Iterator<Item = (&FullJid, usize)> {
+        let stays = self.stay.iter().chain(&self.retiring);
+        stays.map(|stay| (&stay.bridge, stay.endpoints.len()))
+    }
+
     /// The bridge it is on.
     pub(crate) fn bridge(&self) -> Option<&FullJid> {
         self.stay.as_ref().map(|stay| &stay.bridge)

@@ -91,6 +91,9 @@ impl Focus {
         let undone = io.change_stream(jid, CHANGE_GRACE);
         self.bridges.lose_sight(io.now);
         self.leaving.clear();
+        // Where everybody is will be seen anew.
+        self.urgent.clear();
+        self.planned.clear();
         self.greet();
         let Some(io) = self.io.as_mut() else { return };
         self.returning.clear();

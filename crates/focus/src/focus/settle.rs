@@ -1,12 +1,22 @@
 //! What follows from an input: conferences that leave a bridge, find one, enter their rooms again, or are over.
 
+use std::time::Duration;
+
 use stanza::BareJid;
 
 use super::Focus;
+use crate::bridges::Loss;
 use crate::conference::Phase;
 use crate::context::Context;
 use crate::event::Event;
+use crate::io::Timer;
 
+/// People given new sessions within [`MOVE_INTERVAL`], so that they do not all come to the same bridge in one moment: of
+/// bridges that work no more, and of bridges that they could stay on.
+const URGENT_AT_ONCE: usize = 200;
+const PLANNED_AT_ONCE: usize = 20;
+/// Pause between two portions.
+const MOVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Rooms entered again at one time; each that answers makes place for the next.
 const ROOMS_AT_ONCE: usize = 32;
 
@@ -19,35 +29,24 @@ impl Focus {
             self.attach_returned();
             let losses = self.bridges.take_losses();
             let improved = self.bridges.take_improved();
+            if self.bridges.take_drains() {
+                self.empty_bridges();
+            }
             if losses.is_empty() && !improved {
                 break;
             }
             self.changed = true;
-            let Some(io) = self.io.as_mut() else { return };
-            let mut cx = Context {
-                config: &self.config,
-                io,
-                bridges: &mut self.bridges,
-                caps: &mut self.caps,
-            };
             for loss in losses {
-                let conferences = self
-                    .conferences
-                    .values()
-                    .filter(|c| c.is_on(&loss.bridge))
-                    .count();
-                cx.io.totals.bridges_lost += 1;
-                let (bridge, reason) = (loss.bridge.clone(), loss.reason.clone());
-                cx.io.event(Event::BridgeDown {
-                    bridge,
-                    reason,
-                    conferences,
-                });
-                for conference in self.conferences.values_mut() {
-                    conference.on_bridge_lost(&mut cx, &loss);
-                }
+                self.lose_bridge(loss);
             }
             if improved {
+                let Some(io) = self.io.as_mut() else { return };
+                let mut cx = Context {
+                    config: &self.config,
+                    io,
+                    bridges: &mut self.bridges,
+                    caps: &mut self.caps,
+                };
                 self.conferences
                     .values_mut()
                     .for_each(|conference| conference.on_bridges_improved(&mut cx));
@@ -55,6 +54,81 @@ impl Focus {
         }
         self.bury();
         self.enter_next_rooms();
+    }
+
+    /// The conferences of a bridge are to leave it.
+    fn lose_bridge(&mut self, loss: Loss) {
+        let on_it = self.conferences.values().filter(|c| c.is_on(&loss.bridge));
+        let rooms: Vec<BareJid> = on_it.map(|c| c.room().clone()).collect();
+        if let Some(io) = self.io.as_mut() {
+            io.totals.bridges_lost += 1;
+            io.event(Event::BridgeDown {
+                bridge: loss.bridge.clone(),
+                reason: loss.reason.clone(),
+                conferences: rooms.len(),
+            });
+        }
+        for room in rooms {
+            if loss.planned {
+                self.planned.insert(room, loss.clone());
+            } else {
+                self.urgent.push_back((room, loss.clone()));
+            }
+        }
+        self.move_some();
+    }
+
+    /// The conferences of bridges that shall become empty are to leave them, as far as there is a better place.
+    pub(super) fn empty_bridges(&mut self) {
+        let Some(now) = self.io.as_ref().map(|io| io.now) else {
+            return;
+        };
+        for loss in self.bridges.to_empty(now) {
+            let on_it = self.conferences.values();
+            let on_it = on_it.filter(|c| c.bridge() == Some(&loss.bridge));
+            for room in on_it.map(|c| c.room().clone()).collect::<Vec<_>>() {
+                self.planned.entry(room).or_insert_with(|| loss.clone());
+            }
+        }
+        self.move_some();
+    }
+
+    /// The next portion of those who wait to be moved.
+    pub(super) fn on_move_timer(&mut self) {
+        self.moved = (0, 0);
+        self.is_moving = false;
+        self.move_some();
+    }
+
+    /// Moves conferences, as many as may be moved now; the others follow in portions.
+    fn move_some(&mut self) {
+        while self.moved.0 < URGENT_AT_ONCE
+            && let Some((room, loss)) = self.urgent.pop_front()
+        {
+            self.moved.0 += self.move_conference(&room, &loss);
+        }
+        while self.moved.1 < PLANNED_AT_ONCE
+            && let Some((room, loss)) = self.planned.pop_first()
+        {
+            self.moved.1 += self.move_conference(&room, &loss);
+        }
+        if self.moved != (0, 0)
+            && !self.is_moving
+            && let Some(io) = self.io.as_mut()
+        {
+            self.is_moving = true;
+            io.after(MOVE_INTERVAL, Timer::Move);
+        }
+    }
+
+    /// How many people it costs.
+    fn move_conference(&mut self, room: &BareJid, loss: &Loss) -> usize {
+        let mut people = 0;
+        with_conference!(self, room, |conference, cx| {
+            people = conference.session_count();
+            conference.on_bridge_lost(cx, loss);
+        });
+        people
     }
 
     /// Bridges of which people complain.

@@ -1,10 +1,12 @@
 //! What is due at some time.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use stanza::{element, ns};
+use stanza::{FullJid, element, ns};
 
 use super::Focus;
+use crate::conference::Conference;
 use crate::context::Context;
 use crate::io::{Io, Purpose, Timer};
 
@@ -55,11 +57,25 @@ impl Focus {
                 with_conference!(self, &room, |conference, cx| conference
                     .on_missing_timer(cx))
             }
-            Timer::Health => self.check_bridges(),
+            Timer::Move => self.on_move_timer(),
+            Timer::Health => {
+                self.check_bridges();
+                self.empty_bridges();
+            }
         }
     }
 
+    /// Counts the people on each bridge anew, so that no mistake about one of them lasts.
+    fn count_people(&mut self) {
+        let mut people: BTreeMap<FullJid, usize> = BTreeMap::new();
+        for (bridge, count) in self.conferences.values().flat_map(Conference::people_on) {
+            *people.entry(bridge.clone()).or_default() += count;
+        }
+        self.bridges.set_people(&people);
+    }
+
     fn check_bridges(&mut self) {
+        self.count_people();
         let Some(io) = self.io.as_mut() else { return };
         let config = &self.config.bridges;
         for bridge in self.bridges.check(io.now, config) {

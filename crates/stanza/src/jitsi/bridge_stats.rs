@@ -26,6 +26,10 @@ pub mod stat {
     pub const RELAY_ID: &str = "relay_id";
     /// Result of the bridge's own check.
     pub const HEALTHY: &str = "healthy";
+    /// People whose media come to this bridge.
+    pub const LOCAL_ENDPOINTS: &str = "local_endpoints";
+    /// People of its conferences, those on other bridges included.
+    pub const PARTICIPANTS: &str = "participants";
 }
 
 /// Statistics in the order they are written.

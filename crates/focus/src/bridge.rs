@@ -1,0 +1,232 @@
+//! One bridge of the brewery: what it reports, what was seen of it, and what of its load is promised.
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::{BareJid, FullJid};
+
+use crate::config::BridgeConfig;
+use crate::selection::{Candidate, Standing};
+
+/// Promises remembered for one bridge.
+const MAX_PROMISES: usize = 10_000;
+/// How often the time for which a bridge that failed is avoided doubles.
+const MAX_DOUBLINGS: u32 = 4;
+
+/// A participant that says its media are dead.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    pub(crate) at: Instant,
+    pub(crate) room: BareJid,
+    pub(crate) nick: String,
+}
+
+/// One occupant of the brewery that is a bridge.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    pub(crate) version: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) relay_id: Option<String>,
+    stress: f64,
+    participant_stress: Option<f64>,
+    /// People on it, of whichever focus, as it reports.
+    reported_people: usize,
+    /// People on it, as the conferences of this focus know.
+    pub(crate) people: usize,
+    /// A bridge that does not say counts as draining.
+    draining: Option<bool>,
+    pub(crate) graceful_shutdown: bool,
+    pub(crate) shutting_down: bool,
+    /// It refused an endpoint with a data channel: its SCTP is switched off.
+    pub(crate) no_data_channel: bool,
+    /// Its own opinion.
+    pub(crate) healthy: bool,
+    /// Not chosen before this time, if there is another.
+    pub(crate) failed_until: Option<Instant>,
+    /// How often it failed since it served somebody.
+    failures: u32,
+    /// When anything came from it.
+    pub(crate) heard: Instant,
+    /// Health checks since then.
+    pub(crate) unanswered: u32,
+    /// When the oldest of them was sent.
+    pub(crate) asked: Option<Instant>,
+    /// Who complained lately, and when last.
+    pub(crate) complaints: VecDeque<Complaint>,
+    /// Declared lost because it was silent; wins trust again when it answers.
+    pub(crate) silent: bool,
+    /// When participants were promised to it that its report may not contain yet.
+    promises: VecDeque<Instant>,
+}
+
+impl Bridge {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            version: None,
+            region: None,
+            relay_id: None,
+            stress: 0.0,
+            participant_stress: None,
+            reported_people: 0,
+            people: 0,
+            draining: None,
+            graceful_shutdown: false,
+            shutting_down: false,
+            no_data_channel: false,
+            healthy: true,
+            failed_until: None,
+            failures: 0,
+            heard: now,
+            unanswered: 0,
+            asked: None,
+            complaints: VecDeque::new(),
+            silent: false,
+            promises: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn was_heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.unanswered = 0;
+        self.asked = None;
+    }
+
+    pub(crate) fn read(&mut self, stats: &BridgeStats) {
+        self.stress = stats
+            .number(stat::STRESS_LEVEL)
+            .map_or(self.stress, |s| s.max(0.0));
+        self.participant_stress = stats
+            .number(stat::AVERAGE_PARTICIPANT_STRESS)
+            .or(self.participant_stress);
+        self.draining = stats.flag(stat::DRAIN).or(self.draining);
+        self.graceful_shutdown |= stats.flag(stat::GRACEFUL_SHUTDOWN) == Some(true);
+        self.shutting_down |= stats.flag(stat::SHUTTING_DOWN) == Some(true);
+        self.healthy = stats.flag(stat::HEALTHY).unwrap_or(true);
+        let people = stats.number(stat::LOCAL_ENDPOINTS);
+        let people = people.or_else(|| stats.number(stat::PARTICIPANTS));
+        // Negative numbers become 0, and no machine has more people than fit.
+        self.reported_people = people.map_or(0, |people| people as usize);
+        let text = |name: &str| {
+            stats
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        self.version = match (text(stat::VERSION), text(stat::RELEASE)) {
+            (Some(version), Some(release)) => Some(format!("{version}-{release}")),
+            (version, _) => version,
+        };
+        self.region = text(stat::REGION);
+        self.relay_id = text(stat::RELAY_ID);
+    }
+
+    /// Whether it asks to become empty. One that does not say is merely not preferred.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.draining == Some(true)
+    }
+
+    /// People on it, promised ones included.
+    pub(crate) fn people(&self) -> usize {
+        self.people.max(self.reported_people)
+    }
+
+    /// The load it reports.
+    pub(crate) fn stress(&self) -> f64 {
+        self.stress
+    }
+
+    /// Load of people that its report does not show yet: those who came a moment ago, and as much of what the people on it
+    /// should bring as is more than all it reports.
+    pub(crate) fn promised(&self, now: Instant, config: &BridgeConfig) -> f64 {
+        let is_recent = |at: &&Instant| now.saturating_duration_since(**at) < config.rampup;
+        // Who has left again is promised no more.
+        let recent = self.promises.iter().filter(is_recent).count();
+        let recent = recent.min(self.people());
+        let each = self
+            .participant_stress
+            .unwrap_or(config.participant_stress)
+            .max(0.0);
+        // Counts are far below 2^52.
+        let unshown = self.people() as f64 * each - self.stress;
+        unshown.max(recent as f64 * each)
+    }
+
+    /// A participant is placed on it, which counts at once.
+    pub(crate) fn promise(&mut self, now: Instant, rampup: Duration) {
+        while self.promises.len() >= MAX_PROMISES
+            || self
+                .promises
+                .front()
+                .is_some_and(|at| now.saturating_duration_since(*at) >= rampup)
+        {
+            self.promises.pop_front();
+        }
+        self.promises.push_back(now);
+        self.people += 1;
+    }
+
+    /// It failed: it is avoided for a while, and for longer the more often that happens.
+    pub(crate) fn failed(&mut self, now: Instant, config: &BridgeConfig) {
+        let doublings = self.failures.min(MAX_DOUBLINGS);
+        self.failures = self.failures.saturating_add(1);
+        self.failed_until = Some(now + config.failure_hold.saturating_mul(1 << doublings));
+    }
+
+    /// It did what it was asked.
+    pub(crate) fn served(&mut self) {
+        self.failures = 0;
+    }
+
+    /// One that failed and still answers is better than none.
+    pub(crate) fn could_serve(&self) -> bool {
+        !self.shutting_down && self.healthy && !self.silent
+    }
+
+    pub(crate) fn is_usable(&self, now: Instant) -> bool {
+        self.could_serve() && self.failed_until.is_none_or(|until| until <= now)
+    }
+
+    /// Whether a meeting that leaves another bridge may come to it.
+    pub(crate) fn could_take(&self, now: Instant) -> bool {
+        self.is_usable(now) && !self.graceful_shutdown
+    }
+
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        if self.shutting_down {
+            Standing::Leaving
+        } else if self.silent {
+            Standing::Silent
+        } else if !self.healthy {
+            Standing::Unwell
+        } else if self.graceful_shutdown {
+            Standing::Graceful
+        } else if !self.is_usable(now) {
+            Standing::Failed
+        } else if self.draining.unwrap_or(true) {
+            Standing::Draining
+        } else {
+            Standing::Ready
+        }
+    }
+
+    /// The bridge as a choice sees it.
+    pub(crate) fn candidate<'a>(
+        &'a self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &'a FullJid,
+    ) -> Candidate<'a> {
+        Candidate {
+            jid,
+            standing: self.standing(now),
+            stress: self.stress,
+            promised: self.promised(now, config),
+            people: self.people(),
+            failed_until: self.failed_until,
+            region: self.region.as_deref(),
+            version: self.version.as_deref(),
+            has_relays: self.relay_id.is_some(),
+            suspect: false,
+        }
+    }
+}

@@ -81,6 +81,22 @@ impl Offered {
     }
 }
 
+/// Most ports that others are told to ask whether the bridge lives.
+const MAX_MEDIA: usize = 8;
+
+/// The UDP ports that some endpoint is told, public ones first.
+pub(crate) fn media(offered: &[Offered]) -> Vec<SocketAddr> {
+    let mapped = offered.iter().flat_map(|o| o.mapped.iter().map(|m| m.0));
+    let hosts = offered.iter().flat_map(|o| o.hosts.iter().copied());
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for address in mapped.chain(hosts).filter(|a| !rtc::is_tcp(a)) {
+        if !all.contains(&address) && all.len() < MAX_MEDIA {
+            all.push(address);
+        }
+    }
+    all
+}
+
 /// The addresses that come in `new` and did not in `old`; those of several workers once.
 fn added(new: &[Offered], old: &[Offered]) -> Vec<SocketAddr> {
     let pairs = new.iter().zip(old);
@@ -118,6 +134,7 @@ pub(crate) async fn watch(
             });
         // A worker whose queue is full is told the next time.
         if told {
+            shared.set_media(media(&present));
             offered = present;
         }
     }

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use sfu::{ConferenceStats, Stats};
-use stanza::jitsi::bridge_stats::BridgeStats;
+use sfu::{ConferenceStats, Hearing, Stats};
+use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::jitsi::evidence::{People, SilentMeeting};
 
-use crate::requests;
+use crate::health;
 use crate::shared::{Shared, Snapshot};
 
 /// Load that one more participant is expected to bring.
@@ -95,6 +96,31 @@ pub(crate) fn meetings(snapshots: &[Snapshot]) -> BTreeMap<&str, ConferenceStats
     meetings
 }
 
+/// Whom the bridge hears.
+pub(crate) fn people(snapshots: &[Snapshot]) -> People {
+    let mut meetings: BTreeMap<&str, Hearing> = BTreeMap::new();
+    for (meeting, hearing) in snapshots.iter().flat_map(|s| &s.hearing) {
+        *meetings.entry(meeting).or_default() += *hearing;
+    }
+    let mut all = Hearing::default();
+    let mut silent = Vec::new();
+    for (meeting, hearing) in meetings {
+        all += hearing;
+        if hearing.here > 0 && hearing.unheard == hearing.here {
+            silent.push(SilentMeeting {
+                meeting_id: meeting.to_owned(),
+                here: hearing.here,
+            });
+        }
+    }
+    People {
+        here: all.here,
+        unheard: all.unheard,
+        lossy: all.lossy,
+        silent,
+    }
+}
+
 fn add_stats(sum: &mut Stats, s: &Stats) {
     sum.packets_received += s.packets_received;
     sum.bytes_received += s.bytes_received;
@@ -148,7 +174,7 @@ pub(crate) fn statistics(shared: &Shared, wall: Duration) -> Map<String, Value> 
         "average_participant_stress",
         json!(AVERAGE_PARTICIPANT_STRESS),
     );
-    put("healthy", json!(requests::health(shared).is_ok()));
+    put("healthy", json!(health::of(shared).is_ok()));
     put("graceful_shutdown", json!(flag(&shared.graceful)));
     put("shutting_down", json!(flag(&shared.shutting_down)));
     put("drain", json!(flag(&shared.drain)));
@@ -224,6 +250,8 @@ pub(crate) fn extension(shared: &Shared, wall: Duration) -> BridgeStats {
             other => stats.push(&name, other),
         }
     }
+    let media: Vec<String> = shared.media().iter().map(ToString::to_string).collect();
+    stats.push(stat::MEDIA, media.join(","));
     stats
 }
 

@@ -1,16 +1,15 @@
 //! IQ requests to a bridge, from occupants of the brewery only.
 
-#![allow(clippy::disallowed_methods, reason = "health is a question of time")]
-
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use stanza::colibri2::{ConferenceModify, ErrorAnswer, NS_COLIBRI2};
 use stanza::disco::Info;
 use stanza::element;
+use stanza::jitsi::evidence::{People, Probe};
 use stanza::{Element, iq, ns};
 
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
+use crate::{health, presence, probe};
 
 const NS_HEALTH: &str = "http://jitsi.org/protocol/healthcheck";
 
@@ -62,8 +61,13 @@ pub(crate) fn handle(
             "Requests come through the brewery",
         )),
         ("conference-modify", NS_COLIBRI2) => modify(shared, request, payload, send),
-        ("healthcheck", NS_HEALTH) => send(match health(shared) {
-            Ok(()) => iq::result_to(request, None),
+        ("probe", ns::PROBE) => probe::answer(shared, request, Probe::of_element(payload), send),
+        ("healthcheck", NS_HEALTH) => send(match health::of(shared) {
+            Ok(()) => {
+                let people =
+                    People::is_asked(payload).then(|| presence::people(&shared.snapshots()));
+                iq::result_to(request, people.map(|people| Element::from(&people)))
+            }
             Err(text) => refuse(request, "internal-server-error", text),
         }),
         ("query", ns::VERSION) => send(iq::result_to(request, Some(version(shared)))),
@@ -81,25 +85,6 @@ fn version(shared: &Shared) -> Element {
         .child(element("version", ns::VERSION).text(&shared.version).done())
         .child(element("os", ns::VERSION).text("Linux").done())
         .done()
-}
-
-/// A thread publishes every second; one that did not for this long is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(5);
-
-/// Whether the bridge can serve: every worker's thread is alive. A bridge that shuts down or drains is healthy.
-pub(crate) fn health(shared: &Shared) -> Result<(), &'static str> {
-    health_at(shared, Instant::now())
-}
-
-fn health_at(shared: &Shared, now: Instant) -> Result<(), &'static str> {
-    let stuck = shared.workers.iter().any(|worker| {
-        let last = lock(&worker.snapshot).at.unwrap_or(shared.started);
-        now.saturating_duration_since(last) > STUCK_AFTER
-    });
-    if stuck {
-        return Err("a media thread is stuck");
-    }
-    Ok(())
 }
 
 fn modify(
@@ -139,36 +124,4 @@ fn modify(
             });
         }),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::shared::{Snapshot, WorkerHandle};
-
-    #[test]
-    fn a_silent_thread_makes_the_bridge_ill() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let handle = WorkerHandle::for_test;
-        let shared = Shared::new(
-            "b".into(),
-            None,
-            "v".into(),
-            vec![handle(), handle()],
-            100,
-            start,
-        );
-        assert_eq!(health_at(&shared, at(5)), Ok(()), "not started yet");
-        assert!(health_at(&shared, at(6)).is_err());
-        let told = |seconds| Snapshot {
-            at: Some(at(seconds)),
-            ..Snapshot::default()
-        };
-        *lock(&shared.workers[0].snapshot) = told(6);
-        assert!(health_at(&shared, at(6)).is_err(), "the other one");
-        *lock(&shared.workers[1].snapshot) = told(5);
-        assert_eq!(health_at(&shared, at(10)), Ok(()));
-        assert!(health_at(&shared, at(11)).is_err());
-    }
 }

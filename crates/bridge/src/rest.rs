@@ -17,7 +17,7 @@ use telemetry::Metrics;
 use tokio::sync::oneshot;
 
 use crate::shared::{Command, Shared};
-use crate::{insight, presence, requests};
+use crate::{health, insight, presence};
 
 /// A media thread that does not tell of a conference in this time is not waited for.
 const INSPECTION: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(crate) fn router(shared: Arc<Shared>, metrics: Metrics) -> Router {
 }
 
 async fn health(State(rest): State<Rest>) -> Response {
-    match requests::health(&rest.shared) {
+    match health::of(&rest.shared) {
         Ok(()) => StatusCode::OK.into_response(),
         Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
     }

@@ -1,15 +1,16 @@
 //! What the parts of a bridge share: the workers' queues, which meeting is where, the life-cycle state.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use net::Waker;
 use sfu::control::{Answer, ControlStats, Denied, WebSocketId};
-use sfu::{ConferenceId, ConferenceStats, EndpointId, EndpointStats, Part, Stats};
+use sfu::{ConferenceId, ConferenceStats, EndpointId, EndpointStats, Hearing, Part, Stats};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::gather::{self, Reply};
 use crate::latency::Latencies;
@@ -18,6 +19,8 @@ use crate::sinks::{Sink, StreamCounts};
 
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS: usize = 4096;
+/// Questions about other bridges answered at one time.
+const PROBES: usize = 16;
 
 /// Locks; a panic elsewhere while holding the lock does not make the data unusable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,7 +30,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What a WebSocket task is told by a worker.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    Text(std::sync::Arc<str>),
+    Text(Arc<str>),
     Close(u16, &'static str),
 }
 
@@ -59,20 +62,17 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Vec<(EndpointId, bool, EndpointStats)>>,
     },
     /// The host's addresses changed: host candidates, and public addresses with the host candidate behind each.
-    Addresses(
-        Vec<std::net::SocketAddr>,
-        Vec<(std::net::SocketAddr, std::net::SocketAddr)>,
-    ),
+    Addresses(Vec<SocketAddr>, Vec<(SocketAddr, SocketAddr)>),
     /// A TCP connection that carries media, by the peer's end.
-    StreamOpened(std::net::SocketAddr, Sink),
+    StreamOpened(SocketAddr, Sink),
     /// Whole frames that came over one.
     StreamInput {
-        from: std::net::SocketAddr,
-        to: std::net::SocketAddr,
+        from: SocketAddr,
+        to: SocketAddr,
         at: Instant,
         frames: Vec<u8>,
     },
-    StreamClosed(std::net::SocketAddr),
+    StreamClosed(SocketAddr),
     Stop,
     /// Stands for a defect anywhere below.
     #[cfg(test)]
@@ -87,6 +87,8 @@ pub(crate) struct Snapshot {
     pub(crate) stats: Stats,
     pub(crate) control: ControlStats,
     pub(crate) conferences: Vec<(String, ConferenceId, ConferenceStats)>,
+    /// Whom of each it hears; nothing after the thread was held up, when silence means nothing.
+    pub(crate) hearing: Vec<(String, Hearing)>,
     pub(crate) udp: net::UdpStats,
     /// Part of the time the thread worked, 0 to 1, over the last second.
     pub(crate) busy: f64,
@@ -151,6 +153,9 @@ pub(crate) struct Shared {
     pub(crate) attached: watch::Sender<bool>,
     /// Bits of an `f64`.
     stress: AtomicU64,
+    media: Mutex<Vec<SocketAddr>>,
+    /// Questions about other bridges that are being answered.
+    pub(crate) probes: Arc<Semaphore>,
     pub(crate) streams: StreamCounts,
     pub(crate) web_sockets_refused: AtomicU64,
     /// Stanzas from signalling nodes that were passed over.
@@ -179,6 +184,8 @@ impl Shared {
             changes: watch::Sender::new(0),
             attached: watch::Sender::new(false),
             stress: AtomicU64::new(0),
+            media: Mutex::default(),
+            probes: Arc::new(Semaphore::new(PROBES)),
             streams: StreamCounts::default(),
             web_sockets_refused: AtomicU64::new(0),
             stanzas_ignored: AtomicU64::new(0),
@@ -200,6 +207,16 @@ impl Shared {
 
     pub(crate) fn set_stress(&self, stress: f64) {
         self.stress.store(stress.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Where media come in, as peers are told, UDP only.
+    pub(crate) fn media(&self) -> Vec<SocketAddr> {
+        lock(&self.media).clone()
+    }
+
+    pub(crate) fn set_media(&self, media: Vec<SocketAddr>) {
+        *lock(&self.media) = media;
+        self.changed();
     }
 
     pub(crate) fn set_flag(&self, flag: &AtomicBool, value: bool) {

@@ -107,6 +107,7 @@ impl Bridge {
             config.people_per_shard,
             Instant::now(),
         ));
+        shared.set_media(addresses::media(&offered));
         metrics::register(&config.metrics, &shared);
         let threads = spawn_threads(&shared, parts, &config, &offered, &Arc::new(certificate))?;
         let (stop, stopped) = watch::channel(false);

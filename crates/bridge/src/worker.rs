@@ -29,6 +29,12 @@ const BURST: usize = 32;
 const COMMANDS_PER_ROUND: usize = 64;
 /// How often the state is published while nothing changes.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// A thread that wakes so much too late was held up: what it has not heard meanwhile means nothing,
+const HELD_UP: Duration = Duration::from_millis(500);
+/// for this time.
+const DEAFENED: Duration = Duration::from_secs(4);
+/// Questions whether the port answers, answered in one round.
+const ECHOES: usize = 32;
 /// Bytes written before they are sent; fits the second-level cache.
 const EGRESS_BYTES: usize = 512 * 1024;
 
@@ -54,6 +60,12 @@ struct State {
     /// The latest moment the controller was told.
     latest: Instant,
     next_snapshot: Instant,
+    /// When it should be awake next.
+    awake: Instant,
+    /// Silence means nothing before this time.
+    deaf_until: Instant,
+    /// Answers to whoever asked whether the port answers, with where from and where to.
+    echoes: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     dirty: bool,
     working: Duration,
     panics: u64,
@@ -69,6 +81,13 @@ impl State {
     }
 
     fn handle_datagram(&mut self, received: net::Received, bytes: &mut [u8]) -> Disposition {
+        if let Some((answer, len)) = rtc::echo::answer(bytes, received.from) {
+            if self.echoes.len() < ECHOES {
+                let answer = answer[..len].to_vec();
+                self.echoes.push((received.to, received.from, answer));
+            }
+            return Disposition::Taken;
+        }
         let at = self.tell(received.at);
         self.controller
             .handle_datagram(at, received.from, received.to, bytes)
@@ -121,6 +140,9 @@ impl Worker {
                 streams: Sinks::default(),
                 latest: now,
                 next_snapshot: now,
+                awake: now,
+                deaf_until: now,
+                echoes: Vec::new(),
                 dirty: true,
                 working: Duration::ZERO,
                 panics,
@@ -154,6 +176,9 @@ impl Worker {
 
     fn round(&mut self, state: &mut State, slab: &mut ReceiveSlab) {
         let start = Instant::now();
+        if start.saturating_duration_since(state.awake) > HELD_UP {
+            state.deaf_until = start + DEAFENED;
+        }
         let more_commands = self.handle_commands(state, start);
         let more_input = self.take_input(state, slab);
         let more_told = self.take_told(state);
@@ -165,9 +190,11 @@ impl Worker {
         // The others begin to send while this one does.
         self.tell(state, now);
         self.transmit(state, now);
+        self.answer_echoes(state);
         self.tell(state, now);
         self.handover.flush();
         let end = Instant::now();
+        state.awake = end;
         state.working += end.saturating_duration_since(start);
         if state.dirty || state.next_snapshot <= end {
             self.publish(state, end);
@@ -177,6 +204,7 @@ impl Worker {
                 .controller
                 .poll_timeout()
                 .map_or(state.next_snapshot, |t| t.min(state.next_snapshot));
+            state.awake = deadline.max(end);
             self.intake.wait(end, deadline);
         }
     }
@@ -402,6 +430,20 @@ impl Worker {
         }
     }
 
+    /// Answers whoever asked whether the port answers.
+    fn answer_echoes(&mut self, state: &mut State) {
+        for (from, to, answer) in state.echoes.drain(..) {
+            let run = net::Run {
+                to,
+                from: Some(from),
+                offset: 0,
+                len: answer.len(),
+                segment: answer.len(),
+            };
+            self.intake.send(&answer, &[run]);
+        }
+    }
+
     /// Passes on what goes over TCP.
     fn transmit_streams(&self, state: &State) {
         let runs = state.egress.runs().iter();
@@ -441,6 +483,11 @@ impl Worker {
                 (meeting.to_owned(), id, stats)
             })
             .collect();
+        let hears = state.deaf_until <= now;
+        let hearing = state.controller.meetings().filter(|_| hears);
+        let hearing =
+            hearing.filter_map(|(meeting, id)| Some((meeting.to_owned(), shard.hearing(now, id)?)));
+        let hearing = hearing.collect();
         let mut snapshot = lock(&handle.snapshot);
         let busy = if state.next_snapshot <= now {
             let interval = SNAPSHOT_INTERVAL + now.saturating_duration_since(state.next_snapshot);
@@ -456,6 +503,7 @@ impl Worker {
             stats: shard.stats().clone(),
             control: state.controller.stats(),
             conferences,
+            hearing,
             udp: self.intake.stats(),
             waits: self.intake.waits,
             busy,

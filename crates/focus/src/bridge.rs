@@ -1,8 +1,10 @@
 //! One bridge of the brewery: what it reports, what was seen of it, and what of its load is promised.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::jitsi::evidence::People;
 use stanza::{BareJid, FullJid};
 
 use crate::config::BridgeConfig;
@@ -10,6 +12,18 @@ use crate::selection::{Candidate, Standing};
 
 /// Promises remembered for one bridge.
 const MAX_PROMISES: usize = 10_000;
+/// Media ports remembered of one bridge.
+const MAX_MEDIA: usize = 8;
+/// An answer overdue for so long is a reason to ask other bridges.
+const DOUBT: Duration = Duration::from_millis(400);
+/// What another bridge saw holds for so long.
+const TESTIMONY: Duration = Duration::from_secs(2);
+/// Another bridge that was asked is waited for at most so long.
+const HEARING: Duration = Duration::from_millis(450);
+/// How long a bridge that does not serve its people is avoided the first time; it doubles.
+const SUSPICION: Duration = Duration::from_secs(60);
+/// How long most of its people must lose much before it is suspected.
+const LOSS_LASTS: Duration = Duration::from_secs(5);
 /// How often the time for which a bridge that failed is avoided doubles.
 const MAX_DOUBLINGS: u32 = 4;
 
@@ -55,6 +69,24 @@ pub(crate) struct Bridge {
     pub(crate) complaints: VecDeque<Complaint>,
     /// Declared lost because it was silent; wins trust again when it answers.
     pub(crate) silent: bool,
+    /// Where its media come in, if it says so: other bridges can be asked whether it lives, and it whom it hears.
+    media: Vec<SocketAddr>,
+    /// It does not answer, but another bridge reaches it: what runs on it goes on.
+    pub(crate) unreachable: bool,
+    /// When other bridges were asked last and have not answered.
+    questioned: Option<Instant>,
+    /// When another bridge reached it last, and when last not.
+    vouched: Option<Instant>,
+    denied: Option<Instant>,
+    /// What it said last of whom it hears.
+    pub(crate) people_report: People,
+    /// Since when most of its people lose much.
+    lossy_since: Option<Instant>,
+    /// It does not serve its people until this time, as far as is known, and why.
+    suspect: Option<(Instant, &'static str)>,
+    suspicions: u32,
+    /// Meetings in which it hears nobody.
+    pub(crate) silent_meetings: BTreeSet<String>,
     /// When participants were promised to it that its report may not contain yet.
     promises: VecDeque<Instant>,
 }
@@ -81,6 +113,16 @@ impl Bridge {
             asked: None,
             complaints: VecDeque::new(),
             silent: false,
+            media: Vec::new(),
+            unreachable: false,
+            questioned: None,
+            vouched: None,
+            denied: None,
+            people_report: People::default(),
+            lossy_since: None,
+            suspect: None,
+            suspicions: 0,
+            silent_meetings: BTreeSet::new(),
             promises: VecDeque::new(),
         }
     }
@@ -89,6 +131,106 @@ impl Bridge {
         self.heard = now;
         self.unanswered = 0;
         self.asked = None;
+        (self.questioned, self.vouched, self.denied) = (None, None, None);
+    }
+
+    /// Whether it can be asked whom it hears, and about other bridges.
+    pub(crate) fn has_evidence(&self) -> bool {
+        !self.media.is_empty()
+    }
+
+    /// Where its media come in, as far as it says.
+    pub(crate) fn media(&self) -> &[SocketAddr] {
+        &self.media
+    }
+
+    /// Whether it is time to ask other bridges about it.
+    pub(crate) fn is_doubtful(&self, now: Instant) -> bool {
+        let overdue = self
+            .asked
+            .is_some_and(|at| now.saturating_duration_since(at) >= DOUBT);
+        overdue && self.can_be_questioned(now)
+    }
+
+    /// Whether others may be asked about it now.
+    pub(crate) fn can_be_questioned(&self, now: Instant) -> bool {
+        let waiting = |at: Instant| now.saturating_duration_since(at) < HEARING;
+        self.has_evidence() && !self.questioned.is_some_and(waiting)
+    }
+
+    /// Other bridges are asked about it.
+    pub(crate) fn question(&mut self, now: Instant) {
+        self.questioned = Some(now);
+    }
+
+    /// Another bridge reached it, or did not.
+    pub(crate) fn testify(&mut self, now: Instant, reached: bool) {
+        self.questioned = None;
+        match reached {
+            true => (self.vouched, self.denied) = (Some(now), None),
+            false if !self.is_vouched(now) => self.denied = Some(now),
+            false => {}
+        }
+    }
+
+    /// Another bridge reached it a moment ago.
+    pub(crate) fn is_vouched(&self, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < TESTIMONY;
+        self.vouched.is_some_and(recent)
+    }
+
+    /// Another bridge was asked a moment ago and did not reach it either.
+    pub(crate) fn is_denied(&self, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < TESTIMONY;
+        self.denied.is_some_and(recent)
+    }
+
+    /// It answers in time and can be asked about others.
+    pub(crate) fn can_witness(&self, now: Instant) -> bool {
+        let answers = self
+            .asked
+            .is_none_or(|at| now.saturating_duration_since(at) < DOUBT);
+        self.has_evidence() && answers && !self.silent && !self.unreachable && !self.shutting_down
+    }
+
+    /// It says whom it hears. True if most lose much, and have done so for a while.
+    pub(crate) fn hear(&mut self, now: Instant, people: People) -> bool {
+        let lossy = people.lossy >= 3 && people.lossy * 5 >= people.here * 3;
+        self.lossy_since = lossy.then(|| self.lossy_since.unwrap_or(now));
+        let past = self
+            .suspect
+            .is_some_and(|(until, _)| until + SUSPICION <= now);
+        if past && people.unheard == 0 && people.here > 1 {
+            self.suspicions = 0;
+        }
+        self.people_report = people;
+        self.lossy_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= LOSS_LASTS)
+    }
+
+    /// It does not serve its people: it is avoided for a while, longer each time.
+    pub(crate) fn suspect(&mut self, now: Instant, why: &'static str) {
+        let doublings = self.suspicions.min(MAX_DOUBLINGS);
+        self.suspicions = self.suspicions.saturating_add(1);
+        self.suspect = Some((now + SUSPICION.saturating_mul(1 << doublings), why));
+    }
+
+    /// Why it is avoided although it answers, if it is.
+    pub(crate) fn suspicion(&self, now: Instant) -> Option<&'static str> {
+        let (until, why) = self.suspect?;
+        (until > now).then_some(why)
+    }
+
+    /// A suspicion that was held is over since the last call.
+    pub(crate) fn take_cleared(&mut self, now: Instant) -> bool {
+        // The time it ended is kept for a while, to see whether it comes back.
+        let over = self
+            .suspect
+            .is_some_and(|(until, why)| until <= now && !why.is_empty());
+        if over {
+            self.suspect = self.suspect.map(|(until, _)| (until, ""));
+        }
+        over
     }
 
     pub(crate) fn read(&mut self, stats: &BridgeStats) {
@@ -116,6 +258,10 @@ impl Bridge {
             (Some(version), Some(release)) => Some(format!("{version}-{release}")),
             (version, _) => version,
         };
+        if let Some(media) = text(stat::MEDIA) {
+            let ports = media.split(',').filter_map(|port| port.parse().ok());
+            self.media = ports.take(MAX_MEDIA).collect();
+        }
         self.region = text(stat::REGION);
         self.relay_id = text(stat::RELAY_ID);
     }
@@ -128,11 +274,6 @@ impl Bridge {
     /// People on it, promised ones included.
     pub(crate) fn people(&self) -> usize {
         self.people.max(self.reported_people)
-    }
-
-    /// The load it reports.
-    pub(crate) fn stress(&self) -> f64 {
-        self.stress
     }
 
     /// Load of people that its report does not show yet: those who came a moment ago, and as much of what the people on it
@@ -179,7 +320,7 @@ impl Bridge {
 
     /// One that failed and still answers is better than none.
     pub(crate) fn could_serve(&self) -> bool {
-        !self.shutting_down && self.healthy && !self.silent
+        !self.shutting_down && self.healthy && !self.silent && !self.unreachable
     }
 
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
@@ -188,7 +329,7 @@ impl Bridge {
 
     /// Whether a meeting that leaves another bridge may come to it.
     pub(crate) fn could_take(&self, now: Instant) -> bool {
-        self.is_usable(now) && !self.graceful_shutdown
+        self.is_usable(now) && !self.graceful_shutdown && self.suspicion(now).is_none()
     }
 
     pub(crate) fn standing(&self, now: Instant) -> Standing {
@@ -196,6 +337,8 @@ impl Bridge {
             Standing::Leaving
         } else if self.silent {
             Standing::Silent
+        } else if self.unreachable {
+            Standing::Unreachable
         } else if !self.healthy {
             Standing::Unwell
         } else if self.graceful_shutdown {
@@ -226,7 +369,7 @@ impl Bridge {
             region: self.region.as_deref(),
             version: self.version.as_deref(),
             has_relays: self.relay_id.is_some(),
-            suspect: false,
+            suspect: self.suspicion(now).is_some(),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use stanza::jitsi::bridge_stats::BridgeStats;
+use stanza::jitsi::evidence::{People, Probe};
 use stanza::{BareJid, Element, FullJid};
 
 use crate::bridge::{Bridge, Complaint};
@@ -13,6 +14,12 @@ use crate::selection::{self, Choice, Wanted};
 
 /// Time for bridges to come back into sight.
 const AWAY_GRACE: Duration = Duration::from_secs(5);
+/// Bridges asked about another one.
+const WITNESSES: usize = 2;
+/// A bridge that is silent for so long, and that no other bridge reaches, is dead.
+const CERTAIN: Duration = Duration::from_secs(1);
+/// People that a bridge must miss at least before it, and not they, is taken to be at fault.
+const MISSED: usize = 3;
 /// Complaints are evidence together when they come within this time.
 const COMPLAINT_WINDOW: Duration = Duration::from_secs(10);
 /// Complaints remembered for one bridge.
@@ -37,6 +44,8 @@ struct Away {
     bridge: Option<Bridge>,
     /// Its conferences know that it is gone for longer.
     told: bool,
+    /// Another bridge reached it.
+    vouched_for: bool,
 }
 
 impl Away {
@@ -45,6 +54,7 @@ impl Away {
             since,
             bridge,
             told: false,
+            vouched_for: false,
         }
     }
 }
@@ -62,6 +72,10 @@ pub(crate) struct Bridges {
     /// Bridges of which somebody complained.
     reported: BTreeSet<FullJid>,
     losses: Vec<Loss>,
+    /// Meetings that a bridge hears nobody of, or somebody again.
+    hearings: Vec<(FullJid, String, bool)>,
+    /// Other bridges should be asked about those that are away.
+    ask: bool,
     /// A bridge began to drain, or to be able to take what others want to be rid of.
     drains: bool,
     /// A bridge became usable: conferences without one may try again.
@@ -180,7 +194,7 @@ impl Bridges {
         let (was_drained, was_graceful) = (bridge.is_drained(), bridge.graceful_shutdown);
         bridge.read(&stats);
         bridge.was_heard(now);
-        bridge.silent = false;
+        (bridge.silent, bridge.unreachable) = (false, false);
         self.improved |= !usable && bridge.is_usable(now);
         let changed = (
             bridge.is_drained() != was_drained,
@@ -226,14 +240,158 @@ impl Bridges {
             (Some(bridge), _) => Some(bridge),
             (None, Some(away)) => away.bridge,
         };
-        if self.has_refuge() {
+        let known = bridge.as_ref();
+        let doubtful = known.is_some_and(|b| b.has_evidence() && !b.shutting_down);
+        if doubtful && self.witnesses(io.now).next().is_some() {
+            // Its stream may have ended, or it: another bridge sees which.
+            self.ask = true;
+        } else if self.has_refuge() {
             return self.lose(jid, "it left the brewery".to_owned(), false);
+        } else {
+            io.warn(format!(
+                "bridge {} left the brewery and there is no other: its conferences wait for it",
+                jid.resource()
+            ));
         }
-        io.warn(format!(
-            "bridge {} left the brewery and there is no other: its conferences wait for it",
-            jid.resource()
-        ));
         self.away.insert(jid.clone(), Away::new(io.now, bridge));
+    }
+
+    fn witnesses(&self, now: Instant) -> impl Iterator<Item = &FullJid> {
+        let all = self.all.iter().filter(move |(_, b)| b.can_witness(now));
+        all.map(|(jid, _)| jid)
+    }
+
+    /// Whether somebody should be asked now, not with the next round.
+    pub(crate) fn take_ask(&mut self) -> bool {
+        std::mem::take(&mut self.ask)
+    }
+
+    /// Questions about bridges that do not answer: whom to ask, about whom.
+    pub(crate) fn questions(&mut self, now: Instant) -> Vec<(FullJid, FullJid, Probe)> {
+        let witnesses: Vec<FullJid> = self.witnesses(now).take(WITNESSES).cloned().collect();
+        let away = self.away.iter_mut();
+        let away = away.filter_map(|(jid, away)| Some((jid, away.bridge.as_mut()?)));
+        let away = away.filter(|(_, bridge)| bridge.can_be_questioned(now));
+        let silent = self.all.iter_mut().filter(|(_, b)| b.is_doubtful(now));
+        let mut questions = Vec::new();
+        for (suspect, bridge) in silent.chain(away) {
+            for witness in witnesses.iter().filter(|w| *w != suspect) {
+                let addresses = bridge.media().to_vec();
+                bridge.question(now);
+                questions.push((witness.clone(), suspect.clone(), Probe { addresses }));
+            }
+        }
+        questions
+    }
+
+    /// Another bridge says whether it reaches `suspect`.
+    pub(crate) fn on_testimony(
+        &mut self,
+        io: &mut Io,
+        witness: &FullJid,
+        suspect: &FullJid,
+        reached: bool,
+    ) {
+        let now = io.now;
+        let has_refuge = self.has_refuge();
+        if let Some(away) = self.away.get_mut(suspect) {
+            let Some(bridge) = away.bridge.as_mut() else {
+                return;
+            };
+            bridge.testify(now, reached);
+            let (vouched, denied) = (bridge.is_vouched(now), bridge.is_denied(now));
+            if denied && has_refuge {
+                self.away.remove(suspect);
+                let reason = format!(
+                    "it left the brewery, and bridge {} does not reach it either",
+                    witness.resource()
+                );
+                self.lose(suspect, reason, false);
+            } else if vouched && !std::mem::replace(&mut away.vouched_for, true) {
+                io.event(Event::BridgeCutOff {
+                    bridge: suspect.clone(),
+                    witness: witness.clone(),
+                });
+            }
+            return;
+        }
+        let Some(bridge) = self.all.get_mut(suspect) else {
+            return;
+        };
+        // It may have answered meanwhile.
+        if bridge.asked.is_none() {
+            return;
+        }
+        bridge.testify(now, reached);
+        let quiet = now.saturating_duration_since(bridge.heard);
+        if bridge.is_vouched(now) && !std::mem::replace(&mut bridge.unreachable, true) {
+            io.event(Event::BridgeCutOff {
+                bridge: suspect.clone(),
+                witness: witness.clone(),
+            });
+        } else if bridge.is_denied(now) && !bridge.silent && quiet >= CERTAIN {
+            bridge.silent = true;
+            self.lose_silent(now, suspect, quiet);
+        }
+    }
+
+    fn lose_silent(&mut self, now: Instant, jid: &FullJid, quiet: Duration) {
+        if self.has_alternative(now, jid) {
+            let reason = format!("it has been silent for {} ms", quiet.as_millis());
+            self.lose(jid, reason, false);
+        }
+    }
+
+    /// A bridge says whom it hears.
+    pub(crate) fn on_people(&mut self, now: Instant, jid: &FullJid, people: People) {
+        let has_alternative = self.has_alternative(now, jid);
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        let meetings: BTreeSet<String> = people
+            .silent
+            .iter()
+            .filter(|meeting| meeting.here > 1)
+            .map(|meeting| meeting.meeting_id.clone())
+            .collect();
+        let before = std::mem::replace(&mut bridge.silent_meetings, meetings.clone());
+        let again = before.difference(&meetings).map(|m| (m.clone(), true));
+        self.hearings
+            .extend(again.map(|(m, heard)| (jid.clone(), m, heard)));
+        let (here, unheard) = (people.here, people.unheard);
+        let (lossy, loses) = (people.lossy, bridge.hear(now, people));
+        let missed = unheard >= MISSED && unheard * 5 >= here * 4;
+        if missed && has_alternative && bridge.suspicion(now).is_none() {
+            bridge.suspect(now, "nothing comes through to it");
+            let reason = format!(
+                "it hears nothing of {unheard} of its {here} people: its network lets nothing through to its media ports"
+            );
+            return self.lose(jid, reason, false);
+        }
+        let silent = meetings.into_iter().map(|m| (jid.clone(), m, false));
+        self.hearings.extend(silent);
+        if loses && has_alternative && bridge.suspicion(now).is_none() {
+            bridge.suspect(now, "its line loses much");
+            let reason =
+                format!("more than a tenth is lost on the way to {lossy} of its {here} people");
+            self.lose(jid, reason, true);
+        }
+    }
+
+    pub(crate) fn take_hearings(&mut self) -> Vec<(FullJid, String, bool)> {
+        std::mem::take(&mut self.hearings)
+    }
+
+    /// Another bridge reached it a moment ago, while we do not: what runs on it goes on.
+    pub(crate) fn is_cut_off(&self, now: Instant, jid: &FullJid) -> bool {
+        let away = self.away.get(jid).and_then(|away| away.bridge.as_ref());
+        let bridge = self.all.get(jid).or(away);
+        bridge.is_some_and(|bridge| bridge.is_vouched(now))
+    }
+
+    /// Whether it can be asked whom it hears.
+    pub(crate) fn has_evidence(&self, jid: &FullJid) -> bool {
+        self.all.get(jid).is_some_and(Bridge::has_evidence)
     }
 
     /// The stream on which the bridges were known is lost: each must show itself on the next one.
@@ -270,7 +428,10 @@ impl Bridges {
 
     /// Whoever did not come back in time is gone, if there is another one; otherwise people are told.
     fn check_away(&mut self, now: Instant) {
-        let late = |away: &Away| now.saturating_duration_since(away.since) >= AWAY_GRACE;
+        let late = |away: &Away| {
+            let vouched = away.bridge.as_ref().is_some_and(|b| b.is_vouched(now));
+            now.saturating_duration_since(away.since) >= AWAY_GRACE && !vouched
+        };
         let late: Vec<FullJid> = self
             .away
             .iter()
@@ -307,9 +468,8 @@ impl Bridges {
             return;
         };
         bridge.was_heard(now);
-        if std::mem::take(&mut bridge.silent) {
-            self.improved = true;
-        }
+        let was_away = std::mem::take(&mut bridge.silent) | std::mem::take(&mut bridge.unreachable);
+        self.improved |= was_away;
     }
 
     /// The bridge answered that it is not well, or failed at a request.
@@ -425,10 +585,19 @@ impl Bridges {
     /// A round of health checks: whom to ask, and who has been silent for too long.
     pub(crate) fn check(&mut self, now: Instant, config: &BridgeConfig) -> Vec<FullJid> {
         self.check_away(now);
+        let witnesses: BTreeSet<FullJid> = self.witnesses(now).cloned().collect();
         let mut silent = Vec::new();
         for (jid, bridge) in &mut self.all {
             let quiet = now.saturating_duration_since(bridge.heard);
-            if bridge.unanswered >= 2 && quiet >= config.health_timeout && !bridge.silent {
+            // Other bridges that can be asked have a say, and some more time for it.
+            let asked = bridge.has_evidence() && witnesses.iter().any(|witness| witness != jid);
+            let patience = match asked {
+                true if bridge.is_denied(now) => CERTAIN,
+                true => 2 * config.health_timeout,
+                false => config.health_timeout,
+            };
+            let overdue = bridge.unanswered >= 2 && quiet >= patience;
+            if overdue && !bridge.silent && !bridge.is_vouched(now) {
                 silent.push((jid.clone(), quiet));
             }
             bridge.unanswered = bridge.unanswered.saturating_add(1);
@@ -437,6 +606,7 @@ impl Bridges {
                 bridge.failed_until = None;
                 self.improved = true;
             }
+            self.improved |= bridge.take_cleared(now);
         }
         // When nobody answers, the way to them is in doubt, and there would be no place to move to.
         let others_answer = self
@@ -446,13 +616,10 @@ impl Bridges {
         for (jid, quiet) in silent {
             if let Some(bridge) = self.all.get_mut(&jid) {
                 bridge.silent = true;
+                bridge.unreachable = false;
             }
-            if others_answer && self.has_alternative(now, &jid) {
-                self.lose(
-                    &jid,
-                    format!("it has been silent for {} ms", quiet.as_millis()),
-                    false,
-                );
+            if others_answer {
+                self.lose_silent(now, &jid, quiet);
             }
         }
         self.all.keys().cloned().collect()

@@ -51,6 +51,13 @@ pub enum Event {
         /// Its occupant address.
         bridge: FullJid,
     },
+    /// A bridge does not answer, but another one reaches it: its conferences go on, and it gets no new ones.
+    BridgeCutOff {
+        /// Its occupant address.
+        bridge: FullJid,
+        /// The bridge that reaches it.
+        witness: FullJid,
+    },
     /// A bridge is not used any more.
     BridgeDown {
         /// Its occupant address.
@@ -145,6 +152,7 @@ impl Event {
             Self::BridgeUp { .. }
             | Self::BridgeDrains { .. }
             | Self::BridgeClosed { .. }
+            | Self::BridgeCutOff { .. }
             | Self::BridgeDown { .. }
             | Self::Warning { .. } => None,
         }
@@ -156,6 +164,7 @@ impl Event {
         matches!(
             self,
             Self::BridgeDown { .. }
+                | Self::BridgeCutOff { .. }
                 | Self::NoBridge { .. }
                 | Self::ConferenceMoved { .. }
                 | Self::BridgeError { .. }
@@ -200,6 +209,12 @@ impl fmt::Display for Event {
                 ),
                 false => write!(f, "bridge {} drains no more", bridge.resource()),
             },
+            Self::BridgeCutOff { bridge, witness } => write!(
+                f,
+                "bridge {} does not answer here, but its media ports answer bridge {}: its conferences go on, and it gets no new ones",
+                bridge.resource(),
+                witness.resource()
+            ),
             Self::BridgeClosed { bridge } => write!(
                 f,
                 "bridge {} takes no new conferences until it has ended",

@@ -66,6 +66,13 @@ pub(crate) enum Purpose {
     },
     /// Is the bridge well?
     Health(FullJid),
+    /// Does the bridge that is asked reach this one?
+    Witness {
+        /// The bridge that is asked.
+        witness: FullJid,
+        /// The one it is asked about.
+        suspect: FullJid,
+    },
     /// Does the bridge still have the conference? Asked after a break, at most a few times.
     Probe {
         room: BareJid,
@@ -84,7 +91,7 @@ impl Purpose {
     /// The room it is about, if it is about one.
     pub(crate) fn room(&self) -> Option<&BareJid> {
         match self {
-            Self::Components | Self::Health(_) => None,
+            Self::Components | Self::Health(_) | Self::Witness { .. } => None,
             Self::RoomForm(room) | Self::RoomConfig(room) => Some(room),
             Self::Features { room, .. }
             | Self::Initiate { room, .. }

@@ -27,6 +27,8 @@ pub(crate) enum Standing {
     Graceful,
     /// It says that it is not well.
     Unwell,
+    /// It does not answer, but serves its people.
+    Unreachable,
     /// It does not answer.
     Silent,
     /// It is shutting down.
@@ -42,6 +44,7 @@ impl Standing {
             Self::Draining => "draining",
             Self::Graceful => "takes no new meetings",
             Self::Unwell => "not well",
+            Self::Unreachable => "cut off from here",
             Self::Silent => "silent",
             Self::Leaving => "shutting down",
         }
@@ -190,7 +193,7 @@ fn able<'b, 'a>(
         Standing::Ready | Standing::Failed | Standing::Draining => true,
         // It would refuse, again and again.
         Standing::Graceful => wanted.used(c.jid).is_some(),
-        Standing::Unwell | Standing::Silent | Standing::Leaving => false,
+        Standing::Unwell | Standing::Unreachable | Standing::Silent | Standing::Leaving => false,
     };
     let mut able: Vec<_> = all.iter().filter(serves).collect();
     if able.is_empty() {
@@ -222,6 +225,7 @@ fn able<'b, 'a>(
             able.retain(|c| keep(c));
         }
     };
+    prefer(&|c| !c.suspect);
     prefer(&|c| c.standing != Standing::Failed);
     // If all failed: the one that failed longest ago, so that each has its turn.
     let failed = |c: &Candidate<'_>| c.failed_until.filter(|_| c.standing == Standing::Failed);

@@ -13,8 +13,8 @@ pub enum PacketKind {
     Rtcp,
 }
 
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
-const STUN_HEADER_LEN: usize = 20;
+pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+pub(crate) const STUN_HEADER_LEN: usize = 20;
 const ATTRIBUTE_USERNAME: u16 = 0x0006;
 
 /// Tells what a datagram is by its first bytes. `None`: none of ours, drop it.

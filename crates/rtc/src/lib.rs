@@ -5,6 +5,7 @@
 
 mod certificate;
 mod demux;
+pub mod echo;
 mod params;
 pub mod srtp;
 mod stream;

@@ -9,8 +9,8 @@ pub mod media;
 pub use media::{
     Certificate, ChannelNotice, ChannelPath, ConferenceId, ConferenceSpec, ConferenceStats,
     ControlError, Disposition, DropReason, Egress, Encoding, EndpointId, EndpointSpec,
-    EndpointStats, EndpointUpdate, Event, Exchange, FeedbackSources, HeaderExtension, LineSample,
-    LineStats, LocalParameters, MediaKind, Part, PayloadType, ReceiverConstraints,
+    EndpointStats, EndpointUpdate, Event, Exchange, FeedbackSources, HeaderExtension, Hearing,
+    LineSample, LineStats, LocalParameters, MediaKind, Part, PayloadType, ReceiverConstraints,
     RemoteParameters, Run, Shard, ShardConfig, Source, SourceConstraint, SourceMapEntry,
     SourceName, SsrcGroup, Stats, StreamStats, Subscription, Text, VideoType,
 };

@@ -194,6 +194,10 @@ namespaces! {
     E2EE = "https://jitsi.org/meet/e2ee";
     /// Ours: the place of the focus in a room.
     PLACE = "urn:pontoon:place:0";
+    /// Ours: whom a bridge hears.
+    PEOPLE = "urn:pontoon:people:0";
+    /// Ours: whether media ports of another bridge answer.
+    PROBE = "urn:pontoon:probe:0";
     /// Feature on lobby rooms.
     LOBBY_DISPLAY_NAME = "http://jitsi.org/protocol/lobbyrooms#displayname_required";
     /// Feature on breakout rooms.

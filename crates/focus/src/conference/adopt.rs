@@ -168,8 +168,19 @@ impl Conference {
 
     /// A bridge has shown itself on the new stream.
     pub(crate) fn on_bridge_back(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
-        if self.bridge() == Some(bridge) && self.phase == Phase::Ready {
-            self.attach_bridge(cx);
+        if self.phase != Phase::Ready {
+            return;
+        }
+        if self.bridge() == Some(bridge) {
+            return self.attach_bridge(cx);
+        }
+        // It was left while it was away: what it was to be told then, it is told now.
+        let to = bridge.to_string();
+        let all = std::mem::take(&mut self.undone).into_iter();
+        let (its, others): (Vec<Undone>, Vec<Undone>) = all.partition(|u| u.to == to);
+        self.undone = others;
+        for undone in its {
+            self.redo(cx, undone);
         }
     }
 

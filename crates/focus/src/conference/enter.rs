@@ -68,6 +68,7 @@ impl Conference {
             },
             failures: 0,
             paused: false,
+            unheard: None,
             avoid: None,
             undone: Vec::new(),
             adopting: false,

@@ -14,6 +14,9 @@ const WINDOW: Duration = Duration::from_secs(600);
 const MAX_FAILURES: usize = 5;
 /// Wait before the second further session; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// Wait before a conference that its bridge hears nobody of goes elsewhere once more; it doubles so often.
+const UNHEARD_WAIT: Duration = Duration::from_secs(10);
+const UNHEARD_DOUBLINGS: u32 = 5;
 /// Failures of each participant after which all of them together may leave their bridge.
 const REPEATED: usize = 2;
 
@@ -53,6 +56,35 @@ impl Conference {
             self.hold(cx, nick, wait);
         }
         self.reinvite(cx, nick, Reinvite::IceFailed);
+    }
+
+    /// The bridge hears nobody of the conference: it is left, if there is another one, not too often. Otherwise people are
+    /// told.
+    pub(crate) fn on_unheard(&mut self, cx: &mut Context<'_>) {
+        let now = cx.io.now;
+        let Some(bridge) = self.bridge().cloned() else {
+            return;
+        };
+        if self.session_count() < 2 {
+            return;
+        }
+        if !cx.bridges.has_alternative(now, &bridge) {
+            return self.set_bridge_available(cx, false);
+        }
+        let (again, count) = self.unheard.unwrap_or((now, 0));
+        if again > now {
+            return;
+        }
+        let wait = UNHEARD_WAIT.saturating_mul(1 << count.min(UNHEARD_DOUBLINGS));
+        self.unheard = Some((now + wait, count + 1));
+        self.avoid = Some(bridge);
+        self.leave_stay(cx, "it hears nobody of the conference");
+    }
+
+    /// The bridge hears somebody again.
+    pub(crate) fn on_heard_again(&mut self, cx: &mut Context<'_>) {
+        self.unheard = None;
+        self.set_bridge_available(cx, true);
     }
 
     /// The bridge, when it works for nobody in the conference and there is another one: nobody loses by a move.

@@ -43,9 +43,6 @@ impl Conference {
         if let Some(timer) = self.single_timer.take() {
             cx.io.cancel(timer);
         }
-        if self.paused || self.is_bridge_away(cx) {
-            return;
-        }
         let now = cx.io.now;
         let nicks: Vec<String> = self
             .members
@@ -53,6 +50,16 @@ impl Conference {
             .filter(|nick| self.wants_invite(now, nick))
             .cloned()
             .collect();
+        if self.paused {
+            return;
+        }
+        if self.is_bridge_away(cx) {
+            if !nicks.is_empty() && self.stay.is_some() {
+                // It is waited for, but not for ever.
+                self.schedule_retry(cx);
+            }
+            return;
+        }
         for nick in nicks {
             if !self.invite(cx, &nick) {
                 return;
@@ -188,6 +195,7 @@ impl Conference {
     pub(crate) fn on_retry_timer(&mut self, cx: &mut Context<'_>) {
         self.retry_timer = None;
         self.paused = false;
+        self.leave_cut_off_bridge(cx);
         self.ensure_sessions(cx);
         let now = cx.io.now;
         if self
@@ -196,6 +204,20 @@ impl Conference {
             .any(|m| m.hold_until.is_some_and(|until| until > now))
         {
             self.schedule_retry(cx);
+        }
+    }
+
+    /// Somebody waits for a session that a bridge cannot be asked for, since it is cut off from here: the conference goes to
+    /// one that can. Without newcomers it stays.
+    fn leave_cut_off_bridge(&mut self, cx: &mut Context<'_>) {
+        let now = cx.io.now;
+        let Some(bridge) = self.bridge().filter(|b| cx.bridges.is_away(b)).cloned() else {
+            return;
+        };
+        let waiting = self.members.keys().any(|nick| self.wants_invite(now, nick));
+        let could = cx.bridges.is_cut_off(now, &bridge) && cx.bridges.has_alternative(now, &bridge);
+        if waiting && could && self.phase == Phase::Ready {
+            self.leave_stay(cx, "somebody came, and it cannot be asked for a place");
         }
     }
 
@@ -279,6 +301,10 @@ impl Conference {
     }
 
     fn on_allocation_timeout(&mut self, cx: &mut Context<'_>, nick: &str, bridge: &FullJid) {
+        if cx.bridges.is_cut_off(cx.io.now, bridge) {
+            // Others may do well on it.
+            return self.leave_stay(cx, "somebody came, and it cannot be asked for a place");
+        }
         if cx.bridges.has_alternative(cx.io.now, bridge) {
             return cx.bridges.fail(
                 cx.io.now,
@@ -390,7 +416,7 @@ impl Conference {
         if loss.planned {
             self.retiring.push(stay);
         } else {
-            if cx.bridges.contains(&loss.bridge) {
+            if cx.bridges.contains(&loss.bridge) || cx.bridges.is_away(&loss.bridge) {
                 self.expire_conference(cx, &stay.bridge);
             }
             self.failures += 1;

@@ -2,6 +2,7 @@
 
 use stanza::disco::Info;
 use stanza::error::{Condition, StanzaError};
+use stanza::jitsi::evidence::{People, Probe};
 use stanza::{BareJid, Element, ElementExt, FullJid, ns};
 
 use super::{Components, Focus};
@@ -14,6 +15,13 @@ impl Focus {
         match purpose {
             Purpose::Components => self.on_components(answer),
             Purpose::Health(bridge) => self.on_health(&bridge, answer),
+            Purpose::Witness { witness, suspect } => {
+                let reached = answer.and_then(Probe::read_answer);
+                if let (Some(io), Some(reached)) = (self.io.as_mut(), reached) {
+                    self.bridges.on_heard(io.now, &witness);
+                    self.bridges.on_testimony(io, &witness, &suspect, reached);
+                }
+            }
             Purpose::RoomForm(room) => {
                 with_conference!(self, &room, |conference, cx| conference
                     .on_room_form(cx, answer));
@@ -138,7 +146,12 @@ impl Focus {
         };
         let now = io.now;
         match StanzaError::from_stanza(answer) {
-            None => self.bridges.on_heard(now, bridge),
+            None => {
+                self.bridges.on_heard(now, bridge);
+                if let Some(people) = People::of_answer(answer) {
+                    self.bridges.on_people(now, bridge, people);
+                }
+            }
             Some(error) => match error.condition {
                 Condition::InternalServerError | Condition::ServiceUnavailable => {
                     let text = error.text.unwrap_or_default();

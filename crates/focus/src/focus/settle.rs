@@ -29,9 +29,13 @@ impl Focus {
             self.attach_returned();
             let losses = self.bridges.take_losses();
             let improved = self.bridges.take_improved();
+            if self.bridges.take_ask() {
+                self.ask_witnesses();
+            }
             if self.bridges.take_drains() {
                 self.empty_bridges();
             }
+            self.leave_deaf_bridges();
             if losses.is_empty() && !improved {
                 break;
             }
@@ -141,6 +145,21 @@ impl Focus {
             let count = on_it.count();
             self.bridges
                 .judge(now, &self.config.bridges, &bridge, count);
+        }
+    }
+
+    /// Conferences that their bridge hears nobody of go elsewhere.
+    fn leave_deaf_bridges(&mut self) {
+        for (bridge, meeting, heard) in self.bridges.take_hearings() {
+            let mut all = self.conferences.values();
+            let room = all.find(|c| c.meeting_id() == meeting && c.bridge() == Some(&bridge));
+            let Some(room) = room.map(|c| c.room().clone()) else {
+                continue;
+            };
+            with_conference!(self, &room, |conference, cx| match heard {
+                true => conference.on_heard_again(cx),
+                false => conference.on_unheard(cx),
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use stanza::jitsi::evidence::People;
 use stanza::{FullJid, element, ns};
 
 use super::Focus;
@@ -79,7 +80,8 @@ impl Focus {
         let Some(io) = self.io.as_mut() else { return };
         let config = &self.config.bridges;
         for bridge in self.bridges.check(io.now, config) {
-            let payload = element("healthcheck", ns::HEALTH);
+            let people = self.bridges.has_evidence(&bridge).then(People::question);
+            let payload = element("healthcheck", ns::HEALTH).children(people);
             io.request(
                 "get",
                 &bridge,
@@ -89,6 +91,20 @@ impl Focus {
             );
         }
         io.after(config.health_interval, Timer::Health);
+        self.ask_witnesses();
+    }
+
+    /// Asks bridges about others that do not answer.
+    pub(super) fn ask_witnesses(&mut self) {
+        let Some(io) = self.io.as_mut() else { return };
+        for (witness, suspect, probe) in self.bridges.questions(io.now) {
+            let purpose = Purpose::Witness {
+                witness: witness.clone(),
+                suspect,
+            };
+            let patience = self.config.bridges.health_timeout;
+            io.request("get", &witness, &probe, purpose, patience);
+        }
     }
 
     /// While the focus is offline: whoever waited long enough is told to ask again.

@@ -1,5 +1,6 @@
 //! A bridge that refuses what a real one refuses.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use stanza::Build;
 use stanza::colibri2::{
@@ -7,6 +8,7 @@ use stanza::colibri2::{
     Sctp, SctpRole, Transport,
 };
 use stanza::error::{Condition, StanzaError};
+use stanza::jitsi::evidence::{People, Probe};
 use stanza::media::{Candidate, Fingerprint, IceTransport, MediaType, Setup, Source};
 use stanza::{Element, iq, ns};
 
@@ -29,6 +31,10 @@ pub struct FakeBridge {
     pub deaf: bool,
     /// Refuses data channels, as one whose SCTP is switched off.
     pub no_sctp: bool,
+    /// Media ports of other bridges that it reaches.
+    pub reaches: Vec<SocketAddr>,
+    /// Whom it says that it hears.
+    pub people: People,
     /// Errors to give instead of the next answers.
     pub errors: VecDeque<ErrorAnswer>,
     pub conferences: BTreeMap<String, BTreeMap<String, BridgeEndpoint>>,
@@ -43,6 +49,8 @@ impl FakeBridge {
             health: Health::Well,
             deaf: false,
             no_sctp: false,
+            reaches: Vec::new(),
+            people: People::default(),
             errors: VecDeque::new(),
             conferences: BTreeMap::new(),
             requests: Vec::new(),
@@ -71,12 +79,18 @@ impl FakeBridge {
             self.read_later(request);
             return None;
         }
-        if request.has_child("healthcheck", ns::HEALTH) {
+        if let Some(probe) = request.get_child("probe", ns::PROBE) {
+            let ports = Probe::of_element(probe).addresses;
+            let reached = ports.iter().any(|port| self.reaches.contains(port));
+            return Some(iq::result_to(request, Some(Probe::answer(reached))));
+        }
+        if let Some(check) = request.get_child("healthcheck", ns::HEALTH) {
+            let people = People::is_asked(check).then(|| Element::from(&self.people));
             return Some(match self.health {
                 Health::Unwell => StanzaError::new(Condition::InternalServerError)
                     .with_text("no socket")
                     .reply_to(request),
-                _ => iq::result_to(request, None),
+                _ => iq::result_to(request, people),
             });
         }
         let modify = request

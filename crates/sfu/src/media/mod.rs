@@ -41,5 +41,5 @@ pub use spec::{
     SsrcGroup, Subscription, VideoType,
 };
 pub use stats::{
-    ConferenceStats, DropReason, EndpointStats, LineSample, LineStats, Stats, StreamStats,
+    ConferenceStats, DropReason, EndpointStats, Hearing, LineSample, LineStats, Stats, StreamStats,
 };

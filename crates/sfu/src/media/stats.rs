@@ -199,6 +199,27 @@ impl std::ops::AddAssign<&Self> for ConferenceStats {
     }
 }
 
+/// Whom of a conference the bridge hears, visitors included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hearing {
+    /// Endpoints.
+    pub here: usize,
+    /// Of these, endpoints from which nothing came for 3 s, or for 6 s after they were made: clients send something at least
+    /// every 2.5 s.
+    pub unheard: usize,
+    /// Of these, endpoints on the way to which more than a tenth is lost, by their own feedback.
+    pub lossy: usize,
+}
+
+impl std::ops::AddAssign for Hearing {
+    /// Adds what another part of the same conference hears.
+    fn add_assign(&mut self, other: Self) {
+        self.here += other.here;
+        self.unheard += other.unheard;
+        self.lossy += other.lossy;
+    }
+}
+
 /// The state of an endpoint now, for debugging.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointStats {

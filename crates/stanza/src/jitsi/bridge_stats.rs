@@ -26,6 +26,8 @@ pub mod stat {
     pub const RELAY_ID: &str = "relay_id";
     /// Result of the bridge's own check.
     pub const HEALTHY: &str = "healthy";
+    /// Ours: media ports, separated by commas. Who says them answers questions of `jitsi::evidence`.
+    pub const MEDIA: &str = "pontoon_media";
     /// People whose media come to this bridge.
     pub const LOCAL_ENDPOINTS: &str = "local_endpoints";
     /// People of its conferences, those on other bridges included.

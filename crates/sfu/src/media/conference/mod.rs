@@ -23,16 +23,24 @@ use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
 use super::peer::{Client, Siblings, Traffic};
 use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
-use super::stats::{ConferenceStats, EndpointStats, LineStats};
+use super::stats::{ConferenceStats, EndpointStats, Hearing, LineStats};
 use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use series::Series;
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 /// Round trip assumed while none is measured, microseconds.
 const DEFAULT_RTT: u64 = 100_000;
+/// Silence of an endpoint that says something is wrong with the way from it, microseconds: clients check the way at least
+/// every 2.5 s.
+const UNHEARD: u64 = 3_000_000;
+/// The same before its transport is up.
+const UNHEARD_AT_FIRST: u64 = 6_000_000;
+/// Loss beyond which a way is bad.
+const LOSSY: f64 = 0.1;
 
 /// Everything about a conference and its endpoints, by their numbers.
 #[derive(Debug)]
@@ -236,6 +244,22 @@ impl Conference {
             stats.inactive += usize::from(!client.is_active());
         }
         stats
+    }
+
+    /// Whom it hears.
+    pub(crate) fn hearing(&self, now: Instant, us: u64) -> Hearing {
+        let mut hearing = Hearing::default();
+        for (peer, client) in self.clients.iter() {
+            let out = self.outs.get(peer);
+            let limit = match out.is_some_and(|out| out.is_connected()) {
+                true => UNHEARD,
+                false => UNHEARD_AT_FIRST,
+            };
+            hearing.here += 1;
+            hearing.unheard += usize::from(client.silence(now, us) > limit);
+            hearing.lossy += usize::from(out.is_some_and(|out| out.loss() > LOSSY));
+        }
+        hearing
     }
 
     /// The state of an endpoint now.

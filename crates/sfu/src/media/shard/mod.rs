@@ -12,7 +12,7 @@ use super::context::Context;
 use super::event::Event;
 use super::exchange::Exchange;
 use super::ids::{ConferenceId, EndpointId};
-use super::stats::{ConferenceStats, EndpointStats, Stats};
+use super::stats::{ConferenceStats, EndpointStats, Hearing, Stats};
 use super::store::Store;
 use super::table::PeerId;
 use super::timers::{Scheduled, Timers};
@@ -215,6 +215,11 @@ impl Shard {
     /// The state of a conference.
     pub fn conference_stats(&self, conference: ConferenceId) -> Option<ConferenceStats> {
         Some(self.conference(conference)?.stats(self.clock))
+    }
+
+    /// Whom of a conference the shard hears; `now` is not before what it was told last.
+    pub fn hearing(&self, now: Instant, conference: ConferenceId) -> Option<Hearing> {
+        Some(self.conference(conference)?.hearing(now, self.clock))
     }
 
     /// The state of an endpoint.

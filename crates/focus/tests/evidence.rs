@@ -1,0 +1,329 @@
+//! What is seen of a bridge from several sides, and what follows: dead, stopped, cut off from here, cut off from its people,
+//! drained.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use focus::Event;
+use stanza::jitsi::evidence::{People, SilentMeeting};
+use support::*;
+
+const MEETING: &str = "5cc8f3dc-meeting";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A bridge that can be asked about others.
+fn add(world: &mut World, name: &str, stress: f64) {
+    world.add_bridge(name, stress);
+    let port = port(name);
+    world.bridge_stats(
+        name,
+        &[
+            ("stress_level", &stress.to_string()),
+            ("drain", "false"),
+            ("pontoon_media", &port),
+        ],
+    );
+}
+
+fn port(name: &str) -> String {
+    format!("10.0.0.{}:10000", name.strip_prefix("jvb").unwrap())
+}
+
+/// From now on all other bridges reach it, or do not.
+fn reach(world: &mut World, name: &str, reached: bool) {
+    let port = port(name).parse().unwrap();
+    for bridge in world.bridges.values_mut().filter(|b| b.name != name) {
+        bridge.reaches.retain(|known| *known != port);
+        bridge.reaches.extend(reached.then_some(port));
+    }
+}
+
+/// A meeting of two on `jvb1`, and idle bridges.
+fn meeting(bridges: u32) -> World {
+    let mut world = World::new();
+    for n in 1..=bridges {
+        add(
+            &mut world,
+            &format!("jvb{n}"),
+            if n == 1 { 0.0 } else { 0.2 },
+        );
+    }
+    world.request(ROOM);
+    world.join(FakeClient::new("aa"));
+    world.join(FakeClient::new("bb"));
+    world.advance(3 * SECOND);
+    assert_eq!(world.home_of(MEETING), ["jvb1"]);
+    world
+}
+
+/// Another meeting of two begins.
+fn open(world: &mut World, name: &str) {
+    let room = format!("{name}@conference.meet.test");
+    world.form_fields = vec![("muc#roominfo_meetingId".into(), name.into())];
+    world.request(&room);
+    for person in ["x", "y"] {
+        let mut client = FakeClient::new(&format!("{person}{name}"));
+        client.room = room.clone();
+        world.join(client);
+    }
+}
+
+fn offers(world: &World) -> Vec<usize> {
+    world.clients.values().map(|c| c.offers.len()).collect()
+}
+
+fn is_told(world: &World) -> bool {
+    let last = world.focus_presences.last().unwrap();
+    last.has_child("bridgeNotAvailable", stanza::ns::FOCUS)
+}
+
+#[test]
+fn a_stopped_bridge_that_nobody_reaches_is_left_within_a_second_and_a_half() {
+    for phase in 0..10 {
+        let mut world = meeting(2);
+        world.advance(Duration::from_millis(50 * phase));
+        world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+        world.advance(Duration::from_millis(500));
+        assert_eq!(offers(&world), [1, 1], "a hiccup is no death");
+        world.advance(Duration::from_millis(1050));
+        assert_eq!(offers(&world), [2, 2], "phase {phase}: {:?}", world.events);
+        assert!(world.home_of(MEETING).contains(&"jvb2"));
+    }
+}
+
+#[test]
+fn meetings_of_a_bridge_that_is_cut_off_from_the_focus_alone_go_on() {
+    let mut world = meeting(3);
+    reach(&mut world, "jvb1", true);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+    world.advance(60 * SECOND);
+    assert_eq!(offers(&world), [1, 1], "{:?}", world.events);
+    let cut_off = |e: &&Event| matches!(e, Event::BridgeCutOff { .. });
+    assert_eq!(world.events.iter().filter(cut_off).count(), 1, "said once");
+    assert_eq!(world.focus.stats().bridges_usable, 2);
+    // It gets nothing new.
+    open(&mut world, "other");
+    assert_ne!(world.home_of("other"), ["jvb1"]);
+    // When it answers again, all is as before.
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Well;
+    world.advance(SECOND);
+    assert_eq!(world.focus.stats().bridges_usable, 3);
+    assert_eq!(offers(&world), [1, 1, 1, 1]);
+    // When it dies while it is cut off, that is seen too.
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+    world.advance(10 * SECOND);
+    assert_eq!(offers(&world), [1, 1, 1, 1]);
+    reach(&mut world, "jvb1", false);
+    world.advance(4 * SECOND);
+    assert_eq!(offers(&world), [2, 2, 1, 1]);
+}
+
+#[test]
+fn a_newcomer_takes_a_meeting_along_that_its_bridge_cannot_be_asked_for() {
+    let mut world = meeting(2);
+    reach(&mut world, "jvb1", true);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+    world.advance(5 * SECOND);
+    world.join(FakeClient::new("cc"));
+    world.advance(3 * SECOND);
+    assert_eq!(offers(&world), [2, 2, 1], "{:?}", world.events);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(world.focus.stats().bridges_lost_total, 0);
+}
+
+#[test]
+fn a_bridge_whose_stream_ends_is_left_at_once_only_if_nobody_reaches_it() {
+    // Dead: another bridge says so at once.
+    let mut world = meeting(2);
+    world.kill_bridge("jvb1");
+    assert_eq!(offers(&world), [2, 2]);
+    // Only its stream broke.
+    let mut world = meeting(2);
+    reach(&mut world, "jvb1", true);
+    let bridge = world.bridges.remove("jvb1").unwrap();
+    world.kill_bridge("jvb1");
+    world.advance(30 * SECOND);
+    assert_eq!(offers(&world), [1, 1], "{:?}", world.events);
+    world.bridges.insert("jvb1".to_owned(), bridge);
+    let presence = world.bridge_presences["jvb1"].clone();
+    world.deliver(presence);
+    world.advance(5 * SECOND);
+    world.join(FakeClient::new("cc"));
+    assert_eq!(offers(&world), [1, 1, 1]);
+    assert_eq!(world.home_of(MEETING), ["jvb1"]);
+}
+
+#[test]
+fn a_newcomer_does_not_wait_for_a_bridge_that_is_away() {
+    let mut world = meeting(2);
+    reach(&mut world, "jvb1", true);
+    let bridge = world.bridges.remove("jvb1").unwrap();
+    world.kill_bridge("jvb1");
+    world.advance(5 * SECOND);
+    world.join(FakeClient::new("cc"));
+    world.advance(3 * SECOND);
+    assert_eq!(offers(&world), [2, 2, 1], "{:?}", world.events);
+    // What it still has of the meeting is taken from it when it is back.
+    world.bridges.insert("jvb1".to_owned(), bridge);
+    let presence = world.bridge_presences["jvb1"].clone();
+    world.deliver(presence);
+    world.advance(SECOND);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+}
+
+/// The bridge says that it hears nobody of these meetings, each of so many people.
+fn hears_nobody(world: &mut World, name: &str, meetings: &[(&str, usize)]) {
+    let here = meetings.iter().map(|(_, people)| people).sum();
+    world.bridges.get_mut(name).unwrap().people = People {
+        here,
+        unheard: here,
+        lossy: 0,
+        silent: meetings
+            .iter()
+            .map(|(id, here)| SilentMeeting {
+                meeting_id: (*id).to_owned(),
+                here: *here,
+            })
+            .collect(),
+    };
+}
+
+#[test]
+fn a_bridge_that_hears_none_of_its_people_is_left_and_avoided() {
+    let mut world = meeting(3);
+    open(&mut world, "other");
+    world.advance(SECOND);
+    assert_eq!(world.home_of("other"), ["jvb1"]);
+    hears_nobody(&mut world, "jvb1", &[(MEETING, 2), ("other", 2)]);
+    world.advance(Duration::from_millis(600));
+    assert_eq!(offers(&world), [2, 2, 2, 2], "{:?}", world.events);
+    assert!(world.home_of(MEETING) != ["jvb1"] && world.home_of("other") != ["jvb1"]);
+    world.bridges.get_mut("jvb1").unwrap().people = People::default();
+    world.advance(30 * SECOND);
+    open(&mut world, "third");
+    assert_ne!(
+        world.home_of("third"),
+        ["jvb1"],
+        "although it is the least loaded"
+    );
+    world.advance(40 * SECOND);
+    open(&mut world, "fourth");
+    assert_eq!(world.home_of("fourth"), ["jvb1"]);
+}
+
+#[test]
+fn one_meeting_that_is_not_heard_moves_alone_and_not_for_ever() {
+    let mut world = meeting(2);
+    hears_nobody(&mut world, "jvb1", &[(MEETING, 2)]);
+    world.advance(SECOND);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(world.focus.stats().bridges_lost_total, 0);
+    // They are not heard there either: it is they.
+    world.bridges.get_mut("jvb1").unwrap().people = People::default();
+    hears_nobody(&mut world, "jvb2", &[(MEETING, 2)]);
+    world.advance(120 * SECOND);
+    let moves = offers(&world)[0];
+    assert!((2..=5).contains(&moves), "{moves}");
+}
+
+#[test]
+fn without_another_bridge_people_are_told_and_served_when_one_comes() {
+    let mut world = meeting(1);
+    hears_nobody(&mut world, "jvb1", &[(MEETING, 2)]);
+    world.advance(SECOND);
+    assert!(is_told(&world));
+    world.bridges.get_mut("jvb1").unwrap().people = People::default();
+    world.advance(SECOND);
+    assert!(!is_told(&world), "it was they, or it is over");
+    hears_nobody(&mut world, "jvb1", &[(MEETING, 2)]);
+    world.advance(SECOND);
+    assert!(is_told(&world));
+    add(&mut world, "jvb2", 0.0);
+    world.advance(SECOND);
+    assert!(!is_told(&world));
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(offers(&world), [2, 2]);
+}
+
+#[test]
+fn a_bridge_whose_line_loses_much_is_left_in_portions_and_avoided() {
+    let mut world = meeting(2);
+    open(&mut world, "other");
+    world.bridges.get_mut("jvb1").unwrap().people = People {
+        here: 4,
+        unheard: 0,
+        lossy: 4,
+        silent: Vec::new(),
+    };
+    world.advance(3 * SECOND);
+    assert_eq!(offers(&world), [1, 1, 1, 1], "it may pass");
+    world.advance(4 * SECOND);
+    assert_eq!(offers(&world), [2, 2, 2, 2], "{:?}", world.events);
+    open(&mut world, "third");
+    assert_eq!(world.home_of("third"), ["jvb2"]);
+}
+
+#[test]
+fn a_drained_bridge_is_emptied_as_soon_as_there_is_a_better_one() {
+    let mut world = World::ready(&["jvb1"]);
+    world.join(FakeClient::new("aa"));
+    world.join(FakeClient::new("bb"));
+    world.bridge_stats("jvb1", &[("drain", "true")]);
+    world.advance(5 * SECOND);
+    assert_eq!(offers(&world), [1, 1], "there is no other");
+    let other = FakeBridge::new("jvb2");
+    world.bridges.insert("jvb2".to_owned(), other);
+    world.bridge_stats("jvb2", &[("drain", "true"), ("stress_level", "0.9")]);
+    world.advance(5 * SECOND);
+    assert_eq!(offers(&world), [1, 1], "the other one wants nobody either");
+    world.bridge_stats("jvb2", &[("drain", "false")]);
+    world.advance(SECOND);
+    assert_eq!(offers(&world), [2, 2]);
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(world.focus.stats().bridges_lost_total, 0);
+}
+
+#[test]
+fn a_drain_goes_in_portions_and_is_done_in_time() {
+    let mut world = World::new();
+    world.add_bridge("jvb1", 0.0);
+    for n in 0..40 {
+        open(&mut world, &format!("r{n}"));
+    }
+    world.add_bridge("jvb2", 0.0);
+    world.add_bridge("jvb3", 0.0);
+    world.bridge_stats("jvb1", &[("drain", "true")]);
+    let left = |world: &World| world.bridges["jvb1"].conferences.len();
+    assert!((20..40).contains(&left(&world)), "{}", left(&world));
+    world.advance(2 * SECOND);
+    assert_eq!(left(&world), 0);
+    assert!(offers(&world).iter().all(|n| *n == 2), "each moved once");
+    let (two, three) = (
+        world.bridges["jvb2"].conferences.len(),
+        world.bridges["jvb3"].conferences.len(),
+    );
+    assert_eq!((two, three), (20, 20), "by load");
+}
+
+#[test]
+fn with_one_bridge_draining_and_one_closing_the_meeting_goes_to_the_one_that_takes_it() {
+    let mut world = World::ready(&["jvb1", "jvb2"]);
+    world.bridge_stats("jvb1", &[("drain", "true")]);
+    world.bridge_stats("jvb2", &[("drain", "false"), ("graceful_shutdown", "true")]);
+    world.join(FakeClient::new("aa"));
+    world.join(FakeClient::new("bb"));
+    world.advance(10 * SECOND);
+    assert_eq!(world.home_of(MEETING), ["jvb1"]);
+    assert_eq!(offers(&world), [1, 1]);
+    assert!(
+        world.bridges["jvb2"].requests.is_empty(),
+        "it was never asked"
+    );
+}

@@ -9,7 +9,7 @@ use crate::bridges::Loss;
 use crate::conference::Phase;
 use crate::context::Context;
 use crate::event::Event;
-use crate::io::Timer;
+use crate::io::{Purpose, Timer};
 
 /// People given new sessions within [`MOVE_INTERVAL`], so that they do not all come to the same bridge in one moment: of
 /// bridges that work no more, and of bridges that they could stay on.
@@ -145,6 +145,19 @@ impl Focus {
             let count = on_it.count();
             self.bridges
                 .judge(now, &self.config.bridges, &bridge, count);
+        }
+    }
+
+    /// Asks bridges about others that do not answer.
+    pub(super) fn ask_witnesses(&mut self) {
+        let Some(io) = self.io.as_mut() else { return };
+        for (witness, suspect, probe) in self.bridges.questions(io.now) {
+            let purpose = Purpose::Witness {
+                witness: witness.clone(),
+                suspect,
+            };
+            let patience = self.config.bridges.health_timeout;
+            io.request("get", &witness, &probe, purpose, patience);
         }
     }
 

@@ -94,19 +94,6 @@ impl Focus {
         self.ask_witnesses();
     }
 
-    /// Asks bridges about others that do not answer.
-    pub(super) fn ask_witnesses(&mut self) {
-        let Some(io) = self.io.as_mut() else { return };
-        for (witness, suspect, probe) in self.bridges.questions(io.now) {
-            let purpose = Purpose::Witness {
-                witness: witness.clone(),
-                suspect,
-            };
-            let patience = self.config.bridges.health_timeout;
-            io.request("get", &witness, &probe, purpose, patience);
-        }
-    }
-
     /// While the focus is offline: whoever waited long enough is told to ask again.
     fn dismiss_waiters(&mut self, now: Instant) {
         let patience = self.config.reply_timeout;

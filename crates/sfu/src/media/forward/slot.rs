@@ -24,6 +24,8 @@ const REPLAY_STEP: u32 = 90;
 /// Key frames asked for on behalf of one stream: at once, and then one in so many microseconds.
 const MOST_ASKS: u32 = 5;
 const ASK_INTERVAL: u64 = 1_000_000;
+/// What was missing of an encoding may come for this long after another one began: its sender is asked for it.
+const LATE: u64 = 1_000_000;
 /// About what a packet of padding takes, bytes.
 const PADDING: usize = 270;
 /// Video clock.
@@ -95,6 +97,15 @@ struct Current {
     begun: PacketId,
 }
 
+/// The encoding that was forwarded before: what of it was missing when another one began may still come.
+#[derive(Debug)]
+struct Former {
+    current: Current,
+    /// Its numbers end here: the first one of what came after.
+    end: u64,
+    until: u64,
+}
+
 /// Where the outgoing stream stands, whatever feeds it.
 #[derive(Debug, Clone, Copy)]
 struct Out {
@@ -151,6 +162,7 @@ pub(crate) struct VideoSlot {
     /// Its line is behind: only what the rest depends on is forwarded.
     pub(super) thinned: bool,
     current: Option<Current>,
+    former: Option<Box<Former>>,
     out: Out,
     history: History,
 }
@@ -175,6 +187,7 @@ impl VideoSlot {
             asks: Asks::default(),
             thinned: false,
             current: None,
+            former: None,
             out: Out {
                 next_seq: start & 0x3FFF,
                 timestamp: (start >> 32) as u32,
@@ -241,6 +254,12 @@ impl VideoSlot {
         self.current.as_ref().map(|c| c.encoding)
     }
 
+    /// Whether packets of an encoding may be for it, without a key frame.
+    pub(crate) fn takes(&self, encoding: u8) -> bool {
+        let former = self.former.as_ref().map(|f| f.current.encoding);
+        self.encoding() == Some(encoding) || former == Some(encoding)
+    }
+
     /// Binds the slot to a source; its outgoing numbers go on.
     pub(crate) fn bind(&mut self, feed: FeedId, now: u64) {
         self.feed = Some(feed);
@@ -261,7 +280,7 @@ impl VideoSlot {
 
     /// Stops forwarding; a key frame is needed to go on.
     pub(crate) fn stop(&mut self) {
-        self.current = None;
+        (self.current, self.former) = (None, None);
         self.picture = Picture::default();
     }
 
@@ -358,6 +377,14 @@ impl VideoSlot {
         let templates =
             structure.map_or(0, |(first, _)| self.out.next_template.wrapping_sub(first));
         let newest = |a: PacketId, b: &Published| if b.id.is_after(a) { b.id } else { a };
+        let current = self.current.take().filter(|c| c.encoding != encoding);
+        self.former = current.map(|current| {
+            Box::new(Former {
+                current,
+                end: next_seq,
+                until: now + LATE,
+            })
+        });
         self.current = Some(Current {
             begun: list.iter().fold(first.id, newest),
             encoding,
@@ -412,7 +439,10 @@ impl VideoSlot {
         key: bool,
     ) -> Option<Outgoing> {
         let current = self.current.as_ref()?;
-        if current.encoding != encoding || !packet.id.is_after(current.begun) {
+        if current.encoding != encoding {
+            return self.offer_late(now, encoding, packet, record);
+        }
+        if !packet.id.is_after(current.begun) {
             return None;
         }
         let forward = self.project(now, packet, record, None)?;
@@ -421,6 +451,36 @@ impl VideoSlot {
             self.picture.next_try = now + BLIND_INTERVAL;
         }
         Some(forward)
+    }
+
+    /// Takes a packet of the encoding that was forwarded before, if its place was kept.
+    fn offer_late(
+        &mut self,
+        now: u64,
+        encoding: u8,
+        packet: &Published,
+        record: &Record,
+    ) -> Option<Outgoing> {
+        let is_awaited = |former: &Former| {
+            let Former {
+                current,
+                end,
+                until,
+            } = former;
+            current.encoding == encoding
+                && now < *until
+                && current.codec == discriminant(&record.codec)
+                && current.seq.map(packet.seq).is_some_and(|seq| seq < *end)
+        };
+        self.former.as_deref().filter(|former| is_awaited(former))?;
+        let mut former = self.former.take()?;
+        let current = self.current.replace(former.current);
+        let forward = self.project(now, packet, record, None);
+        if let Some(former_current) = std::mem::replace(&mut self.current, current) {
+            former.current = former_current;
+            self.former = Some(former);
+        }
+        forward
     }
 
     /// A number of the current encoding that carries nothing (padding): closes the gap.

@@ -134,6 +134,58 @@ fn run(order: &[(u64, Sent)], targets: &[(usize, Option<Target>)]) -> Vec<(Sent,
     out
 }
 
+/// A packet of VP8, and when it comes.
+fn vp8(time: u64, encoding: u8, frame: u32, packet: usize, key: bool) -> (u64, Sent) {
+    let codec = Kind::Vp8;
+    let sent = Sent {
+        codec,
+        encoding,
+        frame,
+        packet,
+        key,
+    };
+    (time, sent)
+}
+
+#[test]
+fn what_was_missing_of_an_encoding_comes_after_another_one_began() {
+    let key = |encoding, frame| (0..PACKETS).map(move |n| vp8(0, encoding, frame, n, true));
+    let mut order: Vec<_> = key(0, 0).collect();
+    // One in the middle of a frame and the last of another are late, as is one of a frame that nobody needs any more.
+    order.extend([vp8(1, 0, 1, 0, false), vp8(1, 0, 1, 2, false)]);
+    order.extend([vp8(2, 0, 2, 0, false), vp8(2, 0, 2, 1, false)]);
+    let climbs = order.len();
+    order.extend(key(1, 3));
+    order.extend([
+        vp8(4, 0, 1, 1, false),
+        vp8(4, 0, 2, 2, false),
+        vp8(4, 0, 3, 0, false),
+    ]);
+    order.extend([vp8(5, 1, 4, 0, false)]);
+    let target = |encoding| {
+        Some(Target {
+            encoding,
+            spatial: 0,
+            temporal: 2,
+        })
+    };
+    let out = run(&order, &[(0, target(0)), (climbs, target(1))]);
+    let mut out: Vec<_> = out
+        .iter()
+        .map(|(sent, o)| (o.seq, sent.encoding, sent.frame, sent.packet))
+        .collect();
+    out.sort_unstable();
+    let first = out[0].0;
+    let expected = (0..3).flat_map(|frame| (0..PACKETS).map(move |n| (0, frame, n)));
+    let expected = expected.chain((0..PACKETS).map(|n| (1, 3, n)));
+    let expected = expected.chain([(1, 4, 0)]);
+    let expected: Vec<_> = (first..)
+        .zip(expected)
+        .map(|(seq, (encoding, frame, n))| (seq, encoding, frame, n))
+        .collect();
+    assert_eq!(out, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -368,7 +368,7 @@ impl Receiver {
         for segment in pass.segments().iter().filter(|s| !s.audio) {
             if let Lane::Slot(at) = self.lane(segment.feed)
                 && let Some(slot) = self.video.get_mut(usize::from(at))
-                && (segment.key || slot.encoding() == Some(segment.encoding))
+                && (segment.key || slot.takes(segment.encoding))
             {
                 visit.restless |= project_video(slot, pass, segment, ready);
             }

@@ -19,17 +19,19 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::NodeConfig;
 use crate::shared::Shared;
+use crate::standing::{Keeping, Kind};
 use crate::{joining, presence, requests};
 
 /// Changes within this time share one presence.
 const PRESENCE_SPACING: Duration = Duration::from_millis(100);
-/// Wait before the brewery is joined again after a refusal.
-const REJOIN_DELAY: Duration = Duration::from_secs(1);
+/// Wait before the brewery is joined again after a refusal: at first, and at most.
+const REJOIN_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Runs one attachment until `stop` becomes true; leaves the brewery then.
 pub(crate) async fn run(
     node: NodeConfig,
     shared: Arc<Shared>,
+    mut standing: Keeping,
     presence_interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -40,21 +42,25 @@ pub(crate) async fn run(
     loop {
         let (user, password) = match account.take() {
             Some(account) => account,
-            None => match joining::account(&node, &shared.server_id, &mut stop).await {
-                Some(account) => account,
-                None => return,
-            },
+            None => {
+                match joining::account(&node, &shared.server_id, &mut standing, &mut stop).await {
+                    Some(account) => account,
+                    None => return,
+                }
+            }
         };
         let mut config = node.link(user.clone(), &password);
         config.resource = Some(shared.server_id.clone());
         let who = Identity {
             account: format!("{user}@{}", node.service_domain()),
-            node: config.target.to_string(),
+            node: node.target.to_string(),
         };
         let (sender, events) = link::spawn(config);
         let mut attachment = Attachment {
             brewery: node.brewery(),
             who,
+            standing: &mut standing,
+            rejoin_delay: REJOIN_DELAY.0,
             changes: shared.changes(),
             shared: shared.clone(),
             sender,
@@ -94,9 +100,12 @@ struct Identity {
     node: String,
 }
 
-struct Attachment {
+struct Attachment<'a> {
     brewery: String,
     who: Identity,
+    standing: &'a mut Keeping,
+    /// Wait before the brewery is joined again.
+    rejoin_delay: Duration,
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
     sender: LinkSender,
@@ -112,7 +121,7 @@ struct Attachment {
     next_id: u64,
 }
 
-impl Attachment {
+impl Attachment<'_> {
     async fn serve(&mut self) -> End {
         loop {
             let due = self.next_presence;
@@ -128,6 +137,7 @@ impl Attachment {
                     }
                     self.publish_soon();
                 }
+                () = self.standing.remind() => {}
                 () = async { match due {
                     Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
@@ -144,21 +154,36 @@ impl Attachment {
                 if !resumed {
                     self.joined = false;
                 }
+                if self.joined {
+                    self.standing.attached();
+                }
                 self.next_presence = Some(Instant::now());
             }
             LinkEvent::Offline { reason } => {
-                tracing::warn!(reason, "signalling node lost");
                 self.online = false;
                 self.next_presence = None;
+                self.troubled(Kind::Lost, |who| {
+                    format!("the stream to {} is lost: {reason}; trying on", who.node)
+                });
             }
-            LinkEvent::Refused { reason } => {
-                tracing::warn!(
-                    reason,
-                    "{} does not let {} in: mostly it knows no such account, or another password for it; trying again now and then",
-                    self.who.node,
-                    self.who.account
-                );
-            }
+            LinkEvent::Unreachable { reason } => self.troubled(Kind::Unreachable, |who| {
+                format!("{} cannot be reached: {reason}; trying on", who.node)
+            }),
+            LinkEvent::Refused { reason } => self.troubled(Kind::Refused, |who| {
+                format!(
+                    "{} does not let {} in: mostly it knows no such account, or another password for it ({reason}); \
+                     \"pontoon token bridge NAME\" there prints a line for this machine; trying again now and then",
+                    who.node, who.account
+                )
+            }),
+            LinkEvent::Taken { .. } => self.troubled(Kind::Taken, |who| {
+                format!(
+                    "{} has another bridge in the place of this one, with the same account {} and the same name: this machine \
+                     or its state directory is a copy of the other's. Stop one of the two, empty its state directory, and \
+                     give it a token of its own; trying again now and then",
+                    who.node, who.account
+                )
+            }),
             LinkEvent::Stanza(stanza) => self.handle_stanza(&stanza),
             LinkEvent::Ignored(reason) => {
                 self.shared.stanzas_ignored.fetch_add(1, Ordering::Relaxed);
@@ -199,29 +224,51 @@ impl Attachment {
                 if !self.joined {
                     tracing::info!(room = self.brewery, "joined the brewery");
                     self.joined = true;
-                    self.shared.attached.send_replace(true);
+                    self.rejoin_delay = REJOIN_DELAY.0;
+                    self.standing.attached();
                 }
             }
             Some("error") => {
                 let condition = ErrorAnswer::of_presence(stanza);
-                tracing::warn!(
-                    condition,
-                    "{} lets {} in, but not into {}, the room of the bridges; trying on",
-                    self.who.node,
-                    self.who.account,
-                    self.brewery
-                );
+                let (brewery, name) = (self.brewery.clone(), self.shared.server_id.clone());
+                self.troubled(Kind::Room, |who| match condition.as_deref() {
+                    Some("conflict") => format!(
+                        "another bridge of {} has the name {name}: two bridges have the same state directory, copied, or the \
+                         same bridge.id. Empty the one or change the other; trying again now and then",
+                        who.node
+                    ),
+                    other => format!(
+                        "{} lets {} in, but not into {brewery}, the room of the bridges ({}); trying on",
+                        who.node,
+                        who.account,
+                        other.unwrap_or("no reason given")
+                    ),
+                });
                 self.rejoin();
             }
             // We were put out, or the room went away.
-            Some("unavailable") => self.rejoin(),
+            Some("unavailable") => {
+                let brewery = self.brewery.clone();
+                self.troubled(Kind::Room, |who| {
+                    format!(
+                        "{} put this bridge out of {brewery}, the room of the bridges; trying on",
+                        who.node
+                    )
+                });
+                self.rejoin();
+            }
             Some(_) => {}
         }
     }
 
     fn rejoin(&mut self) {
         self.joined = false;
-        self.next_presence = Some(Instant::now() + REJOIN_DELAY);
+        self.next_presence = Some(Instant::now() + self.rejoin_delay);
+        self.rejoin_delay = (self.rejoin_delay * 2).min(REJOIN_DELAY.1);
+    }
+
+    fn troubled(&mut self, kind: Kind, sentence: impl FnOnce(&Identity) -> String) {
+        self.standing.troubled(kind, sentence(&self.who));
     }
 
     fn occupant(&self) -> String {

@@ -157,6 +157,15 @@ pub enum NodeTarget {
     },
 }
 
+impl fmt::Display for NodeTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(_) => f.write_str("in this process"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
 impl NodeConfig {
     /// A link to the node with this account.
     pub(crate) fn link(&self, user: String, password: &Redacted<String>) -> LinkConfig {
@@ -169,6 +178,15 @@ impl NodeConfig {
             password: password.expose().clone(),
         };
         LinkConfig::new(target, &self.service_domain(), credentials)
+    }
+
+    /// Whether it leads to the same place with the same account.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let account = |node: &Self| (node.user.clone(), node.password.expose().clone());
+        self.target.to_string() == other.target.to_string()
+            && self.service_domain() == other.service_domain()
+            && self.brewery() == other.brewery()
+            && account(self) == account(other)
     }
 
     /// The bridge account of a deployment.

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::config::NodeConfig;
+use crate::standing::{Keeping, Kind};
 
 /// Id of the request.
 const ID: &str = "join";
@@ -22,21 +23,26 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) async fn account(
     node: &NodeConfig,
     name: &str,
+    standing: &mut Keeping,
     stop: &mut watch::Receiver<bool>,
 ) -> Option<(String, Redacted<String>)> {
     tokio::select! {
-        account = ask_on(node, name) => Some(account),
+        account = ask_on(node, name, standing) => Some(account),
         _ = stop.wait_for(|stop| *stop) => None,
     }
 }
 
-async fn ask_on(node: &NodeConfig, name: &str) -> (String, Redacted<String>) {
+async fn ask_on(
+    node: &NodeConfig,
+    name: &str,
+    standing: &mut Keeping,
+) -> (String, Redacted<String>) {
     loop {
         let mut config = node.link(node.user.clone(), &node.password);
         config.resume = false;
         let (sender, mut events) = link::spawn(config);
         let password = Redacted::new(new_password());
-        let got = ask(&sender, &mut events, node, name, &password).await;
+        let got = ask(&sender, &mut events, node, name, &password, standing).await;
         sender.close().await;
         match got {
             Ok(user) => {
@@ -49,11 +55,15 @@ async fn ask_on(node: &NodeConfig, name: &str) -> (String, Redacted<String>) {
                 return (user, password);
             }
             Err(reason) => {
-                tracing::warn!(
-                    reason,
-                    "the signalling node gave this bridge no account; asking again later"
+                let sentence = format!(
+                    "{} gave this bridge no account: {reason}; asking again now and then",
+                    node.target
                 );
-                sleep(ASK_AGAIN).await;
+                standing.troubled(Kind::NoAccount, sentence);
+                tokio::select! {
+                    () = sleep(ASK_AGAIN) => {}
+                    () = standing.remind() => {}
+                }
             }
         }
     }
@@ -74,10 +84,14 @@ async fn ask(
     node: &NodeConfig,
     name: &str,
     password: &Redacted<String>,
+    standing: &mut Keeping,
 ) -> Result<String, String> {
-    let mut told = false;
     loop {
-        match events.recv().await {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = standing.remind() => continue,
+        };
+        match event {
             Some(LinkEvent::Online { .. }) => {
                 let text = |name: &str, text: &str| element(name, ns::REGISTER).text(text);
                 let query = element("query", ns::REGISTER)
@@ -88,12 +102,18 @@ async fn ask(
             }
             Some(LinkEvent::Stanza(stanza)) if is_answer(&stanza) => return read(&stanza),
             // Neither the account of before nor the token: somebody took them away.
-            Some(LinkEvent::Refused { .. }) if !std::mem::replace(&mut told, true) => {
-                tracing::warn!(
-                    "the signalling node knows neither an account of this bridge nor its token; \
-                 give it a line that \"pontoon token bridge\" or \"pontoon token join\" prints there"
-                )
-            }
+            Some(LinkEvent::Refused { .. }) => standing.troubled(
+                Kind::Refused,
+                format!(
+                    "{} knows neither an account of this bridge nor its token; \
+                     give it a line that \"pontoon token bridge\" or \"pontoon token join\" prints there",
+                    node.target
+                ),
+            ),
+            Some(LinkEvent::Unreachable { reason }) => standing.troubled(
+                Kind::Unreachable,
+                format!("{} cannot be reached: {reason}; trying on", node.target),
+            ),
             // The link tries on.
             Some(_) => {}
             None => return Err("the link ended".to_owned()),

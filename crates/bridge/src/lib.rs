@@ -5,6 +5,7 @@
 
 mod addresses;
 mod attachment;
+mod attachments;
 mod config;
 mod gather;
 mod handover;
@@ -23,12 +24,14 @@ mod requests;
 mod rest;
 mod shared;
 mod sinks;
+mod standing;
 mod start;
 mod streams;
 mod web_socket;
 mod worker;
 
 pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses};
+pub use standing::Standing;
 pub use start::{Bridge, StartError};
 pub use streams::StreamDoor;
 

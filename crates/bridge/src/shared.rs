@@ -16,6 +16,7 @@ use crate::gather::{self, Reply};
 use crate::latency::Latencies;
 use crate::placing::Placing;
 use crate::sinks::{Sink, StreamCounts};
+use crate::standing::Standing;
 
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS: usize = 4096;
@@ -149,8 +150,8 @@ pub(crate) struct Shared {
     pub(crate) shutting_down: AtomicBool,
     /// Counts changes that a focus should hear of at once.
     changes: watch::Sender<u64>,
-    /// Whether a brewery has taken the bridge in since the start.
-    pub(crate) attached: watch::Sender<bool>,
+    /// How the bridge stands with its signalling nodes.
+    pub(crate) standings: watch::Sender<Vec<Standing>>,
     /// Bits of an `f64`.
     stress: AtomicU64,
     media: Mutex<Vec<SocketAddr>>,
@@ -182,7 +183,7 @@ impl Shared {
             graceful: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
             changes: watch::Sender::new(0),
-            attached: watch::Sender::new(false),
+            standings: watch::Sender::new(Vec::new()),
             stress: AtomicU64::new(0),
             media: Mutex::default(),
             probes: Arc::new(Semaphore::new(PROBES)),

@@ -21,14 +21,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::addresses::{Offered, Place};
-use crate::config::{BridgeConfig, Mapping};
+use crate::attachments::Attachments;
+use crate::config::{BridgeConfig, Mapping, NodeConfig};
 use crate::intake::{Intake, MAX_LANES};
 use crate::load::Load;
 use crate::presence::Totals;
 use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
+use crate::standing::Standing;
 use crate::streams::StreamDoor;
 use crate::worker::Worker;
-use crate::{addresses, attachment, handover, metrics, post, rest, web_socket};
+use crate::{addresses, handover, metrics, post, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -70,9 +72,8 @@ pub struct Bridge {
     metrics: Metrics,
     media: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
-    attachments: JoinSet<()>,
+    attachments: Attachments,
     background: JoinSet<()>,
-    stop: watch::Sender<bool>,
     shutdown_grace: Duration,
 }
 
@@ -110,17 +111,8 @@ impl Bridge {
         shared.set_media(addresses::media(&offered));
         metrics::register(&config.metrics, &shared);
         let threads = spawn_threads(&shared, parts, &config, &offered, &Arc::new(certificate))?;
-        let (stop, stopped) = watch::channel(false);
-        let mut attachments = JoinSet::new();
-        for node in config.nodes.clone() {
-            let task = attachment::run(
-                node,
-                shared.clone(),
-                config.presence_interval,
-                stopped.clone(),
-            );
-            attachments.spawn(task);
-        }
+        let mut attachments = Attachments::new(shared.clone(), config.presence_interval);
+        attachments.set(config.nodes.clone());
         let mut background = JoinSet::new();
         background.spawn(measure_load(shared.clone(), config.proc_dir.clone()));
         let advertised = advertised(&offered);
@@ -142,9 +134,13 @@ impl Bridge {
             threads,
             attachments,
             background,
-            stop,
             shutdown_grace: config.shutdown_grace,
         })
+    }
+
+    /// Serves these signalling nodes from now on: attaches to those that are new, leaves those that are not among them.
+    pub fn attach_to(&mut self, nodes: Vec<NodeConfig>) {
+        self.attachments.set(nodes);
     }
 
     /// Routes for clients: `/colibri-ws/...`, to be served behind HTTPS.
@@ -193,11 +189,14 @@ impl Bridge {
     pub async fn attached(&self) {
         // The sender lives as long as the bridge.
         let _ = self
-            .shared
-            .attached
-            .subscribe()
-            .wait_for(|attached| *attached)
+            .standings()
+            .wait_for(|all| all.iter().any(|standing| standing.attached))
             .await;
+    }
+
+    /// How the bridge stands with its signalling nodes, in the order of [`BridgeConfig::nodes`].
+    pub fn standings(&self) -> watch::Receiver<Vec<Standing>> {
+        self.shared.standings.subscribe()
     }
 
     /// Resolves when somebody asked the bridge to shut down over its private interface: at once, or gracefully and the
@@ -227,9 +226,7 @@ impl Bridge {
             };
             let _ = tokio::time::timeout(self.shutdown_grace, emptied).await;
         }
-        let _ = self.stop.send(true);
-        let left = async { while self.attachments.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(2), left).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.attachments.leave()).await;
         self.background.abort_all();
         for worker in &self.shared.workers {
             let _ = worker.send(Command::Stop);

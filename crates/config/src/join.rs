@@ -72,7 +72,12 @@ impl FromStr for JoinToken {
     type Err = JoinTokenError;
 
     fn from_str(text: &str) -> Result<Self, JoinTokenError> {
-        let mut parts = text.trim().split('/');
+        // Whole lines as they are printed can be given.
+        let text = text
+            .trim()
+            .trim_start_matches("pontoon bridge --join")
+            .trim_start();
+        let mut parts = text.split('/');
         let (Some(address), Some(domain), Some(account), Some(fingerprint), None) = (
             parts.next(),
             parts.next(),
@@ -102,7 +107,7 @@ impl FromStr for JoinToken {
         if !host.bytes().all(in_host) {
             return Err(JoinTokenError("does not begin with host:port"));
         }
-        if !text.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(JoinTokenError(
                 "has characters that do not belong there; copy it whole",
             ));
@@ -179,6 +184,13 @@ mod tests {
         assert!(why(&format!("host:1/d/u:/{digits}")).contains("empty part"));
         assert!(why(&format!("host:1/d/u:p/{}", "+1".repeat(32))).contains("64 hexadecimal"));
         assert!(why(&format!("host:1/d/p/{digits}")).contains("older version"));
+    }
+
+    #[test]
+    fn the_printed_line_is_a_token() {
+        let token = format!("h:1/d/u:sesame/{}", "0".repeat(64));
+        let line: JoinToken = format!("pontoon bridge --join {token}\n").parse().unwrap();
+        assert_eq!(line.reveal(), token);
     }
 
     #[test]

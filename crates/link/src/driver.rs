@@ -10,6 +10,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
+use stanza::error::Condition;
+use stream::StreamCondition;
 use stream::client::{Client, ClientError, Event};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -30,6 +32,8 @@ enum Step {
     Lost(String),
     /// The server refused the login; the text says why.
     Refused(String),
+    /// Somebody else has our address; the text says how the server put it.
+    Taken(String),
     /// The link shall end.
     Close,
 }
@@ -86,6 +90,9 @@ impl Driver {
                 Event::Closed(error @ ClientError::Sasl(_)) => {
                     return Some(Step::Refused(error.to_string()));
                 }
+                Event::Closed(error) if is_conflict(&error) => {
+                    return Some(Step::Taken(error.to_string()));
+                }
                 Event::Closed(error) => return Some(Step::Lost(error.to_string())),
                 Event::Stanza(stanza) => LinkEvent::Stanza(stanza),
                 Event::Ignored(reason) => LinkEvent::Ignored(reason),
@@ -128,6 +135,15 @@ impl Driver {
             }
             Some(Command::Close) | None => self.client.close(now()),
         }
+    }
+}
+
+/// Whether another session took our address, or has it and keeps it.
+fn is_conflict(error: &ClientError) -> bool {
+    match error {
+        ClientError::Stream(condition) => *condition == StreamCondition::Conflict,
+        ClientError::Bind(error) => error.condition == Condition::Conflict,
+        _ => false,
     }
 }
 

@@ -23,6 +23,17 @@ pub enum LinkEvent {
         /// Why, for the log.
         reason: String,
     },
+    /// Somebody else has our address: another session of the same account with the same resource. The link tries again by
+    /// itself, ever more seldom.
+    Taken {
+        /// In what words the server said it, for the log.
+        reason: String,
+    },
+    /// An attempt failed before there was a stream. The link tries again by itself.
+    Unreachable {
+        /// Why, for the log.
+        reason: String,
+    },
     /// The stream is lost. The link tries again by itself.
     Offline {
         /// Why, for the log.

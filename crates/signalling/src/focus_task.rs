@@ -238,7 +238,8 @@ impl FocusTask {
             }
             LinkEvent::Ignored(reason) => self.host.metrics.ignored(reason),
             // It was never online.
-            LinkEvent::Refused { .. } => {}
+            LinkEvent::Refused { .. } | LinkEvent::Taken { .. } | LinkEvent::Unreachable { .. } => {
+            }
         }
     }
 

@@ -413,6 +413,7 @@ impl ServerTask {
                         Ok((bound.jid, bound.greeting))
                     }
                     Err(xmpp::BindError::BadResource) => Err(Condition::BadRequest),
+                    Err(xmpp::BindError::InUse) => Err(Condition::Conflict),
                     Err(_) => Err(Condition::ResourceConstraint),
                 })
             }

@@ -96,6 +96,9 @@ pub enum BindError {
     /// The server has as many sessions as it may: stanza error `resource-constraint`.
     #[error("too many sessions")]
     TooManySessions,
+    /// A bridge holds the resource, and is well: stanza error `conflict`.
+    #[error("the resource is in use")]
+    InUse,
 }
 
 /// Why a session was not resumed.

@@ -3,10 +3,12 @@
 
 mod kit;
 
+use std::time::Duration;
+
 use kit::{Client, DOMAIN, ROOM, World, brief, briefs};
 use stanza::{BareJid, ElementExt as _, ns};
 use xmpp::auth::Credentials;
-use xmpp::{CloseReason, Door, Login, WebQuery};
+use xmpp::{BindError, CloseReason, Door, Login, WebQuery};
 
 const BREWERY: &str = "jvbbrewery@internal.auth.meet.example.com";
 
@@ -171,7 +173,18 @@ fn nobody_takes_the_place_of_another_bridge() {
     assert!(brief(&world.take(&beta)[0]).ends_with("cancel/not-allowed"));
     assert!(world.closed.is_empty());
     assert!(world.take(&alpha).is_empty());
-    // The bridge itself comes back in its own place.
+    // A machine copied from the bridge does not take its place either, as long as the bridge is well.
+    let copy = Login {
+        user: alpha.jid.to_bare(),
+        resource: Some("one".to_owned()),
+        connection: world.connection(),
+        query: WebQuery::default(),
+    };
+    let refused = world.server.bind(world.now, copy);
+    assert_eq!(refused.unwrap_err(), BindError::InUse);
+    assert!(world.closed.is_empty());
+    // The bridge itself comes back in its own place, when it has fallen silent.
+    world.pass(Duration::from_secs(13));
     let again = sits(&mut world, "alpha", "one", "alpha");
     assert_eq!(
         world.closed.get(&alpha.connection),

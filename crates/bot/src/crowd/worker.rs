@@ -170,6 +170,9 @@ impl Worker {
             LinkEvent::Refused { reason } => {
                 self.past.trouble(&format!("login refused: {reason}"));
             }
+            LinkEvent::Taken { reason } | LinkEvent::Unreachable { reason } => {
+                self.past.trouble(&format!("no connection: {reason}"));
+            }
             LinkEvent::Offline { reason } => self.past.trouble(&format!("connection: {reason}")),
             LinkEvent::Ignored(why) => self.past.trouble(&format!("stanza ignored: {why}")),
         }

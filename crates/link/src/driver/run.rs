@@ -16,6 +16,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// Wait after a login that the server refused: it will hardly think better of it soon.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
 
+/// Wait after somebody else was found to have our address: at first, and at most. Whoever comes back takes the address from
+/// the other one on many servers, so it must not be often.
+const TAKEN_BACKOFF: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(300));
+
 pub(crate) async fn run(
     config: LinkConfig,
     commands: mpsc::Receiver<Command>,
@@ -56,40 +60,50 @@ fn client_config(config: &LinkConfig) -> ClientConfig {
 impl Driver {
     async fn run(&mut self) {
         let mut backoff = Duration::ZERO;
-        let mut refused_before = false;
+        let mut taken_backoff = TAKEN_BACKOFF.0;
         loop {
             let mut closing = self.closing.clone();
-            let (reason, refused) = match self.connection().await {
-                Step::Lost(reason) => (reason, false),
-                Step::Refused(reason) => (reason, true),
-                Step::Close => return,
-                Step::StartTls => ("handshake at the wrong time".to_owned(), false),
-            };
+            let step = self.connection().await;
             self.client.disconnected();
-            let domain = &self.config.domain;
-            let told = if refused {
-                if !refused_before {
-                    tracing::warn!(%domain, %reason, "no XMPP stream; trying again now and then");
+            let domain = self.config.domain.clone();
+            let was_online = std::mem::take(&mut self.online);
+            let (event, wait) = match step {
+                Step::Close => return,
+                Step::Refused(reason) => {
+                    tracing::debug!(%domain, %reason, "no XMPP stream; trying again now and then");
+                    (LinkEvent::Refused { reason }, REFUSED_BACKOFF)
                 }
-                self.events.send(LinkEvent::Refused { reason }).await
-            } else if self.online {
-                self.online = false;
-                backoff = Duration::ZERO;
-                tracing::info!(%domain, %reason, "XMPP stream lost");
-                self.events.send(LinkEvent::Offline { reason }).await
-            } else {
-                if backoff.is_zero() {
-                    tracing::warn!(%domain, %reason, "no XMPP stream yet, trying on");
-                } else {
-                    tracing::debug!(%domain, %reason, "no XMPP stream yet");
+                Step::Taken(reason) => {
+                    let wait = taken_backoff;
+                    taken_backoff = (wait * 2).min(TAKEN_BACKOFF.1);
+                    if was_online
+                        && !self
+                            .tell(LinkEvent::Offline {
+                                reason: reason.clone(),
+                            })
+                            .await
+                    {
+                        return;
+                    }
+                    (LinkEvent::Taken { reason }, wait)
                 }
-                Ok(())
+                Step::Lost(reason) if was_online => {
+                    (backoff, taken_backoff) = (Duration::ZERO, TAKEN_BACKOFF.0);
+                    tracing::info!(%domain, %reason, "XMPP stream lost");
+                    (LinkEvent::Offline { reason }, backoff)
+                }
+                Step::Lost(reason) => {
+                    tracing::debug!(%domain, %reason, "no XMPP stream yet, trying on");
+                    (LinkEvent::Unreachable { reason }, backoff)
+                }
+                Step::StartTls => {
+                    let reason = "handshake at the wrong time".to_owned();
+                    (LinkEvent::Unreachable { reason }, backoff)
+                }
             };
-            if told.is_err() {
+            if !self.tell(event).await {
                 return;
             }
-            refused_before = refused;
-            let wait = if refused { REFUSED_BACKOFF } else { backoff };
             tokio::select! {
                 () = sleep(wait) => {}
                 () = closed(&mut closing) => return,
@@ -98,6 +112,11 @@ impl Driver {
                 .max(FIRST_BACKOFF)
                 .min(self.config.max_backoff);
         }
+    }
+
+    /// Whether anybody listens still.
+    async fn tell(&self, event: LinkEvent) -> bool {
+        self.events.send(event).await.is_ok()
     }
 
     /// Connects and drives the connection until it ends.

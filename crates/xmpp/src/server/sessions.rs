@@ -1,6 +1,6 @@
 //! Sessions: bound, resumed, acknowledged, lost, ended.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stanza::{BareJid, FullJid, element, ns, xml};
 
@@ -14,9 +14,13 @@ use crate::session::{AckOutcome, Rights, Session};
 
 /// Sessions one guest account may have at once.
 const SESSIONS_PER_GUEST: usize = 8;
+/// Silence after which a bridge's place may be taken by another session of its account.
+const BRIDGE_SILENCE: Duration = Duration::from_secs(12);
 
 impl Server {
-    /// Binds a resource (RFC 6120 §7). A session of the same account that holds the resource ends with `conflict`.
+    /// Binds a resource (RFC 6120 §7). A session of the same account that holds the resource ends with `conflict`; but a
+    /// bridge that is well keeps it, and the newcomer is refused: it is a machine copied from the other one, and they would
+    /// take the place from each other for ever, with all meetings on them.
     pub fn bind(&mut self, now: Instant, login: Login) -> Result<Bound, BindError> {
         self.core.now = now;
         let rights = self
@@ -42,6 +46,9 @@ impl Server {
         }
         let jid = self.free_address(&login)?;
         if let Some(&old) = self.core.by_jid.get(&jid) {
+            if rights.bridge && self.is_well(now, old) {
+                return Err(BindError::InUse);
+            }
             self.supersede(now, old);
         }
         self.next_session += 1;
@@ -63,6 +70,13 @@ impl Server {
             session: id,
             jid,
             greeting: self.greeting_for(now, id, rights),
+        })
+    }
+
+    /// Whether a bridge was heard of lately, on a connection that stands: bridges say how they are every few seconds.
+    fn is_well(&self, now: Instant, session: SessionId) -> bool {
+        self.core.sessions.get(&session).is_some_and(|session| {
+            session.connection.is_some() && now < session.last_heard + BRIDGE_SILENCE
         })
     }
 

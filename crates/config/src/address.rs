@@ -9,6 +9,16 @@ pub(crate) fn public_url(url: &str) -> Option<String> {
     Some(origin.to_owned())
 }
 
+/// The host of what [`public_url`] accepts, without its port.
+pub(crate) fn host(url: &str) -> Option<&str> {
+    let host = url.strip_prefix("https://")?;
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => Some(name),
+        _ => Some(host),
+    }
+    .map(|host| host.trim_start_matches('[').trim_end_matches(']'))
+}
+
 /// An origin as browsers write it: scheme, host and port, nothing else.
 pub(crate) fn origin(text: &str) -> Option<String> {
     let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
@@ -32,6 +42,20 @@ pub(crate) fn socket_origin(base: &str) -> Option<String> {
 fn is_host(host: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     !host.is_empty() && host.bytes().all(plain)
+}
+
+/// Whether it is a host name of letters, digits, `-` and `.`.
+pub(crate) fn is_domain(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use toml::de::DeValue;
 
+use crate::address::is_domain;
+use crate::advertise::Advertised;
+
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -33,7 +36,7 @@ pub enum Kind {
     List,
     /// A list of addresses or networks, see [`Cidr`].
     Networks,
-    /// A list of IP addresses, and the word `own` for those of the machine.
+    /// A list of addresses told to clients, see [`Advertised`], and the word `own` for those of the machine.
     Addresses,
     /// A table of names and texts.
     Map,
@@ -74,7 +77,7 @@ impl Kind {
             Self::List => "a list of texts".to_owned(),
             Self::Networks => "a list of addresses or networks (\"10.0.0.0/8\")".to_owned(),
             Self::Addresses => {
-                format!("a list of IP addresses, \"{OWN}\" for the machine's own among them")
+                format!("a list of addresses or names, \"{OWN}\" for the machine's own among them")
             }
             Self::Map => "a table of texts".to_owned(),
         }
@@ -177,11 +180,7 @@ impl Kind {
             (Self::Addresses, Value::List(items)) => items
                 .iter()
                 .filter(|item| *item != OWN)
-                .try_for_each(|item| {
-                    item.parse::<IpAddr>().map(drop).map_err(|_error| {
-                        format!("\"{item}\" is neither an IP address nor \"{OWN}\"")
-                    })
-                }),
+                .try_for_each(|item| item.parse::<Advertised>().map(drop)),
             _ => Ok(()),
         }
     }
@@ -195,19 +194,6 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 fn article(type_name: &str) -> String {
     let vowel = type_name.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {type_name}", if vowel { "an" } else { "a" })
-}
-
-fn is_domain(text: &str) -> bool {
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        })
 }
 
 /// Where a server listens: `443` (all addresses, IPv6 too where there is any), `127.0.0.1:443`, `[::1]:443`, `off`.

@@ -1,7 +1,7 @@
 //! What was written: file, environment, command line, later ones winning.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -19,8 +19,6 @@ pub fn env_name(key: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     values: BTreeMap<&'static str, (Value, Origin)>,
-    /// Directory from which relative paths of the file count.
-    directory: Option<PathBuf>,
 }
 
 impl Layers {
@@ -29,7 +27,7 @@ impl Layers {
         Self::default()
     }
 
-    /// Reads the TOML text of the file at `path`.
+    /// Reads the TOML text of the file at `path`, over what was read before. Relative paths in it count from its directory.
     ///
     /// # Errors
     /// Every mistake found: syntax, unknown keys, values of the wrong kind.
@@ -46,9 +44,16 @@ impl Layers {
                 fix: String::new(),
             }]
         })?;
-        self.directory = path.parent().map(Path::to_owned);
         let mut errors = Vec::new();
-        self.add_table(table.get_ref(), "", &at, &mut errors);
+        let mut values = Vec::new();
+        read_table(table.get_ref(), "", &at, &mut values, &mut errors);
+        for (option, value, origin) in values {
+            let value = match (option.kind, value) {
+                (Kind::Path, Value::Text(text)) => Value::Text(beside(path, text)),
+                (_, value) => value,
+            };
+            self.values.insert(option.key, (value, origin));
+        }
         // Tables are sorted by name; people read from the top.
         errors.sort_by_key(|error| match error.origin {
             Origin::File { line, .. } => line,
@@ -58,29 +63,6 @@ impl Layers {
             Ok(())
         } else {
             Err(errors)
-        }
-    }
-
-    fn add_table(
-        &mut self,
-        table: &DeTable<'_>,
-        prefix: &str,
-        at: &dyn Fn(usize) -> Origin,
-        errors: &mut Vec<ConfigError>,
-    ) {
-        for (name, value) in table {
-            let key = join_key(prefix, name.get_ref());
-            let origin = at(name.span().start);
-            if let Some(option) = find(&key) {
-                match option.kind.from_toml(value.get_ref()) {
-                    Ok(value) => drop(self.values.insert(option.key, (value, origin))),
-                    Err(problem) => errors.push(wrong_value(option, origin, problem)),
-                }
-            } else if let Some(section) = as_section(&key, value) {
-                self.add_table(section, &key, at, errors);
-            } else {
-                errors.push(unknown_key(&key, origin));
-            }
         }
     }
 
@@ -152,20 +134,46 @@ impl Layers {
         self.values.get(key)
     }
 
-    /// A path as written, made absolute against the file's directory.
-    pub(crate) fn resolve(&self, path: &str) -> PathBuf {
-        match &self.directory {
-            Some(directory) => directory.join(path),
-            None => PathBuf::from(path),
-        }
-    }
-
     /// Keys that were written, with their place, for `pontoon check`.
     pub fn written(&self) -> impl Iterator<Item = (&'static str, &Origin)> {
         self.values
             .iter()
             .map(|(&key, (_value, origin))| (key, origin))
     }
+}
+
+/// The values of a table and of those in it.
+fn read_table(
+    table: &DeTable<'_>,
+    prefix: &str,
+    at: &dyn Fn(usize) -> Origin,
+    values: &mut Vec<(&'static OptionSpec, Value, Origin)>,
+    errors: &mut Vec<ConfigError>,
+) {
+    for (name, value) in table {
+        let key = join_key(prefix, name.get_ref());
+        let origin = at(name.span().start);
+        if let Some(option) = find(&key) {
+            match option.kind.from_toml(value.get_ref()) {
+                Ok(value) => values.push((option, value, origin)),
+                Err(problem) => errors.push(wrong_value(option, origin, problem)),
+            }
+        } else if let Some(section) = as_section(&key, value) {
+            read_table(section, &key, at, values, errors);
+        } else {
+            errors.push(unknown_key(&key, origin));
+        }
+    }
+}
+
+/// A path as written in the file at `file`.
+fn beside(file: &Path, path: String) -> String {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    directory
+        .join(&path)
+        .into_os_string()
+        .into_string()
+        .unwrap_or(path)
 }
 
 fn join_key(prefix: &str, name: &str) -> String {

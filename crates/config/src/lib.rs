@@ -6,6 +6,9 @@
 
 mod account;
 mod address;
+mod advertise;
+mod certificate;
+mod client;
 mod error;
 mod join;
 mod kind;
@@ -15,11 +18,14 @@ pub mod reference;
 mod settings;
 
 pub use account::ServiceAccount;
+pub use advertise::Advertised;
+pub use certificate::AcmeSettings;
+pub use client::ClientSettings;
 pub use error::{ConfigError, Origin};
 pub use join::{JoinToken, JoinTokenError};
 pub use kind::{Cidr, Kind, Listen, Value};
 pub use layers::{Layers, env_name};
 pub use options::{DefaultValue, OPTIONS, OptionSpec, SECTIONS, SectionSpec, find};
 pub use settings::{
-    BridgeSettings, ClientSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings,
+    BridgeSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings,
 };

@@ -173,7 +173,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "front.certificate",
         Kind::Path,
         DefaultValue::Computed("a self-signed one, made once and kept in `state_dir`"),
-        "PEM file with the certificate chain, leaf first. Needs `front.key`.",
+        "PEM file with the certificate chain, leaf first. Needs `front.key`. A changed file is taken up within seconds, or at once with SIGHUP.",
         "A meeting must work before the paperwork is done.",
     ),
     option(
@@ -182,6 +182,34 @@ pub const OPTIONS: &[OptionSpec] = &[
         DefaultValue::Computed("that of the self-signed certificate"),
         "PEM file with the private key of `front.certificate`.",
         "Belongs to the certificate.",
+    ),
+    option(
+        "front.acme",
+        Kind::Text,
+        DefaultValue::Computed("none"),
+        "Certificate authority that is asked, by ACME, for a certificate for the host of `front.public_url` (else `domain`), and asked again in time: `letsencrypt`, `letsencrypt-staging` to try, or the https address of an ACME directory. Whoever sets it agrees to its terms. It proves the name over port 80 (`front.http`), and over 443 if that fails. Until it has one there is a self-signed one.",
+        "It tells an authority, and so everybody, the name of the server.",
+    ),
+    option(
+        "front.acme_email",
+        Kind::Text,
+        DefaultValue::Computed("none"),
+        "Where the certificate authority writes when something is wrong with a certificate.",
+        "Not every authority asks for one.",
+    ),
+    option(
+        "front.acme_root",
+        Kind::Path,
+        DefaultValue::Computed("those that this machine trusts"),
+        "PEM file with the root certificate that vouches for the ACME directory, if it is one of your own network.",
+        "Public authorities are trusted by the machine.",
+    ),
+    option(
+        "front.well_known",
+        Kind::Path,
+        DefaultValue::Computed("none"),
+        "Directory whose files are served below `/.well-known/`, those of `acme-challenge` by plain HTTP too, so that another ACME client (`certbot --webroot`) can prove the name.",
+        "`front.acme` needs no files.",
     ),
     option(
         "front.web_root",
@@ -430,7 +458,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "bridge.advertise",
         Kind::Addresses,
         DefaultValue::Toml("[\"own\"]"),
-        "Addresses told to clients for media; `own` stands for all of the machine's. What is not listed is not told: `[\"203.0.113.5\"]` is only the public address of a NAT or cloud, `[\"own\", \"203.0.113.5\"]` both, for people inside and outside; `[\"192.0.2.7\"]` is that one of the machine's, without those of container networks.",
+        "Addresses told to clients for media; `own` stands for all of the machine's. A name (`media.example.com`) is looked up at start. Where a translator in front has another port, it is written too (`203.0.113.5:4443`); where it leads to one of several addresses of this machine, that one follows (`203.0.113.5=10.0.0.5`). What is not listed is not told: `[\"203.0.113.5\"]` is only the public address of a NAT or cloud, `[\"own\", \"203.0.113.5\"]` both, for people inside and outside; `[\"192.0.2.7\"]` is that one of the machine's, without those of container networks.",
         "Right on a plain network.",
     ),
     option(

@@ -3,7 +3,7 @@
 mod focus;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use telemetry::{LogConfig, LogFormat, Redacted};
@@ -11,6 +11,9 @@ use toml::de::DeValue;
 
 use crate::account::{self, ServiceAccount};
 use crate::address;
+use crate::advertise::Advertised;
+use crate::certificate::{AcmeSettings, Mistake, Written};
+use crate::client::ClientSettings;
 use crate::error::{ConfigError, Origin};
 use crate::join::JoinToken;
 use crate::kind::{Cidr, Listen, OWN, Value};
@@ -67,6 +70,10 @@ pub struct FrontSettings {
     pub embed_origins: Vec<String>,
     /// Certificate chain and key, PEM files.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// How a certificate is had by ACME.
+    pub acme: Option<AcmeSettings>,
+    /// Directory with what is served below `/.well-known/`.
+    pub well_known: Option<PathBuf>,
     /// Foreign web tree.
     pub web_root: Option<PathBuf>,
     /// Whether to send HSTS.
@@ -81,31 +88,6 @@ pub struct FrontSettings {
     pub metrics_allow: Vec<Cidr>,
     /// Bridges behind this front: id and base URL.
     pub colibri_ws: BTreeMap<String, String>,
-}
-
-/// Section `client`.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    /// Direct media between two.
-    pub p2p: bool,
-    /// STUN URLs.
-    pub stun_servers: Vec<String>,
-    /// Codec order towards the bridge.
-    pub codecs: Vec<String>,
-    /// Codec order of direct media.
-    pub p2p_codecs: Vec<String>,
-    /// Whether there is a page before the room.
-    pub prejoin: bool,
-    /// Camera height in pixels.
-    pub resolution: i64,
-    /// Most videos; -1 is no limit.
-    pub last_n: i64,
-    /// Participant from which microphones start off.
-    pub start_audio_muted: i64,
-    /// Participant from which cameras start off.
-    pub start_video_muted: i64,
-    /// JavaScript to append.
-    pub extra: Option<PathBuf>,
 }
 
 /// Section `signalling`.
@@ -133,7 +115,7 @@ pub struct BridgeSettings {
     /// Whether the machine's own addresses are told to clients.
     pub advertise_own: bool,
     /// Addresses told to clients besides; the machine's own may be among them.
-    pub advertise: Vec<IpAddr>,
+    pub advertise: Vec<Advertised>,
     /// Name, when written.
     pub id: Option<String>,
     /// Region.
@@ -253,13 +235,30 @@ impl Reader<'_> {
                 "write a port for one of them",
             );
         }
+        let public_url = self.public_url();
+        let written = Written {
+            certificate: self.path("front.certificate"),
+            key: self.path("front.key"),
+            acme: self.optional("front.acme"),
+            email: self.optional("front.acme_email"),
+            root: self.path("front.acme_root"),
+            host: match public_url.as_deref().and_then(address::host) {
+                Some(host) => host.to_owned(),
+                None => self.text("domain").to_ascii_lowercase(),
+            },
+            https: https != Listen::Off,
+        };
+        let certificate = self.checked(written.files());
+        let acme = self.checked(written.acme());
         FrontSettings {
             https,
             http,
             trusted_proxies: self.networks("front.trusted_proxies"),
-            public_url: self.public_url(),
+            public_url,
             embed_origins: self.embed_origins(),
-            certificate: self.certificate(),
+            certificate,
+            acme,
+            well_known: self.path("front.well_known"),
             web_root: self.path("front.web_root"),
             turn: self.bool("front.turn"),
             turn_allow: self.networks("front.turn_allow"),
@@ -359,29 +358,6 @@ impl Reader<'_> {
             );
         }
         Some(Redacted::new(secret))
-    }
-
-    fn certificate(&mut self) -> Option<(PathBuf, PathBuf)> {
-        match (self.path("front.certificate"), self.path("front.key")) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                self.fail(
-                    "front.certificate",
-                    "has no private key".to_owned(),
-                    "set front.key too",
-                );
-                None
-            }
-            (None, Some(_)) => {
-                self.fail(
-                    "front.key",
-                    "has no certificate".to_owned(),
-                    "set front.certificate too",
-                );
-                None
-            }
-        }
     }
 
     fn public_url(&mut self) -> Option<String> {
@@ -606,13 +582,20 @@ impl Reader<'_> {
     }
 
     fn path(&self, key: &'static str) -> Option<PathBuf> {
-        self.optional(key).map(|path| self.layers.resolve(&path))
+        self.optional(key).map(PathBuf::from)
     }
 
     fn listen(&self, key: &'static str, default: u16) -> Listen {
         self.optional(key)
             .and_then(|text| text.parse().ok())
             .unwrap_or(Listen::Port(default))
+    }
+
+    fn checked<T>(&mut self, found: Result<Option<T>, Mistake>) -> Option<T> {
+        found.unwrap_or_else(|(key, problem, fix)| {
+            self.fail(key, problem, fix);
+            None
+        })
     }
 
     fn fail(&mut self, key: &'static str, problem: String, fix: &str) {
@@ -757,6 +740,14 @@ mod tests {
             (
                 "[front]\ncertificate = \"c\"",
                 "p.toml:2: front.certificate: has no private key; set front.key too",
+            ),
+            (
+                "[front]\nacme = \"letsencrypt\"",
+                "p.toml:2: front.acme: needs a name that the world can look up, and \"meet.internal\" is none",
+            ),
+            (
+                "[front]\nacme = \"zero\"\npublic_url = \"https://a.b\"",
+                "p.toml:2: front.acme: \"zero\" is no certificate authority",
             ),
             (
                 "[front]\nhttps = \"off\"\nhttp = \"off\"",

@@ -12,6 +12,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 use crate::{FrontError, pem, validity};
 
@@ -39,6 +40,34 @@ pub enum CertificateSource {
         /// Whether it is made anew when it is old. Not where others have pinned its fingerprint.
         renew: bool,
     },
+    /// One that ACME had for this server, kept in `directory` as `acme.pem`; until there is one, a self-signed one.
+    Acme {
+        /// The state directory.
+        directory: PathBuf,
+        /// Host names and addresses of the self-signed one.
+        hosts: Vec<String>,
+    },
+}
+
+impl CertificateSource {
+    /// The files it is read from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Files { chain, key } => vec![chain.clone(), key.clone()],
+            Self::SelfSigned {
+                directory, name, ..
+            } => vec![
+                directory.join(format!("{name}-certificate.pem")),
+                directory.join(format!("{name}-key.pem")),
+            ],
+            Self::Acme { directory, .. } => vec![acme_file(directory)],
+        }
+    }
+}
+
+/// Where the certificate by ACME is kept, with its key: one file, so that they are always those of each other.
+pub(crate) fn acme_file(directory: &Path) -> PathBuf {
+    directory.join("acme.pem")
 }
 
 /// A certificate chain with its private key.
@@ -73,6 +102,22 @@ impl Certificate {
                 }
                 keep_private(&key);
                 Self::read(&chain, &key)
+            }
+            CertificateSource::Acme { directory, hosts } => {
+                let kept = acme_file(directory);
+                if kept.exists() {
+                    keep_private(&kept);
+                    match Self::read(&kept, &kept) {
+                        Ok(certificate) => return Ok(certificate),
+                        Err(error) => tracing::warn!(%error, "another one is asked for"),
+                    }
+                }
+                Self::load(&CertificateSource::SelfSigned {
+                    directory: directory.clone(),
+                    name: "web",
+                    hosts: hosts.clone(),
+                    renew: true,
+                })
             }
         }
     }
@@ -125,6 +170,24 @@ impl Certificate {
     /// `host` is the name people use, if it is known.
     pub fn warnings(&self, host: Option<&str>, now: SystemTime) -> Vec<String> {
         validity::warnings(&self.chain, host, now)
+    }
+
+    /// Since when and until when the leaf is valid.
+    pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
+        validity::of(self.chain.first()?)
+    }
+
+    /// Whether clients take it for this host, and it is signed by somebody else.
+    pub(crate) fn is_issued_for(&self, host: &str) -> bool {
+        self.chain
+            .first()
+            .is_some_and(|leaf| validity::is_issued_for(leaf, host))
+    }
+
+    /// In the form in which a handshake uses it.
+    pub(crate) fn certified_key(&self) -> Result<CertifiedKey, rustls::Error> {
+        let key = aws_lc_rs::sign::any_supported_type(&self.key)?;
+        Ok(CertifiedKey::new(self.chain.clone(), key))
     }
 
     /// The chain, leaf first, DER.

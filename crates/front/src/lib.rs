@@ -5,6 +5,7 @@
 //! endpoint is a file of the web client or the name of a room.
 #![allow(clippy::disallowed_methods, reason = "a host reads the clock")]
 
+mod acme;
 pub mod address;
 mod answer;
 mod certificate;
@@ -20,15 +21,19 @@ mod pem;
 mod proxy;
 mod redirect;
 mod relay;
+mod served;
 mod server;
 mod site;
 pub mod ssi;
 mod tree;
 mod validity;
+mod well_known;
 
+pub use acme::{AcmeConfig, keep as keep_by_acme};
 pub use certificate::{Certificate, CertificateSource, keep_private, warn_if_open, write_private};
 pub use client_config::ClientConfig;
 pub use error::FrontError;
 pub use forwarded::{Person, TrustedProxies};
 pub use listen::bind_tcp;
+pub use served::Certificates;
 pub use server::{Doors, Front, FrontConfig, HealthCheck, MediaDoor, check_web_root};

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 
-use crate::certificate::{Certificate, CertificateSource};
+use crate::certificate::CertificateSource;
 use crate::client_config::ClientConfig;
 use crate::error::FrontError;
 use crate::forwarded::{Person, TrustedProxies};
@@ -36,7 +36,9 @@ use crate::listen::bind_tcp;
 use crate::metrics::Counters;
 use crate::redirect::Redirect;
 use crate::relay::Relays;
+use crate::served::{ACME_TLS, Certificates};
 use crate::site::Site;
+use crate::well_known::WellKnown;
 use crate::{address, proxy};
 
 /// Bytes read of a connection to see what it is; longer reads go past them.
@@ -88,6 +90,8 @@ pub struct FrontConfig {
     pub trusted_proxies: TrustedProxies,
     /// The certificate.
     pub certificate: CertificateSource,
+    /// Directory with what is served below `/.well-known/`.
+    pub well_known: Option<PathBuf>,
     /// A web tree to serve instead of the built-in client.
     pub web_root: Option<PathBuf>,
     /// What `config.js` says.
@@ -123,6 +127,7 @@ impl fmt::Debug for FrontConfig {
 pub struct Front {
     https: Option<(TcpListener, TlsAcceptor)>,
     http: Option<TcpListener>,
+    certificates: Option<Certificates>,
     config: FrontConfig,
 }
 
@@ -143,8 +148,16 @@ impl Front {
         }
         let https = config
             .https
-            .map(|address| Ok((bind_tcp("HTTPS", address)?, tls(&config.certificate)?)))
+            .map(|address| bind_tcp("HTTPS", address))
             .transpose()?;
+        let certificates = match &https {
+            Some(_) => Some(Certificates::load(config.certificate.clone())?),
+            None => None,
+        };
+        let https = match https.zip(certificates.as_ref()) {
+            Some((listener, certificates)) => Some((listener, tls(certificates)?)),
+            None => None,
+        };
         let http = config
             .http
             .map(|address| bind_tcp("HTTP", address))
@@ -152,8 +165,14 @@ impl Front {
         Ok(Self {
             https,
             http,
+            certificates,
             config,
         })
+    }
+
+    /// The certificate of HTTPS, if that is served.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Where HTTPS is served, if it is.
@@ -196,6 +215,7 @@ impl Front {
                 .as_deref()
                 .and_then(|name| HeaderValue::from_str(name).ok()),
             colibri_ws: self.config.colibri_ws,
+            well_known: WellKnown::new(self.certificates, self.config.well_known.as_deref()),
             media: doors.media,
             relays: doors
                 .relay
@@ -259,6 +279,7 @@ struct Shared {
     hsts: bool,
     shard: Option<HeaderValue>,
     colibri_ws: BTreeMap<String, Uri>,
+    well_known: WellKnown,
     media: Option<MediaDoor>,
     relays: Option<Relays>,
 }
@@ -282,6 +303,9 @@ impl Shared {
     /// Answers a request that came by plain HTTP: people are sent to HTTPS, proxies that had them there are served. When
     /// HTTPS is ended elsewhere and nobody says how people came, they are served, as any redirect would come back here.
     async fn respond_plain(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        if let Some(proof) = self.well_known.proof(&request).await {
+            return proof;
+        }
         let person = self.person(peer, request.headers());
         if person.https.unwrap_or(self.redirect.port.is_none()) {
             return self
@@ -297,6 +321,9 @@ impl Shared {
         secure: bool,
         request: Request<Incoming>,
     ) -> Response<Body> {
+        if let Some(answer) = self.well_known.respond(&request).await {
+            return answer;
+        }
         let mut request = request.map(Body::new);
         *request.uri_mut() = address::rewrite(std::mem::take(request.uri_mut()));
         let extensions = request.extensions_mut();
@@ -327,15 +354,14 @@ impl Shared {
 }
 
 /// TLS with the certificate, for HTTP/2 and HTTP/1.1.
-fn tls(source: &CertificateSource) -> Result<TlsAcceptor, FrontError> {
-    let certificate = Certificate::load(source)?;
-    let tls = certificate
-        .server_config(&[b"h2", b"http/1.1"])
+fn tls(certificates: &Certificates) -> Result<TlsAcceptor, FrontError> {
+    let tls = certificates
+        .server_config()
         .map_err(|error| FrontError::Certificate {
             path: PathBuf::from("certificate"),
             problem: error.to_string(),
         })?;
-    Ok(TlsAcceptor::from(tls))
+    Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
 /// All endpoints; the site answers the rest.
@@ -494,6 +520,8 @@ async fn serve_https(
             serve_plain(stream, peer, shared, watcher).await;
         }
         Ok(Ok(1)) => match timeout(HANDSHAKE, tls.accept(stream)).await {
+            // An authority has seen what it came for.
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {}
             Ok(Ok(stream)) => {
                 // Browsers name what they speak when it is HTTP; only of others is the first byte looked at.
                 let unnamed = stream.get_ref().1.alpn_protocol().is_none();

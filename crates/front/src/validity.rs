@@ -48,6 +48,28 @@ pub(crate) fn warnings(
     found
 }
 
+/// Since when and until when a certificate is valid.
+pub(crate) fn of(leaf: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    let (_rest, leaf) = X509Certificate::from_der(leaf).ok()?;
+    let time = |seconds: i64| {
+        let since = Duration::from_secs(u64::try_from(seconds).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    };
+    let validity = leaf.validity();
+    Some((
+        time(validity.not_before.timestamp())?,
+        time(validity.not_after.timestamp())?,
+    ))
+}
+
+/// Whether a certificate is for this host, and not signed by itself.
+pub(crate) fn is_issued_for(leaf: &CertificateDer<'_>, host: &str) -> bool {
+    let Ok((_rest, leaf)) = X509Certificate::from_der(leaf) else {
+        return false;
+    };
+    leaf.issuer() != leaf.subject() && wrong_name(&leaf, Some(host)).is_none()
+}
+
 fn out_of_time(index: usize, certificate: &X509Certificate<'_>, now: SystemTime) -> Option<String> {
     let seconds = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
@@ -65,7 +87,7 @@ fn out_of_time(index: usize, certificate: &X509Certificate<'_>, now: SystemTime)
     let (begin, end) = (validity.not_before, validity.not_after);
     if seconds(now) > end.timestamp() {
         Some(format!(
-            "{which} expired on {end}: clients refuse it; put the renewed one there and restart"
+            "{which} expired on {end}: clients refuse it; put the renewed one there, it is taken up at once"
         ))
     } else if seconds(now) < begin.timestamp() {
         Some(format!(
@@ -73,7 +95,7 @@ fn out_of_time(index: usize, certificate: &X509Certificate<'_>, now: SystemTime)
         ))
     } else if seconds(now + SOON) > end.timestamp() {
         Some(format!(
-            "{which} expires on {end}; a renewed one is read at the next start"
+            "{which} expires on {end}; a renewed one is taken up as soon as it is there"
         ))
     } else {
         None

@@ -14,7 +14,9 @@ use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, RawQuery};
 use axum::routing::any;
-use front::{Certificate, CertificateSource, ClientConfig, Front, FrontConfig, TrustedProxies};
+use front::{
+    Certificate, CertificateSource, Certificates, ClientConfig, Front, FrontConfig, TrustedProxies,
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -32,6 +34,7 @@ struct Running {
     https: u16,
     http: u16,
     tls: TlsConnector,
+    certificates: Option<Certificates>,
     stop: oneshot::Sender<()>,
     done: JoinHandle<()>,
     _state: tempfile::TempDir,
@@ -77,6 +80,7 @@ fn start_with(routers: Vec<Router>, change: impl FnOnce(&mut FrontConfig)) -> Ru
         http: Some(any_port),
         trusted_proxies: TrustedProxies::new(|ip| ip.is_loopback()),
         certificate: certificate(state.path()),
+        well_known: None,
         web_root: None,
         client: client(),
         public_host: None,
@@ -100,6 +104,7 @@ fn start_with(routers: Vec<Router>, change: impl FnOnce(&mut FrontConfig)) -> Ru
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let certificates = front.certificates().cloned();
     let (stop, stopped) = oneshot::channel();
     let done = tokio::spawn(front.run(routers, front::Doors::default(), async {
         let _ = stopped.await;
@@ -108,6 +113,7 @@ fn start_with(routers: Vec<Router>, change: impl FnOnce(&mut FrontConfig)) -> Ru
         https,
         http,
         tls: TlsConnector::from(Arc::new(tls)),
+        certificates,
         stop,
         done,
         _state: state,
@@ -463,4 +469,103 @@ async fn shutdown_ends_idle_connections() {
     front.stop.send(()).unwrap();
     front.done.await.unwrap();
     let _ = connection.await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_well_known_are_served_and_challenges_by_plain_http_too() {
+    let beside = tempfile::tempdir().unwrap();
+    std::fs::write(beside.path().join("secret.txt"), "secret").unwrap();
+    let files = beside.path().join("files");
+    let challenges = files.join("acme-challenge");
+    std::fs::create_dir_all(&challenges).unwrap();
+    std::fs::write(challenges.join("token"), "proof").unwrap();
+    std::fs::write(files.join("security.txt"), "Contact: us").unwrap();
+    let front = start_with(Vec::new(), |config| {
+        config.well_known = Some(files);
+    });
+    // An authority comes from anywhere, and follows redirects to HTTPS only if it likes.
+    let (status, _, text) = front
+        .get_plain("/.well-known/acme-challenge/token", &[])
+        .await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "proof"));
+    let missing = front
+        .get_plain("/.well-known/acme-challenge/none", &[])
+        .await;
+    assert_eq!(missing.0, StatusCode::NOT_FOUND);
+    let (status, _, _) = front.get_plain("/.well-known/security.txt", &[]).await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    let (status, _, text) = front.get("/.well-known/security.txt").await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "Contact: us"));
+    // Nothing beside the directory.
+    for path in [
+        "../secret.txt",
+        "%2e%2e/secret.txt",
+        "acme-challenge/../../secret.txt",
+    ] {
+        let (_, _, text) = front.get(&format!("/.well-known/{path}")).await;
+        assert_ne!(text, "secret");
+    }
+}
+
+#[tokio::test]
+async fn new_connections_get_the_new_certificate_and_old_ones_stay() {
+    let front = start(BTreeMap::new(), Vec::new());
+    let certificates = front.certificates.clone().unwrap();
+    let (mut old, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(front.connect().await))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    assert!(!certificates.reload().unwrap());
+    std::fs::remove_file(front._state.path().join("web-certificate.pem")).unwrap();
+    assert!(certificates.reload().unwrap());
+    let stream = TcpStream::connect(("127.0.0.1", front.https))
+        .await
+        .unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let distrusted = front.tls.connect(name.clone(), stream).await;
+    assert!(distrusted.is_err(), "it is another certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(certificates.current().chain()[0].clone())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(("127.0.0.1", front.https))
+        .await
+        .unwrap();
+    let tls = TlsConnector::from(Arc::new(tls));
+    tls.connect(name.clone(), stream).await.unwrap();
+    let answer = old
+        .send_request(request("localhost", "/health"))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    // What cannot be read changes nothing.
+    std::fs::write(front._state.path().join("web-key.pem"), "half").unwrap();
+    assert!(certificates.reload().is_err());
+    let stream = TcpStream::connect(("127.0.0.1", front.https))
+        .await
+        .unwrap();
+    tls.connect(name, stream).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_file_is_taken_up_without_a_word() {
+    let state = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let certificates = Certificates::load(certificate(state.path())).unwrap();
+    let before = certificates.current().fingerprint();
+    let told = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn(certificates.clone().watch(None, told));
+    Certificate::load(&certificate(other.path())).unwrap();
+    for name in ["web-key.pem", "web-certificate.pem"] {
+        std::fs::rename(other.path().join(name), state.path().join(name)).unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    assert_ne!(certificates.current().fingerprint(), before);
 }

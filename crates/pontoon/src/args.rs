@@ -159,9 +159,9 @@ pub(crate) enum Form {
 /// Settings given on the command line; they win over environment and file.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct SettingArgs {
-    /// The configuration file.
+    /// The configuration file; given several times, each wins over those before it.
     #[arg(long, global = true, value_name = "FILE", env = "PONTOON_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Vec<PathBuf>,
     /// Set any key: --set front.hsts=true.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,

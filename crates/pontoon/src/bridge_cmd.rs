@@ -1,35 +1,37 @@
 //! `pontoon bridge`: a bridge that joins meet nodes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bridge::{Bridge, NodeConfig, NodeTarget};
+use bridge::{Bridge, NodeConfig, NodeTarget, Standing};
 use config::{JoinToken, ServiceAccount, Settings};
 use link::TlsVerify;
 use telemetry::Metrics;
+use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::keeper::KeptAccount;
 use crate::media_tcp::MediaTcp;
-use crate::parts;
-use crate::relief;
 use crate::say::announce;
-use crate::signals::Ending;
+use crate::signals::{self, Ending};
+use crate::{parts, relief, service, state};
+
+/// How long systemd waits for the bridge to be attached before it goes on with other services.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
-    let tokens = parts::join_tokens(&settings)?;
-    if tokens.is_empty() && settings.bridge.xmpp.is_none() {
+    let nodes = nodes(&settings)?;
+    if nodes.is_empty() {
         return Err(Failure::start(
             "a bridge needs the token of a meet node: pontoon bridge --join TOKEN, or --join-file FILE (or bridge.xmpp, to join a Jitsi deployment)",
         ));
     }
     let mut ending = Ending::new()?;
+    let hangups = signals::hangups()?;
+    let _lock = state::lock(&settings).await?;
     let mut config = parts::bridge(&settings, Metrics::new())?;
-    config.nodes = tokens.iter().map(|token| node(&settings, token)).collect();
-    config
-        .nodes
-        .extend(settings.bridge.xmpp.as_ref().map(foreign_node));
+    config.nodes = nodes;
     let id = config.server_id.clone();
     let listener = match parts::address(settings.bridge.http) {
         Some(address) => {
@@ -39,30 +41,90 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     };
     let media_tcp = MediaTcp::alone(&settings)?;
     config.tcp = media_tcp.address();
-    let bridge = Bridge::start(config)?;
+    let mut bridge = Bridge::start(config)?;
     media_tcp.serve(&bridge);
     tokio::spawn(relief::watch(bridge.people()));
     if let Some(listener) = listener {
         let router = bridge.router().merge(bridge.private_router());
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
-    let attached = async {
-        bridge.attached().await;
-        announce(format!(
-            "Pontoon {} bridge {id} is ready ({} ms).",
-            env!("CARGO_PKG_VERSION"),
-            started.elapsed().as_millis()
-        ));
-        std::future::pending().await
-    };
-    tokio::select! {
-        () = attached => {}
-        () = ending.wait() => {}
-        () = bridge.shutdown_requested() => {}
+    tokio::spawn(tell_standing(bridge.standings(), id, started));
+    loop {
+        tokio::select! {
+            () = hangups.notified() => read_again(&settings, &mut bridge),
+            () = ending.wait() => break,
+            () = bridge.shutdown_requested() => break,
+        }
     }
+    service::stopping();
     tracing::info!("ending");
     ending.or_again(bridge.shutdown()).await;
     Ok(())
+}
+
+/// Joins the nodes whose tokens have come, and leaves those whose tokens have gone.
+fn read_again(settings: &Settings, bridge: &mut Bridge) {
+    match nodes(settings) {
+        Ok(nodes) => bridge.attach_to(nodes),
+        Err(failure) => tracing::error!(
+            "{} The meet nodes of before are served on",
+            failure.to_string().trim_end()
+        ),
+    }
+}
+
+/// Announces that the bridge is ready as soon as it is attached anywhere, and keeps systemd informed.
+async fn tell_standing(
+    mut standings: watch::Receiver<Vec<Standing>>,
+    id: String,
+    started: Instant,
+) {
+    let mut announced = false;
+    let mut ready = false;
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        let all = standings.borrow_and_update().clone();
+        service::status(&summary(&all));
+        if !announced && all.iter().any(|standing| standing.attached) {
+            announced = true;
+            announce(format!(
+                "Pontoon {} bridge {id} is ready ({} ms).",
+                env!("CARGO_PKG_VERSION"),
+                started.elapsed().as_millis()
+            ));
+        }
+        if announced && !std::mem::replace(&mut ready, true) {
+            service::ready();
+        }
+        tokio::select! {
+            changed = standings.changed() => if changed.is_err() {
+                return;
+            },
+            // Other services do not wait any longer for a meet node that is not there yet.
+            () = &mut patience, if !ready => {
+                ready = true;
+                service::ready();
+            }
+        }
+    }
+}
+
+fn summary(all: &[Standing]) -> String {
+    let one = |standing: &Standing| match &standing.trouble {
+        _ if standing.attached => format!("attached to {}", standing.node),
+        Some(trouble) => format!("not attached: {trouble}"),
+        None => format!("not attached to {} yet", standing.node),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// All nodes that the settings, and the files they name, lead to.
+fn nodes(settings: &Settings) -> Result<Vec<NodeConfig>, Failure> {
+    let tokens = parts::join_tokens(settings)?;
+    let mut nodes: Vec<NodeConfig> = tokens.iter().map(|token| node(settings, token)).collect();
+    nodes.extend(settings.bridge.xmpp.as_ref().map(foreign_node));
+    Ok(nodes)
 }
 
 fn node(settings: &Settings, token: &JoinToken) -> NodeConfig {

@@ -34,7 +34,7 @@ pub(crate) fn settings(args: &SettingArgs) -> Result<Settings, Failure> {
 pub(crate) fn layers(args: &SettingArgs) -> Result<(Layers, Vec<String>), Failure> {
     let mut layers = Layers::new();
     let mut errors = Vec::new();
-    if let Some(path) = &args.config {
+    for path in &args.config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::start(format!(
                 "the configuration file {} cannot be read: {error}",

@@ -16,6 +16,7 @@ mod reference;
 mod relay;
 mod relief;
 mod say;
+mod service;
 mod signals;
 mod state;
 mod token_cmd;

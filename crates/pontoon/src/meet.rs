@@ -18,11 +18,12 @@ use crate::failure::Failure;
 use crate::parts::Role;
 use crate::say::announce;
 use crate::signals::Ending;
-use crate::{parts, relay, relief, state, token_cmd};
+use crate::{parts, relay, relief, service, signals, state, token_cmd};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
+    let _lock = state::lock(&settings).await?;
     let metrics = Metrics::new();
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     tokio::spawn(relief::watch(opened.node.people()));
@@ -33,7 +34,9 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     };
     let meet = opened.serve(Vec::new(), doors);
     invitation.print(&settings, started);
+    service::ready();
     ending.wait().await;
+    service::stopping();
     tracing::info!("ending");
     ending.or_again(meet.end()).await;
     Ok(())
@@ -63,6 +66,7 @@ impl Opened {
         let health = Arc::new(|| Ok(()));
         let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
             .map_err(Failure::start)?;
+        parts::tend_certificate(settings, &front, signals::hangups()?);
         let accounts = Accounts::new(&settings.state_dir);
         let old_token = accounts.token()?;
         let password = old_token

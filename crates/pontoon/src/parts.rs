@@ -1,18 +1,21 @@
 //! From settings to the parts' own configurations.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bridge::{BridgeConfig, Mapping, OwnAddresses};
-use config::{Cidr, JoinToken, Listen, Settings};
+use config::{Advertised, Cidr, JoinToken, Listen, Settings};
 use focus::{Plain, Strategy};
 use front::{
-    Certificate, CertificateSource, ClientConfig, FrontConfig, HealthCheck, TrustedProxies,
+    AcmeConfig, Certificate, CertificateSource, ClientConfig, Front, FrontConfig, HealthCheck,
+    TrustedProxies,
 };
 use signalling::{SignallingConfig, TcpConfig};
 use telemetry::{Metrics, Redacted};
+use tokio::sync::Notify;
 use xmpp::{ExternalService, ServiceCredentials, ServiceKind, Transport};
 
 use crate::failure::Failure;
@@ -80,6 +83,7 @@ pub(crate) fn front(
             proxies.iter().any(|network| network.contains(peer))
         }),
         certificate: web_certificate(settings),
+        well_known: front.well_known.clone(),
         web_root: front.web_root.clone(),
         client: client(settings)?,
         public_host: public_host(settings).map(str::to_owned),
@@ -141,6 +145,12 @@ pub(crate) fn web_certificate(settings: &Settings) -> CertificateSource {
     ]);
     hosts.sort();
     hosts.dedup();
+    if settings.front.acme.is_some() {
+        return CertificateSource::Acme {
+            directory: settings.state_dir.clone(),
+            hosts,
+        };
+    }
     CertificateSource::SelfSigned {
         directory: settings.state_dir.clone(),
         name: "web",
@@ -149,20 +159,56 @@ pub(crate) fn web_certificate(settings: &Settings) -> CertificateSource {
     }
 }
 
-/// What clients will find wrong with the operator's certificate, a sentence each.
-pub(crate) fn certificate_warnings(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let Some((chain, _key)) = &settings.front.certificate else {
-        return Ok(Vec::new());
-    };
-    let certificate = Certificate::load(&web_certificate(settings)).map_err(Failure::start)?;
-    let host = match public_host(settings) {
+/// The name people type, as far as it is known.
+pub(crate) fn people_host(settings: &Settings) -> Option<&str> {
+    match public_host(settings) {
         Some(host) => Some(without_port(host)),
         // The name nothing resolves tells nothing about the one people use.
         None => Some(settings.domain.as_str()).filter(|domain| !domain.ends_with(".internal")),
+    }
+}
+
+/// What clients will find wrong with the web server's certificate, a sentence each. Of a self-signed one nothing is said:
+/// whoever did not ask for another one knows it.
+pub(crate) fn certificate_warnings(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let (key, path) = match (&settings.front.certificate, &settings.front.acme) {
+        (Some((chain, _key)), _) => ("front.certificate", chain.clone()),
+        (None, Some(acme)) => {
+            let path = settings.state_dir.join("acme.pem");
+            if !path.exists() {
+                return Ok(vec![format!(
+                    "front.acme: there is no certificate for {} yet; the log of the server says why, if it has asked for one",
+                    acme.host
+                )]);
+            }
+            ("front.acme", path)
+        }
+        (None, None) => return Ok(Vec::new()),
     };
-    let found = certificate.warnings(host, SystemTime::now());
-    let named = |warning| format!("front.certificate: {}: {warning}", chain.display());
+    let certificate = Certificate::load(&web_certificate(settings)).map_err(Failure::start)?;
+    let found = certificate.warnings(people_host(settings), SystemTime::now());
+    let named = |warning| format!("{key}: {}: {warning}", path.display());
     Ok(found.into_iter().map(named).collect())
+}
+
+/// Asks for the certificate by ACME, if it is to be had so, and watches the one that is served.
+pub(crate) fn tend_certificate(settings: &Settings, front: &Front, reload: Arc<Notify>) {
+    let Some(certificates) = front.certificates() else {
+        return;
+    };
+    let host = people_host(settings).map(str::to_owned);
+    tokio::spawn(certificates.clone().watch(host, reload));
+    if let Some(acme) = &settings.front.acme {
+        let config = AcmeConfig {
+            directory: acme.directory.clone(),
+            root: acme.root.clone(),
+            email: acme.email.clone(),
+            host: acme.host.clone(),
+            state: settings.state_dir.clone(),
+            http: front.http_address().is_some(),
+        };
+        tokio::spawn(front::keep_by_acme(config, certificates.clone()));
+    }
 }
 
 fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
@@ -289,7 +335,7 @@ pub(crate) fn join_tokens(settings: &Settings) -> Result<Vec<JoinToken>, Failure
     })?;
     front::warn_if_open(path);
     for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
         tokens.push(line.parse().map_err(|error| {
@@ -316,23 +362,49 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
         Listen::Port(port) => media_addresses(port),
         Listen::Address(address) => vec![address],
     };
+    let told = advertised(&bridge.advertise)?;
     if !bridge.advertise_own {
-        config.own_addresses = OwnAddresses::Only(bridge.advertise.clone());
+        config.own_addresses =
+            OwnAddresses::Only(told.iter().map(|told| told.public.ip()).collect());
     }
     let own = addresses();
-    config.mappings = bridge
-        .advertise
-        .iter()
-        .filter(|address| !own.contains(address))
-        .map(|&public| Mapping {
-            public: SocketAddr::new(public, 0),
-            local: None,
-        })
-        .collect();
+    let is_own = |told: &Mapping| told.public.port() == 0 && own.contains(&told.public.ip());
+    config.mappings = told.into_iter().filter(|told| !is_own(told)).collect();
     if let Some(bases) = &bridge.colibri_ws {
         config.web_socket_bases.clone_from(bases);
     }
     Ok(config)
+}
+
+/// The addresses of `bridge.advertise`, names looked up; port 0 stands for that of the socket.
+fn advertised(all: &[Advertised]) -> Result<Vec<Mapping>, Failure> {
+    let mut told = Vec::new();
+    for one in all {
+        let failed = |reason: &dyn fmt::Display| {
+            Failure::start(format!(
+                "bridge.advertise: {} cannot be looked up: {reason}; write the address, or put the name service right",
+                one.host
+            ))
+        };
+        let found = match one.address() {
+            Some(address) => vec![address],
+            None => (one.host.as_str(), 0)
+                .to_socket_addrs()
+                .map_err(|error| failed(&error))?
+                .map(|address| address.ip())
+                .collect(),
+        };
+        let family = |address: &IpAddr| one.local.is_none_or(|l| l.is_ipv4() == address.is_ipv4());
+        let found: BTreeSet<IpAddr> = found.into_iter().filter(family).collect();
+        if found.is_empty() {
+            return Err(failed(&"it has no address"));
+        }
+        told.extend(found.into_iter().map(|address| Mapping {
+            public: SocketAddr::new(address, one.port.unwrap_or(0)),
+            local: one.local,
+        }));
+    }
+    Ok(told)
 }
 
 /// Every address of the machine, by family: media sockets are for one family each.

@@ -1,6 +1,9 @@
-//! When to end: Ctrl-C or SIGTERM; a second one ends at once.
+//! When to end: Ctrl-C or SIGTERM; a second one ends at once. When to read again: SIGHUP.
+
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::failure::Failure;
 
@@ -8,6 +11,20 @@ use crate::failure::Failure;
 pub(crate) struct Ending {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+}
+
+/// Tells, from now on, at each SIGHUP.
+pub(crate) fn hangups() -> Result<Arc<Notify>, Failure> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| Failure::start(format!("cannot take signals: {error}")))?;
+    let told = Arc::new(Notify::new());
+    let teller = told.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            teller.notify_one();
+        }
+    });
+    Ok(told)
 }
 
 impl Ending {

@@ -1,12 +1,54 @@
-//! What is made once and kept in the state directory: the cluster secret and the bridge's name.
+//! What is made once and kept in the state directory: the cluster secret and the bridge's name. The directory is one
+//! process's alone.
 
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use config::Settings;
 use telemetry::Redacted;
 
 use crate::failure::Failure;
+
+/// Time for a process that is just ending to let go of the directory.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// The state directory is this process's alone as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: Option<File>,
+}
+
+/// Takes the state directory for this process.
+pub(crate) async fn lock(settings: &Settings) -> Result<Lock, Failure> {
+    let directory = &settings.state_dir;
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    let opened = made.and_then(|()| {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.open(directory.join("lock"))
+    });
+    let Ok(file) = opened else {
+        // Whoever needs the directory says what is wrong with it; a bridge that is told everything does not need it.
+        return Ok(Lock { _file: None });
+    };
+    let patience = Instant::now() + ENDING;
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if Instant::now() >= patience {
+            return Err(Failure::start(format!(
+                "another pontoon runs with the state directory {}; stop it, or give this one another with --state-dir",
+                directory.display()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(Lock { _file: Some(file) })
+}
 
 /// The secret from which service passwords are derived.
 pub(crate) fn cluster_secret(settings: &Settings) -> Result<Redacted<String>, Failure> {

@@ -14,10 +14,12 @@ use crate::parts::{self, Role};
 use crate::relay;
 use crate::relief;
 use crate::signals::Ending;
+use crate::{service, state};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let mut ending = Ending::new()?;
+    let _lock = state::lock(&settings).await?;
     let metrics = Metrics::new();
     let opened = Opened::open(&settings, Role::Up, metrics.clone()).await?;
 
@@ -46,7 +48,9 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let invitation = opened.invitation();
     let meet = opened.serve(vec![bridge.router()], doors);
     invitation.print(&settings, started);
+    service::ready();
     ending.wait().await;
+    service::stopping();
     tracing::info!("ending");
     ending
         .or_again(async {

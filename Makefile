@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media cuts clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media cuts deb deb-test clean
 .NOTPARALLEL:
 
 help:
@@ -20,7 +20,20 @@ help:
 	@echo 'make bench   what forwarding and joining cost on this machine (FULL=1 measures longer); ends with one line of JSON'
 	@echo 'make sim     the estimate over simulated paths: all tables, of which "make test" runs a part'
 	@echo 'make e2e-media  what browsers get over narrow and lossy lines (needs root); ends with one line of JSON'
+	@echo 'make deb     Debian packages: $(TARGET)/deb'
+	@echo 'make deb-test  installs the packages in roots of their own and runs the reference installation there; needs root'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
+
+# Debian packages of a release build, in $(TARGET)/deb.
+deb: build
+	./scripts/install.sh deb
+	./scripts/deb.sh $(TARGET)/release/pontoon
+
+# The packages, of the tests' build, in machines made for it: installed by preseeding, run, upgraded, removed. Needs root.
+deb-test: web
+	./scripts/install.sh deb-test
+	$(CARGO) build --locked --package pontoon
+	./scripts/deb-test.sh $(TARGET)/debug/pontoon
 
 up: build
 	exec $(TARGET)/release/pontoon up $(ARGS)

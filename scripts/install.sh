@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing on Debian and Ubuntu: for building ("build"), and for the tests as well ("test").
+# Installs what is missing on Debian and Ubuntu: for building ("build"), for the tests as well ("test"), for
+# packages ("deb") and their tests ("deb-test").
 # Rust (rustup) and Node.js are taken as given; what they bring is fetched by them.
 set -eu
 
@@ -20,6 +21,22 @@ if [ "$want" = test ]; then
         need chromium chromium
     fi
     need prosody prosody
+    need ip iproute2
+    need nft nftables
+    need openssl openssl
+    need curl curl
+    need pebble pebble
+fi
+
+if [ "$want" = deb ] || [ "$want" = deb-test ]; then
+    need dpkg-buildpackage dpkg-dev
+    need dh debhelper
+    need debconf-updatepo po-debconf
+fi
+if [ "$want" = deb-test ]; then
+    need lintian lintian
+    need debootstrap debootstrap
+    need systemd-nspawn systemd-container
     need ip iproute2
     need nft nftables
     need openssl openssl

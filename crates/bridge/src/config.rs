@@ -177,7 +177,10 @@ impl NodeConfig {
             user,
             password: password.expose().clone(),
         };
-        LinkConfig::new(target, &self.service_domain(), credentials)
+        let mut config = LinkConfig::new(target, &self.service_domain(), credentials);
+        // On another machine it is a copy of this one.
+        config.yields = matches!(self.target, NodeTarget::Tcp { .. });
+        config
     }
 
     /// Whether it leads to the same place with the same account.

@@ -18,6 +18,9 @@ pub struct LinkConfig {
     pub resource: Option<String>,
     /// Whether to ask for a session that survives its connection (XEP-0198).
     pub resume: bool,
+    /// Whether to leave our address to somebody else who has it, and ask for it only now and then. Otherwise it is taken
+    /// back at once: right where there cannot be two of us for long.
+    pub yields: bool,
     /// How a dead connection is noticed.
     pub keep_alive: KeepAlive,
     /// Longest wait between two attempts to connect. The first follows a loss at once.
@@ -38,6 +41,7 @@ impl LinkConfig {
             credentials,
             resource: None,
             resume: true,
+            yields: false,
             keep_alive: KeepAlive::default(),
             max_backoff: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(10),

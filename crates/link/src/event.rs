@@ -24,7 +24,7 @@ pub enum LinkEvent {
         reason: String,
     },
     /// Somebody else has our address: another session of the same account with the same resource. The link tries again by
-    /// itself, ever more seldom.
+    /// itself, as [`crate::LinkConfig::yields`] says.
     Taken {
         /// In what words the server said it, for the log.
         reason: String,

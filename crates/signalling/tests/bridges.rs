@@ -223,6 +223,7 @@ async fn a_copied_machine_does_not_take_the_place_of_the_one_it_was_copied_from(
     let link = || {
         let mut config = node.link("jvb1", node.pinned());
         config.resource = Some("bridge-1".to_owned());
+        config.yields = true;
         config
     };
     let (_one, mut events) = link::spawn(link());

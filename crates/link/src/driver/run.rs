@@ -74,8 +74,12 @@ impl Driver {
                     (LinkEvent::Refused { reason }, REFUSED_BACKOFF)
                 }
                 Step::Taken(reason) => {
-                    let wait = taken_backoff;
-                    taken_backoff = (wait * 2).min(TAKEN_BACKOFF.1);
+                    let wait = if self.config.yields {
+                        taken_backoff
+                    } else {
+                        backoff
+                    };
+                    taken_backoff = (taken_backoff * 2).min(TAKEN_BACKOFF.1);
                     if was_online
                         && !self
                             .tell(LinkEvent::Offline {

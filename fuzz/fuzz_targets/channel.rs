@@ -8,7 +8,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
 
-use channel::{BridgeMessage, ClientMessage};
+use channel::{BridgeMessage, ClientMessage, RelayMessage};
 use libfuzzer_sys::fuzz_target;
 use sfu::control::{ControlConfig, Controller, Output, WebSocketId};
 use sfu::{Certificate, ConferenceId, ShardConfig};
@@ -80,6 +80,12 @@ fn written_is_read(text: &str) {
         && !matches!(message, BridgeMessage::Unknown(_))
     {
         let again = BridgeMessage::parse(&message.to_json()).expect("our own message");
+        assert_eq!(again.to_json(), message.to_json());
+    }
+    if let Ok(message) = RelayMessage::parse(text)
+        && !matches!(message, RelayMessage::Unknown(_))
+    {
+        let again = RelayMessage::parse(&message.to_json()).expect("our own message");
         assert_eq!(again.to_json(), message.to_json());
     }
 }

@@ -1,4 +1,4 @@
-//! JSON messages between client and bridge on the bridge channel.
+//! JSON messages between client and bridge on the bridge channel, and between bridges.
 //!
 //! One JSON object is one text message, on the SCTP data channel or on the colibri WebSocket; its `colibriClass`
 //! names the type. Reading is tolerant (unknown fields are ignored, unknown classes are reported as such), writing is
@@ -8,6 +8,7 @@
 mod bridge;
 mod client;
 mod json;
+mod relay;
 mod types;
 
 pub use bridge::{
@@ -20,4 +21,5 @@ pub use client::{
     VideoConstraints,
 };
 pub use json::{MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_NODES, ParseError};
+pub use relay::{AddReceiver, RelayMessage, RelayedVideoType};
 pub use types::{EndpointMessage, EndpointStats, VideoType};

@@ -1,8 +1,11 @@
 //! A worker's sockets: what is read when, and how long the worker sleeps.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use net::{Lane, Poller, Ready, ReceiveSlab, Received, UdpStats};
+
+use crate::ports::Ports;
 
 /// Deadlines as near as this are slept for without looking at the sockets: what arrives meanwhile is read together. Not
 /// longer than a burst is collected, so it adds nothing to what the packets wait anyway.
@@ -17,13 +20,16 @@ const IDLE_READS: u32 = 4;
 const READING: Duration = Duration::from_micros(200);
 /// Number of the first socket for RTCP, as the poller tells it.
 const FEEDBACK: u32 = 32;
+/// Number of all sockets of relays.
+const RELAYS: u32 = FEEDBACK - 1;
 /// Addresses a worker may have sockets at.
-pub(crate) const MAX_LANES: usize = FEEDBACK as usize;
+pub(crate) const MAX_LANES: usize = RELAYS as usize;
 
 /// The sockets of a worker.
 #[derive(Debug)]
 pub(crate) struct Intake {
     lanes: Vec<(Lane, Pace)>,
+    ports: Ports,
     poller: Poller,
     ready: Ready,
     /// Times it went to sleep.
@@ -43,6 +49,7 @@ impl Intake {
         let lanes = lanes.into_iter().map(|lane| (lane, Pace::default()));
         Ok(Self {
             lanes: lanes.collect(),
+            ports: Ports::default(),
             poller,
             ready: Ready::default(),
             waits: 0,
@@ -83,11 +90,50 @@ impl Intake {
                 tracing::warn!(%error, "a socket cannot be waited for");
             }
         }
+        if self.ready.has(RELAYS) {
+            let mut all = true;
+            for socket in self.ports.sockets() {
+                all &= read(socket, slab, &late, &mut handle).1;
+            }
+            if all {
+                self.ready.clear(RELAYS);
+            }
+        }
         self.ready.sockets != 0
     }
 
-    /// Sends runs, each by a socket of its family.
+    /// Opens sockets for a relay alone; the addresses at which it is reached, of those of `hosts`.
+    pub(crate) fn open_port(&mut self, hosts: &[SocketAddr]) -> Vec<SocketAddr> {
+        let lanes = self.lanes.iter().map(|(lane, _)| lane.local_addr());
+        let beside: Vec<SocketAddr> = lanes.collect();
+        let poller = (&mut self.poller, RELAYS);
+        self.ports.open(poller, &beside, hosts)
+    }
+
+    /// Closes the sockets of all relays.
+    pub(crate) fn close_ports(&mut self) {
+        self.ports.clear();
+    }
+
+    /// Closes the sockets of a relay.
+    pub(crate) fn close_port(&mut self, addresses: &[SocketAddr]) {
+        self.ports.close(addresses);
+    }
+
+    /// Sends runs, each by the socket of its address, else by one of its family.
     pub(crate) fn send(&mut self, arena: &[u8], runs: &[net::Run]) {
+        if self.ports.is_empty() {
+            return self.send_shared(arena, runs);
+        }
+        for part in runs.chunk_by(|a, b| a.from == b.from) {
+            match part.first().and_then(|run| self.ports.of(run)) {
+                Some(socket) => socket.send_runs(arena, part),
+                None => self.send_shared(arena, part),
+            }
+        }
+    }
+
+    fn send_shared(&mut self, arena: &[u8], runs: &[net::Run]) {
         match &mut *self.lanes {
             [(only, _)] => only.media.send_runs(arena, runs),
             lanes => {
@@ -125,7 +171,7 @@ impl Intake {
 
     /// Counters of all sockets.
     pub(crate) fn stats(&self) -> UdpStats {
-        let mut sum = UdpStats::default();
+        let mut sum = self.ports.stats();
         for (lane, _) in &self.lanes {
             sum += lane.media.stats();
             if let Some(feedback) = &lane.feedback {

@@ -17,6 +17,7 @@ mod latency;
 mod load;
 mod metrics;
 mod placing;
+mod ports;
 mod post;
 mod presence;
 mod probe;

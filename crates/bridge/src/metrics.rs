@@ -37,7 +37,7 @@ impl Collector for BridgeCollector {
         };
         let t = Totals::of(&shared.snapshots());
         let s = &t.stats;
-        let gauges: [(&str, &str, f64); 11] = [
+        let gauges: [(&str, &str, f64); 15] = [
             ("conferences", "Conferences", t.conferences as f64),
             (
                 "endpoints",
@@ -85,11 +85,32 @@ impl Collector for BridgeCollector {
                 "TCP connections that carry media",
                 shared.streams.open.load(Ordering::Relaxed) as f64,
             ),
+            ("relays", "Relays to other bridges", t.relays as f64),
+            (
+                "endpoints_relayed",
+                "Endpoints of other bridges",
+                t.relayed as f64,
+            ),
+            (
+                "relay_incoming_bitrate",
+                "Media received from other bridges, bit/s",
+                t.relay_bitrate_received as f64,
+            ),
+            (
+                "relay_outgoing_bitrate",
+                "Media sent to other bridges, bit/s",
+                t.relay_bitrate_sent as f64,
+            ),
         ];
         for (name, help, value) in gauges {
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        let counters: [(&str, &str, u64); 44] = [
+        let counters: [(&str, &str, u64); 45] = [
+            (
+                "relays_created",
+                "Relays to other bridges created",
+                s.relays_created,
+            ),
             ("packets_received", "Datagrams received", s.packets_received),
             ("bytes_received", "Bytes received", s.bytes_received),
             ("packets_sent", "Datagrams sent", s.packets_sent),

@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn relays_are_where_the_meeting_began() {
+        let (mut placing, _) = meeting(5);
+        for part in ["create='true'", "", "expire='true'"] {
+            let xml = format!("<relay id='r' {part}/>");
+            assert_eq!(
+                at(&placing.place(request("", &xml), &[0.0; 3])),
+                [(0, vec![])]
+            );
+        }
+    }
+
+    #[test]
     fn a_part_that_ended_is_forgotten_with_its_people() {
         let (mut placing, _) = meeting(5);
         placing.worker_lost(0);

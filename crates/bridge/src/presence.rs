@@ -31,6 +31,14 @@ pub(crate) struct Totals {
     pub(crate) bitrate_sent: u64,
     pub(crate) packet_rate_received: u64,
     pub(crate) packet_rate_sent: u64,
+    /// Relays to other bridges now, conferences that have any, and people on the other side.
+    pub(crate) relays: usize,
+    pub(crate) relayed_conferences: usize,
+    pub(crate) relayed: usize,
+    pub(crate) relay_bitrate_received: u64,
+    pub(crate) relay_bitrate_sent: u64,
+    pub(crate) relay_packet_rate_received: u64,
+    pub(crate) relay_packet_rate_sent: u64,
     pub(crate) web_socket_received: u64,
     pub(crate) web_socket_sent: u64,
     pub(crate) udp: net::UdpStats,
@@ -61,6 +69,13 @@ impl Totals {
             t.bitrate_sent += c.bitrate_sent;
             t.packet_rate_received += c.packet_rate_received;
             t.packet_rate_sent += c.packet_rate_sent;
+            t.relays += c.relays;
+            t.relayed_conferences += usize::from(c.relays > 0);
+            t.relayed += c.relayed;
+            t.relay_bitrate_received += c.relay_bitrate_received;
+            t.relay_bitrate_sent += c.relay_bitrate_sent;
+            t.relay_packet_rate_received += c.relay_packet_rate_received;
+            t.relay_packet_rate_sent += c.relay_packet_rate_sent;
             if c.sending_audio + c.sending_video == 0 {
                 t.inactive_conferences += 1;
                 t.inactive_endpoints += c.endpoints;
@@ -151,6 +166,7 @@ fn add_stats(sum: &mut Stats, s: &Stats) {
     sum.conference_seconds += s.conference_seconds;
     sum.endpoints_created += s.endpoints_created;
     sum.visitors_created += s.visitors_created;
+    sum.relays_created += s.relays_created;
     sum.ice_succeeded += s.ice_succeeded;
     sum.transport_failed += s.transport_failed;
     sum.channel_messages_received += s.channel_messages_received;
@@ -182,6 +198,7 @@ pub(crate) fn statistics(shared: &Shared, wall: Duration) -> Map<String, Value> 
     if let Some(region) = &shared.region {
         put("region", json!(region));
     }
+    put("relay_id", json!(shared.server_id));
     put("current_timestamp", json!(timestamp(wall)));
     put("conferences", json!(t.conferences));
     put("inactive_conferences", json!(t.inactive_conferences));
@@ -201,6 +218,16 @@ pub(crate) fn statistics(shared: &Shared, wall: Duration) -> Map<String, Value> 
     put("bit_rate_upload", json!(t.bitrate_sent / 1000));
     put("packet_rate_download", json!(t.packet_rate_received));
     put("packet_rate_upload", json!(t.packet_rate_sent));
+    put("octo_conferences", json!(t.relayed_conferences));
+    put("octo_endpoints", json!(t.relayed));
+    put("octo_receive_bitrate", json!(t.relay_bitrate_received));
+    put("octo_send_bitrate", json!(t.relay_bitrate_sent));
+    put(
+        "octo_receive_packet_rate",
+        json!(t.relay_packet_rate_received),
+    );
+    put("octo_send_packet_rate", json!(t.relay_packet_rate_sent));
+    put("total_relays", json!(s.relays_created));
     put("total_conferences_created", json!(s.conferences_created));
     put(
         "total_conferences_completed",

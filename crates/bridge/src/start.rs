@@ -384,6 +384,7 @@ fn spawn_threads(
                 sctp: true,
                 private_addresses: config.private_addresses,
                 version: None,
+                relay_id: Some(config.server_id.clone()),
             },
             shard,
         };

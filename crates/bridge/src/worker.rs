@@ -57,6 +57,10 @@ struct State {
     runs: Vec<net::Run>,
     web_sockets: HashMap<WebSocketId, mpsc::Sender<Frame>>,
     streams: Sinks,
+    /// What relays are told as this machine's addresses.
+    hosts: Vec<SocketAddr>,
+    /// Addresses of relays that are gone, to be closed when the last words are sent.
+    closing: Vec<SocketAddr>,
     /// The latest moment the controller was told.
     latest: Instant,
     next_snapshot: Instant,
@@ -138,6 +142,8 @@ impl Worker {
                 runs: Vec::with_capacity(256),
                 web_sockets: HashMap::new(),
                 streams: Sinks::default(),
+                hosts: self.shard.host_candidates.clone(),
+                closing: Vec::new(),
                 latest: now,
                 next_snapshot: now,
                 awake: now,
@@ -168,6 +174,7 @@ impl Worker {
             if let Some(handle) = self.shared.workers.get(self.index) {
                 lock(&handle.snapshot).conferences.clear();
             }
+            self.intake.close_ports();
             self.shared.worker_lost(self.index);
             self.post.lost();
             self.shared.changed();
@@ -191,6 +198,9 @@ impl Worker {
         self.tell(state, now);
         self.transmit(state, now);
         self.answer_echoes(state);
+        if !state.closing.is_empty() {
+            self.intake.close_port(&std::mem::take(&mut state.closing));
+        }
         self.tell(state, now);
         self.handover.flush();
         let end = Instant::now();
@@ -244,7 +254,7 @@ impl Worker {
     }
 
     /// Handles what waits, up to a limit; whether there may be more.
-    fn handle_commands(&self, state: &mut State, now: Instant) -> bool {
+    fn handle_commands(&mut self, state: &mut State, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_ROUND {
             match self.commands.try_recv() {
                 Ok(command) => {
@@ -257,7 +267,7 @@ impl Worker {
         true
     }
 
-    fn handle_command(&self, state: &mut State, now: Instant, command: Command) {
+    fn handle_command(&mut self, state: &mut State, now: Instant, command: Command) {
         match command {
             Command::Modify {
                 request,
@@ -265,13 +275,25 @@ impl Worker {
                 part,
                 reply,
             } => {
+                let own = |t: &stanza::colibri2::Transport| t.use_unique_port;
+                let mut relays = request.relays.iter().filter(|r| r.create);
+                let spare = relays.any(|r| r.transport.as_ref().is_some_and(own));
+                if spare {
+                    let addresses = self.intake.open_port(&state.hosts);
+                    state.controller.spare_addresses(addresses);
+                }
                 let answer = state
                     .controller
                     .modify_part(now, &request, accept_new, part);
+                if spare {
+                    // Whatever was refused.
+                    state.closing.extend(state.controller.take_spare());
+                }
                 self.shared
                     .answered(&request.meeting_id, self.index, answer.conference.is_some());
                 state.dirty |= request.create
                     || request.expire
+                    || request.relays.iter().any(|r| r.create || r.expire)
                     || request.endpoints.iter().any(|e| e.create || e.expire);
                 // Whoever has the answer finds the load that goes with it.
                 if state.dirty {
@@ -317,6 +339,7 @@ impl Worker {
                 let _ = reply.send(stats.collect());
             }
             Command::Addresses(hosts, mapped) => {
+                state.hosts.clone_from(&hosts);
                 state.controller.set_addresses(now, hosts, mapped);
             }
             Command::StreamOpened(remote, sink) => state.streams.open(remote, sink),
@@ -367,6 +390,7 @@ impl Worker {
                     self.shared.ended(&meeting_id, self.index);
                     state.dirty = true;
                 }
+                Output::AddressesFree(addresses) => state.closing.extend(addresses),
                 Output::Note(note) => self.log(state, &note),
                 _ => {}
             }
@@ -397,6 +421,18 @@ impl Worker {
                     self.shared.left(meeting, endpoint.as_str());
                 }
                 state.dirty = true;
+            }
+            Note::RelayCreated(conference, relay) => {
+                tracing::info!(shard, %conference, %relay, "relay to another bridge created");
+            }
+            Note::RelayConnected(conference, relay) => {
+                tracing::info!(shard, %conference, %relay, "relay connected");
+            }
+            Note::RelayChannelOpened(conference, relay) => {
+                tracing::info!(shard, %conference, %relay, "channel of a relay open");
+            }
+            Note::RelayFailed(conference, relay, reason) => {
+                tracing::warn!(shard, %conference, %relay, reason, "relay failed");
             }
             Note::Ignored(conference, endpoint, what) => {
                 tracing::warn!(shard, %conference, %endpoint, what, "part of a request ignored");

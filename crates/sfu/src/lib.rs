@@ -11,6 +11,7 @@ pub use media::{
     ControlError, Disposition, DropReason, Egress, Encoding, EndpointId, EndpointSpec,
     EndpointStats, EndpointUpdate, Event, Exchange, FeedbackSources, HeaderExtension, Hearing,
     LineSample, LineStats, LocalParameters, MediaKind, Part, PayloadType, ReceiverConstraints,
-    RemoteParameters, Run, Shard, ShardConfig, Source, SourceConstraint, SourceMapEntry,
-    SourceName, SsrcGroup, Stats, StreamStats, Subscription, Text, VideoType,
+    RelayChannel, RelayId, RelayNotice, RelaySpec, RemoteParameters, Run, Shard, ShardConfig,
+    Source, SourceConstraint, SourceMapEntry, SourceName, SsrcGroup, Stats, StreamStats,
+    Subscription, Text, VideoType,
 };

@@ -5,19 +5,17 @@ use std::time::Instant;
 use rand::Rng;
 use stanza::BareJid;
 use stanza::colibri2::{
-    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, Reason, Relay, Sctp, SctpRole,
-    Transport, capability,
+    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, Reason, Sctp, SctpRole, Transport,
+    capability,
 };
 
+use super::answers::{SCTP_PORT, bad_request, control_error, not_implemented};
 use super::output::Note;
 use super::{Bucket, Controller, Meeting, Member, convert};
 use crate::media::{
     ChannelPath, ConferenceId, ConferenceSpec, ControlError, EndpointId, EndpointSpec,
     EndpointUpdate, LocalParameters, Part,
 };
-
-/// The only SCTP port.
-const SCTP_PORT: u16 = 5000;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +127,7 @@ impl Controller {
             Meeting {
                 meeting_id: request.meeting_id.clone(),
                 members: Default::default(),
+                neighbours: Default::default(),
             },
         );
         self.by_meeting_id.insert(request.meeting_id.clone(), id);
@@ -160,7 +159,7 @@ impl Controller {
             ));
         }
         for relay in &request.relays {
-            modified.relays.push(modify_relay(relay)?);
+            modified.relays.push(self.modify_relay(now, id, relay)?);
         }
         if request.create || request.endpoints.iter().any(|e| e.create && !e.expire) {
             modified.sources = self
@@ -455,40 +454,4 @@ fn check_visitor(request: &Endpoint, visitor: bool) -> Result<(), ErrorAnswer> {
         return Err(bad_request("A visitor has no sources"));
     }
     Ok(())
-}
-
-fn modify_relay(relay: &Relay) -> Result<Relay, ErrorAnswer> {
-    if !relay.expire {
-        return Err(ErrorAnswer::plain(
-            "feature-not-implemented",
-            "Relays are not enabled",
-        ));
-    }
-    Ok(Relay {
-        id: relay.id.clone(),
-        expire: true,
-        ..Relay::default()
-    })
-}
-
-fn bad_request(text: &str) -> ErrorAnswer {
-    ErrorAnswer::plain("bad-request", text)
-}
-
-fn not_implemented(text: &str) -> ErrorAnswer {
-    ErrorAnswer::marked(
-        "feature-not-implemented",
-        Reason::FeatureNotImplemented,
-        text,
-    )
-}
-
-fn control_error(error: ControlError) -> ErrorAnswer {
-    let condition = match error {
-        ControlError::Exists => "conflict",
-        ControlError::SsrcConflict | ControlError::BadTransport => "bad-request",
-        ControlError::Full => "resource-constraint",
-        _ => "internal-server-error",
-    };
-    ErrorAnswer::plain(condition, error.to_string())
 }

@@ -196,7 +196,7 @@ pub(super) fn plain_video_type(kind: channel::VideoType) -> VideoType {
     }
 }
 
-fn wire_video_type(kind: VideoType) -> channel::VideoType {
+pub(super) fn wire_video_type(kind: VideoType) -> channel::VideoType {
     match kind {
         VideoType::Camera => channel::VideoType::Camera,
         VideoType::Desktop => channel::VideoType::Desktop,

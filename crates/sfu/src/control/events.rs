@@ -127,6 +127,27 @@ impl Controller {
                 self.forget_endpoint(conference, &endpoint);
                 self.note(Note::EndpointExpired(conference, endpoint));
             }
+            Event::RelayChannelOpen { conference, relay } => {
+                self.relay_channel_opened(now, conference, &relay);
+            }
+            Event::RelayText {
+                conference,
+                relay,
+                text,
+            } => self.handle_relay_text(now, conference, &relay, &text),
+            Event::RelayNotice {
+                conference,
+                relay,
+                notice,
+            } => self.relay_notice(now, conference, &relay, notice),
+            Event::RelayConnected { conference, relay } => {
+                self.note(Note::RelayConnected(conference, relay));
+            }
+            Event::RelayFailed {
+                conference,
+                relay,
+                reason,
+            } => self.note(Note::RelayFailed(conference, relay, reason)),
             Event::ConferenceExpired { conference } => self.forget_conference(conference),
         }
     }

@@ -3,11 +3,13 @@
 //! A [`Controller`] owns one [`Shard`] and is what a host drives. Colibri2 (see `stanza::colibri2`) and the JSON of the
 //! bridge channel (see `channel`) end here; the media plane sees plain types only.
 
+mod answers;
 mod colibri;
 mod convert;
 mod events;
 mod messages;
 mod output;
+mod relays;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,7 +21,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::media::{
     ChannelPath, ConferenceId, Disposition, Egress, EndpointId, Exchange, HeaderExtension,
-    PayloadType, Shard, ShardConfig,
+    PayloadType, RelayId, Shard, ShardConfig,
 };
 
 pub use colibri::Answer;
@@ -40,6 +42,8 @@ pub struct ControlConfig {
     pub private_addresses: bool,
     /// Version to tell in `ServerHello`; `None` tells none.
     pub version: Option<String>,
+    /// What other bridges call this one; `None`: conferences have no relays to other bridges.
+    pub relay_id: Option<String>,
 }
 
 impl Default for ControlConfig {
@@ -50,6 +54,7 @@ impl Default for ControlConfig {
             sctp: true,
             private_addresses: true,
             version: None,
+            relay_id: None,
         }
     }
 }
@@ -131,10 +136,20 @@ impl Member {
     }
 }
 
+/// Another bridge with people of the same meeting.
+#[derive(Debug)]
+struct Neighbour {
+    /// The channel to it is open.
+    open: bool,
+    /// Addresses of the relay alone.
+    addresses: Vec<SocketAddr>,
+}
+
 #[derive(Debug)]
 struct Meeting {
     meeting_id: String,
     members: HashMap<EndpointId, Member>,
+    neighbours: HashMap<RelayId, Neighbour>,
 }
 
 /// One shard with its signalling.
@@ -147,6 +162,8 @@ pub struct Controller {
     by_meeting_id: HashMap<String, ConferenceId>,
     sockets: HashMap<WebSocketId, (ConferenceId, EndpointId)>,
     next_socket: u64,
+    /// Addresses that relays may have for themselves, each of one relay.
+    spare: Vec<Vec<SocketAddr>>,
     outputs: VecDeque<Output>,
     broadcasts: VecDeque<Broadcast>,
     stats: ControlStats,
@@ -180,6 +197,7 @@ impl Controller {
             by_meeting_id: HashMap::new(),
             sockets: HashMap::new(),
             next_socket: 0,
+            spare: Vec::new(),
             outputs: VecDeque::new(),
             broadcasts: VecDeque::new(),
             stats: ControlStats::default(),
@@ -246,6 +264,20 @@ impl Controller {
         self.shard.poll_timeout().into_iter().chain(waiting).min()
     }
 
+    /// Addresses that the host has opened for the next relay that is to have some of its own. [`Output::AddressesFree`] tells
+    /// when it may close them.
+    pub fn spare_addresses(&mut self, addresses: Vec<SocketAddr>) {
+        self.spare.push(addresses);
+    }
+
+    /// Takes back the addresses that no relay took.
+    pub fn take_spare(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.spare)
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// The host's addresses changed; see [`Shard::set_addresses`].
     pub fn set_addresses(
         &mut self,
@@ -303,10 +335,20 @@ impl Controller {
             self.sockets.remove(&socket);
             self.close_socket(socket, 1001, "endpoint closed");
         }
+        for (_, neighbour) in meeting.neighbours {
+            self.free(neighbour.addresses);
+        }
         self.outputs.push_back(Output::ConferenceEnded {
             meeting_id: meeting.meeting_id,
             conference,
         });
+    }
+
+    /// Addresses that were one relay's are not in use any more.
+    fn free(&mut self, addresses: Vec<SocketAddr>) {
+        if !addresses.is_empty() {
+            self.outputs.push_back(Output::AddressesFree(addresses));
+        }
     }
 
     fn end_conference(&mut self, now: Instant, conference: ConferenceId) {
@@ -329,5 +371,7 @@ impl Controller {
     }
 }
 
+#[cfg(test)]
+mod relays_tests;
 #[cfg(test)]
 mod tests;

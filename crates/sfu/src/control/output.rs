@@ -1,8 +1,9 @@
 //! What the host of a controller has to do, and to log.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::media::{ChannelPath, ConferenceId, EndpointId};
+use crate::media::{ChannelPath, ConferenceId, EndpointId, RelayId};
 
 /// A WebSocket of an endpoint, while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +29,8 @@ pub enum Output {
         /// Close reason.
         reason: &'static str,
     },
+    /// Addresses that were one relay's are not in use any more, but for what is sent with the next datagrams.
+    AddressesFree(Vec<SocketAddr>),
     /// A conference is gone.
     ConferenceEnded {
         /// The meeting id of the focus.
@@ -55,6 +58,14 @@ pub enum Note {
     TransportFailed(ConferenceId, EndpointId, String),
     /// Nothing was heard of an endpoint for long; it was removed.
     EndpointExpired(ConferenceId, EndpointId),
+    /// A relay to another bridge was created.
+    RelayCreated(ConferenceId, RelayId),
+    /// ICE and DTLS of a relay are up.
+    RelayConnected(ConferenceId, RelayId),
+    /// The channel to another bridge opened.
+    RelayChannelOpened(ConferenceId, RelayId),
+    /// The transport of a relay failed.
+    RelayFailed(ConferenceId, RelayId, String),
     /// Part of a request was ignored because of what the endpoint's client sent.
     Ignored(ConferenceId, EndpointId, String),
 }

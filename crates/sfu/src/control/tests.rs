@@ -9,8 +9,8 @@ use stanza::colibri2::{ConferenceModified, ConferenceModify, ErrorAnswer, Reason
 use super::*;
 use crate::media::Certificate;
 
-const NS: &str = "xmlns='jitsi:colibri2' meeting-id='m1'";
-const MEDIA: &str = "<media type='audio'><payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='111' name='opus' clockrate='48000' channels='2'/></media>\
+pub(super) const NS: &str = "xmlns='jitsi:colibri2' meeting-id='m1'";
+pub(super) const MEDIA: &str = "<media type='audio'><payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='111' name='opus' clockrate='48000' channels='2'/></media>\
     <media type='video'><payload-type xmlns='urn:xmpp:jingle:apps:rtp:1' id='100' name='VP8' clockrate='90000'/></media>";
 
 #[allow(clippy::disallowed_methods, reason = "a start for the test's own time")]
@@ -18,19 +18,25 @@ fn clock() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
 }
 
-struct Fixture {
-    controller: Controller,
-    now: Instant,
+pub(super) struct Fixture {
+    pub(super) controller: Controller,
+    pub(super) now: Instant,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::called(None)
+    }
+
+    /// A bridge that others know under a name.
+    pub(super) fn called(relay_id: Option<&str>) -> Self {
         let (now, wall) = clock();
         let certificate = Arc::new(Certificate::generate(wall).unwrap());
         let shard = ShardConfig::new(certificate, vec!["192.0.2.1:10000".parse().unwrap()]);
         let config = ControlConfig {
             shard: 3,
             web_socket_bases: vec!["wss://meet.test/colibri-ws/b1".to_owned()],
+            relay_id: relay_id.map(str::to_owned),
             ..ControlConfig::default()
         };
         Self {
@@ -39,7 +45,7 @@ impl Fixture {
         }
     }
 
-    fn ask(&mut self, xml: &str) -> Result<ConferenceModified, ErrorAnswer> {
+    pub(super) fn ask(&mut self, xml: &str) -> Result<ConferenceModified, ErrorAnswer> {
         self.answer(xml, true).result
     }
 
@@ -54,7 +60,7 @@ impl Fixture {
         (error.condition, error.reason)
     }
 
-    fn create(&mut self, id: &str, conference: bool, extra: &str) -> ConferenceModified {
+    pub(super) fn create(&mut self, id: &str, conference: bool, extra: &str) -> ConferenceModified {
         let flag = if conference {
             "create='true' name='r@c.test'"
         } else {
@@ -68,14 +74,14 @@ impl Fixture {
     }
 
     /// Opens the WebSocket of an endpoint by the URL in its transport.
-    fn open(&mut self, created: &ConferenceModified) -> WebSocketId {
+    pub(super) fn open(&mut self, created: &ConferenceModified) -> WebSocketId {
         let (conference, endpoint, password) = url(created);
         self.controller
             .open_web_socket(self.now, conference, &endpoint, &password)
             .unwrap()
     }
 
-    fn texts(&mut self) -> Vec<(WebSocketId, String)> {
+    pub(super) fn texts(&mut self) -> Vec<(WebSocketId, String)> {
         let mut texts = Vec::new();
         while let Some(output) = self.controller.poll_output(self.now) {
             if let Output::WebSocketText { socket, text } = output {

@@ -1,7 +1,7 @@
 //! What the media plane tells control and host.
 
 use super::exchange::Text;
-use super::ids::{ConferenceId, EndpointId, SourceName};
+use super::ids::{ConferenceId, EndpointId, RelayId, SourceName};
 use super::spec::VideoType;
 
 /// One line of a source map: which source a local SSRC now carries.
@@ -57,6 +57,37 @@ pub enum ChannelNotice {
         /// Bits per second.
         estimated_downlink: u64,
     },
+}
+
+/// Something another bridge is to be told on the channel to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayNotice {
+    /// The greatest height anybody wants here of a source behind it; 0 for nothing, -1 for no limit.
+    Demand {
+        /// The source.
+        source: SourceName,
+        /// Height in pixels.
+        max_height: i32,
+    },
+    /// What a source shows that it does not have itself.
+    Shows {
+        /// The source.
+        source: SourceName,
+        /// Its endpoint.
+        owner: EndpointId,
+        /// What it shows.
+        video_type: VideoType,
+    },
+    /// Media of an endpoint stopped or came back.
+    Connectivity {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Whether something is received from it.
+        active: bool,
+    },
+    /// A message of an endpoint for people of it.
+    Text(Text),
 }
 
 /// What happened in a shard.
@@ -124,6 +155,47 @@ pub enum Event {
         conference: ConferenceId,
         /// Endpoint.
         endpoint: EndpointId,
+    },
+    /// ICE and DTLS of a relay are up.
+    RelayConnected {
+        /// Conference.
+        conference: ConferenceId,
+        /// The other bridge.
+        relay: RelayId,
+    },
+    /// The transport of a relay failed for good.
+    RelayFailed {
+        /// Conference.
+        conference: ConferenceId,
+        /// The other bridge.
+        relay: RelayId,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The channel to another bridge opened; control calls [`super::Shard::relay_opened`].
+    RelayChannelOpen {
+        /// Conference.
+        conference: ConferenceId,
+        /// The other bridge.
+        relay: RelayId,
+    },
+    /// Text of another bridge arrived.
+    RelayText {
+        /// Conference.
+        conference: ConferenceId,
+        /// The other bridge.
+        relay: RelayId,
+        /// One JSON object.
+        text: String,
+    },
+    /// Tell another bridge something.
+    RelayNotice {
+        /// Conference.
+        conference: ConferenceId,
+        /// The other bridge.
+        relay: RelayId,
+        /// What.
+        notice: RelayNotice,
     },
     /// A conference without endpoints was removed.
     ConferenceExpired {

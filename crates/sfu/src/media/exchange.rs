@@ -145,6 +145,8 @@ pub struct Text {
 pub(super) enum Publisher {
     /// An endpoint here.
     Client(PeerId),
+    /// An endpoint of another bridge, reached over this relay.
+    Relay(PeerId),
     /// An endpoint of the part on another shard, where the feed has this number.
     Shard(u8, FeedId),
 }

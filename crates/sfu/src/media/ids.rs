@@ -59,6 +59,10 @@ name! {
     EndpointId
 }
 name! {
+    /// Another bridge, as bridges call each other.
+    RelayId
+}
+name! {
     /// The name of a media source, for example `a1b2c3d4-v0`; unique within its conference.
     SourceName
 }

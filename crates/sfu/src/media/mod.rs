@@ -30,15 +30,15 @@ mod timers;
 
 pub use config::{ControlError, ShardConfig};
 pub use egress::{Egress, Run};
-pub use event::{ChannelNotice, Event, SourceMapEntry};
+pub use event::{ChannelNotice, Event, RelayNotice, SourceMapEntry};
 pub use exchange::{Exchange, Text};
-pub use ids::{ConferenceId, EndpointId, SourceName};
+pub use ids::{ConferenceId, EndpointId, RelayId, SourceName};
 pub use rtc::{Certificate, LocalParameters, RemoteParameters};
 pub use shard::{Disposition, Shard};
 pub use spec::{
     ChannelPath, ConferenceSpec, Encoding, EndpointSpec, EndpointUpdate, FeedbackSources,
-    HeaderExtension, MediaKind, Part, PayloadType, ReceiverConstraints, Source, SourceConstraint,
-    SsrcGroup, Subscription, VideoType,
+    HeaderExtension, MediaKind, Part, PayloadType, ReceiverConstraints, RelayChannel, RelaySpec,
+    Source, SourceConstraint, SsrcGroup, Subscription, VideoType,
 };
 pub use stats::{
     ConferenceStats, DropReason, EndpointStats, Hearing, LineSample, LineStats, Stats, StreamStats,

@@ -1,8 +1,9 @@
 //! What signalling tells the media plane: conferences, endpoints, sources, constraints.
 
-use super::ids::{ConferenceId, EndpointId, SourceName};
+use super::ids::{ConferenceId, EndpointId, RelayId, SourceName};
 use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 /// A conference to create.
 #[derive(Debug, Clone)]
@@ -241,6 +242,34 @@ impl EndpointSpec {
             sources: Vec::new(),
         }
     }
+}
+
+/// A relay to create: the way to another bridge that has people of the same conference.
+#[derive(Debug, Clone)]
+pub struct RelaySpec {
+    /// What the other bridge is called.
+    pub id: RelayId,
+    /// The mesh of bridges it belongs to: they all have relays to each other, and pass on nothing among themselves.
+    pub mesh: Option<String>,
+    /// Payload types of all media.
+    pub payload_types: Vec<PayloadType>,
+    /// Header extensions of all media.
+    pub header_extensions: Vec<HeaderExtension>,
+    /// The channel between the bridges is an SCTP data channel, which this one opens or waits for.
+    pub sctp: Option<RelayChannel>,
+    /// This bridge is the controlling ICE agent.
+    pub ice_controlling: bool,
+    /// Addresses of this relay alone; empty: it shares those of the endpoints.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Who opens the data channel of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayChannel {
+    /// This bridge.
+    Opened,
+    /// The other one.
+    Awaited,
 }
 
 /// A change of an endpoint; `None` leaves things as they are.

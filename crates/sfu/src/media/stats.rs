@@ -116,6 +116,8 @@ pub struct Stats {
     pub nacked: u64,
     /// Key frame requests sent to senders.
     pub keyframe_requests: u64,
+    /// Relays to other bridges created.
+    pub relays_created: u64,
     /// Key frame requests received from receivers.
     pub keyframe_requests_received: u64,
     /// Key frames replayed from the store for a receiver without a picture.
@@ -182,6 +184,18 @@ pub struct ConferenceStats {
     pub packet_rate_received: u64,
     /// Packets per second sent, over the last second.
     pub packet_rate_sent: u64,
+    /// Other bridges with people of it.
+    pub relays: usize,
+    /// Endpoints of other bridges.
+    pub relayed: usize,
+    /// The same rates between bridges, which the others do not include.
+    pub relay_bitrate_received: u64,
+    /// See `relay_bitrate_received`.
+    pub relay_bitrate_sent: u64,
+    /// See `relay_bitrate_received`.
+    pub relay_packet_rate_received: u64,
+    /// See `relay_bitrate_received`.
+    pub relay_packet_rate_sent: u64,
 }
 
 impl std::ops::AddAssign<&Self> for ConferenceStats {
@@ -196,6 +210,12 @@ impl std::ops::AddAssign<&Self> for ConferenceStats {
         self.bitrate_sent += other.bitrate_sent;
         self.packet_rate_received += other.packet_rate_received;
         self.packet_rate_sent += other.packet_rate_sent;
+        self.relays += other.relays;
+        self.relayed += other.relayed;
+        self.relay_bitrate_received += other.relay_bitrate_received;
+        self.relay_bitrate_sent += other.relay_bitrate_sent;
+        self.relay_packet_rate_received += other.relay_packet_rate_received;
+        self.relay_packet_rate_sent += other.relay_packet_rate_sent;
     }
 }
 

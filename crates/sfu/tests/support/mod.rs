@@ -13,6 +13,7 @@
 
 pub mod camera;
 pub mod receiver;
+pub mod relays;
 
 use camera::Camera;
 use receiver::Receiver;
@@ -92,6 +93,8 @@ pub struct World {
     pub net: Net,
     pub clients: Vec<Client>,
     pub bridge: SocketAddr,
+    /// Each shard is a bridge of its own, at an address of its own.
+    pub apart: bool,
     pub events: Vec<Event>,
     pub runs: u64,
     pub datagrams: u64,
@@ -102,7 +105,7 @@ pub struct World {
     rng: rand_chacha::ChaCha12Rng,
 }
 
-fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
+pub(crate) fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
     let feedback = [("nack", ""), ("nack", "pli"), ("transport-cc", "")];
     let feedback = feedback.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
     let parameters = match name {
@@ -179,6 +182,7 @@ impl World {
             net: Net::new(link, seed),
             clients: Vec::new(),
             bridge,
+            apart: false,
             events: Vec::new(),
             runs: 0,
             datagrams: 0,
@@ -428,8 +432,8 @@ impl World {
 
     fn step(&mut self) {
         while let Some(mut d) = self.net.receive(self.now) {
-            if d.to == self.bridge {
-                for at in 0..=self.others.len() {
+            if let Some(range) = self.shards_behind(d.to) {
+                for at in range {
                     let now = self.now;
                     let shard = self.shard_at(at);
                     if shard.handle_datagram(now, d.from, d.to, &mut d.bytes) == Disposition::Taken
@@ -451,8 +455,19 @@ impl World {
         }
         self.exchange();
         for client in &mut self.clients {
-            client.step(self.now, self.bridge, &mut self.net);
+            let bridge = address_of(self.bridge, self.apart, client.at);
+            client.step(self.now, bridge, &mut self.net);
         }
+    }
+
+    /// The shards to which datagrams for an address go.
+    fn shards_behind(&self, to: SocketAddr) -> Option<std::ops::RangeInclusive<usize>> {
+        let last = self.others.len();
+        if !self.apart {
+            return (to == self.bridge).then_some(0..=last);
+        }
+        let at = (0..=last).find(|at| address_of(self.bridge, true, *at).ip() == to.ip())?;
+        Some(at..=at)
     }
 
     /// Carries to and fro what the shards have to tell each other.
@@ -486,7 +501,11 @@ impl World {
                         client.notice(self.now, notice.clone());
                     }
                 }
-                event => self.events.push(event),
+                event => {
+                    if let Some(event) = self.relay_event(at, event) {
+                        self.events.push(event);
+                    }
+                }
             }
         }
         loop {
@@ -515,6 +534,14 @@ impl World {
                 break;
             }
         }
+    }
+}
+
+/// Where a shard is reached.
+fn address_of(bridge: SocketAddr, apart: bool, at: usize) -> SocketAddr {
+    match apart {
+        true => SocketAddr::from(([10, 0, 0, 1 + at as u8], bridge.port())),
+        false => bridge,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Conference;
 use crate::media::context::Context;
-use crate::media::event::ChannelNotice;
+use crate::media::event::{ChannelNotice, RelayNotice};
 use crate::media::exchange::{Publisher, Told};
 use crate::media::table::{FeedId, PeerId};
 
@@ -23,16 +23,20 @@ impl Conference {
                     sibling.tell(Told::Demand { feed, max_height });
                 }
             }
+            Some(&Publisher::Relay(peer)) => {
+                let source = feed.name().clone();
+                self.tell_relay(cx, peer, RelayNotice::Demand { source, max_height });
+            }
             None => {}
         }
     }
 
     /// What an endpoint was told of the demand for its sources is told again.
     pub(super) fn tell_demands(&self, cx: &mut Context<'_>, peer: PeerId) {
-        let Some(client) = self.clients.get(peer) else {
+        let (Some(link), Some(client)) = (self.links.get(peer), self.clients.get(peer)) else {
             return;
         };
-        for id in client.feeds() {
+        for id in link.feeds() {
             if let (Some(feed), Some(max_height)) = (self.feeds.get(*id), self.plan.told(*id)) {
                 let source = feed.name().clone();
                 let notice = ChannelNotice::SenderSourceConstraints { source, max_height };

@@ -2,7 +2,7 @@
 
 use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
-use crate::media::event::ChannelNotice;
+use crate::media::event::{ChannelNotice, RelayNotice};
 use crate::media::exchange::Told;
 use crate::media::table::{FeedId, PeerId};
 use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
@@ -18,10 +18,10 @@ const SELDOM_LOOK: u64 = 200 * MS;
 impl Conference {
     /// An endpoint was scheduled for `at`, which has come.
     pub(crate) fn handle_due(&mut self, cx: &mut Context<'_>, peer: PeerId, at: u64) {
-        let Some(client) = self.clients.get_mut(peer) else {
+        let Some(link) = self.links.get_mut(peer) else {
             return;
         };
-        if !client.scheduled.take(at) {
+        if !link.scheduled.take(at) {
             return;
         }
         if self.outs.get(peer).is_some_and(|out| out.is_connected()) {
@@ -38,14 +38,14 @@ impl Conference {
     }
 
     fn request_missing(&mut self, cx: &mut Context<'_>, peer: PeerId) {
-        let Some(client) = self.clients.get(peer) else {
+        let Some(link) = self.links.get(peer) else {
             return;
         };
-        let rtt = client.round_trip().unwrap_or(DEFAULT_RTT);
+        let rtt = link.round_trip().unwrap_or(DEFAULT_RTT);
         let retry = (rtt + 10 * MS).clamp(30 * MS, 200 * MS);
         let mut buf = [0; MAX_COMPOUND];
         let mut writer = Writer::new(&mut buf);
-        for id in client.feeds() {
+        for id in link.feeds() {
             if let Some(feed) = self.feeds.get_mut(*id) {
                 let asked = feed.write_nacks(cx.us, retry, self.feedback.video, &mut writer);
                 cx.stats.nacked += asked;
@@ -56,16 +56,16 @@ impl Conference {
 
     fn transport_feedback(&mut self, cx: &Context<'_>, peer: PeerId) {
         let bridge = self.feedback.video;
-        let Some(client) = self.clients.get_mut(peer) else {
+        let Some(link) = self.links.get_mut(peer) else {
             return;
         };
-        if !client.is_feedback_due(cx.us) {
+        if !link.is_feedback_due(cx.us) {
             return;
         }
-        let media = client.ssrcs().next().unwrap_or(0);
+        let media = link.ssrcs().next().unwrap_or(0);
         let mut buf = [0; MAX_COMPOUND];
-        while let Some(client) = self.clients.get_mut(peer)
-            && let Ok(len) = client.recorder.write(bridge.into(), media.into(), &mut buf)
+        while let Some(link) = self.links.get_mut(peer)
+            && let Ok(len) = link.recorder.write(bridge.into(), media.into(), &mut buf)
             && len > 0
         {
             self.send_rtcp(peer, buf.get(..len).unwrap_or_default());
@@ -74,14 +74,14 @@ impl Conference {
 
     fn receiver_report(&mut self, cx: &Context<'_>, peer: PeerId) {
         let bridge = self.feedback.video;
-        let Some(client) = self.clients.get_mut(peer) else {
+        let Some(link) = self.links.get_mut(peer) else {
             return;
         };
-        if !client.is_report_due(cx.us) {
+        if !link.is_report_due(cx.us) {
             return;
         }
         let mut blocks: SmallVec<[ReportBlock; 8]> = SmallVec::new();
-        for id in client.feeds() {
+        for id in link.feeds() {
             if let Some(feed) = self.feeds.get_mut(*id) {
                 feed.reports(cx.us, &mut |block| blocks.push(block));
             }
@@ -97,8 +97,7 @@ impl Conference {
 
     /// Sender reports about what a receiver is sent, after what the sources' senders say of their clocks.
     fn sender_reports(&mut self, cx: &Context<'_>, peer: PeerId) {
-        let (Some(receiver), Some(client)) =
-            (self.receivers.get_mut(peer), self.clients.get_mut(peer))
+        let (Some(receiver), Some(link)) = (self.receivers.get_mut(peer), self.links.get_mut(peer))
         else {
             return;
         };
@@ -113,7 +112,7 @@ impl Conference {
                 // Full: the rest has its turn soon.
                 break;
             }
-            client.note_report(*ssrc, compact_ntp(info.ntp), cx.us);
+            link.note_report(*ssrc, compact_ntp(info.ntp), cx.us);
         }
         drop(due);
         self.send_rtcp(peer, writer.written());
@@ -164,8 +163,11 @@ impl Conference {
     /// Endpoints that fell silent or came back; looked at from time to time.
     pub(crate) fn review_activity(&mut self, cx: &mut Context<'_>) {
         let mut changes = Vec::new();
-        for (_, client) in self.clients.iter_mut() {
-            if let Some(active) = client.review_activity(cx.now, cx.us) {
+        for (peer, link) in self.links.iter_mut() {
+            // Of a relay's peer nobody is told: its people fall silent one by one.
+            if let Some(client) = self.clients.get(peer)
+                && let Some(active) = link.review_activity(cx.now, cx.us)
+            {
                 changes.push((client.id().clone(), active));
             }
         }
@@ -175,6 +177,10 @@ impl Conference {
                 false => cx.stats.endpoints_disconnected += 1,
             }
             self.siblings.tell(|| Told::Activity {
+                endpoint: endpoint.clone(),
+                active,
+            });
+            self.tell_relays(cx, None, || RelayNotice::Connectivity {
                 endpoint: endpoint.clone(),
                 active,
             });

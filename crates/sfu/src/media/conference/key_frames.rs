@@ -7,10 +7,18 @@ use crate::media::table::FeedId;
 use rtp::rtcp::{FirEntry, Writer};
 
 impl Conference {
+    /// Somebody elsewhere waits for a key frame of a feed.
+    pub(super) fn key_frame_wanted(&mut self, cx: &mut Context<'_>, id: FeedId) {
+        if let Some(feed) = self.feeds.get_mut(id) {
+            feed.want_key_frame();
+            self.ask_for_key_frame(cx, id);
+        }
+    }
+
     /// Asks the sender of a feed for the key frame that somebody waits for, if its turn has come.
     pub(super) fn ask_for_key_frame(&mut self, cx: &mut Context<'_>, id: FeedId) {
         let peer = match self.publishers.get(id) {
-            Some(Publisher::Client(peer)) => *peer,
+            Some(Publisher::Client(peer) | Publisher::Relay(peer)) => *peer,
             Some(&Publisher::Shard(shard, number)) => {
                 let due = self.feeds.get_mut(id);
                 if due.is_some_and(|feed| feed.is_key_frame_due(cx.us))
@@ -22,9 +30,9 @@ impl Conference {
             }
             None => return,
         };
-        let (Some(feed), Some(client), Some(out)) = (
+        let (Some(feed), Some(link), Some(out)) = (
             self.feeds.get_mut(id),
-            self.clients.get_mut(peer),
+            self.links.get_mut(peer),
             self.outs.get(peer),
         ) else {
             return;
@@ -37,12 +45,12 @@ impl Conference {
         let mut buf = [0; 64];
         let mut writer = Writer::new(&mut buf);
         let bridge = self.feedback.video.into();
-        let written = if client.negotiated().pli {
+        let written = if link.negotiated().pli {
             writer.pli(bridge, primary.into())
         } else {
             let entry = FirEntry {
                 ssrc: primary.into(),
-                seq: client.next_fir(),
+                seq: link.next_fir(),
             };
             writer.fir(bridge, &[entry])
         };

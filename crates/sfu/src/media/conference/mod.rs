@@ -2,12 +2,14 @@
 //! between them. What is decided is decided there.
 
 mod budget;
+mod crossings;
 mod decide;
 mod demands;
 mod due;
 mod key_frames;
 mod members;
 mod notices;
+mod relays;
 mod rtcp;
 mod rtp;
 mod schedule;
@@ -17,11 +19,11 @@ mod transmit;
 
 use super::egress::PeerOut;
 use super::exchange::Publisher;
-use super::forward::{AudioPlan, Burst, Plan, Receiver, Ssrcs};
+use super::forward::{AudioPlan, Burst, Crossing, Plan, Receiver, Ssrcs};
 use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
-use super::peer::{Client, Siblings, Traffic};
+use super::peer::{Client, Link, Relay, Siblings, Traffic};
 use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
 use super::stats::{ConferenceStats, EndpointStats, Hearing, LineStats};
 use super::table::{FeedId, KeySet, PeerId, Table};
@@ -48,7 +50,12 @@ pub(crate) struct Conference {
     id: ConferenceId,
     feedback: FeedbackSources,
     by_id: HashMap<EndpointId, PeerId>,
+    /// Links to clients and to other bridges.
+    links: Table<PeerId, Link>,
     clients: Table<PeerId, Client>,
+    /// Other bridges with people of it, and what goes to them.
+    relays: Table<PeerId, Relay>,
+    crossings: Table<PeerId, Crossing>,
     receivers: Table<PeerId, Receiver>,
     outs: Table<PeerId, PeerOut>,
     feeds: Table<FeedId, Feed>,
@@ -82,6 +89,7 @@ pub(crate) struct Conference {
     created: u64,
     empty_since: Option<u64>,
     rates: Traffic,
+    relay_rates: Traffic,
     series: Table<PeerId, Series>,
     scheduled: Scheduled,
     next_look: u64,
@@ -105,7 +113,10 @@ impl Conference {
             id: spec.id,
             feedback,
             by_id: HashMap::new(),
+            links: Table::default(),
             clients: Table::default(),
+            relays: Table::default(),
+            crossings: Table::default(),
             receivers: Table::default(),
             outs: Table::default(),
             feeds: Table::default(),
@@ -131,6 +142,7 @@ impl Conference {
             created: now,
             empty_since: Some(now),
             rates: Traffic::default(),
+            relay_rates: Traffic::default(),
             series: Table::default(),
             scheduled: Scheduled::default(),
             next_look: 0,
@@ -153,9 +165,9 @@ impl Conference {
         self.created
     }
 
-    /// Since when it has no endpoints, if it has none.
+    /// Since when it has no endpoints on this bridge, if it has none and is not needed otherwise.
     pub(crate) fn empty_since(&self) -> Option<u64> {
-        self.empty_since
+        self.empty_since.filter(|_| !self.is_transit())
     }
 
     pub(crate) fn find(&self, id: &EndpointId) -> Option<PeerId> {
@@ -166,13 +178,14 @@ impl Conference {
         self.clients.get(peer)
     }
 
-    pub(crate) fn client_mut(&mut self, peer: PeerId) -> Option<&mut Client> {
-        self.clients.get_mut(peer)
+    pub(crate) fn link_mut(&mut self, peer: PeerId) -> Option<&mut Link> {
+        self.links.get_mut(peer)
     }
 
     /// All endpoints, in the order of their numbers.
-    pub(crate) fn clients(&self) -> impl Iterator<Item = (PeerId, &Client)> {
-        self.clients.iter()
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (PeerId, &Client, &Link)> {
+        let clients = self.clients.iter();
+        clients.filter_map(|(peer, client)| Some((peer, client, self.links.get(peer)?)))
     }
 
     pub(crate) fn receiver_mut(&mut self, peer: PeerId) -> Option<&mut Receiver> {
@@ -209,15 +222,27 @@ impl Conference {
             .collect()
     }
 
-    /// Number of endpoints, those of other parts included.
+    /// Whether it passes on what one mesh of bridges has to another one.
+    fn is_transit(&self) -> bool {
+        let mut relays = self.relays.values();
+        let first = relays.next();
+        first.is_some_and(|first| relays.any(|other| first.is_apart(other)))
+    }
+
+    /// Number of endpoints, wherever they are.
     fn people(&self) -> usize {
+        self.here() + self.relays.values().map(Relay::people).sum::<usize>()
+    }
+
+    /// Number of endpoints of this bridge, those of other parts included.
+    fn here(&self) -> usize {
         self.by_id.len() + self.siblings.people()
     }
 
     /// Whether an endpoint sends audio, video.
-    fn is_sending(&self, client: &Client, now: u64) -> (bool, bool) {
+    fn is_sending(&self, link: &Link, now: u64) -> (bool, bool) {
         let mut sending = (false, false);
-        for feed in client.feeds().iter().filter_map(|f| self.feeds.get(*f)) {
+        for feed in link.feeds().iter().filter_map(|f| self.feeds.get(*f)) {
             match feed.kind() {
                 MediaKind::Audio => sending.0 |= feed.is_sending(now),
                 MediaKind::Video => sending.1 |= feed.is_sending(now),
@@ -233,30 +258,36 @@ impl Conference {
             bitrate_sent: self.rates.bytes_sent * 8,
             packet_rate_received: self.rates.packets_received,
             packet_rate_sent: self.rates.packets_sent,
+            relay_bitrate_received: self.relay_rates.bytes_received * 8,
+            relay_bitrate_sent: self.relay_rates.bytes_sent * 8,
+            relay_packet_rate_received: self.relay_rates.packets_received,
+            relay_packet_rate_sent: self.relay_rates.packets_sent,
             ..ConferenceStats::default()
         };
-        for (_, client) in self.clients.iter() {
-            let (audio, video) = self.is_sending(client, now);
+        for (.., link) in self.clients() {
+            let (audio, video) = self.is_sending(link, now);
             stats.endpoints += 1;
-            stats.visitors += usize::from(client.is_visitor());
+            stats.visitors += usize::from(link.is_visitor());
             stats.sending_audio += usize::from(audio);
             stats.sending_video += usize::from(video);
-            stats.inactive += usize::from(!client.is_active());
+            stats.inactive += usize::from(!link.is_active());
         }
+        stats.relays = self.relays.len();
+        stats.relayed = self.relays.values().map(Relay::people).sum();
         stats
     }
 
     /// Whom it hears.
     pub(crate) fn hearing(&self, now: Instant, us: u64) -> Hearing {
         let mut hearing = Hearing::default();
-        for (peer, client) in self.clients.iter() {
+        for (peer, _, link) in self.clients() {
             let out = self.outs.get(peer);
             let limit = match out.is_some_and(|out| out.is_connected()) {
                 true => UNHEARD,
                 false => UNHEARD_AT_FIRST,
             };
             hearing.here += 1;
-            hearing.unheard += usize::from(client.silence(now, us) > limit);
+            hearing.unheard += usize::from(link.silence(now, us) > limit);
             hearing.lossy += usize::from(out.is_some_and(|out| out.loss() > LOSSY));
         }
         hearing
@@ -264,17 +295,17 @@ impl Conference {
 
     /// The state of an endpoint now.
     pub(crate) fn endpoint_stats(&self, peer: PeerId, now: u64) -> Option<EndpointStats> {
-        let (client, out) = (self.clients.get(peer)?, self.outs.get(peer)?);
-        let traffic = client.traffic(out.counters());
+        let (link, out) = (self.links.get(peer)?, self.outs.get(peer)?);
+        let traffic = link.traffic(out.counters());
         Some(EndpointStats {
             packets_received: traffic.packets_received,
             bytes_received: traffic.bytes_received,
             packets_sent: traffic.packets_sent,
             bytes_sent: traffic.bytes_sent,
-            rtt_us: client.round_trip(),
+            rtt_us: link.round_trip(),
             loss: out.loss(),
             connected: out.is_connected(),
-            active: client.is_active(),
+            active: link.is_active(),
             line: self.line_stats(peer, now),
         })
     }
@@ -308,16 +339,22 @@ impl Conference {
     /// Turns the counters of the last `span` microseconds into rates.
     pub(crate) fn take_rates(&mut self, span: u64) {
         let mut sum = Traffic::default();
-        for (peer, client) in self.clients.iter_mut() {
+        let mut relayed = Traffic::default();
+        for (peer, link) in self.links.iter_mut() {
             let sent = self.outs.get_mut(peer).map(PeerOut::take_counters);
-            sum.add(&client.take_window(sent.unwrap_or_default()));
+            let window = link.take_window(sent.unwrap_or_default());
+            match self.relays.get(peer) {
+                Some(_) => relayed.add(&window),
+                None => sum.add(&window),
+            }
         }
         let rate = |n: u64| n * 1_000_000 / span.max(1);
-        self.rates = Traffic {
+        let rates = |sum: &Traffic| Traffic {
             packets_received: rate(sum.packets_received),
             bytes_received: rate(sum.bytes_received),
             packets_sent: rate(sum.packets_sent),
             bytes_sent: rate(sum.bytes_sent),
         };
+        (self.rates, self.relay_rates) = (rates(&sum), rates(&relayed));
     }
 }

@@ -6,6 +6,7 @@ use crate::media::event::ChannelNotice;
 use crate::media::exchange::Told;
 use crate::media::ids::EndpointId;
 use crate::media::ingest::Feed;
+use crate::media::peer::{Client, Relay};
 use crate::media::table::PeerId;
 
 impl Conference {
@@ -28,16 +29,22 @@ impl Conference {
                 cx.notice(&id, ChannelNotice::AudioSourcesMap(audio));
             }
         }
-        let silent = self.clients.iter().filter(|(_, c)| !c.is_active());
-        let silent = silent.map(|(_, c)| c.id()).chain(self.siblings.silent());
+        let silent: Vec<_> = self.silent().cloned().collect();
         for endpoint in silent {
-            let endpoint = endpoint.clone();
             let active = false;
             cx.notice(&id, ChannelNotice::Connectivity { endpoint, active });
         }
         if let Some(notice) = self.floor.notice() {
             cx.notice(&id, notice);
         }
+    }
+
+    /// Endpoints of which nothing is heard, wherever they are.
+    fn silent(&self) -> impl Iterator<Item = &EndpointId> {
+        let links = self.links.iter().filter(|(_, l)| !l.is_active());
+        let here = links.filter_map(|(peer, _)| self.clients.get(peer).map(Client::id));
+        let relayed = self.relays.values().flat_map(Relay::silent);
+        here.chain(self.siblings.silent()).chain(relayed)
     }
 
     pub(super) fn tell_speakers(&self, cx: &mut Context<'_>) {

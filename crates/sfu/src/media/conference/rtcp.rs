@@ -5,7 +5,7 @@ use crate::media::context::Context;
 use crate::media::exchange::Told;
 use crate::media::ingest::ClockPoint;
 use crate::media::stats::DropReason;
-use crate::media::table::PeerId;
+use crate::media::table::{FeedId, PeerId};
 use rtp::rtcp::{ReportBlock, Rtcp, SenderReport, packets};
 use std::net::SocketAddr;
 
@@ -20,11 +20,8 @@ impl Conference {
         path: (SocketAddr, SocketAddr),
         datagram: &mut [u8],
     ) -> Result<(), DropReason> {
-        let client = self
-            .clients
-            .get_mut(peer)
-            .ok_or(DropReason::UnknownAddress)?;
-        let len = client.decrypt_rtcp(cx, path, datagram)?;
+        let link = self.links.get_mut(peer).ok_or(DropReason::UnknownAddress)?;
+        let len = link.decrypt_rtcp(cx, path, datagram)?;
         let mut result = Ok(());
         for packet in packets(datagram.get(..len).unwrap_or_default()) {
             match packet {
@@ -51,7 +48,7 @@ impl Conference {
                 .entries()
                 .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0)),
             Rtcp::Twcc(feedback) => {
-                let rtt = self.clients.get(peer).and_then(|c| c.round_trip());
+                let rtt = self.links.get(peer).and_then(|l| l.round_trip());
                 if let (Some(out), Some(receiver)) =
                     (self.outs.get_mut(peer), self.receivers.get_mut(peer))
                 {
@@ -72,8 +69,8 @@ impl Conference {
     }
 
     fn sender_report(&mut self, cx: &Context<'_>, peer: PeerId, report: &SenderReport<'_>) {
-        let client = self.clients.get(peer);
-        let sent = client.and_then(|c| c.find_ssrc(report.ssrc.0));
+        let link = self.links.get(peer);
+        let sent = link.and_then(|c| c.find_ssrc(report.ssrc.0));
         let Some(sent) = sent.filter(|s| !s.rtx) else {
             return;
         };
@@ -82,24 +79,36 @@ impl Conference {
             rtp: report.info.rtp_timestamp,
             arrival: cx.us,
         };
-        if let Some(feed) = self.feeds.get_mut(sent.feed) {
-            feed.set_clock(sent.encoding, clock);
-            self.siblings.tell(|| Told::Clock {
-                feed: sent.feed,
-                encoding: sent.encoding,
-                ntp: clock.ntp,
-                rtp: clock.rtp,
-                at: cx.now,
-            });
+        self.clock_told(cx, sent.feed, sent.encoding, clock);
+        self.siblings.tell(|| Told::Clock {
+            feed: sent.feed,
+            encoding: sent.encoding,
+            ntp: clock.ntp,
+            rtp: clock.rtp,
+            at: cx.now,
+        });
+    }
+
+    /// The sender of a feed says where the clock of an encoding stands. Other bridges are told at once.
+    pub(super) fn clock_told(
+        &mut self,
+        cx: &Context<'_>,
+        id: FeedId,
+        encoding: u8,
+        clock: ClockPoint,
+    ) {
+        if let Some(feed) = self.feeds.get_mut(id) {
+            feed.set_clock(encoding, clock);
+            self.pass_clock_on(cx, id, encoding, &clock);
         }
     }
 
     fn report_block(&mut self, cx: &Context<'_>, peer: PeerId, block: &ReportBlock) {
-        if let (Some(receiver), Some(client)) =
-            (self.receivers.get_mut(peer), self.clients.get_mut(peer))
-        {
+        if let Some(receiver) = self.receivers.get_mut(peer) {
             receiver.reported(block);
-            client.measure(cx.us, block);
+        }
+        if let Some(link) = self.links.get_mut(peer) {
+            link.measure(cx.us, block);
         }
     }
 
@@ -110,17 +119,21 @@ impl Conference {
         ssrc: u32,
         lost: impl Iterator<Item = u16>,
     ) {
-        let (Some(client), Some(receiver), Some(out)) = (
-            self.clients.get(peer),
-            self.receivers.get_mut(peer),
-            self.outs.get_mut(peer),
-        ) else {
+        let (Some(link), Some(out)) = (self.links.get(peer), self.outs.get_mut(peer)) else {
             return;
         };
-        let rtt = client.round_trip().unwrap_or(DEFAULT_RTT);
+        let rtt = link.round_trip().unwrap_or(DEFAULT_RTT);
         let quiet = (rtt * 9 / 10).min(rtt.saturating_sub(5 * MS)).min(500 * MS);
+        let mut receiver = self.receivers.get_mut(peer);
+        let mut crossing = self.crossings.get_mut(peer);
         for seq in lost {
-            let again = receiver.resend(cx.us, (ssrc, seq), quiet, (cx.store, cx.stats));
+            let again = match (&mut receiver, &mut crossing) {
+                (Some(receiver), _) => {
+                    receiver.resend(cx.us, (ssrc, seq), quiet, (cx.store, cx.stats))
+                }
+                (None, Some(crossing)) => crossing.resend(cx.us, (ssrc, seq), quiet, cx.stats),
+                (None, None) => None,
+            };
             if let Some(again) = again {
                 out.push(cx.us, again, cx.stats);
             }
@@ -133,9 +146,13 @@ impl Conference {
     /// A receiver says that it has no picture.
     fn picture_lost(&mut self, cx: &mut Context<'_>, peer: PeerId, ssrc: u32) {
         cx.stats.keyframe_requests_received += 1;
-        let rtt = self.clients.get(peer).and_then(|c| c.round_trip());
+        let rtt = self.links.get(peer).and_then(|l| l.round_trip());
         let rtt = rtt.unwrap_or(DEFAULT_RTT / 4);
         let Some(receiver) = self.receivers.get_mut(peer) else {
+            let wanted = self.crossings.get(peer).and_then(|c| c.feed_of(ssrc));
+            if let Some(feed) = wanted {
+                self.key_frame_wanted(cx, feed);
+            }
             return;
         };
         match receiver.picture_lost(cx.us, ssrc, rtt) {

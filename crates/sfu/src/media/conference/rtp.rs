@@ -18,19 +18,16 @@ impl Conference {
         path: (SocketAddr, SocketAddr),
         datagram: &mut [u8],
     ) -> Result<(), DropReason> {
-        let client = self
-            .clients
-            .get_mut(peer)
-            .ok_or(DropReason::UnknownAddress)?;
-        let len = client.decrypt_rtp(cx, path, datagram)?;
+        let link = self.links.get_mut(peer).ok_or(DropReason::UnknownAddress)?;
+        let len = link.decrypt_rtp(cx, path, datagram)?;
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
-        let incoming = client.classify(cx.us, packet);
-        if let Some(due) = client.feedback_due() {
-            cx.wake(due, peer, &mut client.scheduled);
+        let incoming = link.classify(cx.us, packet);
+        if let Some(due) = link.feedback_due() {
+            cx.wake(due, peer, &mut link.scheduled);
         }
         let incoming = incoming?;
         let packet = packet.get(..incoming.len).ok_or(DropReason::Malformed)?;
-        let muted = client.is_muted(incoming.kind);
+        let muted = link.is_muted(incoming.kind);
         self.siblings.export(cx.now, &incoming, packet, muted);
         let feed = self
             .feeds
@@ -38,10 +35,10 @@ impl Conference {
             .ok_or(DropReason::UnknownSsrc)?;
         let taken = feed.take(cx, &incoming, packet, muted);
         if feed.has_missing() {
-            cx.wake(cx.us, peer, &mut client.scheduled);
+            cx.wake(cx.us, peer, &mut link.scheduled);
         }
         let taken = taken?;
-        let speaks = !client.is_visitor();
+        let speaks = !link.is_visitor();
         self.arrived(cx, &incoming, taken, speaks);
         Ok(())
     }

@@ -14,36 +14,37 @@ const PUBLISHER_VISIT: u64 = 500 * MS;
 impl Conference {
     /// Sees to it that an endpoint is looked at when it has something to do next.
     pub(crate) fn schedule(&mut self, cx: &mut Context<'_>, peer: PeerId) {
-        let (Some(client), Some(receiver)) = (self.clients.get_mut(peer), self.receivers.get(peer))
-        else {
+        let Some(link) = self.links.get_mut(peer) else {
             return;
         };
-        let visit = match client.feeds().is_empty() {
+        // Relays have none.
+        let receiver = self.receivers.get(peer).filter(|r| r.is_live());
+        let visit = match link.feeds().is_empty() {
             true => VISIT,
             false => PUBLISHER_VISIT,
         };
         // Shortly after its deadline a transport has what its deadline was for.
-        let transport = client.transport.poll_timeout().map(|t| {
+        let transport = link.transport.poll_timeout().map(|t| {
             let left = t.saturating_duration_since(cx.now);
             cx.us + left.as_micros() as u64 + 1
         });
-        let out = self.outs.get(peer).filter(|_| receiver.is_live());
+        let out = self.outs.get(peer).filter(|out| out.is_connected());
         let bandwidth = out.and_then(|o| o.bandwidth().poll_timeout());
-        let missing = client.feeds().iter().any(|id| {
+        let missing = link.feeds().iter().any(|id| {
             let feed = self.feeds.get(*id);
             feed.is_some_and(|f| f.has_missing())
         });
-        let pictures = receiver.pictures_due().filter(|_| receiver.is_live());
+        let pictures = receiver.and_then(|r| r.pictures_due());
         let due = [
             transport,
-            client.feedback_due(),
+            link.feedback_due(),
             pictures.map(|t| t.max(cx.us + MS)),
             bandwidth.map(|t| t.max(cx.us + 20 * MS)),
             out.and_then(|o| o.due(cx.us)).map(|t| t.max(cx.us + MS)),
             missing.then_some(cx.us + 20 * MS),
         ];
         let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);
-        cx.wake(next, peer, &mut client.scheduled);
+        cx.wake(next, peer, &mut link.scheduled);
     }
 
     /// Sees to it that the conference is looked at.

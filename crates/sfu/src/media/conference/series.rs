@@ -49,10 +49,10 @@ impl Series {
 impl Conference {
     /// Takes a sample of the line of a receiver that wants video, if one is due.
     pub(super) fn sample_line(&mut self, now: u64, peer: PeerId) {
-        let (Some(receiver), Some(out), Some(client)) = (
+        let (Some(receiver), Some(out), Some(link)) = (
             self.receivers.get(peer),
             self.outs.get(peer),
-            self.clients.get(peer),
+            self.links.get(peer),
         ) else {
             return;
         };
@@ -78,6 +78,6 @@ impl Conference {
             heights,
             ..LineSample::default()
         };
-        series.push(now, client.traffic(out.counters()).bytes_sent, sample);
+        series.push(now, link.traffic(out.counters()).bytes_sent, sample);
     }
 }

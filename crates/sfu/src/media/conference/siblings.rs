@@ -3,11 +3,11 @@
 use super::Conference;
 use super::members::publish;
 use crate::media::context::Context;
-use crate::media::event::{ChannelNotice, Event};
+use crate::media::event::{ChannelNotice, Event, RelayNotice};
 use crate::media::exchange::{Exchange, Publisher, Shared, Text, Told};
 use crate::media::ids::EndpointId;
 use crate::media::ingest::{ClockPoint, Feed};
-use crate::media::peer::Sibling;
+use crate::media::peer::{Relay, Sibling};
 use crate::media::spec::{Source, VideoType};
 use crate::media::table::FeedId;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Conference {
 
     /// Whether no part of it has endpoints.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.people() == 0
+        self.here() == 0 && self.relays.len() == 0
     }
 
     /// If a burst is complete, what came with it goes to the other parts that want it; whether something does.
@@ -51,8 +51,9 @@ impl Conference {
         self.siblings.farewells()
     }
 
-    /// Tells the other parts a message of an endpoint here, if it is for endpoints of theirs; whether it is.
-    pub(crate) fn tell_text(&mut self, text: &Text) -> bool {
+    /// Tells the other parts and bridges a message of an endpoint here, if it is for endpoints of theirs; whether it is.
+    pub(crate) fn tell_text(&mut self, cx: &mut Context<'_>, text: &Text) -> bool {
+        let relayed = self.tell_relays_text(cx, None, text);
         let concerned = match &text.to {
             Some(to) => self.siblings.has(to),
             None => self.siblings.people() > 0,
@@ -60,7 +61,7 @@ impl Conference {
         if concerned {
             self.siblings.tell(|| Told::Text(text.clone()));
         }
-        concerned
+        concerned || relayed
     }
 
     /// A packet of another part's publisher came.
@@ -86,10 +87,7 @@ impl Conference {
             Told::Hello { first } => self.meet(cx, from, *first),
             Told::Gone => self.part(cx, from),
             Told::KeyFrame { feed } => {
-                if let Some(wanted) = self.feeds.get_mut(*feed) {
-                    wanted.want_key_frame();
-                    self.ask_for_key_frame(cx, *feed);
-                }
+                self.key_frame_wanted(cx, *feed);
             }
             Told::Demand { feed, max_height } => {
                 let sibling = self.siblings.get_mut(from);
@@ -104,10 +102,13 @@ impl Conference {
                     self.speaker_changed(cx, speaker);
                 }
             }
-            Told::Text(text) => cx.events.push_back(Event::Text {
-                conference: cx.conference,
-                text: text.clone(),
-            }),
+            Told::Text(text) => {
+                self.tell_relays_text(cx, None, text);
+                cx.events.push_back(Event::Text {
+                    conference: cx.conference,
+                    text: text.clone(),
+                });
+            }
             _ => self.hear_of_sources(cx, from, told),
         }
     }
@@ -129,6 +130,10 @@ impl Conference {
                     && let Some(known) = sibling.members().get_mut(endpoint)
                 {
                     *known = *active;
+                    self.tell_relays(cx, None, || RelayNotice::Connectivity {
+                        endpoint: endpoint.clone(),
+                        active: *active,
+                    });
                     cx.broadcast(ChannelNotice::Connectivity {
                         endpoint: endpoint.clone(),
                         active: *active,
@@ -151,7 +156,13 @@ impl Conference {
                 if let Some(feed) = self.of_sibling(from, *feed)
                     && feed.set_video_type(*video_type)
                 {
+                    let shown = RelayNotice::Shows {
+                        source: feed.name().clone(),
+                        owner: feed.owner().clone(),
+                        video_type: *video_type,
+                    };
                     self.plan.sources_changed(&self.receivers);
+                    self.tell_relays(cx, None, || shown.clone());
                 }
             }
             Told::Clock {
@@ -166,8 +177,10 @@ impl Conference {
                     rtp: *rtp,
                     arrival: cx.us,
                 };
-                if let Some(feed) = self.of_sibling(from, *feed) {
-                    feed.set_clock(*encoding, clock);
+                let number = self.siblings.get_mut(from);
+                let number = number.and_then(|s| s.feeds().get(*feed).copied());
+                if let Some(number) = number {
+                    self.clock_told(cx, number, *encoding, clock);
                 }
             }
             _ => {}
@@ -195,20 +208,27 @@ impl Conference {
         if first {
             sibling.tell(Told::Hello { first: false });
         }
-        for (_, client) in self.clients.iter() {
+        let clients = self.clients.iter().filter_map(|(peer, client)| {
+            let link = self.links.get(peer)?;
+            Some((client.id(), link.is_visitor(), link.is_active()))
+        });
+        let relayed = self.relays.values().flat_map(Relay::members);
+        let relayed = relayed.map(|(id, active)| (id, false, active));
+        for (endpoint, visitor, active) in clients.chain(relayed) {
             sibling.tell(Told::Joined {
-                endpoint: client.id().clone(),
-                visitor: client.is_visitor(),
+                endpoint: endpoint.clone(),
+                visitor,
             });
-            if !client.is_active() {
+            if !active {
                 sibling.tell(Told::Activity {
-                    endpoint: client.id().clone(),
+                    endpoint: endpoint.clone(),
                     active: false,
                 });
             }
         }
         for (id, feed) in self.feeds.iter() {
-            if matches!(self.publishers.get(id), Some(Publisher::Client(_))) {
+            let publisher = self.publishers.get(id);
+            if matches!(publisher, Some(Publisher::Client(_) | Publisher::Relay(_))) {
                 sibling.tell(publish(id, feed));
             }
         }

@@ -78,6 +78,11 @@ impl Conference {
         if all {
             self.receivers.keys().for_each(|k| self.visits.insert(k));
         }
+        for (peer, crossing) in self.crossings.iter() {
+            if self.sending.feeds().any(|(feed, _)| crossing.takes(feed)) {
+                self.visits.insert(peer);
+            }
+        }
     }
 
     /// Visits receivers with what is being sent; `false` if the arena filled up before all were.
@@ -104,9 +109,17 @@ impl Conference {
                     break;
                 }
                 self.next_visit = peer.index() + 1;
-                let (Some(receiver), Some(out)) =
-                    (self.receivers.get_mut(peer), self.outs.get_mut(peer))
-                else {
+                let Some(out) = self.outs.get_mut(peer) else {
+                    continue;
+                };
+                let Some(receiver) = self.receivers.get_mut(peer) else {
+                    if let Some(crossing) = self.crossings.get_mut(peer)
+                        && out.is_connected()
+                    {
+                        ready.clear();
+                        crossing.project(&pass, &mut ready);
+                        out.flush(&mut outlet, &ready, egress);
+                    }
                     continue;
                 };
                 if !receiver.is_live() {

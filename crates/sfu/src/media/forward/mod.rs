@@ -6,6 +6,7 @@ mod audio;
 mod audio_slot;
 mod budget;
 mod burst;
+mod crossing;
 mod fit;
 mod history;
 mod layering;
@@ -24,6 +25,7 @@ mod stage;
 
 pub(crate) use audio::AudioPlan;
 pub(crate) use burst::{Burst, Pass};
+pub(crate) use crossing::Crossing;
 pub(crate) use plan::Plan;
 pub(crate) use receiver::{Receiver, Ssrcs};
 pub(crate) use stage::Stage;

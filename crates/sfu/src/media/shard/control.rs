@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Longest text on a data channel from a client, bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 /// Up to this many endpoints everybody gets the statistics of everybody.
 const SMALL: usize = 20;
 
@@ -101,7 +101,7 @@ impl Shard {
         Ok(local)
     }
 
-    fn candidates(&self, private: bool) -> Vec<Candidate> {
+    pub(super) fn candidates(&self, private: bool) -> Vec<Candidate> {
         let hosts = self.config.host_candidates.iter().enumerate();
         let preference = |i: usize| u16::try_from(i).map_or(0, |i| u16::MAX - i);
         let hidden =
@@ -128,9 +128,17 @@ impl Shard {
             let state = self.conferences.get(conference).and_then(|c| c.as_deref());
             for peer in state.map(Conference::peers).unwrap_or_default() {
                 let place = Place { conference, peer };
-                let client = self.conferences.get_mut(conference);
-                let client = client.and_then(|c| c.as_deref_mut()?.client_mut(peer));
-                let Some(private) = client.map(|c| c.takes_private_addresses()) else {
+                // What has addresses of its own keeps them.
+                if self.own_addresses.values().any(|own| *own == place) {
+                    continue;
+                }
+                let state = self.conferences.get(conference).and_then(|c| c.as_deref());
+                let relay = state.is_some_and(|c| c.relay_id(peer).is_some());
+                let client = state.and_then(|c| c.client(peer));
+                let Some(private) = client
+                    .map(|c| c.takes_private_addresses())
+                    .or(relay.then_some(true))
+                else {
                     continue;
                 };
                 let candidates = self.candidates(private);
@@ -156,12 +164,12 @@ impl Shard {
         let remote = update.remote.take();
         let conferences = &mut self.conferences;
         let conference = conferences.get_mut(place.conference);
-        if let Some(client) = conference.and_then(|c| c.as_deref_mut()?.client_mut(place.peer)) {
+        if let Some(link) = conference.and_then(|c| c.as_deref_mut()?.link_mut(place.peer)) {
             if let Some(remote) = remote {
-                client.transport.set_remote(now, remote);
+                link.transport.set_remote(now, remote);
             }
             if restart {
-                let _ = client.transport.restart_ice(now, &mut self.rng);
+                let _ = link.transport.restart_ice(now, &mut self.rng);
             }
         }
         self.touched.push(place);
@@ -229,7 +237,7 @@ impl Shard {
         let clients = self.conference(conference).map(Conference::clients);
         let clients = clients.into_iter().flatten();
         clients
-            .map(|(_, c)| (c.id().clone(), c.is_visitor()))
+            .map(|(_, c, l)| (c.id().clone(), l.is_visitor()))
             .collect()
     }
 
@@ -306,8 +314,8 @@ impl Shard {
         source: SourceName,
         video_type: VideoType,
     ) {
-        self.on_endpoint(now, conference, endpoint, |c, _, peer| {
-            c.set_video_type(peer, source, video_type)
+        self.on_endpoint(now, conference, endpoint, |c, cx, peer| {
+            c.set_video_type(cx, peer, source, video_type)
         });
     }
 

@@ -32,7 +32,7 @@ impl Shard {
                 self.control_datagram(now, from, to, kind, datagram)
             }
             PacketKind::Rtp | PacketKind::Rtcp => {
-                let Some(&place) = self.addresses.get(&from) else {
+                let Some(place) = self.place_of(from, to) else {
                     self.stats.drop(DropReason::UnknownAddress);
                     return Disposition::Foreign;
                 };
@@ -47,6 +47,18 @@ impl Shard {
                 Disposition::Taken
             }
         }
+    }
+
+    /// Whose datagrams come from `from` to our address `to`.
+    #[inline]
+    fn place_of(&self, from: SocketAddr, to: SocketAddr) -> Option<Place> {
+        // Without relays there is nothing to look up.
+        if !self.own_addresses.is_empty()
+            && let Some(place) = self.own_addresses.get(&to)
+        {
+            return Some(*place);
+        }
+        self.addresses.get(&from).copied()
     }
 
     /// STUN requests go by user fragment; other STUN and DTLS by the address, which an authentic request has bound.
@@ -64,19 +76,22 @@ impl Shard {
             None
         };
         let (place, reason) = match ufrag {
-            Some(ufrag) => (self.ufrags.get(ufrag), DropReason::UnknownUfrag),
-            None => (self.addresses.get(&from), DropReason::UnknownAddress),
+            Some(ufrag) => (self.ufrags.get(ufrag).copied(), DropReason::UnknownUfrag),
+            None => (self.place_of(from, to), DropReason::UnknownAddress),
         };
-        let Some(&place) = place else {
+        let Some(place) = place else {
             self.stats.drop(reason);
             return Disposition::Foreign;
         };
         let conference = self.conferences.get_mut(place.conference);
-        let Some(client) = conference.and_then(|c| c.as_deref_mut()?.client_mut(place.peer)) else {
+        let Some(link) = conference.and_then(|c| c.as_deref_mut()?.link_mut(place.peer)) else {
             return Disposition::Foreign;
         };
-        let authentic = client.transport.handle_control(now, from, to, datagram);
-        if authentic && self.addresses.get(&from) != Some(&place) && client.add_address(from) {
+        let authentic = link.transport.handle_control(now, from, to, datagram);
+        // What has an address of its own is found by that: its peers may be behind one address.
+        let bound =
+            self.addresses.get(&from) == Some(&place) || self.own_addresses.contains_key(&to);
+        if authentic && !bound && link.add_address(from) {
             self.addresses.insert(from, place);
         }
         self.touched.push(place);
@@ -160,7 +175,9 @@ impl Shard {
             if state.empty_since().is_some_and(is_over) {
                 conferences.push(state.id());
             }
-            for (peer, client) in state.clients().filter(|(_, c)| c.silence(now, us) > limit) {
+            // Relays stay until they are told to go.
+            let silent = state.clients();
+            for (peer, client, _) in silent.filter(|(.., l)| l.silence(now, us) > limit) {
                 let place = Place {
                     conference: at,
                     peer,

@@ -1,8 +1,9 @@
-//! A shard: conferences, or parts of large ones, driven by one thread. `control` is what is asked of it, `drive` its
-//! packets and time, `siblings` what it and the shards with other parts tell each other.
+//! A shard: conferences, or parts of large ones, driven by one thread. `control` is what is asked of it, `relays` the same
+//! about relays, `drive` its packets and time, `siblings` what it and the shards with other parts tell each other.
 
 mod control;
 mod drive;
+mod relays;
 mod siblings;
 mod transports;
 
@@ -67,6 +68,8 @@ pub struct Shard {
     by_id: HashMap<ConferenceId, usize>,
     addresses: HashMap<SocketAddr, Place>,
     ufrags: HashMap<String, Place>,
+    /// Relays by the addresses that are theirs alone.
+    own_addresses: HashMap<SocketAddr, Place>,
     /// Conferences with something to send.
     listed: VecDeque<usize>,
     /// Conferences with something to tell other shards.
@@ -99,6 +102,7 @@ impl Shard {
             by_id: HashMap::new(),
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
+            own_addresses: HashMap::new(),
             listed: VecDeque::new(),
             told: VecDeque::new(),
             by_meeting: HashMap::new(),
@@ -181,8 +185,8 @@ impl Shard {
 
     fn transport(&mut self, place: Place) -> Option<&mut Transport> {
         let conference = self.conferences.get_mut(place.conference)?;
-        let client = conference.as_deref_mut()?.client_mut(place.peer)?;
-        Some(&mut client.transport)
+        let link = conference.as_deref_mut()?.link_mut(place.peer)?;
+        Some(&mut link.transport)
     }
 
     /// The next event.

@@ -111,15 +111,16 @@ impl Shard {
         }
     }
 
-    /// Whether all parts of a conference are without endpoints.
+    /// Whether all parts of a conference are without endpoints, and this one without relays.
     pub fn is_deserted(&self, conference: ConferenceId) -> bool {
         self.conference(conference).is_none_or(|c| c.is_deserted())
     }
 
-    /// Tells the other parts of a conference a message of an endpoint, if it is for endpoints of theirs; whether it is.
+    /// Tells the other parts of a conference, and other bridges, a message of an endpoint, if it is for endpoints of theirs;
+    /// whether it is.
     pub fn tell_text(&mut self, now: Instant, conference: ConferenceId, text: &Text) -> bool {
         let place = self.by_id.get(&conference).copied();
-        let told = place.and_then(|place| self.with(now, place, |c, _| c.tell_text(text)));
+        let told = place.and_then(|place| self.with(now, place, |c, cx| c.tell_text(cx, text)));
         told == Some(true)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{MAX_DATAGRAM, Place, Shard};
 use crate::media::event::Event;
+use crate::media::ids::{ConferenceId, RelayId};
 use std::time::Instant;
 
 impl Shard {
@@ -17,6 +18,9 @@ impl Shard {
         let Some(conference) = conference.and_then(|c| c.as_deref()) else {
             return;
         };
+        if let Some(relay) = conference.relay_id(place.peer).cloned() {
+            return self.relay_event(now, place, (conference.id(), relay), event);
+        }
         let Some(client) = conference.client(place.peer) else {
             return;
         };
@@ -29,20 +33,6 @@ impl Shard {
                     endpoint,
                 });
                 self.with(now, place.conference, |c, cx| c.connected(cx, place.peer));
-            }
-            rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
-                self.with(now, place.conference, |c, cx| {
-                    c.path_changed(cx.us, place.peer)
-                });
-            }
-            // Nothing more is sent to a peer that left or does not consent (RFC 7675).
-            rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => {
-                self.with(now, place.conference, |c, cx| {
-                    c.path_lost(cx.us, place.peer)
-                });
-            }
-            rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
-                self.bind_ufrags(place)
             }
             rtc::Event::ChannelOpen { .. } => {
                 self.events.push_back(Event::ChannelOpen {
@@ -67,6 +57,66 @@ impl Shard {
                     reason,
                 });
             }
+            other => self.path_event(now, place, &other),
+        }
+    }
+
+    /// What the transport of a relay has to say.
+    fn relay_event(
+        &mut self,
+        now: Instant,
+        place: Place,
+        (conference, relay): (ConferenceId, RelayId),
+        event: rtc::Event,
+    ) {
+        match event {
+            rtc::Event::Connected { .. } => {
+                self.stats.ice_succeeded += 1;
+                self.events
+                    .push_back(Event::RelayConnected { conference, relay });
+                self.with(now, place.conference, |c, cx| c.connected(cx, place.peer));
+            }
+            rtc::Event::ChannelOpen { .. } => {
+                self.events
+                    .push_back(Event::RelayChannelOpen { conference, relay });
+            }
+            rtc::Event::ChannelMessage(text) => {
+                self.stats.channel_messages_received += 1;
+                self.events.push_back(Event::RelayText {
+                    conference,
+                    relay,
+                    text,
+                });
+            }
+            rtc::Event::Failed(reason) => {
+                self.stats.transport_failed += 1;
+                self.events.push_back(Event::RelayFailed {
+                    conference,
+                    relay,
+                    reason: format!("{reason:?}"),
+                });
+            }
+            other => self.path_event(now, place, &other),
+        }
+    }
+
+    /// What is done about the path to anybody.
+    fn path_event(&mut self, now: Instant, place: Place, event: &rtc::Event) {
+        match event {
+            rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
+                self.with(now, place.conference, |c, cx| {
+                    c.path_changed(cx.us, place.peer)
+                });
+            }
+            // Nothing more is sent to a peer that left or does not consent (RFC 7675).
+            rtc::Event::ConsentLost | rtc::Event::ClosedByPeer => {
+                self.with(now, place.conference, |c, cx| {
+                    c.path_lost(cx.us, place.peer)
+                });
+            }
+            rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
+                self.bind_ufrags(place)
+            }
             _ => {}
         }
     }
@@ -74,39 +124,40 @@ impl Shard {
     /// Makes STUN for an endpoint's user fragments find it.
     pub(super) fn bind_ufrags(&mut self, place: Place) {
         let conference = self.conferences.get_mut(place.conference);
-        let Some(client) = conference.and_then(|c| c.as_deref_mut()?.client_mut(place.peer)) else {
+        let Some(link) = conference.and_then(|c| c.as_deref_mut()?.link_mut(place.peer)) else {
             return;
         };
-        for ufrag in client.ufrags.drain(..) {
+        for ufrag in link.ufrags.drain(..) {
             self.ufrags.remove(&ufrag);
         }
-        client.ufrags = client.transport.ufrags().map(str::to_owned).collect();
-        let found = client.ufrags.iter().map(|u| (u.clone(), place));
+        link.ufrags = link.transport.ufrags().map(str::to_owned).collect();
+        let found = link.ufrags.iter().map(|u| (u.clone(), place));
         self.ufrags.extend(found);
     }
 
-    /// Removes an endpoint and what leads to it.
+    /// Removes an endpoint, or a relay, and what leads to it.
     pub(super) fn remove(&mut self, now: Instant, place: Place) {
         let removed = self.with(now, place.conference, |c, cx| {
             let removed = c.remove(cx, place.peer);
             c.settle(cx);
             removed
         });
-        let Some(mut client) = removed.flatten() else {
+        let Some(mut link) = removed.flatten() else {
             return;
         };
-        for ufrag in &client.ufrags {
+        for ufrag in &link.ufrags {
             self.ufrags.remove(ufrag);
         }
-        for address in client.addresses() {
+        self.own_addresses.retain(|_, p| *p != place);
+        for address in link.addresses() {
             if self.addresses.get(address) == Some(&place) {
                 self.addresses.remove(address);
             }
         }
         self.touched.retain(|p| *p != place);
-        client.transport.close(now);
+        link.transport.close(now);
         let mut buf = [0; MAX_DATAGRAM];
-        while let Some(transmit) = client.transport.poll_transmit(&mut buf) {
+        while let Some(transmit) = link.transport.poll_transmit(&mut buf) {
             let bytes = buf.get(..transmit.len).unwrap_or_default().to_vec();
             self.farewells
                 .push_back((transmit.from, transmit.to, bytes));

@@ -91,6 +91,11 @@ impl Bridges {
         self.all.values().filter(|b| b.is_usable(now)).count()
     }
 
+    /// What other bridges call it, if meetings may be spread over it and others.
+    pub(crate) fn relay_id(&self, jid: &FullJid) -> Option<&str> {
+        self.all.get(jid)?.relay_id.as_deref()
+    }
+
     pub(crate) fn contains(&self, jid: &FullJid) -> bool {
         self.all.contains_key(jid)
     }

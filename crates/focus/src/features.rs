@@ -44,6 +44,21 @@ impl Features {
         audio_mute: false,
     };
 
+    /// What bridges take from each other: everything.
+    pub(crate) const OF_RELAYS: Self = Self {
+        audio: true,
+        video: true,
+        sctp: true,
+        rtx: true,
+        tcc: true,
+        remb: false,
+        red: true,
+        ssrc_rewriting: true,
+        mid_demux: true,
+        json_sources: true,
+        audio_mute: true,
+    };
+
     pub(crate) fn from_list<'a>(list: impl IntoIterator<Item = &'a str>) -> Self {
         let mut features = Self {
             audio: false,

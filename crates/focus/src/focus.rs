@@ -69,6 +69,7 @@ macro_rules! with_conference {
             };
             let $cx = &mut cx;
             $body;
+            $conference.relate(&mut cx);
         }
     };
 }

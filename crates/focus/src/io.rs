@@ -58,6 +58,15 @@ pub(crate) enum Purpose {
         modify: Box<ConferenceModify>,
         again: bool,
     },
+    /// A relay to another bridge: made, or told of the people behind it.
+    Relay {
+        room: BareJid,
+        /// Id of the stay on the bridge that is asked, and of the one on the other bridge.
+        at: String,
+        other: String,
+        create: bool,
+        modify: Box<ConferenceModify>,
+    },
     /// New ICE credentials for an endpoint.
     IceRestart {
         room: BareJid,
@@ -97,6 +106,7 @@ impl Purpose {
             | Self::Initiate { room, .. }
             | Self::Allocate { room, .. }
             | Self::Update { room, .. }
+            | Self::Relay { room, .. }
             | Self::IceRestart { room, .. }
             | Self::Probe { room, .. }
             | Self::Told { room, .. } => Some(room),

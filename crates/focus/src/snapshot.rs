@@ -104,6 +104,11 @@ pub(crate) struct ConferenceRecord {
     pub(crate) moderated: Vec<String>,
     pub(crate) allowed: BTreeMap<String, BTreeSet<String>>,
     pub(crate) stay: Option<StayRecord>,
+    #[serde(default)]
+    pub(crate) further: Vec<StayRecord>,
+    /// Ids of the stays between which there are relays.
+    #[serde(default)]
+    pub(crate) relays: Vec<(String, String)>,
     pub(crate) members: Vec<MemberRecord>,
 }
 
@@ -112,6 +117,8 @@ pub(crate) struct StayRecord {
     pub(crate) id: String,
     pub(crate) bridge: String,
     pub(crate) region: Option<String>,
+    #[serde(default)]
+    pub(crate) relay: Option<String>,
     pub(crate) created: bool,
     pub(crate) endpoints: BTreeSet<String>,
 }

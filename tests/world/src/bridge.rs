@@ -13,6 +13,8 @@ use stanza::jitsi::bridge_stats::{BridgeStats, stat};
 use stanza::{Element, iq, muc, ns};
 
 const ARENA: usize = 512 * 1024;
+/// The first port that a relay has for itself.
+const FIRST_PORT: u16 = 20_000;
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bridge.
@@ -20,7 +22,7 @@ const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Bridge {
     name: String,
     brewery: String,
-    /// Its one UDP address.
+    /// Its UDP address; relays that are to have a port of their own have one at the same host.
     pub address: SocketAddr,
     /// Shard and signalling.
     pub controller: Controller,
@@ -29,6 +31,7 @@ pub struct Bridge {
     egress: Egress,
     joined: bool,
     next_presence: Instant,
+    next_port: u16,
     /// Neither hears nor says anything any more.
     pub dead: bool,
 }
@@ -47,11 +50,19 @@ impl Bridge {
             name: name.to_owned(),
             brewery: format!("jvbbrewery@internal.auth.{domain}"),
             address,
-            controller: Controller::new(ControlConfig::default(), shard, seed),
+            controller: Controller::new(
+                ControlConfig {
+                    relay_id: Some(format!("relay-of-{name}")),
+                    ..ControlConfig::default()
+                },
+                shard,
+                seed,
+            ),
             notes: Vec::new(),
             egress: Egress::new(ARENA),
             joined: false,
             next_presence: now,
+            next_port: FIRST_PORT,
             dead: false,
         }
     }
@@ -60,6 +71,22 @@ impl Bridge {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether datagrams for an address are for it.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        address == self.address
+            || address.ip() == self.address.ip()
+                && (FIRST_PORT..self.next_port).contains(&address.port())
+    }
+
+    /// Relays to other bridges, and people behind them, in all its conferences.
+    #[must_use]
+    pub fn relayed(&self) -> (usize, usize) {
+        let shard = self.controller.shard();
+        let meetings = self.controller.meetings();
+        let stats = meetings.filter_map(|(_, id)| shard.conference_stats(id));
+        stats.fold((0, 0), |sum, s| (sum.0 + s.relays, sum.1 + s.relayed))
     }
 
     /// Endpoints in all its conferences.
@@ -83,6 +110,16 @@ impl Bridge {
             // Health checks and pings.
             return Some(iq::result_to(stanza, None));
         };
+        let unique = |t: &stanza::colibri2::Transport| t.use_unique_port;
+        if request
+            .relays
+            .iter()
+            .any(|r| r.create && r.transport.as_ref().is_some_and(unique))
+        {
+            let own = SocketAddr::new(self.address.ip(), self.next_port);
+            self.next_port += 1;
+            self.controller.spare_addresses(vec![own]);
+        }
         let answer = self.controller.modify(now, &request, true);
         Some(match answer.result {
             Ok(modified) => iq::result_to(stanza, Some(Element::from(&modified))),
@@ -100,6 +137,7 @@ impl Bridge {
         stats.push(stat::STRESS_LEVEL, 0.01 * self.endpoints() as f64);
         stats.push(stat::VERSION, "world");
         stats.push(stat::HEALTHY, true);
+        stats.push(stat::RELAY_ID, format!("relay-of-{}", self.name));
         let presence = element("presence", ns::CLIENT)
             .attr("to", format!("{}/{}", self.brewery, self.name))
             .children((!self.joined).then(|| element("x", muc::NS)))

@@ -93,6 +93,15 @@ impl World {
     /// # Panics
     /// If the cores refuse their own configuration.
     #[must_use]
+    pub fn new(config: &WorldConfig) -> Self {
+        Self::with_focus(config, |_| {})
+    }
+
+    /// The same, with a focus of other settings.
+    ///
+    /// # Panics
+    /// If the cores refuse their own configuration.
+    #[must_use]
     #[allow(
         clippy::disallowed_methods,
         reason = "any instant will do as the beginning"
@@ -101,7 +110,7 @@ impl World {
         clippy::expect_used,
         reason = "a world that cannot begin fails its test"
     )]
-    pub fn new(config: &WorldConfig) -> Self {
+    pub fn with_focus(config: &WorldConfig, change: impl FnOnce(&mut FocusConfig)) -> Self {
         let now = Instant::now();
         let clock = WallClock::new(now, WALL);
         let server = Server::new(
@@ -109,7 +118,8 @@ impl World {
             clock,
             seed(config.seed, 1),
         );
-        let focus = FocusConfig::for_domain(DOMAIN).expect("the domain is valid");
+        let mut focus = FocusConfig::for_domain(DOMAIN).expect("the domain is valid");
+        change(&mut focus);
         let certificate = Arc::new(
             Certificate::generate(SystemTime::UNIX_EPOCH + WALL)
                 .expect("a certificate can be made"),
@@ -389,7 +399,7 @@ impl World {
 
     fn receive(&mut self, datagram: &mut Datagram) {
         let (from, to) = (datagram.from, datagram.to);
-        if let Some(bridge) = self.bridges.iter_mut().find(|b| b.address == to && !b.dead) {
+        if let Some(bridge) = self.bridges.iter_mut().find(|b| b.is_at(to) && !b.dead) {
             bridge
                 .controller
                 .handle_datagram(self.now, from, to, &mut datagram.bytes);

@@ -171,7 +171,7 @@ impl Conference {
         if self.phase != Phase::Ready {
             return;
         }
-        if self.bridge() == Some(bridge) {
+        if self.current_stays().any(|stay| stay.bridge == *bridge) {
             return self.attach_bridge(cx);
         }
         // It was left while it was away: what it was to be told then, it is told now.
@@ -186,7 +186,7 @@ impl Conference {
 
     /// The bridge is away for longer, and there is no other.
     pub(crate) fn on_bridge_missed(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
-        if self.bridge() == Some(bridge) {
+        if self.is_placed_on(bridge) {
             self.set_bridge_available(cx, false);
         }
     }
@@ -194,8 +194,10 @@ impl Conference {
     /// Goes on with the bridge, if it is there: asks whether it has the conference, and says again what was under way.
     fn attach_bridge(&mut self, cx: &mut Context<'_>) {
         let away = self.is_bridge_away(cx);
-        if !away {
-            self.probe(cx, 0);
+        let stays = self.current_stays().filter(|stay| stay.created);
+        let there = stays.filter(|stay| !cx.bridges.is_away(&stay.bridge));
+        for id in there.map(|stay| stay.id.clone()).collect::<Vec<_>>() {
+            self.probe(cx, &id, 0);
         }
         for undone in std::mem::take(&mut self.undone) {
             self.redo(cx, undone);
@@ -212,22 +214,23 @@ impl Conference {
 
     /// Endpoints for which nobody has a session: whether the bridge made them is not known.
     fn drop_ownerless(&mut self, cx: &mut Context<'_>) {
-        let Some(stay) = self.stay.as_mut() else {
-            return;
-        };
-        let (members, id) = (&self.members, &stay.id);
-        let ownerless = |nick: &&String| {
-            members.get(*nick).is_none_or(|m| {
-                m.invite.is_none() && m.session.as_ref().is_none_or(|s| s.stay != *id || s.stale)
-            })
-        };
-        let nicks: Vec<String> = stay.endpoints.iter().filter(ownerless).cloned().collect();
-        let bridge = stay.bridge.clone();
-        for nick in &nicks {
-            stay.endpoints.remove(nick);
+        let mut all: Vec<(FullJid, String)> = Vec::new();
+        for stay in self.stay.iter_mut().chain(&mut self.further) {
+            let (members, id) = (&self.members, &stay.id);
+            let ownerless = |nick: &&String| {
+                members.get(*nick).is_none_or(|m| {
+                    let session = m.session.as_ref();
+                    m.invite.is_none() && session.is_none_or(|s| s.stay != *id || s.stale)
+                })
+            };
+            let nicks: Vec<String> = stay.endpoints.iter().filter(ownerless).cloned().collect();
+            for nick in nicks {
+                stay.endpoints.remove(&nick);
+                all.push((stay.bridge.clone(), nick));
+            }
         }
-        for nick in &nicks {
-            self.expire_one(cx, &bridge, nick);
+        for (bridge, nick) in &all {
+            self.expire_one(cx, bridge, nick);
         }
     }
 
@@ -257,6 +260,13 @@ impl Conference {
                     self.restart_ice(cx, &nick, &sid);
                 }
             }
+            Purpose::Relay {
+                at,
+                other,
+                create,
+                modify,
+                ..
+            } => self.ask_relay(cx, &at, &other, create, *modify),
             Purpose::Allocate { nick, sid, .. } => {
                 // Its endpoint is dropped as one without an owner, and asked for anew.
                 if let Some(member) = self.members.get_mut(&nick) {
@@ -267,8 +277,8 @@ impl Conference {
         }
     }
 
-    fn probe(&mut self, cx: &mut Context<'_>, tries: u32) {
-        let Some(stay) = self.stay.as_ref().filter(|stay| stay.created) else {
+    fn probe(&mut self, cx: &mut Context<'_>, stay: &str, tries: u32) {
+        let Some(stay) = self.current(stay).filter(|stay| stay.created) else {
             return;
         };
         let purpose = Purpose::Probe {
@@ -289,18 +299,22 @@ impl Conference {
         tries: u32,
         answer: Option<&Element>,
     ) {
-        if self.stay.as_ref().is_none_or(|current| current.id != stay) {
+        let Some(bridge) = self.current(stay).map(|stay| stay.bridge.clone()) else {
             return;
-        }
+        };
         let Some(answer) = answer else {
             if tries + 1 < MAX_PROBES {
-                self.probe(cx, tries + 1);
+                self.probe(cx, stay, tries + 1);
             }
             return;
         };
         let error = ErrorAnswer::of_iq(answer);
         if error.is_some_and(|error| error.reason == Some(Reason::ConferenceNotFound)) {
-            self.leave_stay(cx, "it lost the conference while the focus was away");
+            self.leave_bridge(
+                cx,
+                &bridge,
+                "it lost the conference while the focus was away",
+            );
         }
     }
 }

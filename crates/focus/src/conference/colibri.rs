@@ -36,7 +36,7 @@ impl Conference {
         };
         match ErrorAnswer::of_iq(answer) {
             None => {
-                if let Some(known) = self.stay.as_mut().filter(|known| known.id == stay) {
+                if let Some(known) = self.current_mut(stay) {
                     known.errors = 0;
                 }
             }
@@ -59,7 +59,7 @@ impl Conference {
             room: self.room.clone(),
             reason,
         });
-        let Some(current) = self.stay.as_mut().filter(|current| current.id == stay) else {
+        let Some(current) = self.current_mut(stay) else {
             return;
         };
         match (error.condition.as_str(), error.reason) {
@@ -69,7 +69,7 @@ impl Conference {
                 self.reinvite(cx, &endpoint, Reinvite::BridgeForgot);
             }
             ("item-not-found", Some(Reason::ConferenceNotFound)) => {
-                self.leave_stay(cx, "it lost the conference")
+                self.leave_bridge(cx, bridge, "it lost the conference")
             }
             (
                 "item-not-found"

@@ -67,7 +67,9 @@ impl Conference {
 
     /// Asks for new ICE credentials inside the session of `nick`.
     pub(super) fn restart_ice(&mut self, cx: &mut Context<'_>, nick: &str, sid: &str) {
-        let Some(stay) = self.stay.as_ref() else {
+        let session = self.members.get(nick).and_then(|m| m.session.as_ref());
+        let stay = session.and_then(|session| self.current(&session.stay));
+        let Some(bridge) = stay.map(|stay| stay.bridge.clone()) else {
             return;
         };
         let endpoint = Endpoint {
@@ -88,28 +90,25 @@ impl Conference {
             nick: nick.to_owned(),
             sid: sid.to_owned(),
         };
-        let bridge = stay.bridge.clone();
         self.ask_bridge(cx, &bridge, &modify, purpose);
     }
 
-    /// Removes the endpoint of `nick`, and with the last one the conference, from the current bridge.
+    /// Removes the endpoint of `nick`, and with the last one the conference, from the bridges it is on.
     pub(super) fn expire_endpoint(&mut self, cx: &mut Context<'_>, nick: &str) {
         self.leave_retiring(cx, nick);
-        let Some(stay) = self.stay.as_mut() else {
-            return;
-        };
-        if !stay.endpoints.remove(nick) {
-            return;
-        }
-        if stay.endpoints.is_empty() {
-            if let Some(stay) = self.stay.take() {
-                self.expire_conference(cx, &stay.bridge);
-                self.set_property(cx, "bridge-count", None);
+        let stays = self.stay.iter_mut().chain(&mut self.further);
+        let there = stays.filter_map(|stay| {
+            let removed = stay.endpoints.remove(nick);
+            removed.then(|| (stay.bridge.clone(), stay.endpoints.is_empty()))
+        });
+        for (bridge, empty) in there.collect::<Vec<_>>() {
+            if empty && self.end_stay(&bridge).is_some() {
+                self.expire_conference(cx, &bridge);
+                self.tell_bridge_count(cx);
+            } else {
+                self.expire_one(cx, &bridge, nick);
             }
-            return;
         }
-        let bridge = stay.bridge.clone();
-        self.expire_one(cx, &bridge, nick);
     }
 
     pub(super) fn expire_one(&mut self, cx: &mut Context<'_>, bridge: &FullJid, nick: &str) {
@@ -154,6 +153,7 @@ impl Conference {
             .stay
             .take()
             .into_iter()
+            .chain(std::mem::take(&mut self.further))
             .chain(std::mem::take(&mut self.retiring))
             .collect();
         for stay in &stays {
@@ -163,7 +163,7 @@ impl Conference {
             }
         }
         if !stays.is_empty() {
-            self.set_property(cx, "bridge-count", None);
+            self.tell_bridge_count(cx);
         }
     }
 }

@@ -7,6 +7,7 @@ use stanza::jitsi::presence::FocusInfo;
 use stanza::muc::Join;
 use stanza::{Element, element, iq, ns};
 
+use super::mesh::Mesh;
 use super::moderation::Moderation;
 use super::{Conference, Phase, Waiter};
 use crate::config::NICK;
@@ -47,6 +48,8 @@ impl Conference {
             waiters: Vec::new(),
             members: BTreeMap::new(),
             stay: None,
+            further: Vec::new(),
+            mesh: Mesh::default(),
             retiring: Vec::new(),
             sources: SourceTable::default(),
             moderation: Moderation::default(),

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use stanza::error::{Condition, StanzaError};
-use stanza::{Element, iq};
+use stanza::{Element, FullJid, iq};
 
 use super::Conference;
 use crate::context::Context;
@@ -23,7 +23,9 @@ const REPEATED: usize = 2;
 impl Conference {
     /// What a participant says about its media is remembered of its bridge.
     pub(super) fn report_bridge(&self, cx: &mut Context<'_>, nick: &str) {
-        if let Some(stay) = &self.stay {
+        let session = self.members.get(nick).and_then(|m| m.session.as_ref());
+        let stay = session.and_then(|session| self.current(&session.stay));
+        if let Some(stay) = stay.or(self.stay.as_ref()) {
             cx.bridges.report(cx.io.now, &stay.bridge, &self.room, nick);
         }
     }
@@ -60,15 +62,12 @@ impl Conference {
 
     /// The bridge hears nobody of the conference: it is left, if there is another one, not too often. Otherwise people are
     /// told.
-    pub(crate) fn on_unheard(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn on_unheard(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
         let now = cx.io.now;
-        let Some(bridge) = self.bridge().cloned() else {
-            return;
-        };
         if self.session_count() < 2 {
             return;
         }
-        if !cx.bridges.has_alternative(now, &bridge) {
+        if !cx.bridges.has_alternative(now, bridge) {
             return self.set_bridge_available(cx, false);
         }
         let (again, count) = self.unheard.unwrap_or((now, 0));
@@ -77,8 +76,8 @@ impl Conference {
         }
         let wait = UNHEARD_WAIT.saturating_mul(1 << count.min(UNHEARD_DOUBLINGS));
         self.unheard = Some((now + wait, count + 1));
-        self.avoid = Some(bridge);
-        self.leave_stay(cx, "it hears nobody of the conference");
+        self.avoid = Some(bridge.clone());
+        self.leave_bridge(cx, bridge, "it hears nobody of the conference");
     }
 
     /// The bridge hears somebody again.
@@ -88,7 +87,11 @@ impl Conference {
     }
 
     /// The bridge, when it works for nobody in the conference and there is another one: nobody loses by a move.
-    fn useless_bridge(&self, cx: &Context<'_>) -> Option<stanza::FullJid> {
+    fn useless_bridge(&self, cx: &Context<'_>) -> Option<FullJid> {
+        if !self.further.is_empty() {
+            // Who fails on one of several bridges says nothing of the others.
+            return None;
+        }
         let mut with_session = self.members.values().filter(|m| m.session.is_some());
         let all_fail = with_session.clone().count() >= 2
             && with_session.all(|m| m.ice_failures.len() >= REPEATED);

@@ -14,12 +14,13 @@ use stanza::{Element, FullJid};
 use super::member::{Invite, Session};
 use super::{Conference, Phase, Stay};
 use crate::bridges::Loss;
+use crate::config::Strategy;
 use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::features::Features;
 use crate::io::{Purpose, Timer};
 use crate::offer;
-use crate::selection::Wanted;
+use crate::selection::{Choice, Wanted};
 use crate::sources::{self, SourceSet};
 
 /// Pause before the next try when offers or allocations keep failing.
@@ -78,22 +79,20 @@ impl Conference {
         if !media || held || !member.seen || member.released || member.invite.is_some() {
             return false;
         }
-        let current = self.stay.as_ref().map(|stay| stay.id.as_str());
-        member
-            .session
-            .as_ref()
-            .is_none_or(|session| session.stale || Some(session.stay.as_str()) != current)
+        let session = member.session.as_ref();
+        session.is_none_or(|session| session.stale || self.current(&session.stay).is_none())
     }
 
     /// Asks a bridge for an endpoint of `nick`. False if there is no bridge.
     fn invite(&mut self, cx: &mut Context<'_>, nick: &str) -> bool {
-        let region = self.members.get(nick).and_then(|m| m.info.region.clone());
-        if self.stay.is_none() && !self.choose_bridge(cx, region.as_deref()) {
+        let Some(at) = self.place(cx, nick) else {
             return false;
-        }
+        };
         let start = self.force_mute_of(nick);
         let sid = cx.io.sid();
-        let (Some(stay), Some(member)) = (self.stay.as_mut(), self.members.get_mut(nick)) else {
+        let stays = self.stay.iter_mut().chain(&mut self.further);
+        let stay = stays.into_iter().find(|stay| stay.id == at);
+        let (Some(stay), Some(member)) = (stay, self.members.get_mut(nick)) else {
             return false;
         };
         let features = member.features.unwrap_or(Features::ASSUMED);
@@ -121,23 +120,57 @@ impl Conference {
             nick: nick.to_owned(),
             sid,
         };
+        let bridge = stay.bridge.clone();
+        // Whoever comes to a bridge is not behind a relay there any more.
+        self.relate_those_there(cx);
         cx.io.request(
             "get",
-            &stay.bridge,
+            &bridge,
             &modify,
             purpose,
             cx.config.bridges.reply_timeout,
         );
         cx.bridges
-            .promise(cx.io.now, cx.config.bridges.rampup, &stay.bridge);
+            .promise(cx.io.now, cx.config.bridges.rampup, &bridge);
         true
     }
 
-    fn choose_bridge(&mut self, cx: &mut Context<'_>, region: Option<&str>) -> bool {
+    /// The stay that `nick` gets an endpoint in; a new one where that is on a further bridge. `None` if there is no bridge.
+    fn place(&mut self, cx: &mut Context<'_>, nick: &str) -> Option<String> {
+        if let Some(stay) = &self.stay
+            && (cx.config.bridges.strategy == Strategy::Single || stay.relay.is_none())
+        {
+            return Some(stay.id.clone());
+        }
+        let member = self.members.get(nick)?;
+        let (region, visitor) = (member.info.region.clone(), member.is_visitor());
+        let choice = self.choose_bridge(cx, region.as_deref(), visitor)?;
+        let known = self.current_stays().find(|s| s.bridge == choice.bridge);
+        if let Some(stay) = known {
+            return Some(stay.id.clone());
+        }
+        // Who is there already must be able to meet whoever comes to it.
+        let related = cx.bridges.relay_id(&choice.bridge).is_some();
+        if self.stay.is_some() && (!related || self.mesh.is_given_up(&choice.bridge)) {
+            let least = self.current_stays().min_by_key(|stay| stay.endpoints.len());
+            return least.map(|stay| stay.id.clone());
+        }
+        Some(self.begin_stay(cx, choice))
+    }
+
+    /// Chooses the bridge for somebody, which may be one that the conference is on already.
+    fn choose_bridge(
+        &mut self,
+        cx: &mut Context<'_>,
+        region: Option<&str>,
+        visitor: bool,
+    ) -> Option<Choice> {
+        let used = self.used();
         let wanted = Wanted {
             region,
+            visitor,
             avoid: self.avoid.as_ref(),
-            ..Wanted::default()
+            used: &used,
         };
         let choice = match cx.bridges.choose(cx.io.now, &cx.config.bridges, &wanted) {
             Ok(choice) => choice,
@@ -150,10 +183,15 @@ impl Conference {
                 }
                 self.set_bridge_available(cx, false);
                 self.pause(cx);
-                return false;
+                return None;
             }
         };
         self.avoid = None;
+        Some(choice)
+    }
+
+    /// Begins a stay on a bridge that was chosen; its id.
+    fn begin_stay(&mut self, cx: &mut Context<'_>, choice: Choice) -> String {
         cx.io.event(Event::BridgeSelected {
             room: self.room.clone(),
             bridge: choice.bridge.clone(),
@@ -163,18 +201,24 @@ impl Conference {
             candidates: choice.candidates,
             others: choice.others,
         });
-        self.stay = Some(Stay {
-            id: cx.io.uuid(),
+        let id = cx.io.uuid();
+        let stay = Stay {
+            id: id.clone(),
+            relay: cx.bridges.relay_id(&choice.bridge).map(str::to_owned),
             bridge: choice.bridge,
             region: choice.region,
             created: false,
             endpoints: BTreeSet::new(),
             feedback: None,
             errors: 0,
-        });
+        };
+        match self.stay {
+            None => self.stay = Some(stay),
+            Some(_) => self.further.push(stay),
+        }
         self.set_bridge_available(cx, true);
-        self.set_property(cx, "bridge-count", Some("1".to_owned()));
-        true
+        self.tell_bridge_count(cx);
+        id
     }
 
     fn schedule_retry(&mut self, cx: &mut Context<'_>) {
@@ -243,7 +287,7 @@ impl Conference {
         let Some(invite) = member.invite.take_if(|invite| invite.sid == sid) else {
             return;
         };
-        let Some(stay) = self.stay.as_mut().filter(|stay| stay.id == invite.stay) else {
+        let Some(stay) = self.current_mut(&invite.stay) else {
             return;
         };
         let bridge = stay.bridge.clone();
@@ -286,7 +330,7 @@ impl Conference {
                 self.offer(
                     cx,
                     nick,
-                    sid.to_owned(),
+                    (sid.to_owned(), &invite.stay),
                     &ice,
                     sctp_port.filter(|_| invite.sctp),
                 );
@@ -341,14 +385,15 @@ impl Conference {
                 self.expire_endpoint(cx, nick);
             }
             ("item-not-found", Some(BridgeReason::ConferenceNotFound)) => {
-                self.leave_stay(cx, "it lost the conference")
+                self.leave_bridge(cx, bridge, "it lost the conference")
             }
             ("conflict", _) => {
-                self.leave_stay(cx, "it has an older conference or endpoint of this name")
+                let reason = "it has an older conference or endpoint of this name";
+                self.leave_bridge(cx, bridge, reason)
             }
             ("service-unavailable", Some(BridgeReason::GracefulShutdown)) => {
                 cx.bridges.set_graceful(bridge);
-                self.leave_stay(cx, "it takes no new conferences");
+                self.leave_bridge(cx, bridge, "it takes no new conferences");
             }
             (condition, _) => {
                 let reason = format!("it answered an allocation with {condition}");
@@ -379,11 +424,26 @@ impl Conference {
 
     /// Begins a new stay although the bridge as such is not at fault.
     pub(super) fn leave_stay(&mut self, cx: &mut Context<'_>, reason: &str) {
-        let Some(stay) = self.stay.as_ref() else {
-            return;
-        };
+        if let Some(bridge) = self.bridge().cloned() {
+            self.leave_bridge(cx, &bridge, reason);
+        }
+    }
+
+    /// Leaves bridges that could not be related to the others.
+    pub(crate) fn leave_unrelated(&mut self, cx: &mut Context<'_>) {
+        while let Some(bridge) = self.mesh.take_unrelated() {
+            self.leave_bridge(
+                cx,
+                &bridge,
+                "no relay to another bridge of the meeting can be made",
+            );
+        }
+    }
+
+    /// The same on one of several bridges.
+    pub(super) fn leave_bridge(&mut self, cx: &mut Context<'_>, bridge: &FullJid, reason: &str) {
         let loss = Loss {
-            bridge: stay.bridge.clone(),
+            bridge: bridge.clone(),
             reason: reason.to_owned(),
             planned: false,
         };
@@ -397,13 +457,16 @@ impl Conference {
         if loss.planned && !self.has_better_place(cx, &loss.bridge) {
             return;
         }
-        let Some(stay) = self.stay.take_if(|stay| stay.bridge == loss.bridge) else {
+        let Some(stay) = self.end_stay(&loss.bridge) else {
             return;
         };
+        self.tell_bridge_count(cx);
         let mut moved = 0;
         for member in self.members.values_mut() {
-            moved += usize::from(member.session.is_some() || member.invite.is_some());
-            member.invite = None;
+            let invite = member.invite.take_if(|invite| invite.stay == stay.id);
+            let session = member.session.as_ref();
+            let there = session.is_some_and(|session| session.stay == stay.id);
+            moved += usize::from(there || invite.is_some());
         }
         cx.io.event(Event::ConferenceMoved {
             room: self.room.clone(),
@@ -432,7 +495,7 @@ impl Conference {
         &mut self,
         cx: &mut Context<'_>,
         nick: &str,
-        sid: String,
+        (sid, at): (String, &str),
         ice: &IceTransport,
         sctp_port: Option<u16>,
     ) {
@@ -443,7 +506,9 @@ impl Conference {
         self.leave_retiring(cx, nick);
         let start_muted = self.start_muted_of(nick);
         let to = self.occupant(nick);
-        let (Some(stay), Some(member)) = (self.stay.as_ref(), self.members.get_mut(nick)) else {
+        let stays = self.stay.iter().chain(&self.further);
+        let stay = stays.into_iter().find(|stay| stay.id == at);
+        let (Some(stay), Some(member)) = (stay, self.members.get_mut(nick)) else {
             return;
         };
         let features = member.features.unwrap_or(Features::ASSUMED);

@@ -9,12 +9,15 @@ mod invite;
 mod jingle;
 mod member;
 mod members;
+mod mesh;
 mod moderation;
 mod mute;
 mod publish;
 mod record;
+mod relays;
 mod room;
 mod signal;
+mod stays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -30,6 +33,7 @@ use crate::request::RequestId;
 use crate::sources::SourceTable;
 
 pub(crate) use member::Member;
+use mesh::Mesh;
 use moderation::Moderation;
 
 /// Who waits for the room to be ready.
@@ -60,6 +64,8 @@ struct Stay {
     id: String,
     bridge: FullJid,
     region: Option<String>,
+    /// What other bridges call it; without, the conference cannot be on another one too.
+    relay: Option<String>,
     /// The conference was asked for on the bridge.
     created: bool,
     endpoints: BTreeSet<String>,
@@ -80,7 +86,12 @@ pub(crate) struct Conference {
     place: Option<String>,
     waiters: Vec<Waiter>,
     members: BTreeMap<String, Member>,
+    /// The bridge it is on; the first one, if it is on several.
     stay: Option<Stay>,
+    /// The other bridges it is on.
+    further: Vec<Stay>,
+    /// Relays between them.
+    mesh: Mesh,
     /// Bridges that members are just leaving.
     retiring: Vec<Stay>,
     sources: SourceTable,
@@ -157,21 +168,28 @@ impl Conference {
 
     /// Whether the conference is on `bridge` now.
     pub(crate) fn is_on(&self, bridge: &FullJid) -> bool {
-        self.stay
-            .as_ref()
-            .is_some_and(|stay| stay.bridge == *bridge)
-            || self.retiring.iter().any(|stay| stay.bridge == *bridge)
+        self.stays().any(|stay| stay.bridge == *bridge)
     }
 
     /// The bridges it is on, with its people on each.
     pub(crate) fn people_on(&self) -> impl Iterator<Item = (&FullJid, usize)> {
-        let stays = self.stay.iter().chain(&self.retiring);
-        stays.map(|stay| (&stay.bridge, stay.endpoints.len()))
+        self.stays()
+            .map(|stay| (&stay.bridge, stay.endpoints.len()))
     }
 
-    /// The bridge it is on.
+    /// The bridge it is on; the first one, if it is on several.
     pub(crate) fn bridge(&self) -> Option<&FullJid> {
         self.stay.as_ref().map(|stay| &stay.bridge)
+    }
+
+    /// All stays, those that are just ending included.
+    fn stays(&self) -> impl Iterator<Item = &Stay> {
+        self.current_stays().chain(&self.retiring)
+    }
+
+    /// Where members are given endpoints.
+    fn current_stays(&self) -> impl Iterator<Item = &Stay> {
+        self.stay.iter().chain(&self.further)
     }
 
     fn occupant(&self, nick: &str) -> String {
@@ -179,10 +197,7 @@ impl Conference {
     }
 
     fn stay_by_id(&self, id: &str) -> Option<&Stay> {
-        self.stay
-            .iter()
-            .chain(&self.retiring)
-            .find(|stay| stay.id == id)
+        self.stays().find(|stay| stay.id == id)
     }
 
     fn refused(&self, cx: &mut Context<'_>, nick: &str, reason: impl Into<String>) {

@@ -29,12 +29,18 @@ impl Conference {
 
     /// Tells the bridge whose force-mute changed.
     pub(super) fn refresh_force_mutes(&mut self, cx: &mut Context<'_>) {
-        let Some(stay) = self
-            .stay
-            .as_ref()
-            .filter(|_| self.phase != Phase::Returning)
-        else {
-            // On the way back into the room the roles of its people are not all known yet.
+        // On the way back into the room the roles of its people are not all known yet.
+        if self.phase == Phase::Returning {
+            return;
+        }
+        let stays = self.current_stays().map(|stay| stay.id.clone());
+        for stay in stays.collect::<Vec<_>>() {
+            self.refresh_force_mutes_at(cx, &stay);
+        }
+    }
+
+    fn refresh_force_mutes_at(&mut self, cx: &mut Context<'_>, stay: &str) {
+        let Some(stay) = self.current(stay) else {
             return;
         };
         let stale = |nick: &&String| {

@@ -17,6 +17,8 @@ use crate::sources::SourceSet;
 
 /// Longest id or name that is believed.
 const MAX_TEXT: usize = 1_024;
+/// Bridges of one conference that are believed.
+const MAX_FURTHER: usize = 64;
 /// Properties of a conference that are believed.
 const MAX_PROPERTIES: usize = 64;
 
@@ -49,6 +51,8 @@ impl Conference {
                     .collect()
             },
             stay: self.stay.as_ref().map(Stay::record),
+            further: self.further.iter().map(Stay::record).collect(),
+            relays: self.mesh.record(),
             members: self
                 .members
                 .iter()
@@ -121,6 +125,10 @@ impl Conference {
             .as_ref()
             .map(|stay| Stay::from_record(config, stay))
             .transpose()?;
+        for stay in record.further.iter().take(MAX_FURTHER) {
+            conference.further.push(Stay::from_record(config, stay)?);
+        }
+        conference.assume_relays(&record.relays);
         for member in &record.members {
             conference.read_member(config, member)?;
         }
@@ -207,6 +215,7 @@ impl Stay {
             id: self.id.clone(),
             bridge: self.bridge.to_string(),
             region: self.region.clone(),
+            relay: self.relay.clone(),
             created: self.created,
             endpoints: self.endpoints.clone(),
         }
@@ -219,11 +228,12 @@ impl Stay {
             return Err("its bridge is not in the brewery".to_owned());
         }
         check_texts([&record.id].into_iter().chain(&record.endpoints))?;
-        check_texts(&record.region)?;
+        check_texts(record.region.iter().chain(&record.relay))?;
         Ok(Self {
             id: record.id.clone(),
             bridge,
             region: record.region.clone(),
+            relay: record.relay.clone(),
             created: record.created,
             endpoints: record.endpoints.clone(),
             feedback: None,

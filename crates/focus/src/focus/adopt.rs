@@ -37,7 +37,7 @@ impl Focus {
             };
             match restored {
                 Ok(conference) if !taken(&conference) => {
-                    if let Some(bridge) = conference.bridge() {
+                    for bridge in conference.bridges() {
                         focus.bridges.expect(now, bridge.clone());
                     }
                     let room = conference.room().clone();

@@ -64,6 +64,19 @@ impl Focus {
                     answer
                 ));
             }
+            Purpose::Relay {
+                room,
+                at,
+                other,
+                create,
+                ..
+            } => {
+                self.heard_bridge(answer);
+                with_conference!(self, &room, |c, cx| {
+                    c.on_relay_answered(cx, &at, &other, create, answer);
+                    c.leave_unrelated(cx);
+                });
+            }
             Purpose::IceRestart { room, nick, sid } => {
                 self.heard_bridge(answer);
                 with_conference!(self, &room, |c, cx| c

@@ -89,7 +89,7 @@ impl Focus {
         };
         for loss in self.bridges.to_empty(now) {
             let on_it = self.conferences.values();
-            let on_it = on_it.filter(|c| c.bridge() == Some(&loss.bridge));
+            let on_it = on_it.filter(|c| c.is_placed_on(&loss.bridge));
             for room in on_it.map(|c| c.room().clone()).collect::<Vec<_>>() {
                 self.planned.entry(room).or_insert_with(|| loss.clone());
             }
@@ -165,13 +165,13 @@ impl Focus {
     fn leave_deaf_bridges(&mut self) {
         for (bridge, meeting, heard) in self.bridges.take_hearings() {
             let mut all = self.conferences.values();
-            let room = all.find(|c| c.meeting_id() == meeting && c.bridge() == Some(&bridge));
+            let room = all.find(|c| c.meeting_id() == meeting && c.is_placed_on(&bridge));
             let Some(room) = room.map(|c| c.room().clone()) else {
                 continue;
             };
             with_conference!(self, &room, |conference, cx| match heard {
                 true => conference.on_heard_again(cx),
-                false => conference.on_unheard(cx),
+                false => conference.on_unheard(cx, &bridge),
             });
         }
     }

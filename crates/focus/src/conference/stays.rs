@@ -1,0 +1,65 @@
+//! The bridges of a conference: one, or several where meetings are spread.
+
+use stanza::FullJid;
+
+use super::{Conference, Stay};
+use crate::context::Context;
+use crate::selection::Used;
+
+impl Conference {
+    /// Whether members may be given endpoints on a bridge.
+    pub(crate) fn is_placed_on(&self, bridge: &FullJid) -> bool {
+        self.current_stays().any(|stay| stay.bridge == *bridge)
+    }
+
+    /// Bridges where members are given endpoints.
+    pub(crate) fn bridges(&self) -> impl Iterator<Item = &FullJid> {
+        self.current_stays().map(|stay| &stay.bridge)
+    }
+
+    /// One of those, by its id.
+    pub(super) fn current(&self, id: &str) -> Option<&Stay> {
+        self.current_stays().find(|stay| stay.id == id)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn current_mut(&mut self, id: &str) -> Option<&mut Stay> {
+        let mut stays = self.stay.iter_mut().chain(&mut self.further);
+        stays.find(|stay| stay.id == id)
+    }
+
+    /// Takes the stay on a bridge out. Another one becomes the first, if there is any.
+    pub(super) fn end_stay(&mut self, bridge: &FullJid) -> Option<Stay> {
+        if let Some(stay) = self.stay.take_if(|stay| stay.bridge == *bridge) {
+            if !self.further.is_empty() {
+                self.stay = Some(self.further.remove(0));
+            }
+            return Some(stay);
+        }
+        let at = self.further.iter().position(|s| s.bridge == *bridge)?;
+        Some(self.further.remove(at))
+    }
+
+    /// Tells the room on how many bridges the conference is.
+    pub(super) fn tell_bridge_count(&mut self, cx: &mut Context<'_>) {
+        let count = self.current_stays().count();
+        let told = (count > 0).then(|| count.to_string());
+        self.set_property(cx, "bridge-count", told);
+    }
+
+    /// Where the conference is, as a choice wants to know it.
+    pub(super) fn used(&self) -> Vec<Used> {
+        let used = self.current_stays().map(|stay| {
+            let first = stay
+                .endpoints
+                .first()
+                .and_then(|nick| self.members.get(nick));
+            Used {
+                bridge: stay.bridge.clone(),
+                people: stay.endpoints.len(),
+                visitors: first.is_some_and(|member| member.is_visitor()),
+            }
+        });
+        used.collect()
+    }
+}

@@ -1,0 +1,229 @@
+//! A meeting over several bridges: the focus spreads it and has them make relays, its people meet as on one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use bot::Event;
+use focus::Strategy;
+use sim::{LinkSpec, Loss};
+use world::{World, WorldConfig};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One meeting of some people on bridges of their own, as far as there are enough; everybody sees everybody.
+fn meeting(seed: u64, bridges: u8, people: usize, path: LinkSpec) -> World {
+    let config = WorldConfig {
+        seed,
+        bridges,
+        path,
+    };
+    let mut world = World::with_focus(&config, |focus| {
+        focus.bridges.strategy = Strategy::Split;
+    });
+    world.run(SECOND);
+    for n in 0..people {
+        world.join("standup", |_| {});
+        world.with_bot(n, |bot| bot.speak(-40));
+        world.run(SECOND / 5);
+    }
+    let seen = world.run_until(8 * SECOND, |w| w.everybody_sees(people - 1));
+    assert!(seen, "seed {seed}\n{}", describe(&world));
+    world
+}
+
+fn describe(world: &World) -> String {
+    let bots = world.bots.iter().zip(&world.events);
+    let bots: String = bots
+        .map(|(bot, events)| {
+            let (video, audio) = (bot.video(), bot.audio());
+            format!("{} {video:?} {audio:?}\n  {events:?}\n", bot.endpoint())
+        })
+        .collect();
+    let bridges: Vec<_> = world.bridges.iter().map(|b| &b.notes).collect();
+    format!("{bots}{:?}\n{bridges:#?}", world.decisions)
+}
+
+fn endpoints(world: &World) -> Vec<usize> {
+    let alive = world.bridges.iter().filter(|b| !b.dead);
+    alive.map(world::Bridge::endpoints).collect()
+}
+
+fn relayed(world: &World) -> Vec<(usize, usize)> {
+    let alive = world.bridges.iter().filter(|b| !b.dead);
+    alive.map(world::Bridge::relayed).collect()
+}
+
+fn relays_created(world: &World) -> u64 {
+    let all = world.bridges.iter().map(|b| b.controller.shard().stats());
+    all.map(|stats| stats.relays_created).sum()
+}
+
+/// Pictures that each bot has had of each other one.
+fn pictures(world: &World) -> Vec<(usize, String, u64)> {
+    let bots = world.bots.iter().enumerate();
+    let all = bots.flat_map(|(n, bot)| {
+        let video = bot.video().iter();
+        video.map(move |(source, stats)| (n, source.clone(), stats.decoded))
+    });
+    all.collect()
+}
+
+#[test]
+fn everybody_on_several_bridges_sees_and_hears_everybody() {
+    let lossy = LinkSpec {
+        delay: Duration::from_millis(10),
+        loss: Loss::Random(0.005),
+        ..LinkSpec::default()
+    };
+    for (seed, bridges, people, path) in [
+        (1, 2, 3, LinkSpec::default()),
+        (2, 2, 4, lossy),
+        (3, 3, 6, LinkSpec::default()),
+        (4, 3, 5, lossy),
+    ] {
+        let mut world = meeting(seed, bridges, people, path);
+        let all = usize::from(bridges);
+        let there = endpoints(&world);
+        assert!(there.iter().all(|n| *n > 0), "{there:?}");
+        assert_eq!(there.iter().sum::<usize>(), people);
+        for (bridge, (relays, behind)) in relayed(&world).into_iter().enumerate() {
+            assert_eq!((relays, behind), (all - 1, people - there[bridge]));
+        }
+        world.run(SECOND);
+        let before = pictures(&world);
+        assert_eq!(before.len(), people * (people - 1));
+        world.run(4 * SECOND);
+        for ((_, _, before), (n, source, after)) in before.iter().zip(pictures(&world)) {
+            assert!(
+                after - before > 100,
+                "bot {n} got {} of {source}",
+                after - before
+            );
+        }
+        for bot in &world.bots {
+            assert_eq!(bot.audio().len(), people - 1, "everybody is heard");
+            assert!(bot.audio().values().all(|packets| *packets > 150));
+        }
+        // Each pair of bridges has made one relay, and nothing was made twice.
+        assert_eq!(relays_created(&world), (all * (all - 1)) as u64);
+        // All leave: nothing is left anywhere.
+        for n in 0..people {
+            world.with_bot(n, bot::Bot::leave);
+        }
+        let empty = world.run_until(5 * SECOND, |w| {
+            endpoints(w).iter().sum::<usize>() == 0 && relayed(w).iter().all(|r| *r == (0, 0))
+        });
+        assert!(empty, "{:?}", relayed(&world));
+        world.run(60 * SECOND);
+        for bridge in &world.bridges {
+            assert_eq!(bridge.controller.meetings().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn who_speaks_on_one_bridge_is_the_dominant_speaker_on_all() {
+    let mut world = meeting(7, 3, 3, LinkSpec::default());
+    for speaker in [1, 2, 0] {
+        for n in 0..3 {
+            let level = if n == speaker { -20 } else { -127 };
+            world.with_bot(n, |bot| bot.speak(level));
+        }
+        let dominant = world.bots[speaker].endpoint().to_owned();
+        let newest = |events: &Vec<(Duration, Event)>| {
+            let mut all = events.iter().rev();
+            all.find_map(|(_, event)| match event {
+                Event::DominantSpeaker(speaker) => Some(speaker.clone()),
+                _ => None,
+            })
+        };
+        let heard = world.run_until(8 * SECOND, |w| {
+            let mut all = w.events.iter();
+            all.all(|events| newest(events).as_ref() == Some(&dominant))
+        });
+        assert!(heard, "{}", describe(&world));
+    }
+}
+
+#[test]
+fn a_bridge_of_several_dies_and_only_its_people_notice() {
+    for (seed, stream) in [(1, true), (2, true), (3, false)] {
+        let mut world = meeting(seed, 3, 6, LinkSpec::default());
+        world.run(SECOND);
+        let dead = 1;
+        let reinvited = |w: &World, n: usize| {
+            let offers = w.events[n].iter();
+            offers
+                .filter(|(_, e)| matches!(e, Event::Connected))
+                .count()
+        };
+        let sessions: Vec<usize> = (0..6).map(|n| reinvited(&world, n)).collect();
+        world.kill_bridge(dead, stream);
+        let back = world.run_until(10 * SECOND, |w| {
+            let here = endpoints(w);
+            here.iter().sum::<usize>() == 6
+                && here.iter().all(|n| *n > 0)
+                && relayed(w).iter().zip(&here).all(|(r, n)| *r == (1, 6 - n))
+        });
+        assert!(back, "{:?} {:?}", endpoints(&world), relayed(&world));
+        // All see all, and nobody is lost.
+        let stopped = pictures(&world);
+        let moving = world.run_until(5 * SECOND, |w| {
+            let all = stopped.iter().zip(pictures(w));
+            let moved = all
+                .filter(|((n, source, a), (m, other, b))| (n, source) == (m, other) && *b > a + 20);
+            moved.count() == 30
+        });
+        assert!(moving, "seed {seed}\n{}", describe(&world));
+        // Whoever was on another bridge kept its session.
+        let kept = (0..6)
+            .filter(|n| reinvited(&world, *n) == sessions[*n])
+            .count();
+        assert_eq!(kept, 4);
+    }
+}
+
+#[test]
+fn a_focus_that_is_replaced_goes_on_with_the_relays_there_are() {
+    let mut world = meeting(5, 3, 5, LinkSpec::default());
+    world.run(SECOND);
+    let made = relays_created(&world);
+    let before = pictures(&world);
+    world.cut_focus();
+    world.run(3 * SECOND);
+    world.replace_focus();
+    world.run(5 * SECOND);
+    for ((n, source, before), (_, _, after)) in before.iter().zip(pictures(&world)) {
+        assert!(
+            after - before > 200,
+            "bot {n}: {} of {source}",
+            after - before
+        );
+    }
+    assert_eq!(relays_created(&world), made, "no relay was made anew");
+    // Who comes and who goes is told to all of them as before.
+    world.join("standup", |_| {});
+    assert!(
+        world.run_until(8 * SECOND, |w| w.everybody_sees(5)),
+        "{}",
+        describe(&world)
+    );
+    world.with_bot(0, bot::Bot::leave);
+    let gone = world.run_until(2 * SECOND, |w| {
+        let (here, behind) = (endpoints(w), relayed(w));
+        here.iter().sum::<usize>() == 5 && here.iter().zip(behind).all(|(n, r)| r.1 == 5 - n)
+    });
+    assert!(gone, "{:?} {:?}", endpoints(&world), relayed(&world));
+}
+
+#[test]
+fn with_one_bridge_or_the_ordinary_strategy_there_are_no_relays() {
+    let world = meeting(9, 1, 3, LinkSpec::default());
+    assert_eq!((endpoints(&world), relays_created(&world)), (vec![3], 0));
+    let world = World::two_rooms(9);
+    assert_eq!(relays_created(&world), 0);
+}

@@ -141,3 +141,73 @@ impl Drop for Keeping {
             .send_modify(|all| all.retain(|standing| standing.number != number));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        fn lines(&self) -> usize {
+            self.0
+                .lock()
+                .unwrap()
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count()
+        }
+    }
+
+    async fn pass(keeping: &mut Keeping, seconds: u64) {
+        let time = Duration::from_secs(seconds);
+        assert!(tokio::time::timeout(time, keeping.remind()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_told_at_once_and_every_minute_as_long_as_it_lasts() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let standings = watch::Sender::new(Vec::new());
+        let mut keeping = Keeping::new(standings.clone(), "meet.test:5222".to_owned());
+        pass(&mut keeping, 600).await;
+        assert_eq!(log.lines(), 0, "nothing is wrong yet");
+        // The link tries every two seconds, and the words change.
+        for attempt in 0..60 {
+            keeping.troubled(Kind::Unreachable, format!("refused, attempt {attempt}"));
+            pass(&mut keeping, 2).await;
+        }
+        assert_eq!(log.lines(), 3, "at once, and after one and two minutes");
+        let trouble = |all: &watch::Sender<Vec<Standing>>| all.borrow()[0].trouble.clone();
+        assert_eq!(trouble(&standings).as_deref(), Some("refused, attempt 59"));
+        // Trouble of another kind is news.
+        keeping.troubled(Kind::Refused, "no such account".to_owned());
+        assert_eq!(log.lines(), 4);
+        keeping.attached();
+        pass(&mut keeping, 600).await;
+        assert_eq!(log.lines(), 4, "it is over");
+        assert!(standings.borrow()[0].attached && trouble(&standings).is_none());
+        drop(keeping);
+        assert!(standings.borrow().is_empty());
+    }
+}

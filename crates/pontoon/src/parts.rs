@@ -454,7 +454,31 @@ pub(crate) fn join_token(
 
 #[cfg(test)]
 mod tests {
-    use super::stun_services;
+    use super::{advertised, stun_services};
+
+    #[test]
+    fn what_is_advertised_may_be_behind_a_translator() {
+        let told = |text: &str| {
+            let told =
+                advertised(&[text.parse().unwrap()]).map_err(|failure| failure.to_string())?;
+            let told: Vec<String> = told
+                .iter()
+                .map(|told| format!("{} {:?}", told.public, told.local))
+                .collect();
+            Ok::<_, String>(told.join(", "))
+        };
+        assert_eq!(told("203.0.113.5").unwrap(), "203.0.113.5:0 None");
+        assert_eq!(
+            told("203.0.113.5:4443=10.0.0.5").unwrap(),
+            "203.0.113.5:4443 Some(10.0.0.5)"
+        );
+        // RFC 6761: nobody has this name.
+        let failure = told("media.invalid").unwrap_err();
+        assert!(
+            failure.contains("bridge.advertise: media.invalid cannot be looked up"),
+            "{failure}"
+        );
+    }
 
     #[test]
     fn stun_servers_are_told_by_xmpp_too() {

@@ -34,6 +34,10 @@ const RECEIVERS: usize = 10;
 /// Packets of a frame.
 const PACKETS: usize = 6;
 const SIZE: usize = 1_100;
+/// Senders of which a frame is counted: each step takes its time.
+const COUNTED: usize = 3;
+/// What lines carry, bits per second: all there is.
+const LINE: u64 = 1_000_000_000;
 /// Frames of each sender before the one that counts.
 const WARM: u32 = 30;
 const INTERVAL: Duration = Duration::from_millis(33);
@@ -167,7 +171,9 @@ fn measured(world: &mut World, frames: &mut [(usize, Vec<Vec<u8>>)]) {
 /// What is stepped: four marks, between them nothing, what is measured, and encrypting alone. Prints how many packets were
 /// forwarded.
 fn child(streams: usize) {
-    let mut world = World::new(sim::LinkSpec::default(), 1);
+    let mut world = World::with(1, sim::LinkSpec::default(), 1, |config| {
+        (config.bandwidth.start, config.bandwidth.max) = (LINE, LINE);
+    });
     for n in 0..streams {
         let tag = u32::try_from(n).unwrap() + 1;
         let mut camera = Camera::new(tag, 1, false, PACKETS);
@@ -195,6 +201,7 @@ fn child(streams: usize) {
         measured(&mut world, &mut frames);
     }
     let mut frames = frames(&mut world);
+    frames.truncate(COUNTED);
     let before = world.shard.stats().packets_forwarded;
     ptrace::traceme().unwrap();
     raise(MARK).unwrap();
@@ -203,5 +210,8 @@ fn child(streams: usize) {
     raise(MARK).unwrap();
     world.seal(0, SEALED, SIZE);
     raise(MARK).unwrap();
-    println!("{}", world.shard.stats().packets_forwarded - before);
+    let forwarded = world.shard.stats().packets_forwarded - before;
+    let expected = (streams.min(COUNTED) * RECEIVERS * PACKETS) as u64;
+    assert_eq!(forwarded, expected, "all of it is forwarded");
+    println!("{forwarded}");
 }

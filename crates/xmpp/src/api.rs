@@ -6,6 +6,7 @@ use stanza::{BareJid, FullJid};
 use thiserror::Error;
 
 use crate::ids::{ConnectionId, SessionId};
+use crate::journal::JournalError;
 use crate::outgoing::Outgoing;
 
 /// What the client said in the URL and headers of its WebSocket or BOSH request.
@@ -149,6 +150,21 @@ pub struct Stats {
     pub guesses_refused: u64,
     /// Bytes kept for requests and joins that wait.
     pub kept_bytes: u64,
+}
+
+/// What came of a journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Sessions that wait for their peers.
+    pub sessions: usize,
+    /// Rooms, those of services included.
+    pub rooms: usize,
+    /// Sessions and rooms that were left out: what was written of them is wrong, or over a limit.
+    pub left_out: usize,
+    /// Lines that could not be read, the last one of a process that was killed among them.
+    pub damaged: usize,
+    /// Why nothing could be read.
+    pub error: Option<JournalError>,
 }
 
 /// A name in the configuration is no valid address.

@@ -15,6 +15,7 @@ use crate::clock::WallClock;
 use crate::config::Config;
 use crate::hosts::Hosts;
 use crate::ids::SessionId;
+use crate::journal::Log;
 use crate::outgoing::{CloseReason, Outgoing, Output};
 use crate::requests::{Errand, Keeping, RequestKey, Requests, is_conference_request};
 use crate::session::{Rights, Sent, Session};
@@ -42,6 +43,8 @@ pub(crate) enum Timer {
 pub(crate) struct Body {
     bytes: Arc<[u8]>,
     gap: usize,
+    /// Its number in the journal.
+    n: u64,
 }
 
 /// Entries that a table may have room for without need.
@@ -86,6 +89,14 @@ pub(crate) struct Core {
     pub(crate) sender: Option<SessionId>,
     /// Whether that participant has its share of a service's queue.
     pub(crate) crowding: bool,
+    /// What the host keeps for a successor.
+    pub(crate) log: Log,
+    /// Sessions whose counts the journal does not know.
+    pub(crate) counted: BTreeSet<SessionId>,
+    /// Sessions that are over, which the journal has.
+    pub(crate) ended: Vec<SessionId>,
+    /// Numbers given to stanzas for several.
+    pub(crate) bodies: u64,
     timer_serial: u64,
 }
 
@@ -93,6 +104,11 @@ impl Body {
     /// Bytes without the address.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The bytes as text, and where the address belongs.
+    pub(crate) fn text(&self) -> (String, usize) {
+        (String::from_utf8_lossy(&self.bytes).into_owned(), self.gap)
     }
 }
 
@@ -122,6 +138,10 @@ impl Core {
             requests_wake: None,
             sender: None,
             crowding: false,
+            log: Log::default(),
+            counted: BTreeSet::new(),
+            ended: Vec::new(),
+            bodies: 0,
             timer_serial: 0,
         }
     }
@@ -151,10 +171,19 @@ impl Core {
         self.stats.serialised += 1;
         let mut bytes = Vec::with_capacity(512);
         xml::write(stanza, &mut bytes);
-        Body {
-            bytes: bytes.into(),
-            gap: 1 + stanza.name().len(),
-        }
+        self.number(bytes.into(), 1 + stanza.name().len())
+    }
+
+    /// A stanza that was serialised before, by another process. `None` if the address has no place in it.
+    pub(crate) fn body_again(&mut self, text: String, gap: usize) -> Option<Body> {
+        let fits = text.is_char_boundary(gap);
+        fits.then(|| self.number(text.into_bytes().into(), gap))
+    }
+
+    fn number(&mut self, bytes: Arc<[u8]>, gap: usize) -> Body {
+        self.bodies += 1;
+        let n = self.bodies;
+        Body { bytes, gap, n }
     }
 
     /// Sends a copy of `body` to a session.
@@ -164,6 +193,9 @@ impl Core {
         };
         let stanza = Outgoing::addressed(body.bytes.clone(), body.gap, session.to.clone());
         self.stats.sent += 1;
+        if session.waits_in_journal() {
+            self.log.queue(body.n, &body.bytes, body.gap, to.0);
+        }
         let sent = session.send(stanza, self.sender, &self.config.limits, &mut self.outputs);
         self.after_sending(to, sent);
     }
@@ -177,6 +209,9 @@ impl Core {
         self.stats.serialised += 1;
         let mut bytes = Vec::with_capacity(512);
         xml::write(&stanza, &mut bytes);
+        if session.waits_in_journal() {
+            self.log.send(to.0, &bytes);
+        }
         self.send(to, Outgoing::whole(bytes.into()));
     }
 
@@ -240,12 +275,25 @@ impl Core {
 
     /// How long a session survives its connection.
     pub(crate) fn hibernation(&self, session: SessionId) -> Duration {
+        self.hibernation_of(self.rights(session))
+    }
+
+    /// The same of one with these rights.
+    pub(crate) fn hibernation_of(&self, rights: Rights) -> Duration {
         let limits = &self.config.limits;
-        match self.rights(session) {
+        match rights {
             Rights { bridge: true, .. } => Duration::ZERO,
             Rights { service: true, .. } => limits.hibernation_services,
             _ => limits.hibernation_clients,
         }
+    }
+
+    /// Notes that a session is in a room, or a waiting room; false when there is no such session.
+    pub(crate) fn is_in(&mut self, session: SessionId, room: &BareJid) -> bool {
+        let session = self.sessions.get_mut(&session);
+        session
+            .map(|session| session.rooms.insert(room.clone()))
+            .is_some()
     }
 
     /// Takes a session out of all tables.
@@ -267,6 +315,10 @@ impl Core {
                         .remove(node.as_str().get(..8).unwrap_or_default());
                 }
             }
+        }
+        if session.journaled {
+            self.counted.remove(&id);
+            self.ended.push(id);
         }
         self.requests.forget(id);
         give_back(&mut self.sessions);

@@ -7,7 +7,9 @@
 //! 2. [`Server::bind`] for a new session, or [`Server::resume`] to take over one whose connection was lost.
 //! 3. [`Server::handle_stanza`] for each stanza, [`Server::ack`] and [`Server::ack_requested`] for stream management.
 //! 4. [`Server::detach`] when the connection is lost, [`Server::close`] when the peer ended its stream.
-//! 5. After each call, [`Server::poll_output`] until `None`, then [`Server::poll_timeout`] and, at that time,
+//! 5. A host that keeps a journal writes [`Server::take_news`] down after each call, and begins the next process with
+//!    [`Server::restore`].
+//! 6. After each call, [`Server::poll_output`] until `None`, then [`Server::poll_timeout`] and, at that time,
 //!    [`Server::handle_timeout`].
 
 mod accounts;
@@ -18,6 +20,7 @@ mod config;
 mod core;
 mod hosts;
 mod ids;
+mod journal;
 mod muc;
 mod occupants;
 mod outgoing;
@@ -29,8 +32,8 @@ mod session;
 
 pub use accounts::{BridgeAccounts, Door, JOIN as JOIN_ACCOUNT, LOCAL_BRIDGE, is_bridge_name};
 pub use api::{
-    AuthError, BadName, BindError, Bound, Enabled, Login, Pace, ResumeError, Resumed, Stats,
-    UnknownSession, WebQuery,
+    AuthError, BadName, BindError, Bound, Enabled, Login, Pace, Restored, ResumeError, Resumed,
+    Stats, UnknownSession, WebQuery,
 };
 pub use clock::{WallClock, stamp};
 pub use config::{
@@ -38,5 +41,6 @@ pub use config::{
     Transport,
 };
 pub use ids::{ConnectionId, SessionId};
+pub use journal::JournalError;
 pub use outgoing::{CloseReason, JoinRequest, Outgoing, Output};
 pub use server::Server;

@@ -1,12 +1,14 @@
 //! The people of one room, in the order they came.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stanza::muc::{Affiliation, Item, Role, User};
+use stanza::xml::{self, Limits};
 use stanza::{BareJid, Element, ElementExt as _, FullJid, element, ns};
 
 use crate::core::{Body, give_back};
 use crate::ids::SessionId;
+use crate::journal::{LeftRecord, OccupantRecord, Part};
 
 /// One occupant.
 #[derive(Debug)]
@@ -85,6 +87,8 @@ pub(crate) struct Occupants {
     by_nick: HashMap<String, u64>,
     by_session: HashMap<SessionId, u64>,
     next: u64,
+    /// Places of which the journal does not know everything.
+    changed: BTreeSet<u64>,
 }
 
 impl Occupants {
@@ -93,6 +97,7 @@ impl Occupants {
         self.by_nick.insert(occupant.nick.clone(), self.next);
         self.by_session.insert(occupant.session, self.next);
         self.all.insert(self.next, occupant);
+        self.changed.insert(self.next);
     }
 
     /// Takes out whoever came first.
@@ -104,6 +109,7 @@ impl Occupants {
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Occupant> {
         let key = self.by_session.remove(&session)?;
         let occupant = self.all.remove(&key)?;
+        self.changed.insert(key);
         self.by_nick.remove(&occupant.nick);
         give_back(&mut self.by_nick);
         give_back(&mut self.by_session);
@@ -116,6 +122,7 @@ impl Occupants {
             return;
         };
         self.by_session.insert(new, key);
+        self.changed.insert(key);
         if let Some(occupant) = self.all.get_mut(&key) {
             occupant.session = new;
             occupant.jid = jid;
@@ -131,7 +138,9 @@ impl Occupants {
     }
 
     pub(crate) fn by_session_mut(&mut self, session: SessionId) -> Option<&mut Occupant> {
-        self.all.get_mut(self.by_session.get(&session)?)
+        let key = *self.by_session.get(&session)?;
+        self.changed.insert(key);
+        self.all.get_mut(&key)
     }
 
     /// The number of a session's place, which nobody else in the room had or will have. It goes over with the place.
@@ -143,8 +152,11 @@ impl Occupants {
         self.all.values()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Occupant> {
-        self.all.values_mut()
+    /// Sessions of the account `bare`.
+    pub(crate) fn of_account(&self, bare: &BareJid) -> Vec<SessionId> {
+        let all = self.all.values();
+        let own = all.filter(|occupant| occupant.bare == *bare);
+        own.map(|occupant| occupant.session).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -153,6 +165,86 @@ impl Occupants {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+}
+
+impl Occupants {
+    /// The highest number that a place got.
+    pub(crate) fn places(&self) -> u64 {
+        self.next
+    }
+
+    /// What the journal does not know yet. `lobby`: these are the people of a waiting room.
+    pub(crate) fn take_changes(&mut self, lobby: bool) -> Vec<Part> {
+        let changed = std::mem::take(&mut self.changed);
+        let part = |place: u64| match self.all.get(&place) {
+            Some(occupant) => occupant.record(place, lobby),
+            None => Part::Left(LeftRecord { place, lobby }),
+        };
+        changed.into_iter().map(part).collect()
+    }
+
+    /// Nobody keeps a journal.
+    pub(crate) fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
+    /// The same, where the journal knows nothing.
+    pub(crate) fn parts(&self, lobby: bool) -> Vec<Part> {
+        let all = self.all.iter();
+        all.map(|(place, occupant)| occupant.record(*place, lobby))
+            .collect()
+    }
+
+    /// Puts somebody back whom the journal had. `None` when that does not fit together.
+    pub(crate) fn put_back(&mut self, record: &OccupantRecord) -> Option<SessionId> {
+        let jid = FullJid::new(&record.jid).ok()?;
+        let session = SessionId(record.session);
+        let presence = xml::parse(record.presence.as_bytes(), &Limits::FROM_SERVER).ok()?;
+        let named = jid.to_bare().with_resource_str(&record.nick);
+        let named = named.is_ok_and(|jid| jid.resource().as_str() == record.nick);
+        let taken = self.by_nick.contains_key(&record.nick)
+            || self.by_session.contains_key(&session)
+            || self.all.contains_key(&record.place);
+        if !named || taken || presence.name() != "presence" {
+            return None;
+        }
+        let occupant = Occupant {
+            nick: record.nick.clone(),
+            session,
+            bare: jid.to_bare(),
+            jid,
+            role: record.role.parse().ok()?,
+            affiliation: record.affiliation.parse().ok()?,
+            presence,
+            body: None,
+        };
+        self.next = self.next.max(record.place);
+        self.by_nick.insert(occupant.nick.clone(), record.place);
+        self.by_session.insert(session, record.place);
+        self.all.insert(record.place, occupant);
+        Some(session)
+    }
+
+    /// Numbers up to this one are not given again.
+    pub(crate) fn count_from(&mut self, places: u64) {
+        // A damaged journal must not use them up.
+        self.next = self.next.max(places.min(u64::MAX / 2));
+    }
+}
+
+impl Occupant {
+    fn record(&self, place: u64, lobby: bool) -> Part {
+        Part::Occupant(OccupantRecord {
+            place,
+            lobby,
+            session: self.session.0,
+            nick: self.nick.clone(),
+            jid: self.jid.to_string(),
+            role: self.role.as_str().to_owned(),
+            affiliation: self.affiliation.as_str().to_owned(),
+            presence: xml::to_string(&self.presence),
+        })
     }
 }
 

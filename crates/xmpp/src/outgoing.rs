@@ -65,6 +65,11 @@ impl Outgoing {
         out
     }
 
+    /// Where the address belongs, if the body has none.
+    pub(crate) fn gap(&self) -> Option<usize> {
+        self.gap.as_ref().map(|(at, _)| *at)
+    }
+
     /// The body shared between the copies of a broadcast.
     #[must_use]
     pub fn shared_body(&self) -> &Arc<[u8]> {

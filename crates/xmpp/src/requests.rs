@@ -10,10 +10,11 @@ use std::time::Instant;
 use shares::Budget;
 use stanza::error::{Condition, StanzaError};
 use stanza::iq::is_request;
-use stanza::xml::written_len;
+use stanza::xml::{self, written_len};
 use stanza::{Element, ElementExt as _, element, ns};
 
 use crate::ids::SessionId;
+use crate::journal::{Record, RequestName, RequestRecord};
 
 /// What an entry takes beside its texts, roughly.
 const ENTRY: usize = 256;
@@ -99,6 +100,25 @@ pub(crate) struct RequestKey {
     pub(crate) id: Arc<str>,
 }
 
+impl RequestKey {
+    /// As the journal keeps it.
+    fn name(&self) -> RequestName {
+        RequestName {
+            requester: self.requester.0,
+            target: self.target.0,
+            id: self.id.to_string(),
+        }
+    }
+
+    fn record(&self, open: &Open) -> RequestRecord {
+        RequestRecord {
+            name: self.name(),
+            asked: open.asked.clone(),
+            again: open.again.as_ref().map(|(again, _)| xml::to_string(again)),
+        }
+    }
+}
+
 /// A request that was handed to a session and not answered yet.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -118,6 +138,8 @@ pub(crate) struct Requests {
     by_requester: HashMap<SessionId, HashSet<RequestKey>>,
     deadlines: BTreeMap<(Instant, u64), RequestKey>,
     serial: u64,
+    /// Requests of which the journal does not know whether they are open.
+    changed: BTreeSet<RequestKey>,
 }
 
 impl Requests {
@@ -136,6 +158,7 @@ impl Requests {
         kept: Kept,
     ) {
         self.remove(&key);
+        self.changed.insert(key.clone());
         self.serial += 1;
         let due = (until, self.serial);
         self.deadlines.insert(due, key.clone());
@@ -159,6 +182,7 @@ impl Requests {
     /// The request is answered, or nobody waits for the answer any more.
     pub(crate) fn remove(&mut self, key: &RequestKey) -> Option<Open> {
         let open = self.open.remove(key)?;
+        self.changed.insert(key.clone());
         self.deadlines.remove(&open.due);
         if let Some(keys) = self.by_target.get_mut(&key.target) {
             keys.remove(key);
@@ -208,6 +232,28 @@ impl Requests {
 
     pub(crate) fn get(&self, key: &RequestKey) -> Option<&Open> {
         self.open.get(key)
+    }
+
+    /// What the journal does not know yet.
+    pub(crate) fn take_changes(&mut self) -> Vec<Record> {
+        let changed = std::mem::take(&mut self.changed);
+        let record = |key: RequestKey| match self.open.get(&key) {
+            Some(open) => Record::Asked(key.record(open)),
+            None => Record::Answered(key.name()),
+        };
+        changed.into_iter().map(record).collect()
+    }
+
+    /// Nobody keeps a journal.
+    pub(crate) fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
+    /// The same, where the journal knows nothing.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let open = self.open.iter();
+        open.map(|(key, open)| Record::Asked(key.record(open)))
+            .collect()
     }
 
     /// When the next one is late.

@@ -5,14 +5,15 @@ mod domain;
 mod ends;
 mod focus;
 mod handover;
+mod journal;
 mod lobby;
 mod messages;
+mod output;
 mod rooms;
 mod router;
 mod sessions;
 mod stanzas;
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -27,8 +28,7 @@ use crate::config::Config;
 use crate::core::{Account, Core};
 use crate::hosts::Host;
 use crate::ids::{self, SessionId};
-use crate::muc::Room;
-use crate::outgoing::Output;
+use crate::muc::{Room, Rooms};
 use crate::requests::{Errand, Kept};
 use crate::session::Rights;
 
@@ -38,22 +38,24 @@ struct Held {
     session: SessionId,
     stanza: Element,
     errand: Errand,
+    /// Its number.
+    serial: u64,
     _kept: Kept,
 }
-
-/// Outputs for which there is room although none waits.
-const OUTPUTS: usize = 256;
 
 /// One signalling node's XMPP server.
 #[derive(Debug)]
 pub struct Server {
     core: Core,
-    rooms: HashMap<BareJid, Room>,
+    rooms: Rooms,
     /// Account behind the address of the focus.
     focus_account: BareJid,
     /// Account of the bridge in this process.
     local_bridge: BareJid,
     held: Vec<Held>,
+    held_serial: u64,
+    /// What the journal knows of them.
+    held_known: Vec<(SessionId, u64)>,
     next_session: u64,
 }
 
@@ -111,10 +113,12 @@ impl Server {
         }
         Ok(Self {
             core,
-            rooms: HashMap::new(),
+            rooms: Rooms::default(),
             focus_account,
             local_bridge,
             held: Vec::new(),
+            held_serial: 0,
+            held_known: Vec::new(),
             next_session: 0,
         })
     }
@@ -188,16 +192,6 @@ impl Server {
     #[must_use]
     pub fn jid(&self, session: SessionId) -> Option<&FullJid> {
         self.core.sessions.get(&session).map(|session| &session.jid)
-    }
-
-    /// What to do next, in order; `None` when there is nothing.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        let next = self.core.outputs.pop_front();
-        // What was said to a large room leaves a large queue behind.
-        if next.is_none() && self.core.outputs.capacity() > OUTPUTS {
-            self.core.outputs.shrink_to(OUTPUTS);
-        }
-        next
     }
 
     /// When [`Server::handle_timeout`] wants to be called.

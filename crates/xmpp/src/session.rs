@@ -10,8 +10,12 @@ use stanza::{BareJid, FullJid, xml};
 use crate::api::WebQuery;
 use crate::config::Limits;
 use crate::ids::{ConnectionId, SessionId};
+use crate::journal::{CountRecord, KeptSession, SessionRecord};
 use crate::outgoing::{Outgoing, Output};
 use crate::pace::Pacer;
+
+/// Stanzas that a session may have got of which the journal does not know.
+const LOST: u32 = 1_000;
 
 /// What an account may do beyond a guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +124,10 @@ pub(crate) struct Session {
     pub(crate) asked_to_join: bool,
     /// Number of its next ping.
     pub(crate) pings: u64,
+    /// Whether the journal has it.
+    pub(crate) journaled: bool,
+    /// It comes from the journal and was not resumed yet: its peer may know more of it than we do.
+    put_back: bool,
     management: Option<Management>,
     /// Only of services.
     senders: Option<Senders>,
@@ -152,6 +160,8 @@ impl Session {
             spoke: false,
             asked_to_join: false,
             pings: 0,
+            journaled: false,
+            put_back: false,
             management: None,
             senders: None,
         }
@@ -190,13 +200,7 @@ impl Session {
             management.requested = true;
             outputs.push_back(Output::RequestAck { connection });
         }
-        let (most, most_bytes) = match self.rights.service {
-            true => (
-                2 * limits.service_queue_stanzas,
-                2 * limits.service_queue_bytes,
-            ),
-            false => (limits.unacked_stanzas, limits.unacked_bytes),
-        };
+        let (most, most_bytes) = most_waiting(self.rights, limits);
         if management.queue.len() > most || management.bytes > most_bytes {
             return Sent::Overflow;
         }
@@ -295,10 +299,11 @@ impl Session {
             return AckOutcome::Accepted;
         };
         let news = h.wrapping_sub(management.acked);
-        if usize::try_from(news).unwrap_or(usize::MAX) > management.queue.len() {
+        let waiting = u32::try_from(management.queue.len()).unwrap_or(u32::MAX);
+        if news > waiting && !(self.put_back && news - waiting <= LOST) {
             return AckOutcome::TooHigh;
         }
-        for _ in 0..news {
+        for _ in 0..news.min(waiting) {
             if let Some((stanza, sender)) = management.queue.pop_front() {
                 management.bytes -= stanza.len().min(management.bytes);
                 if let (Some(senders), Some(sender)) = (&mut self.senders, sender) {
@@ -323,6 +328,7 @@ impl Session {
         self.expires = None;
         self.last_heard = now;
         self.probed = None;
+        self.put_back = false;
         let Some(management) = &mut self.management else {
             return 0;
         };
@@ -339,5 +345,94 @@ impl Session {
             outputs.push_back(Output::RequestAck { connection });
         }
         management.queue.len() as u64
+    }
+}
+
+impl Session {
+    /// As the journal keeps it; `None` if it cannot be resumed.
+    pub(crate) fn record(&self) -> Option<SessionRecord> {
+        let management = self.management.as_ref()?;
+        Some(SessionRecord {
+            id: self.id.0,
+            jid: self.jid.to_string(),
+            resume: management.id.clone()?,
+            handled: management.handled,
+            acked: management.acked,
+            room: self.query.room.clone(),
+            prefix: self.query.prefix.clone(),
+            region: self.query.region.clone(),
+        })
+    }
+
+    /// What it has handled and what its peer acknowledged, as the journal keeps it.
+    pub(crate) fn counts(&self) -> Option<CountRecord> {
+        let management = self.management.as_ref()?;
+        Some(CountRecord {
+            id: self.id.0,
+            handled: management.handled,
+            acked: management.acked,
+        })
+    }
+
+    /// Whether what waits for it is written into the journal.
+    pub(crate) fn waits_in_journal(&self) -> bool {
+        self.journaled && self.management.is_some()
+    }
+
+    /// What is not acknowledged.
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Outgoing> {
+        let queue = self.management.iter().flat_map(|m| &m.queue);
+        queue.map(|(stanza, _)| stanza)
+    }
+
+    /// A session of the journal: it waits for its peer. `None` when it is none, or has more waiting than it may.
+    pub(crate) fn put_back(
+        now: Instant,
+        kept: KeptSession,
+        rights: Rights,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let record = kept.record;
+        let jid = FullJid::new(&record.jid).ok()?;
+        let query = WebQuery {
+            room: record.room,
+            prefix: record.prefix,
+            region: record.region,
+            ..WebQuery::default()
+        };
+        let id = SessionId(record.id);
+        let mut session = Self::new(now, id, jid, rights, query, ConnectionId(0));
+        session.connection = None;
+        session.journaled = true;
+        session.put_back = true;
+        session.spoke = record.handled > 0;
+        session.enable(Some(record.resume), limits);
+        let to = session.to.clone();
+        let management = session.management.as_mut()?;
+        management.handled = record.handled;
+        management.acked = record.acked;
+        for queued in kept.queue {
+            let stanza = match queued.gap {
+                Some(gap) => Outgoing::addressed(queued.text, gap, to.clone()),
+                None => Outgoing::whole(queued.text),
+            };
+            management.bytes += stanza.len();
+            management.queue.push_back((stanza, None));
+        }
+        management.since_request = u32::try_from(management.queue.len()).unwrap_or(u32::MAX);
+        let (most, most_bytes) = most_waiting(rights, limits);
+        let fits = management.queue.len() <= most && management.bytes <= most_bytes;
+        fits.then_some(session)
+    }
+}
+
+/// Stanzas and bytes that may wait for a peer.
+fn most_waiting(rights: Rights, limits: &Limits) -> (usize, usize) {
+    match rights.service {
+        true => (
+            2 * limits.service_queue_stanzas,
+            2 * limits.service_queue_bytes,
+        ),
+        false => (limits.unacked_stanzas, limits.unacked_bytes),
     }
 }

@@ -93,9 +93,9 @@ impl Room {
                 items.extend(
                     self.affiliations
                         .iter()
-                        .filter(|(_, have)| **have == affiliation)
+                        .filter(|(_, have)| *have == affiliation)
                         .map(|(bare, have)| Item {
-                            affiliation: Some(*have),
+                            affiliation: Some(have),
                             jid: Some(bare.clone().into()),
                             ..Item::default()
                         }),
@@ -185,7 +185,7 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         if self.affiliations.len() >= core.config.limits.occupants
-            && !self.affiliations.contains_key(bare)
+            && self.affiliations.get(bare).is_none()
         {
             return Err(Condition::ResourceConstraint.into());
         }
@@ -223,7 +223,7 @@ impl Room {
     ) {
         if let Some(occupant) = self.occupants.by_session_mut(session) {
             // A kicked moderator must not come back as one.
-            self.affiliations.remove(&occupant.bare);
+            self.affiliations.set(&occupant.bare, Affiliation::None);
             occupant.affiliation = Affiliation::None;
         }
         let marks = Marks {
@@ -244,20 +244,14 @@ impl Room {
         actor: Option<String>,
         reason: Option<String>,
     ) {
-        match to {
-            Affiliation::None => self.affiliations.remove(bare),
-            _ => self.affiliations.insert(bare.clone(), to),
-        };
-        let mut changed = Vec::new();
-        for occupant in self
-            .occupants
-            .iter_mut()
-            .filter(|occupant| occupant.bare == *bare)
-        {
-            occupant.affiliation = to;
-            occupant.role = role_for(to);
-            occupant.body = None;
-            changed.push(occupant.session);
+        self.affiliations.set(bare, to);
+        let changed = self.occupants.of_account(bare);
+        for session in &changed {
+            if let Some(occupant) = self.occupants.by_session_mut(*session) {
+                occupant.affiliation = to;
+                occupant.role = role_for(to);
+                occupant.body = None;
+            }
         }
         for session in changed {
             if to == Affiliation::Outcast {

@@ -92,6 +92,12 @@ impl Room {
         let body = core.body(&message);
         self.past_bytes += body.len();
         self.past.push_back(Past { unix, body });
+        self.past_news += 1;
+        self.forget_past(core);
+    }
+
+    /// Only so much of the past is kept.
+    pub(super) fn forget_past(&mut self, core: &Core) {
         let limits = &core.config.limits;
         while self.past.len() > limits.history || self.past_bytes > limits.history_bytes {
             let Some(oldest) = self.past.pop_front() else {
@@ -177,7 +183,7 @@ impl Room {
         if self.members_only {
             let bare = invitee.to_bare();
             if self.affiliation(core, &bare) == Affiliation::None {
-                self.affiliations.insert(bare, Affiliation::Member);
+                self.affiliations.set(&bare, Affiliation::Member);
             }
         }
         // No password: who is let in needs none, who is merely invited must ask for it.

@@ -1,6 +1,7 @@
 //! Multi-user chat (XEP-0045) as meetings use it: who is in a room, what it remembers, how its presence goes out.
 
 mod admin;
+mod affiliations;
 mod config;
 mod guesses;
 mod handover;
@@ -8,9 +9,11 @@ mod join;
 mod leave;
 mod message;
 mod past;
+mod record;
+mod rooms;
 mod serve;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use stanza::muc::{Affiliation, Role, status};
@@ -18,14 +21,17 @@ use stanza::{BareJid, Element, ElementExt as _, element, ns};
 
 use crate::core::{Body, Core};
 use crate::ids::SessionId;
+use crate::journal::HeadRecord;
 use crate::occupants::{Marks, Occupant, Occupants};
 use crate::requests::Kept;
 use crate::services::Services;
+use affiliations::Affiliations;
 use guesses::Guesses;
 use past::{Past, Subject};
 
 pub(crate) use config::OwnerOutcome;
 pub(crate) use leave::creation_restricted;
+pub(crate) use rooms::Rooms;
 
 /// What a room is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,7 @@ pub(crate) struct Room {
     jid: BareJid,
     kind: RoomKind,
     occupants: Occupants,
-    affiliations: HashMap<BareJid, Affiliation>,
+    affiliations: Affiliations,
     password: Option<String>,
     members_only: bool,
     meeting_id: String,
@@ -62,10 +68,15 @@ pub(crate) struct Room {
     subject: Option<Subject>,
     past: VecDeque<Past>,
     past_bytes: usize,
+    /// Messages of the past, the youngest, that the journal does not know.
+    past_news: usize,
     waiting: VecDeque<Waiting>,
     /// Wrong passwords, once there were any.
     guesses: Option<Guesses>,
     services: Services,
+    /// What the journal knows of all that is one value, and of who waits.
+    journaled: Option<HeadRecord>,
+    journaled_waiting: Vec<SessionId>,
 }
 
 impl Room {
@@ -74,7 +85,7 @@ impl Room {
             jid,
             kind,
             occupants: Occupants::default(),
-            affiliations: HashMap::new(),
+            affiliations: Affiliations::default(),
             password: None,
             members_only: false,
             meeting_id,
@@ -82,9 +93,12 @@ impl Room {
             subject: None,
             past: VecDeque::new(),
             past_bytes: 0,
+            past_news: 0,
             waiting: VecDeque::new(),
             guesses: None,
             services: Services::default(),
+            journaled: None,
+            journaled_waiting: Vec::new(),
         }
     }
 
@@ -92,10 +106,7 @@ impl Room {
         if core.is_admin(bare) {
             return Affiliation::Owner;
         }
-        self.affiliations
-            .get(bare)
-            .copied()
-            .unwrap_or(Affiliation::None)
+        self.affiliations.get(bare).unwrap_or(Affiliation::None)
     }
 
     /// The occupant that is the focus.
@@ -206,6 +217,10 @@ impl Room {
             .iter()
             .filter(|occupant| !core.rights(occupant.session).service)
             .count()
+    }
+
+    pub(crate) fn jid(&self) -> &BareJid {
+        &self.jid
     }
 
     pub(crate) fn kind(&self) -> RoomKind {

@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Keeps a conference request until there is a focus.
-    fn hold(&mut self, session: SessionId, stanza: Element, errand: Errand) {
+    pub(super) fn hold(&mut self, session: SessionId, stanza: Element, errand: Errand) {
         let service = self.core.rights(session).service;
         let kept = (self.held.len() < MOST_HELD).then(|| {
             self.core
@@ -67,10 +67,12 @@ impl Server {
             return self.core.refuse_full(session, &stanza);
         };
         self.core.wake_requests(errand.until);
+        self.held_serial += 1;
         self.held.push(Held {
             session,
             stanza,
             errand,
+            serial: self.held_serial,
             _kept: kept,
         });
     }

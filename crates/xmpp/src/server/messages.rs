@@ -83,7 +83,7 @@ impl Server {
             .iter()
             .find(|jid| {
                 self.rooms
-                    .get(*jid)
+                    .get(jid)
                     .is_some_and(|room| room.kind() == RoomKind::Meeting)
             })
             .cloned()

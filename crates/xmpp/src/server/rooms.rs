@@ -8,7 +8,6 @@ use stanza::xml::written_len;
 use stanza::{BareJid, Element, Jid, ns};
 
 use super::Server;
-use crate::core::give_back;
 use crate::hosts::Host;
 use crate::ids::{self, SessionId};
 use crate::muc::{Room, RoomKind, creation_restricted};
@@ -90,7 +89,7 @@ impl Server {
         if internal && !rights.service {
             return Err(Condition::Forbidden.into());
         }
-        if self.rooms.contains_key(jid) {
+        if self.rooms.contains(jid) {
             return Ok(false);
         }
         if !(internal || rights.admin) {
@@ -153,7 +152,6 @@ impl Server {
             && let Some(mut room) = self.rooms.remove(jid)
         {
             room.destroy(&mut self.core, &stanza::muc::Destroy::default());
-            give_back(&mut self.rooms);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::accounts::{SESSIONS_OF_JOIN, SESSIONS_PER_BRIDGE};
 use crate::api::{BindError, Bound, Enabled, Login, ResumeError, Resumed, UnknownSession};
 use crate::core::Timer;
 use crate::ids::{self, ConnectionId, SessionId};
+use crate::journal::Record;
 use crate::outgoing::{CloseReason, Outgoing, Output};
 use crate::session::{AckOutcome, Rights, Session};
 
@@ -140,6 +141,10 @@ impl Server {
         }
         let id = (resume && !max.is_zero()).then(|| ids::secret(&mut core.rng));
         enabling.enable(id.clone(), &core.config.limits);
+        enabling.journaled |= id.is_some();
+        if let Some(record) = enabling.record() {
+            core.log.put(&Record::Session(record));
+        }
         if let Some(id) = &id {
             core.by_resume_id.insert(id.clone(), session);
         }
@@ -184,6 +189,7 @@ impl Server {
             return Err(ResumeError::AckTooHigh);
         }
         core.stats.resumed += 1;
+        core.counted.insert(id);
         core.stats.sent += session.replay(now, connection, &mut core.outputs);
         let resumed = Resumed {
             session: id,
@@ -199,6 +205,7 @@ impl Server {
         self.core.now = now;
         self.heard(now, session);
         let acking = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
+        self.core.counted.insert(session);
         if acking.acknowledge(h) == AckOutcome::TooHigh {
             self.core.doomed.push((session, CloseReason::AckTooHigh));
             self.end_doomed();

@@ -31,6 +31,7 @@ impl Server {
         };
         let sender = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
         sender.count_handled();
+        self.core.counted.insert(session);
         let pace = match sender.rights.service {
             true => Pace::Now,
             false => sender.pacer.count(now, kind, &self.core.config.limits.rate),
@@ -66,6 +67,7 @@ impl Server {
         self.heard(now, session);
         let sender = self.core.sessions.get_mut(&session).ok_or(UnknownSession)?;
         sender.count_handled();
+        self.core.counted.insert(session);
         stanza.put("from", sender.jid.as_str());
         self.core.stats.received += 1;
         let error = StanzaError::new(Condition::PolicyViolation).with_text("stanza too large");

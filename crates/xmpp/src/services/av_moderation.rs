@@ -10,6 +10,7 @@ use super::meeting::{Meeting, json_message};
 use super::metadata::Metadata;
 use crate::core::Core;
 use crate::ids::SessionId;
+use crate::journal::{ModeratedRecord, Part};
 
 /// Kinds of media that can be moderated.
 const MEDIA: [&str; 3] = ["audio", "video", "desktop"];
@@ -29,6 +30,8 @@ struct Moderated {
 #[derive(Debug, Default)]
 pub(super) struct Moderation {
     media: BTreeMap<&'static str, Moderated>,
+    /// The journal does not know it.
+    changed: bool,
 }
 
 impl Moderation {
@@ -80,6 +83,7 @@ impl Moderation {
         if self.media.contains_key(media) == on {
             return;
         }
+        self.changed = true;
         if on {
             let allowed = meeting.occupants.iter().filter(|occupant| {
                 occupant.role == Role::Moderator && !core.rights(occupant.session).admin
@@ -119,6 +123,7 @@ impl Moderation {
         let person = meeting.occupants.by_nick(nick)?.session;
         let mut json =
             json!({ "type": "av_moderation", "room": meeting.jid.as_str(), "mediaType": media });
+        self.changed = true;
         match self.media.get_mut(media) {
             Some(moderated) => {
                 if allow {
@@ -198,6 +203,7 @@ impl Moderation {
         }
         let nick = (!core.rights(session).admin).then(|| occupant.nick.clone());
         let mut active = Vec::new();
+        self.changed = true;
         for (media, moderated) in &mut self.media {
             moderated.allowed.extend(nick.clone());
             active.push(*media);
@@ -209,7 +215,40 @@ impl Moderation {
 
     pub(super) fn left(&mut self, nick: &str) {
         for moderated in self.media.values_mut() {
-            moderated.allowed.remove(nick);
+            self.changed |= moderated.allowed.remove(nick);
+        }
+    }
+}
+
+impl Moderation {
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// As the journal keeps it.
+    pub(super) fn part(&self) -> Part {
+        let record = |(media, moderated): (&&str, &Moderated)| {
+            let record = ModeratedRecord {
+                actor: moderated.actor.clone(),
+                allowed: moderated.allowed.clone(),
+                start_muted: moderated.start_muted,
+            };
+            ((*media).to_owned(), record)
+        };
+        Part::Moderation(self.media.iter().map(record).collect())
+    }
+
+    pub(super) fn put_back(&mut self, media: BTreeMap<String, ModeratedRecord>) {
+        for (name, record) in media {
+            let Some(media) = MEDIA.iter().find(|media| **media == name) else {
+                continue;
+            };
+            let moderated = Moderated {
+                actor: record.actor,
+                allowed: record.allowed,
+                start_muted: record.start_muted,
+            };
+            self.media.insert(*media, moderated);
         }
     }
 }

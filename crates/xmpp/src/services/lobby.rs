@@ -1,5 +1,7 @@
 //! The waiting room of a members-only meeting. People in it see only moderators' decisions, never each other.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 use stanza::error::{Condition, ErrorType, StanzaError};
 use stanza::iq::{IqType, iq_type};
@@ -10,6 +12,7 @@ use stanza::{BareJid, Element, ElementExt as _, Jid, element, ns};
 use super::meeting::Meeting;
 use crate::core::Core;
 use crate::ids::SessionId;
+use crate::journal::{OccupantRecord, Part};
 use crate::occupants::{FOCUS_NICK, Marks, Occupant, Occupants, role_for, valid_nick};
 
 /// Most people waiting.
@@ -397,4 +400,30 @@ fn decided(
         "name": display_name(&waiting.presence).unwrap_or_default(),
     });
     meeting.tell_of(core, by, &json);
+}
+
+impl Lobby {
+    /// What the journal does not know yet.
+    pub(super) fn take_changes(&mut self) -> Vec<Part> {
+        self.occupants.take_changes(true)
+    }
+
+    /// Nobody keeps a journal.
+    pub(super) fn forget_changes(&mut self) {
+        self.occupants.forget_changes();
+    }
+
+    /// The same, where the journal knows nothing.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.occupants.parts(true)
+    }
+
+    /// Puts the people of the journal back; returns their sessions.
+    pub(super) fn put_back(
+        &mut self,
+        people: &BTreeMap<u64, OccupantRecord>,
+    ) -> BTreeSet<SessionId> {
+        let people = people.values().take(MOST);
+        people.filter_map(|o| self.occupants.put_back(o)).collect()
+    }
 }

@@ -9,6 +9,7 @@ use super::external::services;
 use super::meeting::{Meeting, json_message};
 use crate::core::Core;
 use crate::ids::SessionId;
+use crate::journal::Part;
 
 /// Keys that no client may write.
 const BLOCKED: [&str; 13] = [
@@ -33,6 +34,8 @@ const MAX_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
     document: Map<String, Value>,
+    /// The journal does not know it.
+    changed: bool,
 }
 
 impl Metadata {
@@ -124,6 +127,7 @@ impl Metadata {
             return Some(());
         }
         let old = document.insert(key.clone(), data);
+        self.changed = true;
         if Value::Object(document.clone()).to_string().len() > MAX_BYTES {
             match old {
                 Some(old) => document.insert(key, old),
@@ -171,6 +175,7 @@ impl Metadata {
 
     /// Changes what joiners start with, without telling those who are there; returns what it was.
     pub(super) fn start_muted_quietly(&mut self, media: &str, on: Option<bool>) -> Option<bool> {
+        self.changed = true;
         let document = &mut self.document;
         let entry = document.entry("startMuted").or_insert_with(|| json!({}));
         let Value::Object(policy) = entry else {
@@ -181,5 +186,22 @@ impl Metadata {
             None => policy.remove(media),
         };
         old.and_then(|old| old.as_bool())
+    }
+}
+
+impl Metadata {
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// As the journal keeps it.
+    pub(super) fn part(&self) -> Part {
+        Part::Metadata(self.document.clone())
+    }
+
+    pub(super) fn put_back(&mut self, document: Map<String, Value>) {
+        if Value::Object(document.clone()).to_string().len() <= MAX_BYTES {
+            self.document = document;
+        }
     }
 }

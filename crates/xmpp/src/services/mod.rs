@@ -9,6 +9,7 @@ mod lobby;
 mod meeting;
 mod metadata;
 mod polls;
+mod record;
 mod speaker_stats;
 
 use std::time::Instant;
@@ -39,6 +40,8 @@ pub(crate) struct Services {
     polls: polls::Polls,
     speakers: speaker_stats::SpeakerStats,
     lobby: Option<lobby::Lobby>,
+    /// The people of the waiting room that the journal has are gone.
+    lobby_over: bool,
 }
 
 /// What comes of a message to a service.
@@ -156,6 +159,7 @@ impl Services {
         on: bool,
     ) {
         if on {
+            self.lobby_over = true;
             self.lobby = Some(lobby::Lobby::default());
         } else {
             let destroy = Destroy {

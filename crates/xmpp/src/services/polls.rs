@@ -8,6 +8,7 @@ use stanza::{Element, ElementExt as _, ns};
 use super::meeting::{Meeting, json_message};
 use crate::core::Core;
 use crate::ids::SessionId;
+use crate::journal::{Part, PollRecord, VoteRecord};
 use crate::occupants::Occupant;
 
 /// Polls of one meeting.
@@ -43,6 +44,8 @@ struct Poll {
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     list: Vec<Poll>,
+    /// The journal does not know them.
+    changed: bool,
 }
 
 impl Poll {
@@ -109,6 +112,7 @@ impl Polls {
             "answers": answers,
         });
         self.list.push(poll);
+        self.changed = true;
         Some(news)
     }
 
@@ -133,6 +137,7 @@ impl Polls {
         if votes + chosen_of(&chosen) > MOST_VOTES {
             return None;
         }
+        self.changed = true;
         match poll.votes.get_mut(&sender.nick) {
             Some(vote) if vote.chosen == chosen => return Some(None),
             Some(vote) => vote.chosen.clone_from(&chosen),
@@ -201,6 +206,53 @@ impl Polls {
         for poll in &self.list {
             let message = json_message(&core.hosts.polls, None, &poll.history());
             core.send_element(session, message);
+        }
+    }
+}
+
+impl Polls {
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// As the journal keeps them.
+    pub(super) fn part(&self) -> Part {
+        let vote = |(voter, vote): (&String, &Vote)| {
+            let record = VoteRecord {
+                name: vote.name.clone(),
+                chosen: vote.chosen.clone(),
+            };
+            (voter.clone(), record)
+        };
+        let poll = |poll: &Poll| PollRecord {
+            id: poll.id.clone(),
+            sender: poll.sender.clone(),
+            sender_name: poll.sender_name.clone(),
+            question: poll.question.clone(),
+            options: poll.options.clone(),
+            votes: poll.votes.iter().map(vote).collect(),
+        };
+        Part::Polls(self.list.iter().map(poll).collect())
+    }
+
+    pub(super) fn put_back(&mut self, polls: Vec<PollRecord>) {
+        let fits = |poll: &PollRecord| poll.options.len() <= MOST_OPTIONS;
+        for poll in polls.into_iter().filter(fits).take(MOST) {
+            let options = poll.options.len();
+            let votes = poll.votes.into_iter();
+            let votes = votes.filter(|(_, vote)| vote.chosen.len() == options);
+            let vote = |(voter, vote): (String, VoteRecord)| {
+                let VoteRecord { name, chosen } = vote;
+                (voter, Vote { name, chosen })
+            };
+            self.list.push(Poll {
+                id: poll.id,
+                sender: poll.sender,
+                sender_name: poll.sender_name,
+                question: poll.question,
+                options: poll.options,
+                votes: votes.map(vote).collect(),
+            });
         }
     }
 }

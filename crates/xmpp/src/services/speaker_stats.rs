@@ -9,6 +9,7 @@ use stanza::{Element, ElementExt as _, ns};
 use super::meeting::{Meeting, json_message};
 use crate::core::Core;
 use crate::ids::SessionId;
+use crate::journal::{Part, SpeakerRecord, SpeakersRecord};
 use crate::occupants::Occupant;
 
 /// People remembered after they left.
@@ -28,6 +29,8 @@ struct Speaker {
 pub(super) struct SpeakerStats {
     speakers: BTreeMap<String, Speaker>,
     dominant: Option<String>,
+    /// The journal does not know them.
+    changed: bool,
 }
 
 impl SpeakerStats {
@@ -45,6 +48,7 @@ impl SpeakerStats {
     }
 
     fn dominant(&mut self, now: Instant, nick: &str, silence: bool) {
+        self.changed = true;
         self.pause(now);
         if self.speakers.len() >= MOST && !self.speakers.contains_key(nick) {
             self.speakers.retain(|_, speaker| !speaker.left);
@@ -60,10 +64,7 @@ impl SpeakerStats {
 
     fn totals(&self, now: Instant) -> Map<String, Value> {
         let entry = |(nick, speaker): (&String, &Speaker)| {
-            let running = speaker
-                .since
-                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-            let millis = u64::try_from((speaker.total + running).as_millis()).unwrap_or(u64::MAX);
+            let millis = u64::try_from(speaker.until(now).as_millis()).unwrap_or(u64::MAX);
             let mut value = json!({ "totalDominantSpeakerTime": millis, "faceLandmarks": [] });
             if let (Some(name), Value::Object(object)) = (&speaker.name, &mut value) {
                 object.insert("displayName".to_owned(), json!(name));
@@ -111,9 +112,57 @@ impl SpeakerStats {
             self.dominant = None;
         }
         if let Some(speaker) = self.speakers.get_mut(&occupant.nick) {
+            self.changed = true;
             speaker.left = true;
             speaker.since = None;
             speaker.name = occupant.presence.child_text("nick", ns::NICK);
         }
+    }
+}
+
+impl Speaker {
+    fn until(&self, now: Instant) -> Duration {
+        let running = self.since.map(|since| now.saturating_duration_since(since));
+        self.total + running.unwrap_or_default()
+    }
+}
+
+impl SpeakerStats {
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// As the journal keeps them.
+    pub(super) fn part(&self, now: Instant) -> Part {
+        let speaker = |(nick, speaker): (&String, &Speaker)| {
+            let record = SpeakerRecord {
+                millis: u64::try_from(speaker.until(now).as_millis()).unwrap_or(u64::MAX),
+                running: speaker.since.is_some(),
+                name: speaker.name.clone(),
+                left: speaker.left,
+            };
+            (nick.clone(), record)
+        };
+        Part::Speakers(SpeakersRecord {
+            dominant: self.dominant.clone(),
+            speakers: self.speakers.iter().map(speaker).collect(),
+        })
+    }
+
+    /// Who spoke goes on speaking; the time in between does not count.
+    pub(super) fn put_back(&mut self, now: Instant, record: SpeakersRecord) {
+        for (nick, record) in record.speakers.into_iter().take(MOST) {
+            let speaker = Speaker {
+                // A damaged journal makes nobody speak for longer than a year.
+                total: Duration::from_millis(record.millis).min(Duration::from_secs(31_536_000)),
+                since: record.running.then_some(now),
+                name: record.name,
+                left: record.left,
+            };
+            self.speakers.insert(nick, speaker);
+        }
+        self.dominant = record
+            .dominant
+            .filter(|nick| self.speakers.contains_key(nick));
     }
 }

@@ -19,7 +19,7 @@ use stanza::{BareJid, Element, ElementExt as _, FullJid};
 use xmpp::auth::Credentials;
 use xmpp::{
     BridgeAccounts, CloseReason, Config, ConnectionId, JoinRequest, Login, Outgoing, Output, Pace,
-    Server, SessionId, WallClock, WebQuery,
+    Restored, Server, SessionId, WallClock, WebQuery,
 };
 
 pub const DOMAIN: &str = "meet.example.com";
@@ -45,6 +45,7 @@ impl Client {
 pub struct World {
     pub server: Server,
     pub now: Instant,
+    start: Instant,
     /// Parsed when looked at: in a large room most is not.
     pub inbox: HashMap<ConnectionId, Vec<Outgoing>>,
     pub acks: HashMap<ConnectionId, Vec<u32>>,
@@ -53,6 +54,9 @@ pub struct World {
     pub joining: Vec<JoinRequest>,
     /// Connections whose peer no longer reads: their output is lost.
     pub cut: Vec<ConnectionId>,
+    /// What the host has written down, if it keeps a journal.
+    pub journal: Option<Vec<u8>>,
+    config: Config,
     next: u64,
 }
 
@@ -67,8 +71,11 @@ impl World {
         let now = Instant::now();
         let clock = WallClock::new(now, Duration::from_secs(EPOCH));
         Self {
-            server: Server::new(config, clock, [7; 32]).unwrap(),
+            server: Server::new(config.clone(), clock, [7; 32]).unwrap(),
+            config,
+            journal: None,
             now,
+            start: now,
             inbox: HashMap::new(),
             acks: HashMap::new(),
             ack_requests: HashMap::new(),
@@ -216,7 +223,54 @@ impl World {
             .collect()
     }
 
+    /// From now on the host keeps a journal.
+    pub fn keep_journal(&mut self) {
+        self.server.keep_journal();
+        self.journal = Some(self.server.journal());
+    }
+
+    /// The process is killed, and another one takes its place. No connection survives.
+    pub fn restart(&mut self) -> Restored {
+        let journal = self.journal.take().unwrap();
+        let clock = WallClock::new(self.now, self.unix());
+        let (server, restored) =
+            Server::restore(self.config.clone(), clock, [8; 32], &journal).unwrap();
+        self.server = server;
+        self.journal = Some(self.server.journal());
+        self.inbox.clear();
+        self.drain();
+        restored
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::from_secs(EPOCH) + (self.now - self.start)
+    }
+
+    /// Turns stream management on; returns the name to resume with.
+    pub fn manage(&mut self, client: &Client) -> String {
+        let enabled = self.server.enable_sm(self.now, client.session, true);
+        self.drain();
+        enabled.unwrap().id.unwrap()
+    }
+
+    /// The client, which has received `h` stanzas, comes back; returns what the server has handled.
+    pub fn resume(&mut self, client: &mut Client, id: &str, h: u32) -> u32 {
+        let connection = self.connection();
+        let user = client.jid.to_bare();
+        let resumed = self
+            .server
+            .resume(self.now, &user, connection, id, h)
+            .unwrap();
+        assert_eq!(resumed.jid, client.jid);
+        (client.connection, client.session) = (connection, resumed.session);
+        self.drain();
+        resumed.h
+    }
+
     pub fn drain(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.extend(self.server.take_news());
+        }
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send {

@@ -193,6 +193,13 @@ impl Client {
         }
     }
 
+    /// Name of the session that is to be resumed, or could be. A server that gives out names at login finds out by it who
+    /// comes back: on a WebSocket it belongs into the address.
+    #[must_use]
+    pub fn resume_id(&self) -> Option<&str> {
+        self.session.as_ref()?.sm.as_ref()?.id.as_deref()
+    }
+
     /// There is a new connection. `secure`: nobody can read it, so no TLS is needed; otherwise TLS is insisted on.
     pub fn connect(&mut self, now: Instant, secure: bool) {
         self.reader = Reader::new(self.config.limits);

@@ -24,7 +24,12 @@ impl Driver {
         let _ = stream.set_nodelay(true);
         let stream = self.attempt(self.handshake(stream, host, verify)).await?;
         let request = async {
-            let mut request = format!("wss://{host}:{port}{path}")
+            let previd = self.client.resume_id().map(|id| {
+                let sign = if path.contains('?') { '&' } else { '?' };
+                format!("{sign}previd={id}")
+            });
+            let previd = previd.unwrap_or_default();
+            let mut request = format!("wss://{host}:{port}{path}{previd}")
                 .into_client_request()
                 .map_err(other)?;
             request

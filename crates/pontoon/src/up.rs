@@ -54,8 +54,9 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     tracing::info!("ending");
     ending
         .or_again(async {
-            bridge.shutdown().await;
+            // First the meet node, which then sees nobody leave.
             meet.end().await;
+            bridge.shutdown().await;
         })
         .await;
     Ok(())

@@ -19,6 +19,10 @@ pub struct SignallingConfig {
     /// File in which the focus of this process keeps its meetings, to go on with them after the process was replaced;
     /// `None` keeps nothing. It holds addresses and names of people and is made readable to its owner only.
     pub focus_state: Option<std::path::PathBuf>,
+    /// File in which sessions and rooms are kept: the next process goes on with them, however this one ends, and so the end
+    /// of this one ends no meeting. `None` keeps nothing. It holds passwords of rooms, and names and addresses of people,
+    /// and is made readable to its owner only.
+    pub journal: Option<std::path::PathBuf>,
     /// Accounts of bridges elsewhere; [`BridgeDoor`](crate::BridgeDoor) changes them.
     pub bridges: BridgeAccounts,
     /// Makes and keeps an account for a bridge that asks for one. Nothing is made without.
@@ -45,6 +49,7 @@ impl SignallingConfig {
             xmpp: xmpp::Config::new(domain, cluster_secret),
             focus: Some(focus),
             focus_state: None,
+            journal: None,
             bridges: BridgeAccounts::default(),
             new_bridge: None,
             tcp: None,

@@ -134,6 +134,8 @@ pub(crate) struct FocusTask {
     names: RoomNames,
     /// Number of answers at which those nobody waits for any more are forgotten.
     sweep_at: usize,
+    /// Another process goes on with the conferences when this one ends.
+    keeps: bool,
 }
 
 /// A focus behind a link that was just spawned. It goes on with the meetings of the one before it.
@@ -141,6 +143,7 @@ pub(crate) fn new(
     host: FocusHost,
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
+    keeps: bool,
 ) -> (FocusHandle, FocusTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let last = host.store.load();
@@ -165,6 +168,7 @@ pub(crate) fn new(
         answers: HashMap::new(),
         names: RoomNames::default(),
         sweep_at: QUEUE,
+        keeps,
     };
     let handle = FocusHandle {
         requests: sender,
@@ -174,7 +178,7 @@ pub(crate) fn new(
 }
 
 impl FocusTask {
-    /// Runs until the node stops, then leaves all rooms in order.
+    /// Runs until the node stops, then leaves all rooms in order, unless another process goes on with them.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
             let due = [
@@ -338,6 +342,9 @@ impl FocusTask {
     }
 
     async fn goodbye(mut self) {
+        if self.keeps {
+            return self.host.store.finish(&self.focus.snapshot()).await;
+        }
         self.focus.shutdown(now());
         self.carry_out();
         self.link.close().await;

@@ -17,6 +17,7 @@ mod focus_store;
 mod focus_task;
 mod gate;
 mod http_bind;
+mod journal;
 mod metrics;
 mod node;
 mod pacer;

@@ -1,6 +1,7 @@
 //! The node as a whole: start, routes, shutdown.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,7 @@ use crate::focus_store::Store;
 use crate::focus_task::{self, FocusHandle, FocusHost};
 use crate::gate::{Gate, GateLimits};
 use crate::http_bind::{self, Bosh, Sessions};
+use crate::journal::{self, Journal};
 use crate::metrics::{FocusMetrics, Metrics};
 use crate::peer::Context;
 use crate::{SignallingConfig, TcpConfig, bytes, conference_request, now, server_task, websocket};
@@ -34,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Node {
     context: Context,
     focus: Option<FocusHandle>,
+    /// Whether another process goes on with what this one leaves.
+    keeps: bool,
     connector: MemoryConnector,
     tcp: Vec<SocketAddr>,
     sessions: Sessions,
@@ -54,11 +58,11 @@ impl Node {
         let metrics = Metrics::register(&config.metrics);
         let domain = config.xmpp.domain.clone();
         let secret = config.xmpp.cluster_secret.clone();
-        let mut server = xmpp::Server::new(config.xmpp, wall_clock(), rand::random())
-            .map_err(|error| StartError::Domain(error.0))?;
+        let (mut server, journal) = server(config.xmpp, config.journal)?;
         let streams = Doors::new(&server, &domain);
         server.set_bridges(now(), config.bridges);
-        let (handle, task) = server_task::new(server, config.new_bridge, metrics.clone());
+        let keeps = journal.is_some();
+        let (handle, task) = server_task::new(server, config.new_bridge, metrics.clone(), journal);
         let (stopping, stopped) = watch::channel(false);
         let (stopping_focus, focus_stopped) = watch::channel(false);
         let context = Context {
@@ -108,13 +112,14 @@ impl Node {
             let link = LinkConfig::new(target, &format!("auth.{domain}"), credentials)
                 .with_resource("focus");
             let (sender, events) = link::spawn(link);
-            let (handle, task) = focus_task::new(host, sender, events);
+            let (handle, task) = focus_task::new(host, sender, events, keeps);
             focus_tasks.spawn(task.run(focus_stopped));
             handle
         });
         Ok(Self {
             context,
             focus,
+            keeps,
             connector,
             tcp,
             sessions: Sessions::default(),
@@ -176,8 +181,17 @@ impl Node {
         &self.tcp
     }
 
-    /// Ends conferences and streams in order and waits for them, a few seconds at most.
+    /// Ends, and waits for it, a few seconds at most. With a journal nothing but the process ends: all that is there is
+    /// written down, and connections break. Otherwise conferences and streams are ended in order.
     pub async fn shutdown(mut self) {
+        if self.keeps {
+            // First the server, which then sees nobody leave.
+            self.stopping.send_replace(true);
+            let _ = timeout(PATIENCE, async {
+                while self.tasks.join_next().await.is_some() {}
+            })
+            .await;
+        }
         self.stopping_focus.send_replace(true);
         let _ = timeout(PATIENCE, async {
             while self.focus_tasks.join_next().await.is_some() {}
@@ -202,6 +216,34 @@ impl BridgeDoor {
     pub async fn set(&self, accounts: BridgeAccounts) {
         self.0.set_bridges(accounts).await;
     }
+}
+
+/// The server, with the sessions and rooms of the process before this one, and its journal.
+fn server(
+    config: xmpp::Config,
+    path: Option<PathBuf>,
+) -> Result<(xmpp::Server, Option<Journal>), StartError> {
+    let named = |error: xmpp::BadName| StartError::Domain(error.0);
+    let Some(path) = path else {
+        let server = xmpp::Server::new(config, wall_clock(), rand::random());
+        return Ok((server.map_err(named)?, None));
+    };
+    let left = journal::read(&path);
+    let restored = xmpp::Server::restore(config, wall_clock(), rand::random(), &left);
+    let (mut server, restored) = restored.map_err(named)?;
+    if let Some(error) = restored.error.filter(|_| !left.is_empty()) {
+        journal::set_aside(&path, &error.to_string());
+    } else if restored.sessions > 0 || restored.left_out > 0 {
+        tracing::info!(
+            sessions = restored.sessions,
+            rooms = restored.rooms,
+            left_out = restored.left_out,
+            damaged = restored.damaged,
+            "sessions from before the restart wait for their clients"
+        );
+    }
+    let whole = server.journal();
+    Ok((server, Some(Journal::new(path, whole))))
 }
 
 fn bind(config: Option<&TcpConfig>) -> Result<Vec<TcpListener>, StartError> {

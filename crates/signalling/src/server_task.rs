@@ -20,6 +20,7 @@ use xmpp::{
 };
 
 use crate::NewBridge;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::{contained, now};
 
@@ -273,6 +274,8 @@ pub(crate) struct ServerTask {
     new_bridge: Option<NewBridge>,
     answers: mpsc::WeakSender<(ConnectionId, Request)>,
     metrics: Metrics,
+    /// Where the next process finds the sessions and rooms of this one.
+    journal: Option<Journal>,
     stats_due: Instant,
 }
 
@@ -281,6 +284,7 @@ pub(crate) fn new(
     server: xmpp::Server,
     new_bridge: Option<NewBridge>,
     metrics: Metrics,
+    journal: Option<Journal>,
 ) -> (ServerHandle, ServerTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let answers = sender.downgrade();
@@ -295,6 +299,7 @@ pub(crate) fn new(
         new_bridge,
         answers,
         metrics,
+        journal,
         stats_due: now(),
     };
     (handle, task)
@@ -316,11 +321,7 @@ impl ServerTask {
                     }
                 }
                 () = sleep_until(wake.into()) => {}
-                () = crate::stopped(&mut stopping) => {
-                    self.server.shutdown(now());
-                    self.carry_out();
-                    return;
-                }
+                () = crate::stopped(&mut stopping) => return self.end().await,
             }
             let now = now();
             if self.server.poll_timeout().is_some_and(|due| due <= now) {
@@ -336,6 +337,34 @@ impl ServerTask {
                 self.metrics
                     .update(&self.server.stats(), self.connections.len());
             }
+        }
+    }
+
+    /// The node stops. With a journal, nothing ends by that: peers find their connections gone and come back for their
+    /// sessions.
+    async fn end(mut self) {
+        let Some(mut journal) = self.journal.take() else {
+            self.server.shutdown(now());
+            return self.carry_out();
+        };
+        journal.begin(self.server.journal());
+        for connection in self.connections.values() {
+            connection.outbox.push(Reply::Drop);
+        }
+        let _ = tokio::task::spawn_blocking(move || journal.finish()).await;
+    }
+
+    /// Writes down what has changed, before anybody hears of it.
+    fn write_down(&mut self) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let news = contained("journal", || self.server.take_news());
+        journal.append(news.unwrap_or_default());
+        if journal.wants_whole(now())
+            && let Some(whole) = contained("journal", || self.server.journal())
+        {
+            journal.begin(whole);
         }
     }
 
@@ -515,6 +544,7 @@ impl ServerTask {
     }
 
     fn carry_out(&mut self) {
+        self.write_down();
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send {

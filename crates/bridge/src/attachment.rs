@@ -150,7 +150,7 @@ impl Attachment<'_> {
         match event {
             LinkEvent::Online { jid, resumed } => {
                 tracing::info!(%jid, resumed, "attached to signalling node");
-                self.online = true;
+                self.set_online(true);
                 if !resumed {
                     self.joined = false;
                 }
@@ -160,7 +160,7 @@ impl Attachment<'_> {
                 self.next_presence = Some(Instant::now());
             }
             LinkEvent::Offline { reason } => {
-                self.online = false;
+                self.set_online(false);
                 self.next_presence = None;
                 self.troubled(Kind::Lost, |who| {
                     format!("the stream to {} is lost: {reason}; trying on", who.node)
@@ -189,6 +189,12 @@ impl Attachment<'_> {
                 self.shared.stanzas_ignored.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(reason, "a stanza was passed over");
             }
+        }
+    }
+
+    fn set_online(&mut self, online: bool) {
+        if std::mem::replace(&mut self.online, online) != online {
+            self.shared.node_in_reach(online);
         }
     }
 
@@ -341,5 +347,6 @@ impl Attachment<'_> {
                 .done();
             let _ = self.sender.send(presence);
         }
+        self.set_online(false);
     }
 }

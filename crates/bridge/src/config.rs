@@ -46,6 +46,8 @@ pub struct BridgeConfig {
     pub presence_interval: Duration,
     /// How long a shutdown waits for conferences to be moved away.
     pub shutdown_grace: Duration,
+    /// How long meetings go on while no signalling node is in reach.
+    pub keep: Duration,
     /// Where counters go.
     pub metrics: Metrics,
     /// Directory of the kernel's process information, for the load of the machine.
@@ -103,11 +105,15 @@ impl BridgeConfig {
             nodes: Vec::new(),
             presence_interval: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(3),
+            keep: Duration::from_secs(12 * 3_600),
             metrics,
             proc_dir: PathBuf::from("/proc"),
         }
     }
 }
+
+/// Longest pause between two attempts to reach a node: new meetings wait for it after a restart of the node.
+const BACKOFF: Duration = Duration::from_secs(1);
 
 /// A signalling node to attach to.
 #[derive(Debug, Clone)]
@@ -178,6 +184,7 @@ impl NodeConfig {
             password: password.expose().clone(),
         };
         let mut config = LinkConfig::new(target, &self.service_domain(), credentials);
+        config.max_backoff = BACKOFF;
         // On another machine it is a copy of this one.
         config.yields = matches!(self.target, NodeTarget::Tcp { .. });
         config

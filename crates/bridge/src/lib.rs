@@ -16,6 +16,7 @@ mod joining;
 mod latency;
 mod load;
 mod metrics;
+mod orphans;
 mod placing;
 mod ports;
 mod post;

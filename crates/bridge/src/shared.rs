@@ -152,6 +152,8 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     /// How the bridge stands with its signalling nodes.
     pub(crate) standings: watch::Sender<Vec<Standing>>,
+    /// Signalling nodes in reach.
+    nodes: watch::Sender<usize>,
     /// Bits of an `f64`.
     stress: AtomicU64,
     media: Mutex<Vec<SocketAddr>>,
@@ -184,6 +186,7 @@ impl Shared {
             shutting_down: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             standings: watch::Sender::new(Vec::new()),
+            nodes: watch::Sender::new(0),
             stress: AtomicU64::new(0),
             media: Mutex::default(),
             probes: Arc::new(Semaphore::new(PROBES)),
@@ -196,6 +199,21 @@ impl Shared {
     /// Tells attachments that load or state changed.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// A signalling node came into reach, or is lost.
+    pub(crate) fn node_in_reach(&self, is: bool) {
+        self.nodes.send_modify(|nodes| {
+            *nodes = match is {
+                true => nodes.saturating_add(1),
+                false => nodes.saturating_sub(1),
+            }
+        });
+    }
+
+    /// How many signalling nodes are in reach.
+    pub(crate) fn reach(&self) -> watch::Receiver<usize> {
+        self.nodes.subscribe()
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {

@@ -30,7 +30,7 @@ use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
 use crate::standing::Standing;
 use crate::streams::StreamDoor;
 use crate::worker::Worker;
-use crate::{addresses, handover, metrics, post, rest, web_socket};
+use crate::{addresses, handover, metrics, orphans, post, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -114,6 +114,7 @@ impl Bridge {
         let mut attachments = Attachments::new(shared.clone(), config.presence_interval);
         attachments.set(config.nodes.clone());
         let mut background = JoinSet::new();
+        background.spawn(orphans::watch(shared.clone(), config.keep));
         background.spawn(measure_load(shared.clone(), config.proc_dir.clone()));
         let advertised = advertised(&offered);
         let mut listen = places.iter().flat_map(|place| &place.listen);

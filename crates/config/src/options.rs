@@ -493,6 +493,13 @@ pub const OPTIONS: &[OptionSpec] = &[
         "With fewer people the threads would tell each other more than each saves.",
     ),
     option(
+        "bridge.keep_hours",
+        Kind::Integer { min: 1, max: 720 },
+        DefaultValue::Toml("12"),
+        "Hours for which meetings go on while no meet node is in reach; then they are ended, as nobody else would do it.",
+        "A node that is restarted, or mended, finds them running.",
+    ),
+    option(
         "bridge.port_per_thread",
         Kind::Bool,
         DefaultValue::Toml("false"),

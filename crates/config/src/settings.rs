@@ -5,6 +5,7 @@ mod focus;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use telemetry::{LogConfig, LogFormat, Redacted};
 use toml::de::DeValue;
@@ -126,6 +127,8 @@ pub struct BridgeSettings {
     pub port_per_thread: bool,
     /// People of one meeting at one media thread before another one takes some.
     pub people_per_thread: usize,
+    /// How long meetings go on while no meet node is in reach.
+    pub keep: Duration,
     /// Meet nodes to join.
     pub join: Vec<JoinToken>,
     /// File with tokens of more of them.
@@ -315,6 +318,9 @@ impl Reader<'_> {
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
             port_per_thread: self.bool("bridge.port_per_thread"),
+            keep: Duration::from_secs(
+                3_600 * u64::try_from(self.integer("bridge.keep_hours")).unwrap_or(12),
+            ),
             people_per_thread: usize::try_from(self.integer("bridge.people_per_thread"))
                 .unwrap_or(1),
             join: self.join(),

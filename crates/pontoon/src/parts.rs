@@ -244,6 +244,7 @@ pub(crate) fn signalling(
         placing(settings, &mut focus.bridges);
     }
     node.focus_state = Some(settings.state_dir.join("meetings.json"));
+    node.journal = Some(settings.state_dir.join("sessions.journal"));
     node.xmpp.max_occupants = settings.meet.max_occupants;
     node.xmpp.deployment.shard = settings.front.shard.clone();
     node.xmpp.deployment.region = settings.meet.region.clone();
@@ -357,6 +358,7 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
     config.shards = bridge.threads;
     config.port_per_shard = bridge.port_per_thread;
     config.people_per_shard = bridge.people_per_thread;
+    config.keep = bridge.keep;
     config.listen = match bridge.udp {
         Listen::Off => Vec::new(),
         Listen::Port(port) => media_addresses(port),

@@ -100,6 +100,12 @@ impl Bridge {
             .sum()
     }
 
+    /// It has logged in anew.
+    pub(crate) fn attach(&mut self, now: Instant) {
+        self.joined = false;
+        self.next_presence = now;
+    }
+
     /// Answers a stanza.
     pub(crate) fn handle_stanza(&mut self, now: Instant, stanza: &Element) -> Option<Element> {
         if !iq::is_request(stanza) {

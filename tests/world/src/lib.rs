@@ -7,7 +7,9 @@
 
 mod bridge;
 mod mail;
+mod restart;
 mod scenes;
+mod stream;
 mod world;
 
 pub use bridge::Bridge;

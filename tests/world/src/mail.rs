@@ -32,6 +32,12 @@ impl<T> Mail<T> {
         self.next += 1;
     }
 
+    /// Loses everything that is under way.
+    pub fn clear(&mut self) {
+        self.order.clear();
+        self.items.clear();
+    }
+
     /// When the next thing arrives.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {

@@ -13,12 +13,14 @@ use stanza::xml::{Limits, parse};
 use stanza::{BareJid, Element, FullJid};
 use xmpp::{ConnectionId, Login, Output, Server, SessionId, WallClock, WebQuery};
 
+use crate::restart::Disk;
+use crate::stream::Stream;
 use crate::{Bridge, Mail};
 
-const DOMAIN: &str = "meet.example.com";
-const SECRET: &[u8] = b"the world's secret";
+pub(crate) const DOMAIN: &str = "meet.example.com";
+pub(crate) const SECRET: &[u8] = b"the world's secret";
 /// Wall clock of the beginning: 2026-08-20T08:00:00Z.
-const WALL: Duration = Duration::from_secs(1_787_212_800);
+pub(crate) const WALL: Duration = Duration::from_secs(1_787_212_800);
 const STREAM_DELAY: Duration = Duration::from_millis(2);
 
 /// What a world is made of.
@@ -33,25 +35,25 @@ pub struct WorldConfig {
 }
 
 /// Who is behind a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Party {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
     Focus,
     Bridge(usize),
     Bot(usize),
 }
 
-enum Letter {
+pub(crate) enum Letter {
     ToServer(Party, Element),
     FromServer(Party, Vec<u8>),
 }
 
 /// The whole system.
 pub struct World {
-    now: Instant,
+    pub(crate) now: Instant,
     start: Instant,
-    seed: u64,
-    server: Server,
-    focus: Focus,
+    pub(crate) seed: u64,
+    pub(crate) server: Server,
+    pub(crate) focus: Focus,
     /// The bridges, by number.
     pub bridges: Vec<Bridge>,
     /// The bots, by number.
@@ -62,25 +64,22 @@ pub struct World {
     pub decisions: Vec<(Duration, focus::Event)>,
     /// The network of the datagrams.
     pub net: Net,
-    mail: Mail<Letter>,
-    sessions: HashMap<ConnectionId, Party>,
-    parties: Vec<(Party, SessionId, ConnectionId)>,
-    connections: u64,
-    focus_config: FocusConfig,
-    focus_stream: FocusStream,
+    pub(crate) mail: Mail<Letter>,
+    pub(crate) sessions: HashMap<ConnectionId, Party>,
+    pub(crate) parties: Vec<(Party, SessionId, ConnectionId)>,
+    pub(crate) connections: u64,
+    pub(crate) focus_config: FocusConfig,
+    /// Of the focus and of bots.
+    pub(crate) streams: HashMap<Party, Stream>,
+    /// What the meet node's host writes down, if it does.
+    pub(crate) disk: Option<Disk>,
+    /// There is no meet node at present.
+    pub(crate) down: bool,
+    /// When somebody comes back to it.
+    pub(crate) returns: Vec<(Instant, Party)>,
 }
 
-/// The stream between server and focus.
-#[derive(Debug, Default)]
-struct FocusStream {
-    cut: bool,
-    /// Name of the session, to resume it.
-    id: Option<String>,
-    /// Stanzas that the focus got in it.
-    received: u32,
-}
-
-fn seed(world: u64, part: u64) -> [u8; 32] {
+pub(crate) fn seed(world: u64, part: u64) -> [u8; 32] {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&world.to_le_bytes());
     seed[8..16].copy_from_slice(&part.to_le_bytes());
@@ -152,7 +151,10 @@ impl World {
             parties: Vec::new(),
             connections: 0,
             focus_config: focus,
-            focus_stream: FocusStream::default(),
+            streams: HashMap::new(),
+            disk: None,
+            down: false,
+            returns: Vec::new(),
         };
         world.log_focus_in();
         for n in 0..world.bridges.len() {
@@ -196,6 +198,7 @@ impl World {
         self.bots.push(Bot::new(config, self.start, seed));
         self.events.push(Vec::new());
         let jid = self.login(Party::Bot(n), None);
+        self.manage(Party::Bot(n));
         self.bots[n].online(self.now, jid);
         self.flush();
         n
@@ -205,7 +208,7 @@ impl World {
         clippy::expect_used,
         reason = "a world that cannot log in fails its test"
     )]
-    fn login(&mut self, party: Party, account: Option<&str>) -> FullJid {
+    pub(crate) fn login(&mut self, party: Party, account: Option<&str>) -> FullJid {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
         let query = WebQuery::default();
@@ -241,27 +244,45 @@ impl World {
         all.find(|(p, ..)| *p == party).map(|(_, s, c)| (*s, *c))
     }
 
-    #[allow(
-        clippy::expect_used,
-        reason = "a world that cannot log in fails its test"
-    )]
-    fn log_focus_in(&mut self) {
+    /// Turns stream management on.
+    fn manage(&mut self, party: Party) {
+        if let Some((session, _)) = self.session(party) {
+            let enabled = self.server.enable_sm(self.now, session, true);
+            let id = enabled.ok().and_then(|enabled| enabled.id);
+            self.streams.insert(party, Stream::new(id));
+        }
+    }
+
+    /// A stanza of somebody who has a stream: kept until the server has it, sent if there is a connection.
+    pub(crate) fn say_to_server(&mut self, party: Party, stanza: Element) {
+        if !self.down {
+            self.mail.send(self.now, Letter::ToServer(party, stanza));
+        }
+    }
+
+    fn say(&mut self, party: Party, stanza: Element) {
+        let stream = self.streams.entry(party).or_default();
+        stream.sent(stanza.clone());
+        if !stream.cut {
+            self.say_to_server(party, stanza);
+        }
+    }
+
+    fn is_cut(&self, party: Party) -> bool {
+        self.streams.get(&party).is_some_and(|stream| stream.cut)
+    }
+
+    pub(crate) fn log_focus_in(&mut self) {
         self.parties.retain(|(party, ..)| *party != Party::Focus);
         let jid = self.login(Party::Focus, Some("focus"));
-        let (session, _) = self.session(Party::Focus).expect("it is logged in");
-        let enabled = self.server.enable_sm(self.now, session, true);
-        self.focus_stream = FocusStream {
-            cut: false,
-            id: enabled.ok().and_then(|enabled| enabled.id),
-            received: 0,
-        };
+        self.manage(Party::Focus);
         self.focus.online(self.now, jid, false);
         self.flush();
     }
 
     /// Breaks the stream between the server and the focus; both see it at once.
     pub fn cut_focus(&mut self) {
-        self.focus_stream.cut = true;
+        self.streams.entry(Party::Focus).or_default().cut = true;
         if let Some((session, connection)) = self.session(Party::Focus) {
             self.sessions.remove(&connection);
             self.server.detach(self.now, session, connection);
@@ -278,9 +299,10 @@ impl World {
     pub fn resume_focus(&mut self) {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
-        let id = self.focus_stream.id.clone().expect("it can be resumed");
+        let stream = &self.streams[&Party::Focus];
+        let (id, received) = (stream.id.clone(), stream.received);
+        let id = id.expect("it can be resumed");
         let user = BareJid::new(&format!("focus@auth.{DOMAIN}")).expect("a plain name");
-        let received = self.focus_stream.received;
         let resumed = self
             .server
             .resume(self.now, &user, connection, &id, received)
@@ -289,7 +311,7 @@ impl World {
         self.parties
             .push((Party::Focus, resumed.session, connection));
         self.sessions.insert(connection, Party::Focus);
-        self.focus_stream.cut = false;
+        self.streams.entry(Party::Focus).or_default().cut = false;
         self.focus.online(self.now, resumed.jid, true);
         self.flush();
     }
@@ -359,7 +381,11 @@ impl World {
     }
 
     fn next_moment(&self) -> Instant {
-        let cores = [self.server.poll_timeout(), self.focus.poll_timeout()];
+        let cores = match self.down {
+            true => [None, None],
+            false => [self.server.poll_timeout(), self.focus.poll_timeout()],
+        };
+        let returns = self.returns.iter().map(|(at, _)| *at);
         let bridges = self
             .bridges
             .iter()
@@ -369,7 +395,11 @@ impl World {
         let paths = [self.net.next_arrival(), self.mail.next_arrival()];
         let far = self.now + Duration::from_secs(3_600);
         let some = cores.into_iter().chain(paths).flatten();
-        some.chain(bridges).chain(bots).min().unwrap_or(far)
+        some.chain(bridges)
+            .chain(bots)
+            .chain(returns)
+            .min()
+            .unwrap_or(far)
     }
 
     fn step(&mut self) {
@@ -380,11 +410,14 @@ impl World {
         while let Some(mut datagram) = self.net.receive(now) {
             self.receive(&mut datagram);
         }
-        if self.server.poll_timeout().is_some_and(|at| at <= now) {
-            self.server.handle_timeout(now);
-        }
-        if self.focus.poll_timeout().is_some_and(|at| at <= now) {
-            self.focus.handle_timeout(now);
+        if !self.down {
+            self.let_in();
+            if self.server.poll_timeout().is_some_and(|at| at <= now) {
+                self.server.handle_timeout(now);
+            }
+            if self.focus.poll_timeout().is_some_and(|at| at <= now) {
+                self.focus.handle_timeout(now);
+            }
         }
         for bridge in self.bridges.iter_mut().filter(|b| !b.dead) {
             bridge.handle_timeout(now);
@@ -428,12 +461,14 @@ impl World {
         let text = std::str::from_utf8(bytes).expect("stanzas are text");
         let stanza = parse(text, &Limits::FROM_SERVER).expect("stanzas are well-formed");
         match party {
-            Party::Focus if self.focus_stream.cut => {}
-            Party::Focus => {
-                self.focus_stream.received += 1;
-                self.focus.handle_stanza(self.now, &stanza);
+            Party::Focus | Party::Bot(_) if self.is_cut(party) => {}
+            Party::Focus | Party::Bot(_) => {
+                self.streams.entry(party).or_default().received += 1;
+                match party {
+                    Party::Bot(n) => self.bots[n].handle_stanza(self.now, &stanza),
+                    _ => self.focus.handle_stanza(self.now, &stanza),
+                }
             }
-            Party::Bot(n) => self.bots[n].handle_stanza(self.now, &stanza),
             Party::Bridge(n) if self.bridges[n].dead => {}
             Party::Bridge(n) => {
                 if let Some(reply) = self.bridges[n].handle_stanza(self.now, &stanza) {
@@ -446,16 +481,17 @@ impl World {
     /// Puts everything the cores have to say on its way.
     fn flush(&mut self) {
         let now = self.now;
-        while let Some(stanza) = self.focus.poll_transmit() {
-            self.mail.send(now, Letter::ToServer(Party::Focus, stanza));
+        while let Some(stanza) = self.focus.poll_transmit().filter(|_| !self.down) {
+            self.say_to_server(Party::Focus, stanza);
         }
         while let Some(event) = self.focus.poll_event() {
             self.decisions.push((now - self.start, event));
         }
-        for (n, bot) in self.bots.iter_mut().enumerate() {
-            while let Some(stanza) = bot.poll_stanza() {
-                self.mail.send(now, Letter::ToServer(Party::Bot(n), stanza));
+        for n in 0..self.bots.len() {
+            while let Some(stanza) = self.bots[n].poll_stanza() {
+                self.say(Party::Bot(n), stanza);
             }
+            let bot = &mut self.bots[n];
             while let Some((to, bytes)) = bot.poll_datagram() {
                 let from = bot.local();
                 self.net.send(now, Datagram { from, to, bytes });
@@ -465,7 +501,7 @@ impl World {
             }
         }
         for (n, bridge) in self.bridges.iter_mut().enumerate().filter(|(_, b)| !b.dead) {
-            if let Some(presence) = bridge.presence(now) {
+            if let Some(presence) = bridge.presence(now).filter(|_| !self.down) {
                 self.mail
                     .send(now, Letter::ToServer(Party::Bridge(n), presence));
             }
@@ -479,6 +515,10 @@ impl World {
     }
 
     fn flush_server(&mut self) {
+        if self.down {
+            return;
+        }
+        self.write_down();
         while let Some(output) = self.server.poll_output() {
             if let Output::RequestAck { connection } = output {
                 self.acknowledge(connection);
@@ -498,12 +538,13 @@ impl World {
     }
 
     fn acknowledge(&mut self, connection: ConnectionId) {
-        if self.sessions.get(&connection) == Some(&Party::Focus)
-            && let Some((session, _)) = self.session(Party::Focus)
+        let Some(party) = self.sessions.get(&connection).copied() else {
+            return;
+        };
+        if let (Some(stream), Some((session, _))) = (self.streams.get(&party), self.session(party))
         {
-            let received = self.focus_stream.received;
             // A session that has ended needs no acknowledgement.
-            let _ = self.server.ack(self.now, session, received);
+            let _ = self.server.ack(self.now, session, stream.received);
         }
     }
 }

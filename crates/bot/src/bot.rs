@@ -483,6 +483,7 @@ impl Bot {
                 }
                 PeerEvent::Closed => {
                     self.connected = false;
+                    self.camera = None;
                     self.events
                         .push_back(Event::Failed("the session closed".into()));
                 }

@@ -122,7 +122,9 @@ impl Room {
             .filter_map(|o| room.occupants.put_back(o))
             .collect();
         room.occupants.count_from(head.places);
-        for past in kept.said {
+        // All that was ever said is in a journal that has become long.
+        let more = kept.said.len().saturating_sub(core.config.limits.history);
+        for past in kept.said.into_iter().skip(more) {
             room.put_past_back(core, past);
         }
         for waiting in kept.waiting {

@@ -117,3 +117,35 @@ fn people_come_in_within_two_seconds_of_the_start() {
     world.start_meet(SECOND);
     one_more_comes(&mut world, 2 * SECOND, "right after the start");
 }
+
+#[test]
+fn a_meet_node_that_is_killed_at_any_moment_is_not_noticed() {
+    // Whatever is under way then: somebody comes, speaks, or leaves.
+    for moment in [3, 40, 250] {
+        let what = format!("{moment} ms after somebody came");
+        let mut world = two_rooms(100 + moment);
+        let before = seen(&world);
+        let at = world.elapsed();
+        let n = world.join("red", |_| {});
+        world.with_bot(2, |bot| bot.chat("who hears me?"));
+        world.run(Duration::from_millis(moment));
+        world.kill_meet();
+        world.run(2 * SECOND);
+        world.start_meet(BACK);
+        world.run(2 * BACK);
+        unnoticed(&world, &before, world.elapsed() - at, &what);
+        let chats = |n: usize| {
+            let all = world.events[n].iter();
+            all.filter(|(_, e)| matches!(e, Event::Chat { .. })).count()
+        };
+        assert_eq!(chats(3), 1, "{what}");
+        let seen = world.bots[n].video().values();
+        assert_eq!(
+            seen.filter(|s| s.decoded > 0).count(),
+            2,
+            "{what}: {:?}\n{:?}",
+            world.events[n],
+            world.decisions
+        );
+    }
+}

@@ -387,6 +387,12 @@ impl Conference {
             ("item-not-found", Some(BridgeReason::ConferenceNotFound)) => {
                 self.leave_bridge(cx, bridge, "it lost the conference")
             }
+            ("conflict", None) if self.failures < QUICK_RETRIES => {
+                // Made by a focus that was killed before it had written that down.
+                self.failures += 1;
+                self.expire_one(cx, bridge, nick);
+                self.ensure_sessions(cx);
+            }
             ("conflict", _) => {
                 let reason = "it has an older conference or endpoint of this name";
                 self.leave_bridge(cx, bridge, reason)

@@ -26,6 +26,7 @@ if [ "$want" = test ]; then
     need openssl openssl
     need curl curl
     need pebble pebble
+    need ffmpeg ffmpeg
 fi
 
 if [ "$want" = deb ] || [ "$want" = deb-test ]; then

@@ -3,6 +3,7 @@
 // MEDIA=all or MEDIA=down700,step chooses cases; without it nothing is run. MEDIA_SECONDS: how long each looks, 30 at first.
 // A case is a function in a file of the folder `media`, `cases = { name: async (context, t) => result }`; its result becomes
 // a member of the JSON line. It judges nothing: the machine may be busy, and what the figures must be is said elsewhere.
+// MEDIA_WHY=1 prints what the bridge says of each receiver's line at the end of a case.
 //
 // Needs root (network namespaces and TAP devices).
 
@@ -14,6 +15,7 @@ import { createHosts } from './lib/hosts.mjs';
 import { sample } from './lib/media.mjs';
 import { join } from './lib/room.mjs';
 import { pontoon } from './lib/server.mjs';
+import { voiceArgs } from './lib/sound.mjs';
 
 const chosen = (process.env.MEDIA ?? '').split(',').filter(Boolean);
 const root = process.getuid() === 0;
@@ -25,10 +27,19 @@ const browsers = {};
 
 /** The browser of a host, started when it is needed first. */
 function browserOf(host) {
-    browsers[host] ??= launch({ executablePath: world.hosts[host].wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
+    // A relay's certificate is looked at apart from the pages'.
+    const args = [ '--ignore-certificate-errors', ...voiceArgs() ];
+
+    browsers[host] ??= launch({ executablePath: world.hosts[host].wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium'), args });
 
     return browsers[host];
 }
+
+/** Where the bridge tells what it knows, on its own host. */
+const INSIGHT = '127.0.0.1:8080';
+const ASK = `const read = path => fetch('http://${INSIGHT}' + path).then(answer => answer.json());
+    read('/debug').then(({ conferences }) => Promise.all(Object.keys(conferences).map(id => read('/debug/' + id))))
+        .then(all => console.log(JSON.stringify(Object.assign({}, ...all.map(({ endpoints }) => endpoints)))));`;
 
 /** Where people come from: `senders` and `near` have good lines, `far` hangs on a cable with a network model. */
 const context = {
@@ -40,10 +51,18 @@ const context = {
         return server;
     },
 
-    /** Somebody on a host enters a room; `config` are keys of the client's configuration, `height` that of the camera. */
-    async enter(host, room, name, { height = 360, config = {}, init = sample } = {}) {
+    /**
+     * Somebody on a host enters a room; `config` are options of the address, `height` that of the camera, `deployment` what
+     * the deployment's configuration says otherwise, as a script.
+     */
+    async enter(host, room, name, { height = 360, config = {}, init = sample, deployment } = {}) {
         return join(await browserOf(host), `https://${world.hosts.meet.address}`, room, name,
-            { config: { resolution: height, ...config }, init });
+            { config: { resolution: height, ...config }, init, deployment });
+    },
+
+    /** What the bridge says of every endpoint, by its id. */
+    insight() {
+        return JSON.parse(world.hosts.meet.exec(process.execPath, [ '-e', ASK ]));
     },
 
     /** Everybody leaves. */
@@ -61,11 +80,12 @@ before(async () => {
     if (!root || chosen.length === 0) {
         return;
     }
-    world = createHosts([ 'meet', 'senders', 'near', 'far' ], { cables: [ 'far' ] });
+    // Of public addresses: browsers connect to port 443 of private ones for pages alone.
+    world = createHosts([ 'meet', 'senders', 'near', 'far' ], { cables: [ 'far' ], network: '203.0.113' });
     const { hosts } = world;
 
     server = pontoon([ 'up', '--https', '443', '--http', '80', '--udp', '10000', '--log', process.env.MEDIA_LOG ?? 'info' ],
-        { start: hosts.meet.spawn.bind(hosts.meet) });
+        { env: { PONTOON_BRIDGE_HTTP: INSIGHT }, start: hosts.meet.spawn.bind(hosts.meet) });
     await server.line(/joined the brewery/);
 });
 

@@ -7,7 +7,7 @@ import { initials } from "../src/model/people";
 import { SettingsStore } from "../src/model/settings";
 import { commandFor, type KeyPress } from "../src/model/shortcuts";
 import { readConfig } from "../src/protocol/config";
-import { cameraEncodings, scalableEncodings } from "../src/protocol/encodings";
+import { cameraEncodings, scalableEncodings, simulcastMode } from "../src/protocol/encodings";
 import { endpointIdFor } from "../src/protocol/ids";
 
 describe("fitGrid", () => {
@@ -97,6 +97,13 @@ describe("forwarding", () => {
 });
 
 describe("simulcast", () => {
+  it("has temporal layers in simulcast of VP8 alone", () => {
+    const modes = (codec: string): unknown[] =>
+      cameraEncodings(3, 720, 720, simulcastMode(codec)).map((e) => e.scalabilityMode);
+    expect(modes("vp8")).toEqual(["L1T3", "L1T3", "L1T3"]);
+    expect(modes("h264")).toEqual([undefined, undefined, undefined]);
+  });
+
   const shape = (height: number, max: number): [boolean, number][] =>
     cameraEncodings(3, height, max).map((e) => [e.active, e.scaleResolutionDownBy]);
   it("sends three, two or one layer depending on the picture", () => {

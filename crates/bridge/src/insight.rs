@@ -45,6 +45,7 @@ fn stream(line: &LineStats, stream: &StreamStats) -> Value {
         "on_stage": stream.on_stage,
         "target": target,
         "best": {"height": stream.best.0, "rate": stream.best.1},
+        "steps": stream.steps.iter().map(|(height, temporal, rate)| json!([height, temporal, rate])).collect::<Vec<_>>(),
         "why": why(line, stream),
     })
 }
@@ -94,6 +95,7 @@ mod tests {
             arrived,
             best: (720, 1_500_000),
             missing,
+            steps: Vec::new(),
         };
         let line = |held| LineStats {
             for_video: Some(700_000),

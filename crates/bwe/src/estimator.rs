@@ -127,6 +127,12 @@ impl Estimator {
         self.settle(now);
     }
 
+    /// The peer says itself what the path carries (REMB), bits per second: there is never more.
+    pub fn told(&mut self, now: u64, bitrate: u64) {
+        self.target.told(now, bitrate as f64);
+        self.settle(now);
+    }
+
     /// Time has passed.
     pub fn on_timer(&mut self, now: u64) {
         self.target.on_timer(now);

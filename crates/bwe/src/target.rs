@@ -177,6 +177,13 @@ impl Target {
         self.update(now);
     }
 
+    /// The peer says that there is no more than this.
+    pub(crate) fn told(&mut self, now: u64, rate: f64) {
+        self.first.get_or_insert(now);
+        self.delay = rate;
+        self.update(now);
+    }
+
     /// What a receiver report says where packets are not reported one by one.
     pub(crate) fn lost_report(&mut self, now: u64, expected: u32, lost: u32, round_trip: u64) {
         self.first.get_or_insert(now);

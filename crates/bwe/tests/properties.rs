@@ -16,6 +16,7 @@ enum Step {
     Sent(usize),
     Feedback(Vec<Acked>, Option<u64>),
     Report(u32, u32, Option<u64>),
+    Told(u64),
     Demand(u64),
     Poll,
 }
@@ -44,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(p, rtt)| Step::Feedback(p, rtt)),
         (any::<u32>(), any::<u32>(), any::<Option<u64>>())
             .prop_map(|(e, l, rtt)| Step::Report(e, l, rtt)),
+        any::<u64>().prop_map(Step::Told),
         prop_oneof![0..20_000_000_u64, any::<u64>()].prop_map(Step::Demand),
         Just(Step::Poll),
     ]
@@ -54,6 +56,7 @@ fn take(estimator: &mut Estimator, now: u64, step: &Step) {
         Step::Sent(size) => estimator.sent(now, *size),
         Step::Feedback(packets, rtt) => estimator.feedback(now, packets, *rtt),
         Step::Report(expected, lost, rtt) => estimator.lost_report(now, *expected, *lost, *rtt),
+        Step::Told(bitrate) => estimator.told(now, *bitrate),
         Step::Demand(wanted) => estimator.demand(now, *wanted),
         Step::Poll => {
             if let Some(probe) = estimator.poll_probe(now) {

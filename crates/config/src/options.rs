@@ -566,7 +566,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "bridge.http",
         Kind::Listen,
         DefaultValue::Toml("\"off\""),
-        "Where a bridge of its own serves `/colibri-ws`, `/health` and `/metrics` as plain HTTP, for the front and for monitoring.",
+        "Where a bridge serves `/health`, `/metrics` and `/debug` as plain HTTP, for monitoring; one of its own serves `/colibri-ws` there too, for the front.",
         "The data channel carries the bridge's messages; no port need be open.",
     ),
     option(

@@ -9,6 +9,7 @@ use link::TlsVerify;
 use telemetry::Metrics;
 use tokio::sync::watch;
 
+use crate::bridge_http;
 use crate::failure::Failure;
 use crate::keeper::KeptAccount;
 use crate::media_tcp::MediaTcp;
@@ -33,21 +34,13 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let mut config = parts::bridge(&settings, Metrics::new())?;
     config.nodes = nodes;
     let id = config.server_id.clone();
-    let listener = match parts::address(settings.bridge.http) {
-        Some(address) => {
-            Some(front::bind_tcp("the bridge's HTTP", address).map_err(Failure::start)?)
-        }
-        None => None,
-    };
+    let http = bridge_http::bind(&settings)?;
     let media_tcp = MediaTcp::alone(&settings)?;
     config.tcp = media_tcp.address();
     let mut bridge = Bridge::start(config)?;
     media_tcp.serve(&bridge);
     tokio::spawn(relief::watch(bridge.people()));
-    if let Some(listener) = listener {
-        let router = bridge.router().merge(bridge.private_router());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-    }
+    bridge_http::serve(http, || bridge.router().merge(bridge.private_router()));
     tokio::spawn(tell_standing(bridge.standings(), id, started));
     loop {
         tokio::select! {

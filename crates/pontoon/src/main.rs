@@ -4,6 +4,7 @@
 mod accounts;
 mod args;
 mod bridge_cmd;
+mod bridge_http;
 mod check;
 mod failure;
 mod keeper;

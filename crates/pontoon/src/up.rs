@@ -7,6 +7,7 @@ use config::Settings;
 use front::Doors;
 use telemetry::Metrics;
 
+use crate::bridge_http;
 use crate::failure::Failure;
 use crate::media_tcp::MediaTcp;
 use crate::meet::Opened;
@@ -34,10 +35,12 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         &settings.domain,
         parts::bridge_password(&opened.secret),
     )];
+    let http = bridge_http::bind(&settings)?;
     let media_tcp = MediaTcp::beside(&settings, opened.https_address())?;
     config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
     let bridges = bridge.media_addresses().to_vec();
+    bridge_http::serve(http, || bridge.private_router());
     let doors = Doors {
         media: media_tcp.serve(&bridge),
         relay: relay::settings(&settings, Role::Up, &opened.secret, bridges),
@@ -49,7 +52,10 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let meet = opened.serve(vec![bridge.router()], doors);
     invitation.print(&settings, started);
     service::ready();
-    ending.wait().await;
+    tokio::select! {
+        () = ending.wait() => {}
+        () = bridge.shutdown_requested() => {}
+    }
     service::stopping();
     tracing::info!("ending");
     ending

@@ -119,6 +119,54 @@ fn on_a_very_slow_line_the_speaker_moves_and_all_are_heard() {
     assert!(s.heard > 0.97 && s.dropped < 0.03, "{s:?}");
 }
 
+/// As browsers send them: with temporal layers, and key frames that are many times as large as other frames.
+#[test]
+fn a_key_frame_that_fills_a_narrow_line_is_not_given_up() {
+    for (rate, jitter) in [
+        (190_000, 0),
+        (220_000, 0),
+        (260_000, 0),
+        (220_000, 40),
+        (260_000, 40),
+    ] {
+        let mut w = World::with(1, good(), 5, |_| {});
+        for n in 0..3u32 {
+            let camera = (n < 2).then(|| {
+                let mut camera = Camera::with_rates(n + 1, true, [190_000, 480_000, 1_400_000]);
+                camera.key_size = 12;
+                camera
+            });
+            w.join(&format!("p{n}"), camera, (n < 2).then_some(40), true);
+        }
+        w.connect_all();
+        for n in 0..3 {
+            w.want(n, 360);
+        }
+        w.run(10 * SECOND);
+        let jitter = Duration::from_millis(jitter);
+        w.line(
+            WATCHER,
+            LinkSpec {
+                jitter,
+                ..slow(rate)
+            },
+        );
+        w.run(6 * SECOND);
+        let s = stretch(&mut w, WATCHER, 20 * SECOND);
+        let line = w
+            .shard
+            .endpoint_stats(support::CONFERENCE, &support::endpoint_id("p2"));
+        println!("{rate} {jitter:?} {s:?} {:?}", line.map(|l| l.line));
+        // The lowest temporal layer alone has 7.5 frames a second, and the line just about carries it.
+        let all: f64 = s.fps.iter().sum();
+        assert!(all > 3.0, "{rate} {jitter:?}: {s:?}");
+        assert!(
+            s.heard > 0.97 && s.dropped < 0.05,
+            "{rate} {jitter:?}: {s:?}"
+        );
+    }
+}
+
 #[test]
 fn frames_are_thinned_before_a_picture_is_given_up() {
     let mut w = meeting(slow(270_000), true, 360);

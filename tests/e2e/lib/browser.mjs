@@ -10,6 +10,6 @@ const ARGS = [
 ];
 
 /** Starts a browser; `executablePath` may point at a wrapper that places it on another host. */
-export function launch({ executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium', args = [] } = {}) {
-    return chromium.launch({ executablePath, args: [ ...ARGS, ...args ], headless: true });
+export function launch({ executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium', args = [], env } = {}) {
+    return chromium.launch({ executablePath, args: [ ...ARGS, ...args ], env, headless: true });
 }

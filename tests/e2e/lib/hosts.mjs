@@ -88,6 +88,11 @@ class Host {
 `);
     }
 
+    /** Ends what `confineToTcp` began. */
+    unconfine() {
+        run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'confined' ]));
+    }
+
     /** Takes the firewall away. */
     openFirewall() {
         run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'guard' ]));

@@ -20,11 +20,14 @@ export function sample() {
                 connections.delete(connection);
                 continue;
             }
-            for (const entry of (await connection.getStats()).values()) {
+            const report = await connection.getStats();
+
+            for (const entry of report.values()) {
                 if (entry.type === 'inbound-rtp' && entry.kind === 'video') {
                     taken.video[entry.trackIdentifier] = {
                         frames: number(entry.framesDecoded),
                         height: number(entry.frameHeight),
+                        codec: report.get(entry.codecId)?.mimeType,
                         keyFrames: number(entry.keyFramesDecoded),
                         bytes: number(entry.bytesReceived)
                     };
@@ -74,6 +77,7 @@ export async function received(page, from, to = Date.now()) {
         return {
             fps: rounded((end.frames - begin.frames) / seconds, 1),
             height: end.height,
+            codec: end.codec,
             heights: series.filter((now, n) => n === 0 || now.height !== series[n - 1].height).map(({ height }) => height),
             keyFrames: end.keyFrames - begin.keyFrames,
             stalled: rounded(stalled / 1000 / seconds, 3),

@@ -10,13 +10,24 @@ export function roomUrl(base, room, name, more = {}) {
     return `${base}/${room}#${[ ...options, `userInfo.displayName="${name}"` ].join('&')}`;
 }
 
-/** Opens the room in a page of its own and waits until it is entered. */
-export async function join(browser, base, room, name, { config, init } = {}) {
+/**
+ * Opens the room in a page of its own and waits until it is entered. `init`, one function or several, runs in the page before
+ * anything else, `deployment` after the server's `config.js`, as a part of it.
+ */
+export async function join(browser, base, room, name, { config, init, deployment } = {}) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
     const page = await context.newPage();
 
-    if (init) {
-        await page.addInitScript(init);
+    if (deployment) {
+        await context.route('**/config.js*', async route => {
+            const response = await route.fetch();
+
+            await route.fulfill({ response, body: `${await response.text()}\n${deployment}` });
+        });
+    }
+
+    for (const script of [ init ?? [] ].flat()) {
+        await page.addInitScript(script);
     }
     await page.goto(roomUrl(base, room, name, config));
     await inRoom(page);

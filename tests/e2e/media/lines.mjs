@@ -35,9 +35,27 @@ async function meeting(context, act, { senders = [ 'senders', 'senders' ], recei
     }
 }
 
+/** Prints, if asked for, what the bridge says of who receives over a line. */
+function tellWhy(context, t) {
+    if (!process.env.MEDIA_WHY) {
+        return;
+    }
+    for (const [ id, { line, ...rest } ] of Object.entries(context.insight())) {
+        if (line.ideal > 0) {
+            const { series, ...now } = line;
+
+            t.diagnostic(`${id} ${JSON.stringify({ ...rest, ...now })}`);
+            for (const { ago_ms, estimate, for_video, sent, taken, heights } of series.slice(-60)) {
+                t.diagnostic(`${ago_ms} ms ago: ${[ estimate, for_video, sent, taken ].map(n => Math.round(n / 1000)).join(' ')} `
+                    + heights.filter(Boolean).join(' '));
+            }
+        }
+    }
+}
+
 /** What a receiver gets over a line that is as `down` says. */
 function over(down) {
-    return context => meeting(context, async page => {
+    return (context, t) => meeting(context, async page => {
         const { cable } = context.hosts.far;
 
         await cable.set({ down: { ...LINE, ...down }, up: { ...LINE } });
@@ -48,6 +66,8 @@ function over(down) {
         await page.waitForTimeout(context.seconds * 1_000);
         const after = await cable.counts();
         const { videos, audioConcealed } = await received(page, from);
+
+        tellWhy(context, t);
 
         return {
             fps: videos.map(({ fps }) => fps),
@@ -130,7 +150,7 @@ function others(context) {
 }
 
 /** Seconds from the start of the load of a page to its first picture of somebody else, at this delay of each way. */
-async function firstPicture(context, delay) {
+async function firstPicture(context, t, delay) {
     const times = [];
 
     for (let n = 0; n < 3; n++) {
@@ -140,7 +160,10 @@ async function firstPicture(context, delay) {
         await context.hosts.far.cable.set({ down: { delay_ms: delay }, up: { delay_ms: delay } });
         pages.push(await context.enter('far', room, 'Newcomer'));
         await pages[1].waitForFunction(() => globalThis.pontoon?.timings().firstRemoteFrame !== undefined, undefined, { timeout: 60_000 });
-        times.push(await pages[1].evaluate(() => globalThis.pontoon.timings().firstRemoteFrame));
+        const steps = await pages[1].evaluate(() => globalThis.pontoon.timings());
+
+        t.diagnostic(`${2 * delay} ms round trip: ${JSON.stringify(steps)}`);
+        times.push(steps.firstRemoteFrame);
         await context.leave(pages);
         await context.freeCable();
     }
@@ -156,5 +179,5 @@ export const cases = {
     loss20: over({ loss: 0.2 }),
     up500,
     others,
-    first_picture_s: async context => ({ rtt0: await firstPicture(context, 0), rtt100: await firstPicture(context, 50) })
+    first_picture_s: async (context, t) => ({ rtt0: await firstPicture(context, t, 0), rtt100: await firstPicture(context, t, 50) })
 };

@@ -20,6 +20,14 @@ const SCALABLE_BITRATES: ReadonlyMap<string, readonly [number, number, number]> 
 ]);
 const SCALABILITY_MODES = ["L1T3", "L2T3_KEY", "L3T3_KEY"] as const;
 
+/**
+ * What each simulcast encoding has besides: of VP8 temporal layers, so that who has a narrow line is sent fewer frames
+ * instead of none. Browsers leave them out unless asked.
+ */
+export function simulcastMode(codec: string): string | undefined {
+  return codec === "vp8" ? "L1T3" : undefined;
+}
+
 /** Whether a codec is sent as one scalable stream to the bridge. */
 export function isScalable(codec: string): boolean {
   return SCALABLE_BITRATES.has(codec);
@@ -37,8 +45,14 @@ export function layerCount(height: number): number {
  * @param signalled how many layers were signalled
  * @param height of the captured picture
  * @param maxHeight highest frame any receiver wants; 0 stops the source
+ * @param mode temporal layers of each, see {@link simulcastMode}
  */
-export function cameraEncodings(signalled: number, height: number, maxHeight: number): Encoding[] {
+export function cameraEncodings(
+  signalled: number,
+  height: number,
+  maxHeight: number,
+  mode?: string,
+): Encoding[] {
   const used = Math.min(signalled, layerCount(height));
   return Array.from({ length: signalled }, (_, index) => {
     const scale = index < used ? 2 ** (used - 1 - index) : 1;
@@ -48,6 +62,7 @@ export function cameraEncodings(signalled: number, height: number, maxHeight: nu
       active: index < used && wanted,
       scaleResolutionDownBy: scale,
       maxBitrate: LAYER_BITRATES[used === 1 ? 1 : index] ?? LAYER_BITRATES[2],
+      scalabilityMode: mode,
     };
   });
 }

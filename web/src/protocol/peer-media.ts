@@ -10,6 +10,7 @@ import {
   isScalable,
   peerEncoding,
   scalableEncodings,
+  simulcastMode,
 } from "./encodings";
 import { randomHex } from "./ids";
 import type { Candidate, Content, MediaKind, SsrcSource, Transport } from "./jingle";
@@ -357,7 +358,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     if (kind === "desktop") return Array.from({ length: count }, () => desktopEncoding(wanted));
     if (count === 1) return [peerEncoding(height, Math.min(wanted, 100_000))];
     if (this.scalable && isScalable(codec)) return scalableEncodings(count, height, wanted, codec);
-    return cameraEncodings(count, height, wanted);
+    return cameraEncodings(count, height, wanted, this.scalable ? simulcastMode(codec) : undefined);
   }
 
   private async applyTo(sender: RTCRtpSender, kind: "video" | "desktop"): Promise<void> {

@@ -311,6 +311,8 @@ pub struct StreamStats {
     pub best: (u16, u64),
     /// What the next better layer would need besides, if there is one.
     pub missing: Option<u64>,
+    /// All that could be had of it, the least first: height, highest temporal layer (7 for all) and rate.
+    pub steps: Vec<(u16, u8, u64)>,
 }
 
 /// The state of a line at one time. Rates are bits per second.

@@ -41,6 +41,8 @@ pub struct Camera {
     pub heights: [u16; 3],
     /// Bits per second of each layer, instead of packets of that length.
     rates: Option<[usize; 3]>,
+    /// A key frame takes so many times what another one takes.
+    pub key_size: usize,
 }
 
 impl Camera {
@@ -74,10 +76,11 @@ impl Camera {
             size: 700,
             heights: HEIGHTS,
             rates: None,
+            key_size: 3,
         }
     }
 
-    /// Three layers of these rates, bits per second, 30 frames a second; key frames are three times as large.
+    /// Three layers of these rates, bits per second, 30 frames a second.
     pub fn with_rates(tag: u32, temporal: bool, rates: [usize; 3]) -> Self {
         let mut camera = Self::new(tag, 3, temporal, 1);
         camera.rates = Some(rates);
@@ -157,7 +160,7 @@ impl Camera {
         let frame = self.rates.map(|rates| rates[n] / 8 / 30);
         let usual = frame.map_or(self.packets_per_frame, |bytes| bytes.div_ceil(1_100));
         let size = frame.map_or(self.size, |bytes| bytes / usual);
-        let count = if key { 3 * usual } else { usual };
+        let count = if key { self.key_size * usual } else { usual };
         let layer = &mut self.layers[n];
         layer.since_key = if key || layer.packets == 0 {
             0

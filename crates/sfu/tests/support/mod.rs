@@ -33,9 +33,21 @@ pub const H264: u8 = 102;
 pub const AV1: u8 = 103;
 /// Local id of the AV1 dependency descriptor.
 pub const DESCRIPTOR: u8 = 11;
+/// Payload types of RTX are so far below those of the codecs of video.
+const RTX_BELOW: u8 = VP8 - RTX;
 pub const OPUS: u8 = 111;
 pub const RED: u8 = 112;
 pub const CONFERENCE: ConferenceId = ConferenceId(7);
+
+/// The payload type of retransmissions of a codec of video.
+pub fn rtx_of(codec: u8) -> u8 {
+    codec - RTX_BELOW
+}
+
+/// Whether it is one of those.
+pub fn is_rtx(payload_type: u8) -> bool {
+    (rtx_of(VP8)..=rtx_of(AV1)).contains(&payload_type)
+}
 
 pub fn endpoint_id(name: &str) -> EndpointId {
     EndpointId::new(name).unwrap()
@@ -109,7 +121,7 @@ pub(crate) fn payload(id: u8, kind: MediaKind, name: &str) -> PayloadType {
     let feedback = [("nack", ""), ("nack", "pli"), ("transport-cc", "")];
     let feedback = feedback.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
     let parameters = match name {
-        "rtx" => vec![("apt".to_owned(), VP8.to_string())],
+        "rtx" => vec![("apt".to_owned(), (id + RTX_BELOW).to_string())],
         _ => Vec::new(),
     };
     let clock_rate = if kind == MediaKind::Audio {
@@ -220,7 +232,10 @@ impl World {
         spec.sctp = false;
         spec.payload_types = vec![
             payload(VP8, MediaKind::Video, "VP8"),
-            payload(RTX, MediaKind::Video, "rtx"),
+            payload(rtx_of(VP8), MediaKind::Video, "rtx"),
+            payload(rtx_of(VP9), MediaKind::Video, "rtx"),
+            payload(rtx_of(H264), MediaKind::Video, "rtx"),
+            payload(rtx_of(AV1), MediaKind::Video, "rtx"),
             payload(VP9, MediaKind::Video, "VP9"),
             payload(H264, MediaKind::Video, "H264"),
             payload(AV1, MediaKind::Video, "AV1"),

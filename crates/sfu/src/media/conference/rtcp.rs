@@ -109,6 +109,10 @@ impl Conference {
         }
         if let Some(link) = self.links.get_mut(peer) {
             link.measure(cx.us, block);
+            if let Some(out) = self.outs.get_mut(peer) {
+                let bandwidth = out.bandwidth_mut();
+                bandwidth.reported(cx.us, block, link.round_trip());
+            }
         }
     }
 

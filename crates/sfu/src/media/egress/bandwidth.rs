@@ -1,6 +1,8 @@
-//! What the line to a receiver carries: an estimate where it reports when packets arrived, else what it says itself.
+//! What the line to a receiver carries: an estimate where it reports when packets arrived, else what it says itself and
+//! what its reports say of loss.
 
 use bwe::{Acked, Estimate, Estimator, Probe};
+use rtp::rtcp::ReportBlock;
 use smallvec::SmallVec;
 
 /// One part in so many of the estimate stays free: for control, and because rates vary.
@@ -18,6 +20,11 @@ const GUESSED: u64 = 300_000;
 const CUT: u64 = 2_000_000;
 /// Most loss that is made room for: more is repaired by less video.
 const MOST_REPAIR: f64 = 0.3;
+/// Most streams whose reports are told apart, and most packets of one between two reports.
+const MOST_REPORTED: usize = 64;
+const MOST_EXPECTED: u32 = 100_000;
+/// What a report says of loss without that being of interest, as long as nothing else is known: 5 of 256.
+const LITTLE_LOSS: u8 = 5;
 
 /// See the module. Times are microseconds of the shard's clock, rates bits per second.
 #[derive(Debug, Default)]
@@ -29,10 +36,45 @@ pub(crate) struct Bandwidth {
     last_heard: u64,
     /// What the receiver said last, and when.
     told: Option<(u64, u64)>,
+    /// Of a receiver that does not report when packets arrived.
+    reported: Option<Box<Reported>>,
     /// When the first packet with a number left, and when the receiver reported one first.
     begun: Option<u64>,
     heard: Option<u64>,
     audio: AudioMeter,
+}
+
+/// By what a receiver says of loss, and of its line if it does.
+#[derive(Debug)]
+struct Reported {
+    estimator: Estimator,
+    /// Highest number of each stream in its last report.
+    highest: SmallVec<[(u32, u32); 8]>,
+}
+
+impl Reported {
+    fn new(config: bwe::Config, now: u64) -> Self {
+        Self {
+            estimator: Estimator::new(config, now),
+            highest: SmallVec::new(),
+        }
+    }
+
+    /// Packets that a report is about, and how many of them were lost; nothing of the first of a stream.
+    fn count(&mut self, block: &ReportBlock) -> Option<(u32, u32)> {
+        let (ssrc, highest) = (block.ssrc.0, block.highest_seq);
+        let Some((_, before)) = self.highest.iter_mut().find(|(known, _)| *known == ssrc) else {
+            if self.highest.len() < MOST_REPORTED {
+                self.highest.push((ssrc, highest));
+            }
+            return None;
+        };
+        let expected = highest.wrapping_sub(std::mem::replace(before, highest));
+        let lost = u64::from(expected) * u64::from(block.fraction_lost) / 256;
+        (1..MOST_EXPECTED)
+            .contains(&expected)
+            .then_some((expected, lost as u32))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +104,7 @@ impl Bandwidth {
             since: now,
             last_heard: now,
             told: None,
+            reported: None,
             begun: None,
             heard: None,
             audio: AudioMeter {
@@ -118,6 +161,28 @@ impl Bandwidth {
     /// The receiver says what its line carries (REMB).
     pub(crate) fn told(&mut self, now: u64, bitrate: u64) {
         self.told = Some((bitrate, now));
+        if self.estimator.is_none()
+            && let Some(config) = self.config
+        {
+            let begin = || Box::new(Reported::new(config, now));
+            let reported = self.reported.get_or_insert_with(begin);
+            reported.estimator.told(now, bitrate);
+        }
+    }
+
+    /// A receiver report on a stream. Where packets are reported one by one it says nothing new.
+    pub(crate) fn reported(&mut self, now: u64, block: &ReportBlock, rtt: Option<u64>) {
+        let (None, Some(config)) = (&self.estimator, self.config) else {
+            return;
+        };
+        if self.reported.is_none() && block.fraction_lost > LITTLE_LOSS {
+            self.reported = Some(Box::new(Reported::new(config, now)));
+        }
+        if let Some(reported) = &mut self.reported
+            && let Some((expected, lost)) = reported.count(block)
+        {
+            reported.estimator.lost_report(now, expected, lost, rtt);
+        }
     }
 
     /// What its estimator knows.
@@ -131,7 +196,11 @@ impl Bandwidth {
         let is_mute = self.heard.is_none() && self.begun.is_some_and(|begun| now > begun + MUTE);
         match &self.estimator {
             Some(estimator) if !is_mute => Some(estimator.estimate().target),
-            _ => told.map(|(bitrate, _)| bitrate),
+            _ => match (&self.reported, told) {
+                // What it said is in the estimate.
+                (Some(reported), _) => Some(reported.estimator.estimate().target),
+                (None, told) => told.map(|(bitrate, _)| bitrate),
+            },
         }
     }
 
@@ -203,6 +272,48 @@ mod tests {
             line.sent(packet.sent, 1_000);
         }
         line.feedback(now, &packets, Some(40 * MS));
+    }
+
+    #[test]
+    fn who_reports_no_packets_is_sent_less_when_it_reports_loss() {
+        let mut line = Bandwidth::new(false, CONFIG, 0);
+        let mut now = 0;
+        let mut highest = 1_000;
+        let mut report = |line: &mut Bandwidth, fraction_lost: u8| {
+            now += 1_000 * MS;
+            highest += 200;
+            let block = ReportBlock {
+                ssrc: 7.into(),
+                fraction_lost,
+                cumulative_lost: 0,
+                highest_seq: highest,
+                jitter: 0,
+                last_sr: 0,
+                delay_since_last_sr: 0,
+            };
+            line.reported(now, &block, Some(40 * MS));
+            now
+        };
+        // As long as it has nothing to say, there is no limit.
+        for _ in 0..3 {
+            let now = report(&mut line, 0);
+            assert_eq!(line.target(now), None);
+        }
+        line.told(3_000 * MS, 2_000_000);
+        let now = report(&mut line, 0);
+        assert_eq!(line.target(now), Some(2_000_000), "what it says");
+        for _ in 0..10 {
+            report(&mut line, 77);
+        }
+        let now = report(&mut line, 77);
+        let low = line.target(now).unwrap();
+        assert!(low < 600_000, "30 % lost: {low}");
+        for _ in 0..30 {
+            report(&mut line, 0);
+        }
+        let now = report(&mut line, 0);
+        let high = line.target(now).unwrap();
+        assert!(high > 3 * low && high <= 2_000_000, "{high}");
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl PeerOut {
             }
             self.pending.pop_front();
         }
-        if self.queue.is_hopeless(outlet.now) {
+        if self.queue.is_hopeless(outlet.now, self.pacer.patience()) {
             self.give_up(outlet);
         }
         while let Some(out) = self.queue.front() {

@@ -4,16 +4,22 @@ use crate::media::packet::Outgoing;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
-/// Packets leave so many times faster than the line is estimated to carry, as a fraction: bursts shall not add up, yet
-/// leave soon.
-const FASTER: (u64, u64) = (3, 2);
+/// Packets leave so many times faster than the line is estimated to carry, in eighths: bursts shall not add up, yet leave
+/// soon. On a narrow line a key frame alone would fill the line's queue so.
+const FASTER: u64 = 12;
+const FASTER_NARROW: u64 = 9;
+/// Up to here a line is narrow, bits per second.
+const NARROW: u64 = 500_000;
 /// So much may leave at once, as time at that pace, nanoseconds.
 const SLACK: u64 = 20_000_000;
 /// What leaves regardless of the pace, audio above all, holds up the rest for no longer than this, nanoseconds: when the
 /// line is known to carry more again, nothing is owed from before.
 const DEBT: u64 = 200_000_000;
-/// Video that has waited longer is of no use any more, microseconds.
+/// Video that has waited longer is of no use any more, microseconds; longer by what a large key frame takes at the pace,
+/// bytes, since the next one would take as long.
 const OLDEST: u64 = 500_000;
+const KEY_FRAME: u64 = 16_000;
+const OLDEST_EVER: u64 = 1_500_000;
 /// Most packets that wait.
 const MOST: usize = 2048;
 
@@ -29,7 +35,10 @@ pub(super) struct Pacer {
 impl Pacer {
     /// The line carries so many bits per second; `None` for no limit.
     pub(super) fn set_line(&mut self, line: Option<u64>) {
-        let pace = line.map(|line| (line.max(1) * FASTER.0 / FASTER.1).max(1));
+        let pace = line.map(|line| {
+            let faster = if line > NARROW { FASTER } else { FASTER_NARROW };
+            (line.clamp(1, u64::MAX / FASTER) * faster / 8).max(1)
+        });
         self.per_byte = pace.map_or(0, |pace| 8_000_000_000 / pace.min(8_000_000_000));
     }
 
@@ -46,6 +55,11 @@ impl Pacer {
         let now = now * 1_000;
         let through_at = self.through_at.max(now) + bytes * self.per_byte;
         self.through_at = through_at.min(now + DEBT);
+    }
+
+    /// Video that has waited longer is of no use any more.
+    pub(super) fn patience(&self) -> u64 {
+        (OLDEST + KEY_FRAME * self.per_byte / 1_000).min(OLDEST_EVER)
     }
 
     /// When a packet may leave again.
@@ -80,9 +94,9 @@ impl Queue {
         self.list.front().map_or(0, |w| now.saturating_sub(w.since))
     }
 
-    /// Whether it is too long to be of use.
-    pub(super) fn is_hopeless(&self, now: u64) -> bool {
-        self.age(now) > OLDEST || self.list.len() > MOST
+    /// Whether it is more than `patience`, and too long to be of use.
+    pub(super) fn is_hopeless(&self, now: u64, patience: u64) -> bool {
+        self.age(now) > patience || self.list.len() > MOST
     }
 
     pub(super) fn push(&mut self, now: u64, out: Outgoing) {

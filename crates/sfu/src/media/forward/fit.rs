@@ -15,8 +15,10 @@ const OVERSEND: u64 = 500_000;
 /// of their rates: one in so many. Rates are measured, and vary.
 const CLIMB_MARGIN: u64 = 8;
 const KEEP_MARGIN: u64 = 16;
-/// The last picture is given up when there is less than so many eighths of the least it takes: estimates dip.
+/// The last picture is given up when there is less than so many eighths of the least it takes: estimates dip. It is begun
+/// with so many: where no video is sent, an estimate says little of what the line would carry.
 const LAST_PICTURE: u64 = 5;
+const FIRST_PICTURE: u64 = 6;
 
 /// What was decided for a source before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,12 +97,14 @@ pub(super) fn fit(contenders: &[Contender], budget: Option<u64>, may_climb: bool
 }
 
 /// What a source is sent, and what could be had of it, as heights and rates, for whoever wants to know why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outlook {
     pub(super) now: Option<(u16, u64)>,
     pub(super) best: (u16, u64),
     /// What must be free besides for the next step.
     pub(super) missing: Option<u64>,
+    /// Heights, temporal layers and rates of all steps.
+    pub(super) steps: Vec<(u16, u8, u64)>,
 }
 
 /// See [`Outlook`].
@@ -116,6 +120,10 @@ pub(super) fn outlook(contender: &Contender) -> Outlook {
         now: place(climber.held),
         best: place(climber.top()).unwrap_or_default(),
         missing: (next <= climber.top()).then_some(missing),
+        steps: ladder
+            .iter()
+            .map(|s| (s.height, s.target.temporal, s.rate))
+            .collect(),
     }
 }
 
@@ -189,6 +197,7 @@ impl<'a> Climber<'a> {
     fn price(&self, place: usize) -> u64 {
         let rate = self.rate(place);
         match place > self.held {
+            true if place == 1 && self.is_first => rate * FIRST_PICTURE / 8,
             true => rate + rate / CLIMB_MARGIN,
             false if place == 1 && self.is_first => rate * LAST_PICTURE / 8,
             false => rate - rate / KEEP_MARGIN,
@@ -218,13 +227,21 @@ impl<'a> Climber<'a> {
         }
     }
 
+    /// Where nobody climbs, the most wanted source has a picture all the same if it fits well: a dark screen is worse than
+    /// one that changes.
+    fn last_resort(&self, left: u64) -> usize {
+        let rate = self.rate(1);
+        let fits = self.is_first && rate + rate / CLIMB_MARGIN <= left;
+        usize::from(fits)
+    }
+
     /// Takes the next place, if what is left suffices, and with it all that cost no more.
     fn climb(&mut self, left: &mut u64, may_climb: bool) -> bool {
         let next = self.at + 1;
         let top = if may_climb {
             self.top()
         } else {
-            self.held.max(self.start())
+            self.held.max(self.start()).max(self.last_resort(*left))
         };
         if next > top {
             return false;
@@ -458,6 +475,14 @@ mod tests {
         let fit = fit(&contenders, Some(10_000_000), false);
         assert_eq!(fit.targets[..], [all(0), None, all(0)]);
         assert!(fit.is_limited && !fit.climbed && !fit.fell);
+    }
+
+    #[test]
+    fn the_most_wanted_has_a_picture_while_climbs_are_held_back() {
+        let two = [camera(Held::At(None)), camera(Held::At(None))];
+        let fit = |budget| fit(&two, Some(budget), false).targets.to_vec();
+        assert_eq!(fit(300_000), [at(0, 0), None]);
+        assert_eq!(fit(80_000), [None, None], "only where it fits well");
     }
 
     #[test]

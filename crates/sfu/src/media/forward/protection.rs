@@ -3,13 +3,15 @@
 //! One packet before each goes along always, since nobody knows a loss before it has begun: at 10 % one packet in a hundred
 //! is then missing instead of one in ten. Where the link loses more than now and then, two go along: of 20 % less than one
 //! packet in a hundred is missing. Both cost what a voice takes, some 30 kbit/s each for everybody who speaks; on a line so
-//! narrow that a picture hangs on that, one less goes along.
+//! narrow that a picture hangs on that, one less goes along, and the loss must be greater: a moment of congestion is none.
 
 use crate::media::redundancy;
 
 /// From this loss on two packets go along; below the other one again.
 const LOSSY: f64 = 0.03;
 const CALM: f64 = 0.01;
+const LOSSY_NARROW: f64 = 0.08;
+const CALM_NARROW: f64 = 0.04;
 /// Below this a line is narrow, and not any more from the other one on, bits per second.
 const NARROW: u64 = 400_000;
 const WIDE: u64 = 500_000;
@@ -49,11 +51,16 @@ impl Protection {
     pub(super) fn set_line(&mut self, line: Option<u64>) {
         let limit = if self.narrow { WIDE } else { NARROW };
         self.narrow = line.is_some_and(|line| line < limit);
+        self.judge();
     }
 
     fn judge(&mut self) {
         let loss = self.reported.max(self.measured);
-        self.lossy = loss >= LOSSY || self.lossy && loss > CALM;
+        let (lossy, calm) = match self.narrow {
+            true => (LOSSY_NARROW, CALM_NARROW),
+            false => (LOSSY, CALM),
+        };
+        self.lossy = loss >= lossy || self.lossy && loss > calm;
     }
 
     /// Packets that go along with each.
@@ -101,6 +108,8 @@ mod tests {
         assert_eq!(at(Some(800_000), 0.0), 1);
         assert_eq!(at(Some(390_000), 0.0), 0);
         assert_eq!(at(Some(450_000), 0.0), 0, "it stays so for a while");
+        assert_eq!(at(Some(300_000), 0.1), 1);
+        assert_eq!(at(Some(300_000), 0.03), 0, "what is left of a congestion");
         assert_eq!(at(Some(300_000), 0.1), 1);
         assert_eq!(at(Some(600_000), 0.1), 2);
         assert_eq!(at(None, 0.0), 1);

@@ -29,7 +29,7 @@ pub(crate) type Layers = SmallVec<[Layer; 4]>;
 struct EncodingState {
     stream: ReceiveStream,
     layers: EncodingLayers,
-    /// Of AV1: what its newest key frame says of its layers.
+    /// What its newest key frame says of its layers in the dependency descriptor.
     structure: Option<Box<Structure>>,
     keys: KeyFrames,
     /// What came was dropped by order of the focus: nothing goes on before a key frame.
@@ -369,7 +369,8 @@ impl Video {
             .insert(packet, record)
             .ok_or(DropReason::Oversized)?;
         let key = encoding.keys.note(cx.us, arrived.packet, sign);
-        let mut layers_changed = encoding.layers.note(cx.us, &codec, packet.len());
+        let of_key = encoding.keys.is_of_key_frame(timestamp);
+        let mut layers_changed = encoding.layers.note(cx.us, &codec, packet.len(), of_key);
         if key {
             cx.stats.keyframes_received += 1;
             layers_changed |= encoding.layers.learn(&codec, encoding.structure.as_deref());

@@ -3,10 +3,10 @@
 use super::key_frames::KeySign;
 use crate::media::negotiated::PayloadCodec;
 use crate::media::packet::Codec;
-use rtp::av1::{Frame, Structure};
+use rtp::av1::{Frame, Indication, Structure};
 
-/// What a codec says of a payload: properties, and what it tells of a key frame. `structure`: of the AV1 stream, as its
-/// key frames say it.
+/// What a codec says of a payload: properties, and what it tells of a key frame. `structure`: of the stream, as its key
+/// frames say it in the dependency descriptor.
 pub(super) fn inspect(
     codec: PayloadCodec,
     payload: &[u8],
@@ -22,7 +22,16 @@ pub(super) fn inspect(
     };
     Some(match codec {
         PayloadCodec::Vp8 => {
-            let vp8 = rtp::vp8::Vp8::parse(payload).ok()?;
+            let mut vp8 = rtp::vp8::Vp8::parse(payload).ok()?;
+            // Where it sends the descriptor, Chromium leaves the temporal layer out of the payload.
+            if vp8.temporal_id.is_none()
+                && let Some(frame) = descriptor.and_then(|d| Frame::parse(d, structure).ok())
+                && frame.targets > 0
+            {
+                vp8.temporal_id = Some(frame.temporal);
+                let own = frame.best_target(0, frame.temporal);
+                vp8.layer_sync = own.is_some_and(|t| frame.indication(t) == Indication::Switch);
+            }
             (Codec::Vp8(vp8), start(vp8.key_frame))
         }
         PayloadCodec::Vp9 => {

@@ -77,6 +77,13 @@ impl KeyFrames {
         self.pending.is_some_and(|sign| self.resolve(now, sign))
     }
 
+    /// Whether packets with this timestamp are of the newest key frame, or of one of which more is to come.
+    #[inline]
+    pub(super) fn is_of_key_frame(&self, timestamp: u32) -> bool {
+        self.newest.is_some_and(|key| key.timestamp == timestamp)
+            || self.pending.is_some_and(|key| key.timestamp == timestamp)
+    }
+
     fn insert(&mut self, packet: Published) {
         if self.list.len() >= MAX_SINCE_KEY {
             // Too long to be of use. The frame that is coming in stays: it may turn out to be a key frame.

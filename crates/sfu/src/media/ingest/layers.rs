@@ -83,9 +83,9 @@ impl EncodingLayers {
         })
     }
 
-    /// A packet came; whether a layer came with it.
+    /// A packet came, of a key frame or not; whether a layer came with it.
     #[inline]
-    pub(super) fn note(&mut self, now: u64, codec: &Codec, len: usize) -> bool {
+    pub(super) fn note(&mut self, now: u64, codec: &Codec, len: usize, key: bool) -> bool {
         let (spatial, temporal) = codec.layer();
         let spatial = usize::from(spatial).min(MOST - 1);
         let top = self.list.last().map_or(0, |s| s.height);
@@ -107,7 +107,7 @@ impl EncodingLayers {
             return false;
         };
         layer.last = now;
-        layer.rates.note(now, temporal, len);
+        layer.rates.note(now, temporal, len, key);
         !std::mem::replace(&mut layer.active, true)
     }
 

@@ -1,4 +1,5 @@
-//! What an encoding takes, by temporal layer: measured over the last second, never assumed.
+//! What an encoding takes, by temporal layer: measured over the last second, never assumed. A key frame is as large as many
+//! other frames, and comes because somebody asked for it: most of it says nothing of what the encoding takes.
 
 /// Temporal layers told apart: what two bits can say (RFC 7741 §4.2, RFC 9628 §4.2).
 pub(crate) const TEMPORAL_LAYERS: usize = 4;
@@ -7,6 +8,8 @@ const BUCKET: u64 = 125_000;
 const BUCKETS: usize = 8;
 /// Bytes that a packet takes besides what was received in plaintext: authentication tag and transport-wide number.
 const OVERHEAD: usize = 24;
+/// Of a key frame one part in so many counts.
+const KEY_FRAME: usize = 4;
 
 /// Bits per second up to and with each temporal layer.
 pub(crate) type LayerRates = [u32; TEMPORAL_LAYERS];
@@ -22,9 +25,10 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// A packet of a temporal layer came.
+    /// A packet of a temporal layer came. `key`: it is of a key frame.
     #[inline]
-    pub(super) fn note(&mut self, now: u64, temporal: u8, len: usize) {
+    pub(super) fn note(&mut self, now: u64, temporal: u8, len: usize, key: bool) {
+        let part = if key { KEY_FRAME } else { 1 };
         let bucket = now / BUCKET;
         if bucket != self.newest {
             self.turn(bucket);
@@ -32,7 +36,7 @@ impl Rates {
         let layer = usize::from(temporal).min(TEMPORAL_LAYERS - 1);
         let place = self.buckets.get_mut(bucket as usize % BUCKETS);
         if let Some(bytes) = place.and_then(|b| b.get_mut(layer)) {
-            *bytes = bytes.saturating_add((len + OVERHEAD) as u32);
+            *bytes = bytes.saturating_add(((len + OVERHEAD) / part) as u32);
         }
     }
 
@@ -82,7 +86,7 @@ mod tests {
     fn second(rates: &mut Rates, from: u64) -> u64 {
         for n in 0..30u64 {
             let temporal = [0, 2, 1, 2][n as usize % 4];
-            rates.note(from + n * 33_333, temporal, 1_226 - OVERHEAD);
+            rates.note(from + n * 33_333, temporal, 1_226 - OVERHEAD, false);
         }
         from + 1_000_000
     }
@@ -91,7 +95,7 @@ mod tests {
     fn layers_are_measured_and_pauses_forgotten() {
         let mut rates = Rates::default();
         assert_eq!(rates.get(START), None);
-        rates.note(START, 0, 5_000);
+        rates.note(START, 0, 5_000, true);
         assert_eq!(rates.get(START + 50_000), None, "a key frame says little");
         let mut at = START;
         for _ in 0..3 {
@@ -104,8 +108,14 @@ mod tests {
             let off = f64::from(measured[layer]) / expected;
             assert!((0.85..1.15).contains(&off), "{layer}: {off}");
         }
+        // A key frame as large as ten others.
+        for _ in 0..10 {
+            rates.note(at, 0, 1_226 - OVERHEAD, true);
+        }
+        let off = f64::from(rates.get(at).unwrap()[3]) / f64::from(all);
+        assert!((0.85..1.15).contains(&off), "with a key frame: {off}");
         // After a pause the measuring begins anew.
-        rates.note(at + 5_000_000, 0, 100);
+        rates.note(at + 5_000_000, 0, 100, false);
         assert_eq!(rates.get(at + 5_000_000), None);
     }
 }

@@ -138,6 +138,7 @@ impl Receiver {
                 arrived: slot.target.is_none() || !slot.wants_keyframe(),
                 best: outlook.best,
                 missing: outlook.missing,
+                steps: outlook.steps,
             })
         };
         self.wanted.iter().filter_map(stream).collect()

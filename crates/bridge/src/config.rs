@@ -44,7 +44,7 @@ pub struct BridgeConfig {
     pub nodes: Vec<NodeConfig>,
     /// Time between presences while nothing changes.
     pub presence_interval: Duration,
-    /// How long a shutdown waits for conferences to be moved away.
+    /// How long a shutdown waits at most for conferences to be moved away, while people leave.
     pub shutdown_grace: Duration,
     /// How long meetings go on while no signalling node is in reach.
     pub keep: Duration,
@@ -104,7 +104,7 @@ impl BridgeConfig {
             web_socket_bases: Vec::new(),
             nodes: Vec::new(),
             presence_interval: Duration::from_secs(5),
-            shutdown_grace: Duration::from_secs(3),
+            shutdown_grace: Duration::from_secs(30),
             keep: Duration::from_secs(12 * 3_600),
             metrics,
             proc_dir: PathBuf::from("/proc"),

@@ -61,6 +61,16 @@ pub(crate) fn handle(
             "Requests come through the brewery",
         )),
         ("conference-modify", NS_COLIBRI2) => modify(shared, request, payload, send),
+        ("drain", ns::DRAIN) => {
+            let says = |name: &str| payload.attr(name) == Some("true");
+            tracing::info!(
+                drain = says("on"),
+                end = says("end"),
+                "the focus sets drain mode"
+            );
+            shared.set_drain(says("on"), says("end"));
+            send(iq::result_to(request, None));
+        }
         ("probe", ns::PROBE) => probe::answer(shared, request, Probe::of_element(payload), send),
         ("healthcheck", NS_HEALTH) => send(match health::of(shared) {
             Ok(()) => {

@@ -33,6 +33,8 @@ pub(crate) fn router(shared: Arc<Shared>, metrics: Metrics) -> Router {
         .route("/about/health", get(health))
         .route("/about/version", get(version))
         .route("/colibri/stats", get(stats))
+        .route("/status", get(status))
+        .route("/drain", post(order_drain))
         .route("/colibri/drain", get(drain))
         .route("/colibri/drain/enable", post(|s| set_drain(s, true)))
         .route("/colibri/drain/disable", post(|s| set_drain(s, false)))
@@ -68,8 +70,57 @@ async fn drain(State(rest): State<Rest>) -> Json<Value> {
 
 async fn set_drain(State(rest): State<Rest>, value: bool) -> StatusCode {
     tracing::info!(drain = value, "drain mode set over HTTP");
-    rest.shared.set_flag(&rest.shared.drain, value);
+    rest.shared.set_drain(value, false);
     StatusCode::OK
+}
+
+#[derive(Deserialize)]
+struct Drain {
+    drain: bool,
+    #[serde(default)]
+    end: bool,
+}
+
+async fn order_drain(State(rest): State<Rest>, Json(wanted): Json<Drain>) -> StatusCode {
+    let Drain { drain, end } = wanted;
+    tracing::info!(drain, end, "an operator sets drain mode");
+    rest.shared.set_drain(drain, end);
+    StatusCode::OK
+}
+
+/// What this bridge knows of itself.
+async fn status(State(rest): State<Rest>) -> Json<Value> {
+    let shared = &rest.shared;
+    let snapshots = shared.snapshots();
+    let (totals, people) = (
+        presence::Totals::of(&snapshots),
+        presence::people(&snapshots),
+    );
+    let media: Vec<String> = shared.media().iter().map(ToString::to_string).collect();
+    Json(json!({
+        "name": shared.server_id,
+        "addresses": media,
+        "version": shared.version,
+        "region": shared.region,
+        "state": state(shared),
+        "healthy": health::of(shared).is_ok(),
+        "drain": shared.drain.load(Ordering::SeqCst),
+        "stress": shared.stress(),
+        "meetings": totals.conferences,
+        "people": totals.endpoints,
+        "unheard": people.unheard,
+        "uptime_seconds": shared.started.elapsed().as_secs(),
+    }))
+}
+
+fn state(shared: &Shared) -> &'static str {
+    if shared.shutting_down.load(Ordering::SeqCst) {
+        "SHUTTING_DOWN"
+    } else if shared.graceful.load(Ordering::SeqCst) {
+        "GRACEFUL_SHUTDOWN"
+    } else {
+        "RUNNING"
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,15 +152,8 @@ async fn debug(State(rest): State<Rest>) -> Json<Value> {
             (id.to_string(), value)
         })
         .collect();
-    let state = if shared.shutting_down.load(Ordering::SeqCst) {
-        "SHUTTING_DOWN"
-    } else if shared.graceful.load(Ordering::SeqCst) {
-        "GRACEFUL_SHUTDOWN"
-    } else {
-        "RUNNING"
-    };
     Json(json!({
-        "shutdown_state": state,
+        "shutdown_state": state(shared),
         "drain": shared.drain.load(Ordering::SeqCst),
         "uptime_seconds": shared.started.elapsed().as_secs(),
         "stress": shared.stress(),

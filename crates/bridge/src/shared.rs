@@ -148,6 +148,8 @@ pub(crate) struct Shared {
     pub(crate) drain: AtomicBool,
     pub(crate) graceful: AtomicBool,
     pub(crate) shutting_down: AtomicBool,
+    /// It ends once it is drained and empty.
+    pub(crate) end_when_empty: AtomicBool,
     /// Counts changes that a focus should hear of at once.
     changes: watch::Sender<u64>,
     /// How the bridge stands with its signalling nodes.
@@ -184,6 +186,7 @@ impl Shared {
             drain: AtomicBool::new(false),
             graceful: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
+            end_when_empty: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             standings: watch::Sender::new(Vec::new()),
             nodes: watch::Sender::new(0),
@@ -235,6 +238,14 @@ impl Shared {
 
     pub(crate) fn set_media(&self, media: Vec<SocketAddr>) {
         *lock(&self.media) = media;
+        self.changed();
+    }
+
+    /// Becomes empty, and ends then, or need not any more.
+    pub(crate) fn set_drain(&self, drain: bool, end: bool) {
+        self.end_when_empty.store(drain && end, Ordering::SeqCst);
+        self.set_flag(&self.drain, drain);
+        // Whoever waits for the end looks again.
         self.changed();
     }
 

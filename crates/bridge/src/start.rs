@@ -34,6 +34,10 @@ use crate::{addresses, handover, metrics, orphans, post, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
+/// Nobody left within this time: there is nowhere to go.
+const STALLED: Duration = Duration::from_secs(3);
+/// How often it is looked who is left.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often the load is measured.
 const LOAD_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -181,9 +185,9 @@ impl Bridge {
         move || Totals::of(&shared.snapshots()).endpoints
     }
 
-    /// Asks focuses to place nothing here (or takes that back); what runs goes on.
+    /// Asks focuses to place nothing here and to move what runs elsewhere (or takes that back).
     pub fn set_drain(&self, drain: bool) {
-        self.shared.set_flag(&self.shared.drain, drain);
+        self.shared.set_drain(drain, false);
     }
 
     /// Resolves when a signalling node has taken the bridge in: from then on it may get conferences.
@@ -200,14 +204,15 @@ impl Bridge {
         self.shared.standings.subscribe()
     }
 
-    /// Resolves when somebody asked the bridge to shut down over its private interface: at once, or gracefully and the
-    /// last endpoint is gone.
+    /// Resolves when somebody asked the bridge to shut down over its private interface or by the focus: at once, or when
+    /// the last endpoint is gone.
     pub async fn shutdown_requested(&self) {
         let mut changes = self.shared.changes();
         loop {
             let shared = &self.shared;
-            let graceful = shared.graceful.load(Ordering::SeqCst);
-            if shared.shutting_down.load(Ordering::SeqCst) || (graceful && self.load().1 == 0) {
+            let waits = shared.graceful.load(Ordering::SeqCst)
+                || shared.end_when_empty.load(Ordering::SeqCst);
+            if shared.shutting_down.load(Ordering::SeqCst) || (waits && self.load().1 == 0) {
                 return;
             }
             if changes.changed().await.is_err() {
@@ -216,16 +221,39 @@ impl Bridge {
         }
     }
 
-    /// Ends in order: focuses are told at once, conferences get a moment to be moved away, then everything stops.
+    /// Waits until all conferences are moved away: as long as people leave, and not longer than `shutdown_grace`.
+    async fn emptied(&self) {
+        let began = Instant::now();
+        let mut changes = self.shared.changes();
+        let (mut fewest, mut since) = (usize::MAX, began);
+        loop {
+            let (conferences, people) = self.load();
+            let now = Instant::now();
+            if conferences == 0 {
+                return;
+            }
+            if people < fewest {
+                (fewest, since) = (people, now);
+            }
+            let stalled = now.saturating_duration_since(since) >= STALLED;
+            if stalled || now.saturating_duration_since(began) >= self.shutdown_grace {
+                tracing::warn!(
+                    conferences,
+                    people,
+                    "not everybody could be moved away: no other bridge takes them"
+                );
+                return;
+            }
+            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+        }
+    }
+
+    /// Ends in order: focuses are told at once, conferences are moved away, then everything stops.
     pub async fn shutdown(mut self) {
         self.shared.set_flag(&self.shared.shutting_down, true);
         self.shared.changed();
         if self.load().0 > 0 && !self.attachments.is_empty() {
-            let emptied = async {
-                let mut changes = self.shared.changes();
-                while self.load().0 > 0 && changes.changed().await.is_ok() {}
-            };
-            let _ = tokio::time::timeout(self.shutdown_grace, emptied).await;
+            self.emptied().await;
         }
         let _ = tokio::time::timeout(Duration::from_secs(2), self.attachments.leave()).await;
         self.background.abort_all();

@@ -9,6 +9,7 @@ use stanza::{BareJid, FullJid};
 
 use crate::config::BridgeConfig;
 use crate::selection::{Candidate, Standing};
+use crate::status::BridgeStatus;
 
 /// Promises remembered for one bridge.
 const MAX_PROMISES: usize = 10_000;
@@ -49,6 +50,8 @@ pub(crate) struct Bridge {
     pub(crate) people: usize,
     /// A bridge that does not say counts as draining.
     draining: Option<bool>,
+    /// An operator wants it to become empty.
+    pub(crate) ordered: bool,
     pub(crate) graceful_shutdown: bool,
     pub(crate) shutting_down: bool,
     /// It refused an endpoint with a data channel: its SCTP is switched off.
@@ -102,6 +105,7 @@ impl Bridge {
             reported_people: 0,
             people: 0,
             draining: None,
+            ordered: false,
             graceful_shutdown: false,
             shutting_down: false,
             no_data_channel: false,
@@ -268,7 +272,7 @@ impl Bridge {
 
     /// Whether it asks to become empty. One that does not say is merely not preferred.
     pub(crate) fn is_drained(&self) -> bool {
-        self.draining == Some(true)
+        self.ordered || self.draining == Some(true)
     }
 
     /// People on it, promised ones included.
@@ -345,10 +349,37 @@ impl Bridge {
             Standing::Graceful
         } else if !self.is_usable(now) {
             Standing::Failed
-        } else if self.draining.unwrap_or(true) {
+        } else if self.ordered || self.draining.unwrap_or(true) {
             Standing::Draining
         } else {
             Standing::Ready
+        }
+    }
+
+    /// What operators are told of it; what is on it, the conferences know.
+    pub(crate) fn status(&self, now: Instant, config: &BridgeConfig, name: &str) -> BridgeStatus {
+        let promised = self.promised(now, config);
+        let state = match self.suspicion(now) {
+            Some(why) => why,
+            None => self.standing(now).word(),
+        };
+        BridgeStatus {
+            name: name.to_owned(),
+            addresses: self.media.iter().map(ToString::to_string).collect(),
+            version: self.version.clone(),
+            region: self.region.clone(),
+            relay_id: self.relay_id.clone(),
+            state,
+            usable: self.could_take(now),
+            healthy: self.healthy,
+            drain: self.is_drained(),
+            load: self.stress + promised,
+            stress: self.stress,
+            promised,
+            meetings: 0,
+            people: 0,
+            unheard: self.people_report.unheard,
+            heard_ms: now.saturating_duration_since(self.heard).as_millis() as u64,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::config::BridgeConfig;
 use crate::event::Event;
 use crate::io::Io;
 use crate::selection::{self, Choice, Wanted};
+use crate::status::BridgeStatus;
 
 /// Time for bridges to come back into sight.
 const AWAY_GRACE: Duration = Duration::from_secs(5);
@@ -649,6 +650,62 @@ impl Bridges {
         if let Some(bridge) = self.all.get_mut(jid) {
             bridge.served();
         }
+    }
+
+    /// What operators are told of all of them; what is on them, the conferences know.
+    pub(crate) fn status(&self, now: Instant, config: &BridgeConfig) -> Vec<BridgeStatus> {
+        let here = self.all.iter();
+        let here = here.map(|(jid, bridge)| bridge.status(now, config, jid.resource()));
+        let away = self.away.iter().map(|(jid, away)| {
+            let bridge = away.bridge.as_ref();
+            let known = bridge.map(|b| b.status(now, config, jid.resource()));
+            BridgeStatus {
+                name: jid.resource().as_str().to_owned(),
+                state: "away",
+                usable: false,
+                ..known.unwrap_or_default()
+            }
+        });
+        let mut all: Vec<BridgeStatus> = here.chain(away).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// The bridge of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&FullJid> {
+        self.all.keys().find(|jid| jid.resource().as_str() == name)
+    }
+
+    /// Whether this bridge can take a conference.
+    pub(crate) fn could_take(&self, now: Instant, jid: &FullJid) -> bool {
+        self.all.get(jid).is_some_and(|b| b.could_take(now))
+    }
+
+    /// An operator wants the bridge to become empty, or not any more.
+    pub(crate) fn order_drain(&mut self, io: &mut Io, jid: &FullJid, drain: bool) {
+        let Some(bridge) = self.all.get_mut(jid) else {
+            return;
+        };
+        if std::mem::replace(&mut bridge.ordered, drain) != drain {
+            self.drains = true;
+            self.improved |= !drain;
+            io.event(Event::BridgeDrains {
+                bridge: jid.clone(),
+                drains: drain,
+            });
+        }
+    }
+
+    /// The choice of this very bridge.
+    pub(crate) fn this(
+        &self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &FullJid,
+        reason: &str,
+    ) -> Option<Choice> {
+        let bridge = self.all.get(jid).filter(|b| b.could_take(now))?;
+        Some(bridge.candidate(now, config, jid).choice(reason))
     }
 
     /// Sets how many people are on each bridge; those that are not named have none.

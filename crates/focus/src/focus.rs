@@ -77,8 +77,11 @@ macro_rules! with_conference {
 mod adopt;
 mod answers;
 mod input;
+mod orders;
 mod settle;
 mod timers;
+
+pub use orders::OrderError;
 
 impl Focus {
     /// A focus that is not connected yet. All ids it makes follow from `seed`.

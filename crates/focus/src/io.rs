@@ -313,6 +313,12 @@ impl Io {
         self.request(kind, to, payload, told, TOLD_TIMEOUT);
     }
 
+    /// Tells a bridge what an operator wants of it.
+    pub(crate) fn send_order(&mut self, to: &FullJid, order: Element) {
+        let (_, iq) = self.iq("set", to.as_str(), order);
+        self.send(iq);
+    }
+
     /// Answers an IQ. The sender's address is left to the server to write.
     pub(crate) fn answer(&mut self, mut reply: Element) {
         reply.take_attr("from");

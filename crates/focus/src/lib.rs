@@ -18,12 +18,14 @@ mod request;
 mod selection;
 mod snapshot;
 mod sources;
+mod status;
 
 pub use config::{BridgeConfig, FocusConfig, Plain, Strategy};
 pub use event::{Event, FocusStats, Reinvite};
-pub use focus::Focus;
+pub use focus::{Focus, OrderError};
 pub use request::{RequestError, RequestId};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stanza::jitsi::conference::{
     ConferenceRequest, ConferenceRequestError, ConferenceResponse,
 };
+pub use status::{BridgeStatus, MeetingStatus, PlaceStatus, Status};

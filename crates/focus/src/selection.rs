@@ -113,9 +113,32 @@ pub(crate) struct Choice {
     pub(crate) others: String,
 }
 
+impl Choice {
+    /// Why it was made, for operators.
+    pub(crate) fn why(&self) -> String {
+        format!(
+            "{} (reported {:.3}, promised {:.3}, of {})",
+            self.reason, self.stress, self.promised, self.candidates
+        )
+    }
+}
+
 impl Candidate<'_> {
     pub(crate) fn load(&self) -> f64 {
         self.stress + self.promised
+    }
+
+    /// The choice of this one, among no others.
+    pub(crate) fn choice(&self, reason: &str) -> Choice {
+        Choice {
+            bridge: self.jid.clone(),
+            region: self.region.map(str::to_owned),
+            reason: reason.to_owned(),
+            stress: self.stress,
+            promised: self.promised,
+            candidates: 1,
+            others: String::new(),
+        }
     }
 
     fn is_overloaded(&self, config: &BridgeConfig) -> bool {
@@ -172,13 +195,9 @@ pub(crate) fn choose(
             .ok_or_else(|| "no bridge is left for this meeting".to_owned())?,
     };
     Ok(Choice {
-        bridge: chosen.jid.clone(),
-        region: chosen.region.map(str::to_owned),
-        reason: reason.to_owned(),
-        stress: chosen.stress,
-        promised: chosen.promised,
         candidates: able.len(),
         others: others(config, all, chosen),
+        ..chosen.choice(reason)
     })
 }
 

@@ -327,3 +327,67 @@ fn with_one_bridge_draining_and_one_closing_the_meeting_goes_to_the_one_that_tak
         "it was never asked"
     );
 }
+
+#[test]
+fn operators_see_where_meetings_are_and_why_and_move_them() {
+    let mut world = meeting(3);
+    let status = world.focus.status();
+    let names: Vec<_> = status.bridges.iter().map(|b| b.name.as_str()).collect();
+    assert_eq!(names, ["jvb1", "jvb2", "jvb3"]);
+    let (first, meeting) = (&status.bridges[0], &status.meetings[0]);
+    assert_eq!((first.state, first.meetings, first.people), ("ready", 1, 2));
+    assert_eq!(first.addresses, ["10.0.0.1:10000"]);
+    assert_eq!((meeting.room.as_str(), meeting.people), (ROOM, 2));
+    assert_eq!(meeting.bridges[0].bridge, "jvb1");
+    assert!(
+        meeting.bridges[0].why.starts_with("least loaded"),
+        "{meeting:?}"
+    );
+
+    let now = world.now;
+    let moved = |world: &mut World, to| {
+        let done = world.focus.order_move(now, ROOM, to);
+        world.run();
+        done.map_err(|error| error.to_string())
+    };
+    assert_eq!(moved(&mut world, Some("jvb3")), Ok(()));
+    assert_eq!(world.home_of(MEETING), ["jvb3"]);
+    assert_eq!(offers(&world), [2, 2]);
+    let nowhere = Err("no other bridge can take it".to_owned());
+    assert_eq!(moved(&mut world, Some("jvb3")), nowhere, "it is there");
+    assert_eq!(moved(&mut world, None), Ok(()));
+    assert_ne!(world.home_of(MEETING), ["jvb3"]);
+    assert!(
+        moved(&mut world, Some("jvb9"))
+            .unwrap_err()
+            .contains("jvb9")
+    );
+    assert!(
+        world
+            .focus
+            .order_move(now, "no@conference.meet.test", None)
+            .is_err()
+    );
+}
+
+#[test]
+fn operators_drain_bridges_of_any_make() {
+    let mut world = meeting(2);
+    let now = world.now;
+    world.focus.order_drain(now, "jvb1", true, false).unwrap();
+    world.run();
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert!(world.focus.status().bridges[0].drain);
+    // Its own word does not take the order back.
+    world.bridge_stats(
+        "jvb1",
+        &[("drain", "false"), ("pontoon_media", &port("jvb1"))],
+    );
+    open(&mut world, "other");
+    assert_eq!(world.home_of("other"), ["jvb2"]);
+    world.focus.order_drain(now, "jvb1", false, false).unwrap();
+    world.run();
+    open(&mut world, "third");
+    assert_eq!(world.home_of("third"), ["jvb1"]);
+    assert!(world.focus.order_drain(now, "jvb9", true, false).is_err());
+}

@@ -36,6 +36,31 @@ pub(crate) enum Command {
     },
     /// Put load on a server: meetings of synthetic people who come, speak and go, and what they see of it.
     Load(LoadArgs),
+    /// What the pontoon that runs on this machine knows: its bridges and its meetings, and why they are where they are.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a bridge become empty: its meetings move to others, then it ends.
+    Drain {
+        /// Name of the bridge, on a meet node; the bridge on this machine when absent.
+        bridge: Option<String>,
+        /// It does not end when it is empty, and gets no meetings until "--off".
+        #[arg(long)]
+        stay: bool,
+        /// Take it back.
+        #[arg(long, conflicts_with = "stay")]
+        off: bool,
+    },
+    /// Move a meeting to another bridge, on a meet node.
+    Move {
+        /// The meeting: its name, or the address of its room.
+        room: String,
+        /// The bridge; the one that would be chosen when absent.
+        #[arg(long, value_name = "BRIDGE")]
+        to: Option<String>,
+    },
     /// Read the configuration, say what is wrong, and start nothing.
     Check,
     /// Print the reference of all settings.

@@ -9,7 +9,7 @@ use link::TlsVerify;
 use telemetry::Metrics;
 use tokio::sync::watch;
 
-use crate::bridge_http;
+use crate::control;
 use crate::failure::Failure;
 use crate::keeper::KeptAccount;
 use crate::media_tcp::MediaTcp;
@@ -34,13 +34,19 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let mut config = parts::bridge(&settings, Metrics::new())?;
     config.nodes = nodes;
     let id = config.server_id.clone();
-    let http = bridge_http::bind(&settings)?;
+    let listener = parts::address(settings.bridge.http)
+        .map(|address| front::bind_tcp("the bridge's HTTP", address).map_err(Failure::start))
+        .transpose()?;
     let media_tcp = MediaTcp::alone(&settings)?;
     config.tcp = media_tcp.address();
     let mut bridge = Bridge::start(config)?;
     media_tcp.serve(&bridge);
     tokio::spawn(relief::watch(bridge.people()));
-    bridge_http::serve(http, || bridge.router().merge(bridge.private_router()));
+    if let Some(listener) = listener {
+        let router = bridge.router().merge(bridge.private_router());
+        control::serve_http(&settings, listener, router)?;
+    }
+    control::serve_socket(&settings, bridge.private_router()).await;
     tokio::spawn(tell_standing(bridge.standings(), id, started));
     loop {
         tokio::select! {
@@ -51,7 +57,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     }
     service::stopping();
     tracing::info!("ending");
-    ending.or_again(bridge.shutdown()).await;
+    ending.or_interrupt(bridge.shutdown()).await;
     Ok(())
 }
 

@@ -4,8 +4,8 @@
 mod accounts;
 mod args;
 mod bridge_cmd;
-mod bridge_http;
 mod check;
+mod control;
 mod failure;
 mod keeper;
 mod load;
@@ -20,6 +20,7 @@ mod say;
 mod service;
 mod signals;
 mod state;
+mod status_cmd;
 mod token_cmd;
 mod up;
 
@@ -52,6 +53,22 @@ fn run(args: Args, started: std::time::Instant) -> Result<(), Failure> {
         Command::Load(load) => {
             let domain = load::settings(&args.settings)?.domain;
             on_runtime(load_cmd::run(load, domain))
+        }
+        Command::Status { json } => {
+            let settings = load::settings(&args.settings)?;
+            on_runtime(async move { status_cmd::status(&settings, json).await })
+        }
+        Command::Drain { bridge, stay, off } => {
+            let settings = load::settings(&args.settings)?;
+            on_runtime(async move {
+                status_cmd::drain(&settings, bridge.as_deref(), !off, !off && !stay).await
+            })
+        }
+        Command::Move { room, to } => {
+            let settings = load::settings(&args.settings)?;
+            on_runtime(
+                async move { status_cmd::move_meeting(&settings, &room, to.as_deref()).await },
+            )
         }
         Command::Up => on_runtime(up::run(load::settings(&args.settings)?, started)),
         Command::Meet => on_runtime(meet::run(load::settings(&args.settings)?, started)),

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use xmpp::BridgeAccounts;
 
 use crate::accounts::{self, Accounts};
+use crate::control;
 use crate::failure::Failure;
 use crate::parts::Role;
 use crate::say::announce;
@@ -28,6 +29,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     tokio::spawn(relief::watch(opened.node.people()));
     let invitation = opened.invitation();
+    control::serve_socket(&settings, opened.node.operator_router()).await;
     let doors = Doors {
         relay: relay::settings(&settings, Role::Meet, &opened.secret, Vec::new()),
         ..Doors::default()

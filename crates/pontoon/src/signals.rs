@@ -47,6 +47,23 @@ impl Ending {
         }
     }
 
+    /// Runs `ending` to its end, also when SIGTERM comes again: people are being moved, and whoever runs the service may say
+    /// it twice. Ctrl-C leaves it.
+    pub(crate) async fn or_interrupt(&mut self, ending: impl Future<Output = ()>) {
+        tokio::pin!(ending);
+        loop {
+            tokio::select! {
+                () = &mut ending => return,
+                _ = self.terminate.recv() => {
+                    tracing::info!("told twice; people are still being moved away, and Ctrl-C ends at once");
+                }
+                _ = self.interrupt.recv() => {
+                    return tracing::warn!("interrupted; ending at once");
+                }
+            }
+        }
+    }
+
     /// Runs `ending` to its end, or leaves it at a further signal.
     pub(crate) async fn or_again(&mut self, ending: impl Future<Output = ()>) {
         tokio::select! {

@@ -68,6 +68,11 @@ pub(crate) fn bridge_id(settings: &Settings) -> Result<String, Failure> {
     }
 }
 
+/// What opens the private HTTP to orders from other machines.
+pub(crate) fn operator_token(settings: &Settings) -> Result<Redacted<String>, Failure> {
+    kept(&settings.state_dir, "operator-token", || random_hex(32)).map(Redacted::new)
+}
+
 /// The content of a file, which is made when missing.
 fn kept(directory: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
     let path = directory.join(name);

@@ -7,7 +7,7 @@ use config::Settings;
 use front::Doors;
 use telemetry::Metrics;
 
-use crate::bridge_http;
+use crate::control;
 use crate::failure::Failure;
 use crate::media_tcp::MediaTcp;
 use crate::meet::Opened;
@@ -35,12 +35,10 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         &settings.domain,
         parts::bridge_password(&opened.secret),
     )];
-    let http = bridge_http::bind(&settings)?;
     let media_tcp = MediaTcp::beside(&settings, opened.https_address())?;
     config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
     let bridges = bridge.media_addresses().to_vec();
-    bridge_http::serve(http, || bridge.private_router());
     let doors = Doors {
         media: media_tcp.serve(&bridge),
         relay: relay::settings(&settings, Role::Up, &opened.secret, bridges),
@@ -49,6 +47,14 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let (sessions, endpoints) = (opened.node.people(), bridge.people());
     tokio::spawn(relief::watch(move || sessions() + endpoints()));
     let invitation = opened.invitation();
+    let operators = opened.node.operator_router();
+    let operators = operators.nest("/bridge", bridge.private_router());
+    control::serve_socket(&settings, operators).await;
+    if let Some(address) = parts::address(settings.bridge.http) {
+        let listener = front::bind_tcp("the bridge's HTTP", address).map_err(Failure::start)?;
+        let router = bridge.router().merge(bridge.private_router());
+        control::serve_http(&settings, listener, router)?;
+    }
     let meet = opened.serve(vec![bridge.router()], doors);
     invitation.print(&settings, started);
     service::ready();

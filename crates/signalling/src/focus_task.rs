@@ -16,6 +16,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::focus_store::Store;
 use crate::metrics::FocusMetrics;
+use crate::operator::{Door, ORDERS, Order};
 use crate::room_names::RoomNames;
 use crate::{contained, now};
 
@@ -130,6 +131,7 @@ pub(crate) struct FocusTask {
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
     requests: mpsc::Receiver<(ConferenceRequest, Answer)>,
+    orders: mpsc::Receiver<Order>,
     answers: HashMap<RequestId, Answer>,
     names: RoomNames,
     /// Number of answers at which those nobody waits for any more are forgotten.
@@ -144,8 +146,9 @@ pub(crate) fn new(
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
     keeps: bool,
-) -> (FocusHandle, FocusTask) {
+) -> (FocusHandle, Door, FocusTask) {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let (door, orders) = mpsc::channel(ORDERS);
     let last = host.store.load();
     if !last.is_empty() {
         tracing::info!(
@@ -165,6 +168,7 @@ pub(crate) fn new(
         link,
         events,
         requests: receiver,
+        orders,
         answers: HashMap::new(),
         names: RoomNames::default(),
         sweep_at: QUEUE,
@@ -174,7 +178,7 @@ pub(crate) fn new(
         requests: sender,
         waiting: Arc::new(Mutex::new(Budget::new(WAITING, WAITING))),
     };
-    (handle, task)
+    (handle, Door(door), task)
 }
 
 impl FocusTask {
@@ -194,6 +198,9 @@ impl FocusTask {
                 },
                 request = self.requests.recv() => if let Some((request, answer)) = request {
                     self.ask(request, answer);
+                },
+                order = self.orders.recv() => if let Some(order) = order {
+                    self.obey(order);
                 },
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {}
                 () = crate::stopped(&mut stopping) => return self.goodbye().await,
@@ -223,6 +230,33 @@ impl FocusTask {
             && let Some(id) = id
         {
             self.answers.insert(id, answer);
+        }
+    }
+
+    /// Does what an operator wants.
+    fn obey(&mut self, order: Order) {
+        let now = now();
+        // Whoever asked may have gone.
+        match order {
+            Order::Status(done) => {
+                let status = contained("focus", || self.focus.status()).unwrap_or_default();
+                let _ = done.send((status, self.focus.stats()));
+            }
+            Order::Drain {
+                bridge,
+                drain,
+                end,
+                done,
+            } => {
+                self.guarded(|focus| {
+                    let _ = done.send(focus.order_drain(now, &bridge, drain, end));
+                });
+            }
+            Order::Move { room, to, done } => {
+                self.guarded(|focus| {
+                    let _ = done.send(focus.order_move(now, &room, to.as_deref()));
+                });
+            }
         }
     }
 

@@ -37,7 +37,7 @@ fn attach(node: &Node, metrics: &Metrics, state: Option<PathBuf>) -> FocusTask {
         store: Store::new(state, now()),
         metrics: FocusMetrics::register(metrics),
     };
-    new(host, sender, events, false).1
+    new(host, sender, events, false).2
 }
 
 /// Lets the focus live until `done`.

@@ -20,6 +20,7 @@ mod http_bind;
 mod journal;
 mod metrics;
 mod node;
+mod operator;
 mod pacer;
 mod peer;
 mod room_names;

@@ -24,6 +24,7 @@ use crate::gate::{Gate, GateLimits};
 use crate::http_bind::{self, Bosh, Sessions};
 use crate::journal::{self, Journal};
 use crate::metrics::{FocusMetrics, Metrics};
+use crate::operator::{self, Door};
 use crate::peer::Context;
 use crate::{SignallingConfig, TcpConfig, bytes, conference_request, now, server_task, websocket};
 
@@ -38,6 +39,7 @@ pub struct Node {
     focus: Option<FocusHandle>,
     /// Whether another process goes on with what this one leaves.
     keeps: bool,
+    door: Option<Door>,
     connector: MemoryConnector,
     tcp: Vec<SocketAddr>,
     sessions: Sessions,
@@ -112,14 +114,16 @@ impl Node {
             let link = LinkConfig::new(target, &format!("auth.{domain}"), credentials)
                 .with_resource("focus");
             let (sender, events) = link::spawn(link);
-            let (handle, task) = focus_task::new(host, sender, events, keeps);
+            let (handle, door, task) = focus_task::new(host, sender, events, keeps);
             focus_tasks.spawn(task.run(focus_stopped));
-            handle
+            (handle, door)
         });
+        let (focus, door) = focus.unzip();
         Ok(Self {
             context,
             focus,
             keeps,
+            door,
             connector,
             tcp,
             sessions: Sessions::default(),
@@ -155,6 +159,12 @@ impl Node {
             router = router.route("/conference-request/v1", route);
         }
         router
+    }
+
+    /// The routes for operators: status, statistics, drains and moves. Not for the public. Empty where the focus is not in
+    /// this process.
+    pub fn operator_router(&self) -> Router {
+        self.door.clone().map(operator::router).unwrap_or_default()
     }
 
     /// Opens XMPP streams to this node from inside the process.

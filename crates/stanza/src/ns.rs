@@ -196,6 +196,8 @@ namespaces! {
     PLACE = "urn:pontoon:place:0";
     /// Ours: whom a bridge hears.
     PEOPLE = "urn:pontoon:people:0";
+    /// Ours: a bridge shall become empty.
+    DRAIN = "urn:pontoon:drain:0";
     /// Ours: whether media ports of another bridge answer.
     PROBE = "urn:pontoon:probe:0";
     /// Feature on lobby rooms.

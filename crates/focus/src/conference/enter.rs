@@ -72,6 +72,7 @@ impl Conference {
             failures: 0,
             paused: false,
             unheard: None,
+            prefer: None,
             avoid: None,
             undone: Vec::new(),
             adopting: false,

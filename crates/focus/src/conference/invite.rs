@@ -172,7 +172,15 @@ impl Conference {
             avoid: self.avoid.as_ref(),
             used: &used,
         };
-        let choice = match cx.bridges.choose(cx.io.now, &cx.config.bridges, &wanted) {
+        let (now, config) = (cx.io.now, &cx.config.bridges);
+        let preferred = self.prefer.take();
+        let preferred =
+            preferred.and_then(|to| cx.bridges.this(now, config, &to, "an operator said so"));
+        let chosen = match preferred {
+            Some(choice) => Ok(choice),
+            None => cx.bridges.choose(now, config, &wanted),
+        };
+        let choice = match chosen {
             Ok(choice) => choice,
             Err(reason) => {
                 if !self.info.bridge_not_available {
@@ -192,6 +200,7 @@ impl Conference {
 
     /// Begins a stay on a bridge that was chosen; its id.
     fn begin_stay(&mut self, cx: &mut Context<'_>, choice: Choice) -> String {
+        let why = choice.why();
         cx.io.event(Event::BridgeSelected {
             room: self.room.clone(),
             bridge: choice.bridge.clone(),
@@ -209,6 +218,7 @@ impl Conference {
             region: choice.region,
             created: false,
             endpoints: BTreeSet::new(),
+            why,
             feedback: None,
             errors: 0,
         };
@@ -419,6 +429,9 @@ impl Conference {
 
     /// Whether another bridge would be chosen than the one it is on, which still works.
     fn has_better_place(&self, cx: &Context<'_>, bridge: &FullJid) -> bool {
+        if let Some(to) = &self.prefer {
+            return to != bridge && cx.bridges.could_take(cx.io.now, to);
+        }
         let wanted = Wanted {
             avoid: Some(bridge),
             ..Wanted::default()
@@ -467,6 +480,7 @@ impl Conference {
             return;
         };
         self.tell_bridge_count(cx);
+        self.avoid = Some(loss.bridge.clone());
         let mut moved = 0;
         for member in self.members.values_mut() {
             let invite = member.invite.take_if(|invite| invite.stay == stay.id);

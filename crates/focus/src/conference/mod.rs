@@ -31,6 +31,7 @@ use crate::event::Event;
 use crate::io::{TimerKey, Undone};
 use crate::request::RequestId;
 use crate::sources::SourceTable;
+use crate::status::{MeetingStatus, PlaceStatus};
 
 pub(crate) use member::Member;
 use mesh::Mesh;
@@ -69,6 +70,8 @@ struct Stay {
     /// The conference was asked for on the bridge.
     created: bool,
     endpoints: BTreeSet<String>,
+    /// Why this bridge was chosen, for operators.
+    why: String,
     /// Sources of the bridge's own reports.
     feedback: Option<OwnerSources>,
     /// Requests that went wrong one after another.
@@ -117,6 +120,8 @@ pub(crate) struct Conference {
     expected_since: Option<Instant>,
     /// Its bridge heard nobody of it: not before when it may leave one for that again, and how often it did.
     unheard: Option<(Instant, u32)>,
+    /// The bridge an operator wants it on, at the next choice.
+    prefer: Option<FullJid>,
     /// The bridge to avoid at the next choice, if there is another.
     avoid: Option<FullJid>,
     /// What waited for an answer when the stream broke, until it can be said again.
@@ -169,6 +174,28 @@ impl Conference {
     /// Whether the conference is on `bridge` now.
     pub(crate) fn is_on(&self, bridge: &FullJid) -> bool {
         self.stays().any(|stay| stay.bridge == *bridge)
+    }
+
+    /// An operator wants it on this bridge, or merely elsewhere.
+    pub(crate) fn prefer(&mut self, bridge: Option<FullJid>) {
+        self.prefer = bridge;
+    }
+
+    /// What operators are told of it.
+    pub(crate) fn status(&self) -> MeetingStatus {
+        let places = self.stays().map(|stay| PlaceStatus {
+            bridge: stay.bridge.resource().as_str().to_owned(),
+            people: stay.endpoints.len(),
+            why: stay.why.clone(),
+        });
+        MeetingStatus {
+            room: self.room.to_string(),
+            meeting_id: self.meeting_id.clone(),
+            people: self.members.len(),
+            sessions: self.session_count(),
+            waits: self.info.bridge_not_available,
+            bridges: places.collect(),
+        }
     }
 
     /// The bridges it is on, with its people on each.

@@ -236,6 +236,7 @@ impl Stay {
             relay: record.relay.clone(),
             created: record.created,
             endpoints: record.endpoints.clone(),
+            why: "it was there before the focus".to_owned(),
             feedback: None,
             errors: 0,
         })

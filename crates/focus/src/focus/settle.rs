@@ -105,7 +105,7 @@ impl Focus {
     }
 
     /// Moves conferences, as many as may be moved now; the others follow in portions.
-    fn move_some(&mut self) {
+    pub(super) fn move_some(&mut self) {
         while self.moved.0 < URGENT_AT_ONCE
             && let Some((room, loss)) = self.urgent.pop_front()
         {

@@ -84,6 +84,9 @@ impl FakeBridge {
             let reached = ports.iter().any(|port| self.reaches.contains(port));
             return Some(iq::result_to(request, Some(Probe::answer(reached))));
         }
+        if request.has_child("drain", ns::DRAIN) {
+            return Some(iq::result_to(request, None));
+        }
         if let Some(check) = request.get_child("healthcheck", ns::HEALTH) {
             let people = People::is_asked(check).then(|| Element::from(&self.people));
             return Some(match self.health {

@@ -1,0 +1,77 @@
+//! What a focus knows at one moment, for operators: bridges, meetings, and why each meeting is where it is.
+
+use serde::Serialize;
+
+/// Everything.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Status {
+    /// The bridges, by name.
+    pub bridges: Vec<BridgeStatus>,
+    /// The meetings, by room.
+    pub meetings: Vec<MeetingStatus>,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct BridgeStatus {
+    /// Its name among the others.
+    pub name: String,
+    /// Where its media come in, as far as it says so.
+    pub addresses: Vec<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// Its name towards other bridges, if it has relays.
+    pub relay_id: Option<String>,
+    /// How it stands: `ready`, `draining` and so on.
+    pub state: &'static str,
+    /// Whether it may be chosen.
+    pub usable: bool,
+    /// Whether it says that it is well.
+    pub healthy: bool,
+    /// Whether it asks to become empty.
+    pub drain: bool,
+    /// Load, reported and promised; 1 is all it can carry.
+    pub load: f64,
+    /// Load it reports.
+    pub stress: f64,
+    /// Load of people that its report does not show yet.
+    pub promised: f64,
+    /// Meetings of this focus on it.
+    pub meetings: usize,
+    /// People of this focus on it.
+    pub people: usize,
+    /// People from whom it hears nothing, by its own word.
+    pub unheard: usize,
+    /// Milliseconds since it said anything.
+    pub heard_ms: u64,
+}
+
+/// A meeting.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct MeetingStatus {
+    /// Address of its room.
+    pub room: String,
+    /// Its key on bridges.
+    pub meeting_id: String,
+    /// People in the room.
+    pub people: usize,
+    /// People with a session.
+    pub sessions: usize,
+    /// Whether people were told that no bridge can be had.
+    pub waits: bool,
+    /// Where it is.
+    pub bridges: Vec<PlaceStatus>,
+}
+
+/// A meeting's place on a bridge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct PlaceStatus {
+    /// The bridge.
+    pub bridge: String,
+    /// People of the meeting on it.
+    pub people: usize,
+    /// Why it was chosen.
+    pub why: String,
+}

@@ -1,0 +1,167 @@
+//! The doors for operators: a socket in the state directory, for whoever may open it, and HTTP, for this machine and for who
+//! has the token.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use config::Settings;
+use telemetry::Redacted;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::failure::Failure;
+use crate::state;
+
+/// Longest answer that is read.
+const MOST: u64 = 64 * 1024 * 1024;
+
+/// Where the socket is: a meet node and a bridge with one state directory each have one.
+pub(crate) fn socket(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("control.sock")
+}
+
+/// Serves operators at the socket in the state directory, which its owner alone can open. A process that cannot goes on
+/// without: it serves meetings, not operators.
+pub(crate) async fn serve_socket(settings: &Settings, router: Router) {
+    let path = socket(settings);
+    match bind(&path).await {
+        Ok(listener) => {
+            tokio::spawn(async move { axum::serve(listener, router).await });
+        }
+        Err(error) => tracing::warn!(
+            "{} cannot be made, so that \"pontoon status\" and its like do not work: {error}",
+            path.display()
+        ),
+    }
+}
+
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process answers there",
+        ));
+    }
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves operators over plain HTTP: from this machine, or with the token.
+pub(crate) fn serve_http(
+    settings: &Settings,
+    listener: TcpListener,
+    router: Router,
+) -> Result<(), Failure> {
+    let token = state::operator_token(settings)?;
+    let router = router.layer(middleware::from_fn_with_state(token, guard));
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    Ok(())
+}
+
+/// Who only looks comes in from wherever the port is open to; who changes something must be on this machine, or know the
+/// token.
+async fn guard(
+    State(token): State<Redacted<String>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let moves = request.uri().path().starts_with("/move-endpoints");
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let known = given.is_some_and(|given| same(given, token.expose()));
+    let local = peer.ip().to_canonical().is_loopback();
+    if (looks && !moves) || local || known {
+        return next.run(request).await;
+    }
+    (
+        StatusCode::UNAUTHORIZED,
+        "orders come from this machine, or with the token in operator-token of the state directory\n",
+    )
+        .into_response()
+}
+
+/// Compares without telling where the difference is.
+fn same(given: &str, secret: &str) -> bool {
+    let differences = given.bytes().zip(secret.bytes()).map(|(a, b)| a ^ b);
+    given.len() == secret.len() && differences.fold(0, |all, bits| all | bits) == 0
+}
+
+/// Asks the process that runs with this state directory: path, and a body for orders. The answer's text.
+pub(crate) async fn ask(
+    settings: &Settings,
+    path: &str,
+    body: Option<&str>,
+) -> Result<String, Failure> {
+    let socket = socket(settings);
+    let nobody = |error: io::Error| {
+        Failure::start(format!(
+            "no pontoon answers at {}: {error}; it must run on this machine, with this state directory (--state-dir, --config), and you must be its user or root",
+            socket.display()
+        ))
+    };
+    let mut stream = UnixStream::connect(&socket).await.map_err(nobody)?;
+    let head = match body {
+        Some(body) => format!(
+            "POST {path} HTTP/1.1\r\nhost: pontoon\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+        None => format!("GET {path} HTTP/1.1\r\nhost: pontoon\r\nconnection: close\r\n\r\n"),
+    };
+    stream.write_all(head.as_bytes()).await.map_err(nobody)?;
+    let mut answer = Vec::new();
+    stream
+        .take(MOST)
+        .read_to_end(&mut answer)
+        .await
+        .map_err(nobody)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let code = head.split(' ').nth(1).unwrap_or_default();
+    match code {
+        "200" => Ok(body.to_owned()),
+        "404" if body.is_empty() => Err(Failure::start(
+            "the pontoon that runs here has no such thing; meetings are asked of a meet node",
+        )),
+        _ => Err(Failure::start(format!(
+            "it was not done: {}",
+            if body.is_empty() { head } else { body.trim() }
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_serves_any_more_is_replaced_and_one_in_use_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let first = bind(&path).await.unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(bind(&path).await.is_err(), "it is in use");
+        drop(first);
+        bind(&path).await.unwrap();
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(same("abc", "abc"));
+        assert!(!same("ab", "abc") && !same("abd", "abc") && !same("", "abc"));
+    }
+}

@@ -2,15 +2,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use stanza::colibri2::{
-    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, Reason as BridgeReason,
-    Sctp, Transport, capability,
-};
+use stanza::colibri2::{ConferenceModified, ConferenceModify, ErrorAnswer, Reason as BridgeReason};
 use stanza::jingle::{Action, BridgeSession, Jingle, Reason, StartMuted};
-use stanza::jitsi::compact::OwnerSources;
-use stanza::media::{IceTransport, MediaType};
+use stanza::media::IceTransport;
 use stanza::{Element, FullJid};
 
+use super::described::{add_sources, feedback_sources, new_endpoint};
 use super::member::{Invite, Session};
 use super::{Conference, Phase, Stay};
 use crate::bridges::Loss;
@@ -21,7 +18,6 @@ use crate::features::Features;
 use crate::io::{Purpose, Timer};
 use crate::offer;
 use crate::selection::{Choice, Wanted};
-use crate::sources::{self, SourceSet};
 
 /// Pause before the next try when offers or allocations keep failing.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,9 +27,6 @@ const MAX_DOUBLINGS: u32 = 3;
 const QUICK_RETRIES: u32 = 3;
 /// Offers a client may refuse before it gets no more.
 const MAX_REFUSALS: u32 = 2;
-
-/// The owner under which clients know the bridge's own sources.
-const BRIDGE_OWNER: &str = "jvb";
 
 impl Conference {
     /// Gives a session to every member that should have one.
@@ -697,109 +690,5 @@ impl Conference {
     pub(crate) fn on_start_muted(&mut self, audio: bool, video: bool) {
         self.start_audio_muted = audio;
         self.start_video_muted = video;
-    }
-}
-
-fn new_endpoint(
-    cx: &Context<'_>,
-    nick: &str,
-    features: Features,
-    sctp: bool,
-    mute: ForceMute,
-    member: &super::Member,
-) -> Endpoint {
-    let wanted = [
-        (true, capability::SOURCE_NAMES),
-        (features.ssrc_rewriting, capability::SSRC_REWRITING),
-        (
-            features.ssrc_rewriting && features.mid_demux && cx.config.codecs.mid,
-            capability::RTP_MID_DEMUX,
-        ),
-    ];
-    Endpoint {
-        id: nick.to_owned(),
-        create: true,
-        stats_id: member.info.stats_id.clone(),
-        muc_role: member.is_visitor().then(|| "visitor".to_owned()),
-        diarize: member.info.diarize,
-        media: offer::colibri_media(&cx.config.codecs, features),
-        transport: Some(Transport {
-            ice_controlling: true,
-            sctp: sctp.then(Sctp::default),
-            ..Transport::default()
-        }),
-        sources: Some(Vec::new()),
-        force_mute: (mute.audio || mute.video).then_some(mute),
-        capabilities: wanted
-            .iter()
-            .filter(|(wanted, _)| *wanted)
-            .map(|(_, name)| (*name).to_owned())
-            .collect(),
-        ..Endpoint::default()
-    }
-}
-
-/// The bridge's own sources with the stream ids by which clients know to show nothing for them.
-fn feedback_sources(sources: &[stanza::colibri2::MediaSource]) -> OwnerSources {
-    use stanza::jitsi::compact::CompactSource;
-    let of = |media: MediaType, msid: &str| -> Vec<CompactSource> {
-        let all = sources
-            .iter()
-            .filter(|m| m.media == media)
-            .flat_map(|m| m.sources.iter().map(|s| (&m.id, s)));
-        all.take(1)
-            .map(|(id, s)| CompactSource {
-                ssrc: s.ssrc,
-                name: Some(s.name.clone().unwrap_or_else(|| id.clone())),
-                msid: Some(msid.to_owned()),
-                desktop: false,
-            })
-            .collect()
-    };
-    OwnerSources {
-        video: of(MediaType::Video, "mixedmslabel mixedlabelvideo0"),
-        audio: of(MediaType::Audio, "mixedmslabel mixedlabelaudio0"),
-        ..OwnerSources::default()
-    }
-}
-
-/// Puts sources into an offer, in the form the client knows.
-fn add_sources(
-    jingle: &mut Jingle,
-    features: Features,
-    signalled: &BTreeMap<String, SourceSet>,
-    feedback: Option<&OwnerSources>,
-) {
-    let mut all = sources::compact(signalled);
-    if let Some(feedback) = feedback {
-        let mut feedback = feedback.clone();
-        if !features.video {
-            feedback.video.clear();
-        }
-        if !features.audio {
-            feedback.audio.clear();
-        }
-        all.0.insert(BRIDGE_OWNER.to_owned(), feedback);
-    }
-    if features.json_sources {
-        jingle.sources = Some(all).filter(|all| !all.0.is_empty());
-        return;
-    }
-    let mut owners = signalled.clone();
-    if let Ok(feedback) = SourceSet::from_compact(BRIDGE_OWNER, &all) {
-        owners.insert(BRIDGE_OWNER.to_owned(), feedback);
-    }
-    for content in &mut jingle.contents {
-        let Some(media) = MediaType::from_name(&content.name) else {
-            continue;
-        };
-        let Some(description) = content.description.as_mut() else {
-            continue;
-        };
-        for (owner, set) in &owners {
-            let (sources, groups) = set.to_xml(media, owner);
-            description.sources.extend(sources);
-            description.groups.extend(groups);
-        }
     }
 }

@@ -2,6 +2,7 @@
 mod adopt;
 mod bridge;
 mod colibri;
+mod described;
 mod endpoint;
 mod enter;
 mod ice;

@@ -98,28 +98,52 @@ test('a knock stays until it is answered, with its name, a count and two answers
     await close(ann, ben);
 });
 
-test('password and waiting room hold again after the server was killed, and the page says so', async () => {
-    const ann = await join(browser, base, 'kept', 'Ann');
-    const holds = (locked, lobby) => ann.waitForFunction(
-        wanted => {
-            const { connection, locked: password, lobby: door } = globalThis.pontoon.meeting.state.get();
+/** Whether a moderator's page is in a room with so much set. */
+const holds = (page, locked, lobby) => page.waitForFunction(
+    wanted => {
+        const { connection, locked: password, lobby: door } = globalThis.pontoon.meeting.state.get();
 
-            return connection === 'joined' && password === wanted.locked && door === wanted.lobby;
-        },
-        { locked, lobby });
+        return connection === 'joined' && password === wanted.locked && door === wanted.lobby;
+    },
+    { locked, lobby });
+
+/** Enters a room alone and sets password and waiting room. */
+async function guarded(room) {
+    const ann = await join(browser, base, room, 'Ann');
 
     await choose(ann, 'lock');
     await ann.fill('[data-testid=lock-password]', 's3cret');
     await ann.click('[data-testid=lock-set]');
-    await holds(true, false);
+    await holds(ann, true, false);
     await choose(ann, 'lobby');
-    await holds(true, true);
+    await holds(ann, true, true);
 
+    return ann;
+}
+
+/** Kills the server. */
+async function kill(page) {
     await server.stop('SIGKILL');
-    await ann.waitForFunction(() => globalThis.pontoon.state().connection === 'reconnecting');
+    await page.waitForFunction(() => globalThis.pontoon.state().connection === 'reconnecting');
+}
+
+test('password and waiting room are set again by a moderator where the server has forgotten them, and the page says so', async () => {
+    const ann = await guarded('forgotten');
+
+    await kill(ann);
+    rmSync(path(stateDir, 'sessions.journal'));
     await start();
     await notice(ann, 'Password and waiting room are set again.');
-    await holds(true, true);
+    await holds(ann, true, true);
+    await close(ann);
+});
+
+test('password and waiting room hold after the server was killed', async () => {
+    const ann = await guarded('kept');
+
+    await kill(ann);
+    await start();
+    await holds(ann, true, true);
 
     const ben = await outside('kept', 'Ben');
 
@@ -128,7 +152,7 @@ test('password and waiting room hold again after the server was killed, and the 
     await inRoom(ben);
 
     await choose(ann, 'lobby');
-    await holds(true, false);
+    await holds(ann, true, false);
     const cem = await outside('kept', 'Cem');
 
     await cem.fill('[data-testid=room-password]', 'wrong');

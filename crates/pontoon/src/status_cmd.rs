@@ -122,26 +122,29 @@ fn heads(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// A bridge's line of a table; `measure` names what stands for its load.
+fn bridge_row(bridge: &Value, measure: &str) -> Vec<String> {
+    vec![
+        text(bridge, "name").to_owned(),
+        addresses(bridge),
+        text(bridge, "version").to_owned(),
+        text(bridge, "region").to_owned(),
+        text(bridge, "state").to_owned(),
+        load(bridge, measure),
+        yes(bridge, "drain").to_owned(),
+        yes(bridge, "healthy").to_owned(),
+        number(bridge, "meetings").to_string(),
+        number(bridge, "people").to_string(),
+    ]
+}
+
 fn meet_table(status: &Value) -> String {
     let mut rows = vec![heads(&[
         "BRIDGE", "ADDRESS", "VERSION", "REGION", "STATE", "LOAD", "DRAIN", "HEALTHY", "MEETINGS",
         "PEOPLE",
     ])];
     let bridges = list(status, "bridges");
-    rows.extend(bridges.iter().map(|bridge| {
-        vec![
-            text(bridge, "name").to_owned(),
-            addresses(bridge),
-            text(bridge, "version").to_owned(),
-            text(bridge, "region").to_owned(),
-            text(bridge, "state").to_owned(),
-            load(bridge, "load"),
-            yes(bridge, "drain").to_owned(),
-            yes(bridge, "healthy").to_owned(),
-            number(bridge, "meetings").to_string(),
-            number(bridge, "people").to_string(),
-        ]
-    }));
+    rows.extend(bridges.iter().map(|bridge| bridge_row(bridge, "load")));
     let mut page = match bridges.is_empty() {
         true => "No bridge is there.\n".to_owned(),
         false => table(&rows),
@@ -191,18 +194,7 @@ fn bridge_table(bridge: &Value) -> String {
             "BRIDGE", "ADDRESS", "VERSION", "REGION", "STATE", "STRESS", "DRAIN", "HEALTHY",
             "MEETINGS", "PEOPLE",
         ]),
-        vec![
-            text(bridge, "name").to_owned(),
-            addresses(bridge),
-            text(bridge, "version").to_owned(),
-            text(bridge, "region").to_owned(),
-            text(bridge, "state").to_owned(),
-            load(bridge, "stress"),
-            yes(bridge, "drain").to_owned(),
-            yes(bridge, "healthy").to_owned(),
-            number(bridge, "meetings").to_string(),
-            number(bridge, "people").to_string(),
-        ],
+        bridge_row(bridge, "stress"),
     ])
 }
 

@@ -264,6 +264,11 @@ impl Shard {
         let Ok(place) = self.place(conference, endpoint) else {
             return false;
         };
+        self.send_text(now, place, text)
+    }
+
+    /// Sends text on the data channel of whoever is at a place; whether it was taken.
+    pub(super) fn send_text(&mut self, now: Instant, place: Place, text: &str) -> bool {
         let Some(transport) = self.transport(place) else {
             return false;
         };

@@ -171,15 +171,7 @@ impl Shard {
         let Ok(place) = self.relay_place(conference, relay) else {
             return false;
         };
-        let Some(transport) = self.transport(place) else {
-            return false;
-        };
-        let sent = transport.send_channel(now, text).is_ok();
-        if sent {
-            self.stats.channel_messages_sent += 1;
-            self.touched.push(place);
-        }
-        sent
+        self.send_text(now, place, text)
     }
 
     /// The greatest height that is wanted of a source at another bridge; 0 for nothing, -1 for no limit.

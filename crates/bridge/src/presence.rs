@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sfu::{ConferenceStats, Hearing, Stats};
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
-use stanza::jitsi::evidence::{People, SilentMeeting};
+use stanza::jitsi::evidence::{BrokenRelay, People, SilentMeeting};
 
 use crate::health;
 use crate::shared::{Shared, Snapshot};
@@ -128,11 +128,17 @@ pub(crate) fn people(snapshots: &[Snapshot]) -> People {
             });
         }
     }
+    let broken = snapshots.iter().flat_map(|s| &s.broken);
+    let broken = broken.map(|(meeting, relay)| BrokenRelay {
+        meeting_id: meeting.clone(),
+        relay: relay.as_str().to_owned(),
+    });
     People {
         here: all.here,
         unheard: all.unheard,
         lossy: all.lossy,
         silent,
+        broken: broken.collect(),
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use net::Waker;
 use sfu::control::{Answer, ControlStats, Denied, WebSocketId};
-use sfu::{ConferenceId, ConferenceStats, EndpointId, EndpointStats, Hearing, Part, Stats};
+use sfu::{
+    ConferenceId, ConferenceStats, EndpointId, EndpointStats, Hearing, Part, RelayId, Stats,
+};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -90,6 +92,8 @@ pub(crate) struct Snapshot {
     pub(crate) conferences: Vec<(String, ConferenceId, ConferenceStats)>,
     /// Whom of each it hears; nothing after the thread was held up, when silence means nothing.
     pub(crate) hearing: Vec<(String, Hearing)>,
+    /// Relays through which nothing comes, by meeting; nothing after the thread was held up.
+    pub(crate) broken: Vec<(String, RelayId)>,
     pub(crate) udp: net::UdpStats,
     /// Part of the time the thread worked, 0 to 1, over the last second.
     pub(crate) busy: f64,

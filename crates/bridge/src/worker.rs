@@ -524,6 +524,12 @@ impl Worker {
         let hearing =
             hearing.filter_map(|(meeting, id)| Some((meeting.to_owned(), shard.hearing(now, id)?)));
         let hearing = hearing.collect();
+        let related = state.controller.meetings().filter(|_| hears);
+        let broken = related.flat_map(|(meeting, id)| {
+            let relays = shard.broken_relays(now, id).into_iter();
+            relays.map(|relay| (meeting.to_owned(), relay))
+        });
+        let broken = broken.collect();
         let mut snapshot = lock(&handle.snapshot);
         let busy = if state.next_snapshot <= now {
             let interval = SNAPSHOT_INTERVAL + now.saturating_duration_since(state.next_snapshot);
@@ -540,6 +546,7 @@ impl Worker {
             control: state.controller.stats(),
             conferences,
             hearing,
+            broken,
             udp: self.intake.stats(),
             waits: self.intake.waits,
             busy,

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use stanza::jitsi::bridge_stats::BridgeStats;
-use stanza::jitsi::evidence::{People, Probe};
+use stanza::jitsi::evidence::{BrokenRelay, People, Probe};
 use stanza::{BareJid, Element, FullJid};
 
 use crate::bridge::{Bridge, Complaint};
@@ -75,6 +75,8 @@ pub(crate) struct Bridges {
     losses: Vec<Loss>,
     /// Meetings that a bridge hears nobody of, or somebody again.
     hearings: Vec<(FullJid, String, bool)>,
+    /// Relays that a bridge says to be broken.
+    broken: Vec<(FullJid, BrokenRelay)>,
     /// Other bridges should be asked about those that are away.
     ask: bool,
     /// A bridge began to drain, or to be able to take what others want to be rid of.
@@ -354,6 +356,8 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
+        let broken = people.broken.iter().cloned();
+        self.broken.extend(broken.map(|b| (jid.clone(), b)));
         let meetings: BTreeSet<String> = people
             .silent
             .iter()
@@ -386,6 +390,11 @@ impl Bridges {
 
     pub(crate) fn take_hearings(&mut self) -> Vec<(FullJid, String, bool)> {
         std::mem::take(&mut self.hearings)
+    }
+
+    /// Relays that bridges said to be broken since the last call.
+    pub(crate) fn take_broken(&mut self) -> Vec<(FullJid, BrokenRelay)> {
+        std::mem::take(&mut self.broken)
     }
 
     /// Another bridge reached it a moment ago, while we do not: what runs on it goes on.

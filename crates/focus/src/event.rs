@@ -91,6 +91,21 @@ pub enum Event {
         /// What was wrong with the known bridges.
         reason: String,
     },
+    /// A relay between two bridges of a conference failed.
+    RelayFailed {
+        /// The room.
+        room: BareJid,
+        /// The bridge by which that was noticed.
+        bridge: FullJid,
+        /// The bridge at the other end.
+        peer: FullJid,
+        /// What was wrong.
+        reason: String,
+        /// Failures between the two, one after another.
+        failures: u32,
+        /// It is not made anew: one of the two is left.
+        hopeless: bool,
+    },
     /// Participants leave one bridge for another.
     ConferenceMoved {
         /// The room.
@@ -148,6 +163,7 @@ impl Event {
             | Self::ConferenceMoved { room, .. }
             | Self::SessionActive { room, .. }
             | Self::Refused { room, .. }
+            | Self::RelayFailed { room, .. }
             | Self::BridgeError { room, .. } => Some(room),
             Self::BridgeUp { .. }
             | Self::BridgeDrains { .. }
@@ -167,6 +183,7 @@ impl Event {
                 | Self::BridgeCutOff { .. }
                 | Self::NoBridge { .. }
                 | Self::ConferenceMoved { .. }
+                | Self::RelayFailed { .. }
                 | Self::BridgeError { .. }
                 | Self::Warning { .. }
         )
@@ -272,6 +289,24 @@ impl fmt::Display for Event {
                 endpoint,
                 reason,
             } => write!(f, "request of {endpoint} in {room} is refused: {reason}"),
+            Self::RelayFailed {
+                room,
+                bridge,
+                peer,
+                reason,
+                failures,
+                hopeless,
+            } => {
+                let (bridge, peer) = (bridge.resource(), peer.resource());
+                let follows = match hopeless {
+                    true => "one of the two is left",
+                    false => "it is made anew",
+                };
+                write!(
+                    f,
+                    "relay of bridge {bridge} to bridge {peer} failed, conference {room}: {reason}; failure {failures} in a row, {follows}"
+                )
+            }
             Self::BridgeError {
                 bridge,
                 room,
@@ -360,4 +395,6 @@ pub struct FocusStats {
     pub reinvites_total: [u64; Reinvite::ALL.len()],
     /// Participants that got no further session since none worked, since the start.
     pub given_up_total: u64,
+    /// Relays between bridges that failed, since the start.
+    pub relays_failed_total: u64,
 }

@@ -188,6 +188,7 @@ impl Focus {
             adopted_total: io.totals.adopted,
             reinvites_total: io.totals.reinvites,
             given_up_total: io.totals.given_up,
+            relays_failed_total: io.totals.relays_failed,
         }
     }
 }

@@ -162,6 +162,7 @@ pub(crate) struct Totals {
     pub(crate) adopted: u64,
     pub(crate) reinvites: [u64; Reinvite::ALL.len()],
     pub(crate) given_up: u64,
+    pub(crate) relays_failed: u64,
     pub(crate) participants: u64,
     pub(crate) moves: u64,
     pub(crate) refused: u64,

@@ -192,6 +192,7 @@ fn hears_nobody(world: &mut World, name: &str, meetings: &[(&str, usize)]) {
                 here: *here,
             })
             .collect(),
+        broken: Vec::new(),
     };
 }
 
@@ -261,6 +262,7 @@ fn a_bridge_whose_line_loses_much_is_left_in_portions_and_avoided() {
         unheard: 0,
         lossy: 4,
         silent: Vec::new(),
+        broken: Vec::new(),
     };
     world.advance(3 * SECOND);
     assert_eq!(offers(&world), [1, 1, 1, 1], "it may pass");

@@ -199,6 +199,7 @@ pub(crate) struct FocusMetrics {
     adopted: Count,
     reinvites: Family<Reason, Count>,
     given_up: Count,
+    relays_failed: Count,
     ignored: Family<Reason, Count>,
 }
 
@@ -234,6 +235,11 @@ impl FocusMetrics {
                 m.given_up.clone(),
             );
             r.register(
+                "focus_relays_failed",
+                "Relays between two bridges of a conference that failed",
+                m.relays_failed.clone(),
+            );
+            r.register(
                 "focus_ignored",
                 "Stanzas that the focus could not read and passed over",
                 m.ignored.clone(),
@@ -263,6 +269,11 @@ impl FocusMetrics {
         level(&self.bridges_usable, stats.bridges_usable);
         grow(&self.adopted, before.adopted_total, stats.adopted_total);
         grow(&self.given_up, before.given_up_total, stats.given_up_total);
+        grow(
+            &self.relays_failed,
+            before.relays_failed_total,
+            stats.relays_failed_total,
+        );
         let pairs = before.reinvites_total.iter().zip(stats.reinvites_total);
         for (reason, (before, now)) in Reinvite::ALL.into_iter().zip(pairs) {
             if now > *before {

@@ -193,7 +193,7 @@ impl Conference {
 
     /// Goes on with the bridge, if it is there: asks whether it has the conference, and says again what was under way.
     fn attach_bridge(&mut self, cx: &mut Context<'_>) {
-        let away = self.is_bridge_away(cx);
+        let away = self.are_bridges_away(cx);
         let stays = self.current_stays().filter(|stay| stay.created);
         let there = stays.filter(|stay| !cx.bridges.is_away(&stay.bridge));
         for id in there.map(|stay| stay.id.clone()).collect::<Vec<_>>() {

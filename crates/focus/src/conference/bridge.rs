@@ -18,10 +18,17 @@ impl Conference {
         }
     }
 
-    /// Whether the bridge has not shown itself yet on the present stream.
-    pub(super) fn is_bridge_away(&self, cx: &Context<'_>) -> bool {
-        self.bridge()
-            .is_some_and(|bridge| cx.bridges.is_away(bridge))
+    /// Whether a bridge that is away is yet to be told of somebody who came to another one.
+    pub(super) fn has_newcomers_for(&self, bridge: &FullJid) -> bool {
+        let to = bridge.to_string();
+        let mut undone = self.undone.iter().filter(|undone| undone.to == to);
+        undone.any(|undone| match &undone.purpose {
+            Purpose::Relay { modify, .. } => {
+                let mut people = modify.relays.iter().flat_map(|relay| &relay.endpoints);
+                people.any(|endpoint| endpoint.create)
+            }
+            _ => false,
+        })
     }
 
     /// Tells a bridge something, now or when it is back.

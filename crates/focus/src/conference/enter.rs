@@ -71,7 +71,7 @@ impl Conference {
             },
             failures: 0,
             paused: false,
-            unheard: None,
+            unheard: BTreeMap::new(),
             prefer: None,
             avoid: None,
             undone: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use stanza::error::{Condition, StanzaError};
 use stanza::{Element, FullJid, iq};
 
-use super::Conference;
+use super::{Conference, Member};
 use crate::context::Context;
 use crate::event::Reinvite;
 
@@ -49,9 +49,9 @@ impl Conference {
         }
         cx.io.answer(iq::result_to(request, None));
         self.report_bridge(cx, nick);
-        if let Some(bridge) = self.useless_bridge(cx) {
-            self.avoid = Some(bridge);
-            return self.leave_stay(cx, "ICE fails again and again for everybody in it");
+        if let Some(bridge) = self.useless_bridge(cx, nick) {
+            let reason = "ICE fails again and again for everybody who is on it";
+            return self.leave_bridge(cx, &bridge, reason);
         }
         if let Some(doubling) = count.checked_sub(2) {
             let wait = FIRST_WAIT.saturating_mul(1 << doubling);
@@ -60,43 +60,66 @@ impl Conference {
         self.reinvite(cx, nick, Reinvite::IceFailed);
     }
 
-    /// The bridge hears nobody of the conference: it is left, if there is another one, not too often. Otherwise people are
-    /// told.
+    /// A bridge hears nobody of the conference: it is left, if there is another one, not too often. Otherwise people are told.
     pub(crate) fn on_unheard(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
         let now = cx.io.now;
-        if self.session_count() < 2 {
+        let sessions = self.sessions_on(bridge).count();
+        if sessions < 2 {
             return;
         }
         if !cx.bridges.has_alternative(now, bridge) {
+            self.unheard.entry(bridge.clone()).or_insert((now, 0));
             return self.set_bridge_available(cx, false);
         }
-        let (again, count) = self.unheard.unwrap_or((now, 0));
+        // All of a conference that is on one bridge go to and fro together; on several, each bridge's people are for themselves.
+        let alone = self.current_stays().count() == 1;
+        let concerned = self.unheard.iter().filter(|(b, _)| alone || *b == bridge);
+        let (again, count) = concerned.fold((now, 0), |(again, count), (_, (at, times))| {
+            (again.max(*at), count + times)
+        });
         if again > now {
             return;
         }
         let wait = UNHEARD_WAIT.saturating_mul(1 << count.min(UNHEARD_DOUBLINGS));
-        self.unheard = Some((now + wait, count + 1));
+        let times = self.unheard.get(bridge).map_or(0, |(_, times)| *times);
+        self.unheard.insert(bridge.clone(), (now + wait, times + 1));
         self.avoid = Some(bridge.clone());
         self.leave_bridge(cx, bridge, "it hears nobody of the conference");
     }
 
-    /// The bridge hears somebody again.
-    pub(crate) fn on_heard_again(&mut self, cx: &mut Context<'_>) {
-        self.unheard = None;
-        self.set_bridge_available(cx, true);
+    /// A bridge hears somebody again.
+    pub(crate) fn on_heard_again(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
+        self.unheard.remove(bridge);
+        let mut deaf = self.unheard.keys();
+        if !deaf.any(|bridge| self.is_placed_on(bridge)) {
+            self.unheard.clear();
+            self.set_bridge_available(cx, true);
+        }
     }
 
-    /// The bridge, when it works for nobody in the conference and there is another one: nobody loses by a move.
-    fn useless_bridge(&self, cx: &Context<'_>) -> Option<FullJid> {
-        if !self.further.is_empty() {
-            // Who fails on one of several bridges says nothing of the others.
-            return None;
-        }
-        let mut with_session = self.members.values().filter(|m| m.session.is_some());
-        let all_fail = with_session.clone().count() >= 2
-            && with_session.all(|m| m.ice_failures.len() >= REPEATED);
-        let bridge = &self.stay.as_ref()?.bridge;
-        (all_fail && cx.bridges.has_alternative(cx.io.now, bridge)).then(|| bridge.clone())
+    fn sessions_on(&self, bridge: &FullJid) -> impl Iterator<Item = &Member> {
+        let stay = self.current_stays().find(|stay| stay.bridge == *bridge);
+        let id = stay.map(|stay| stay.id.clone());
+        self.members.values().filter(move |member| {
+            let session = member.session.as_ref();
+            session.is_some_and(|session| Some(&session.stay) == id.as_ref())
+        })
+    }
+
+    /// The bridge that a participant is on, when it works for nobody there and there is another one: nobody loses by a move.
+    /// One person says nothing of the only bridge; of one of several, whoever goes elsewhere leaves nobody behind.
+    fn useless_bridge(&self, cx: &Context<'_>, nick: &str) -> Option<FullJid> {
+        let session = self.members.get(nick)?.session.as_ref()?;
+        let bridge = &self.current(&session.stay)?.bridge;
+        let all_fail = self
+            .sessions_on(bridge)
+            .all(|member| member.ice_failures.len() >= REPEATED);
+        let enough = match self.current_stays().count() {
+            1 => self.sessions_on(bridge).count() >= 2,
+            _ => true,
+        };
+        (all_fail && enough && cx.bridges.has_alternative(cx.io.now, bridge))
+            .then(|| bridge.clone())
     }
 
     /// No session works for this participant: it is told so and left in peace.

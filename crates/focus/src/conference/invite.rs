@@ -47,11 +47,11 @@ impl Conference {
         if self.paused {
             return;
         }
-        if self.is_bridge_away(cx) {
-            if !nicks.is_empty() && self.stay.is_some() {
-                // It is waited for, but not for ever.
-                self.schedule_retry(cx);
-            }
+        if !nicks.is_empty() && self.away(cx).next().is_some() {
+            // They are waited for, but not for ever.
+            self.schedule_retry(cx);
+        }
+        if self.are_bridges_away(cx) {
             return;
         }
         for nick in nicks {
@@ -144,8 +144,11 @@ impl Conference {
         }
         // Who is there already must be able to meet whoever comes to it.
         let related = cx.bridges.relay_id(&choice.bridge).is_some();
-        if self.stay.is_some() && (!related || self.mesh.is_given_up(&choice.bridge)) {
-            let least = self.current_stays().min_by_key(|stay| stay.endpoints.len());
+        let given_up = self.mesh.is_given_up(cx.io.now, &choice.bridge);
+        if self.stay.is_some() && (!related || given_up) {
+            let there = self.current_stays();
+            let there = there.filter(|stay| !cx.bridges.is_away(&stay.bridge));
+            let least = there.min_by_key(|stay| stay.endpoints.len());
             return least.map(|stay| stay.id.clone());
         }
         Some(self.begin_stay(cx, choice))
@@ -242,29 +245,37 @@ impl Conference {
     pub(crate) fn on_retry_timer(&mut self, cx: &mut Context<'_>) {
         self.retry_timer = None;
         self.paused = false;
-        self.leave_cut_off_bridge(cx);
+        self.leave_cut_off_bridges(cx);
         self.ensure_sessions(cx);
         let now = cx.io.now;
-        if self
-            .members
-            .values()
-            .any(|m| m.hold_until.is_some_and(|until| until > now))
-        {
+        let mut members = self.members.values();
+        let held = members.any(|m| m.hold_until.is_some_and(|until| until > now));
+        let untold = self.away(cx).any(|bridge| self.has_newcomers_for(bridge));
+        if held || untold {
             self.schedule_retry(cx);
         }
     }
 
-    /// Somebody waits for a session that a bridge cannot be asked for, since it is cut off from here: the conference goes to
-    /// one that can. Without newcomers it stays.
-    fn leave_cut_off_bridge(&mut self, cx: &mut Context<'_>) {
-        let now = cx.io.now;
-        let Some(bridge) = self.bridge().filter(|b| cx.bridges.is_away(b)).cloned() else {
+    /// A bridge that is cut off from here cannot be asked for a session that somebody waits for, nor told of somebody who came
+    /// to another one: its people go to bridges that can. Without newcomers they stay.
+    fn leave_cut_off_bridges(&mut self, cx: &mut Context<'_>) {
+        if self.phase != Phase::Ready {
             return;
-        };
-        let waiting = self.members.keys().any(|nick| self.wants_invite(now, nick));
-        let could = cx.bridges.is_cut_off(now, &bridge) && cx.bridges.has_alternative(now, &bridge);
-        if waiting && could && self.phase == Phase::Ready {
-            self.leave_stay(cx, "somebody came, and it cannot be asked for a place");
+        }
+        let now = cx.io.now;
+        let away: Vec<FullJid> = self.away(cx).cloned().collect();
+        for bridge in away {
+            let waiting = self.current_stays().count() == 1
+                && self.members.keys().any(|nick| self.wants_invite(now, nick));
+            let could =
+                cx.bridges.is_cut_off(now, &bridge) && cx.bridges.has_alternative(now, &bridge);
+            if could && waiting {
+                let reason = "somebody came, and it cannot be asked for a place";
+                self.leave_bridge(cx, &bridge, reason);
+            } else if could && self.has_newcomers_for(&bridge) {
+                let reason = "somebody came to another bridge, and it cannot be told";
+                self.leave_bridge(cx, &bridge, reason);
+            }
         }
     }
 
@@ -350,7 +361,8 @@ impl Conference {
     fn on_allocation_timeout(&mut self, cx: &mut Context<'_>, nick: &str, bridge: &FullJid) {
         if cx.bridges.is_cut_off(cx.io.now, bridge) {
             // Others may do well on it.
-            return self.leave_stay(cx, "somebody came, and it cannot be asked for a place");
+            let reason = "somebody came, and it cannot be asked for a place";
+            return self.leave_bridge(cx, bridge, reason);
         }
         if cx.bridges.has_alternative(cx.io.now, bridge) {
             return cx.bridges.fail(
@@ -434,41 +446,40 @@ impl Conference {
         cx.bridges.can_leave(cx.io.now, bridge) && choice.is_ok_and(|c| c.bridge != *bridge)
     }
 
-    /// Begins a new stay although the bridge as such is not at fault.
-    pub(super) fn leave_stay(&mut self, cx: &mut Context<'_>, reason: &str) {
-        if let Some(bridge) = self.bridge().cloned() {
-            self.leave_bridge(cx, &bridge, reason);
-        }
-    }
-
-    /// Leaves bridges that could not be related to the others.
+    /// Leaves bridges that could not be related to the others. Whoever is on them is placed where the rest is; until then
+    /// they keep what they have.
     pub(crate) fn leave_unrelated(&mut self, cx: &mut Context<'_>) {
-        while let Some(bridge) = self.mesh.take_unrelated() {
-            self.leave_bridge(
-                cx,
-                &bridge,
-                "no relay to another bridge of the meeting can be made",
-            );
+        while let Some((bridge, reason)) = self.mesh.take_unrelated() {
+            let loss = Loss {
+                bridge,
+                reason,
+                planned: true,
+            };
+            self.leave(cx, &loss);
         }
     }
 
-    /// The same on one of several bridges.
+    /// Leaves one bridge although as such it is not at fault.
     pub(super) fn leave_bridge(&mut self, cx: &mut Context<'_>, bridge: &FullJid, reason: &str) {
         let loss = Loss {
             bridge: bridge.clone(),
             reason: reason.to_owned(),
             planned: false,
         };
-        self.on_bridge_lost(cx, &loss);
+        self.leave(cx, &loss);
+    }
+
+    /// A bridge is lost or shall become empty: the conference leaves it, if it still works only for a better place.
+    pub(crate) fn on_bridge_lost(&mut self, cx: &mut Context<'_>, loss: &Loss) {
+        if !loss.planned || self.has_better_place(cx, &loss.bridge) {
+            self.leave(cx, loss);
+        }
     }
 
     /// The conference leaves a bridge. Clients keep what they have until a new offer is ready for them.
-    pub(crate) fn on_bridge_lost(&mut self, cx: &mut Context<'_>, loss: &Loss) {
+    pub(super) fn leave(&mut self, cx: &mut Context<'_>, loss: &Loss) {
         self.retiring
             .retain(|stay| loss.planned || stay.bridge != loss.bridge);
-        if loss.planned && !self.has_better_place(cx, &loss.bridge) {
-            return;
-        }
         let Some(stay) = self.end_stay(&loss.bridge) else {
             return;
         };

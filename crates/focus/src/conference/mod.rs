@@ -119,8 +119,8 @@ pub(crate) struct Conference {
     /// How many were told that the room is ready and have not come since, and when the last of them was.
     expected: u32,
     expected_since: Option<Instant>,
-    /// Its bridge heard nobody of it: not before when it may leave one for that again, and how often it did.
-    unheard: Option<(Instant, u32)>,
+    /// Bridges that heard nobody of it: not before when it may leave each for that again, and how often it did.
+    unheard: BTreeMap<FullJid, (Instant, u32)>,
     /// The bridge an operator wants it on, at the next choice.
     prefer: Option<FullJid>,
     /// The bridge to avoid at the next choice, if there is another.

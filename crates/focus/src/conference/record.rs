@@ -1,5 +1,6 @@
 //! A conference as a snapshot keeps it, and back.
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use stanza::colibri2::ForceMute;
 use stanza::jitsi::conference::ConferenceRequest;
@@ -87,6 +88,7 @@ impl Conference {
 
     /// A conference on its way back into its room. The record is not trusted: what is wrong is said in words.
     pub(crate) fn from_record(
+        now: Instant,
         config: &FocusConfig,
         record: &ConferenceRecord,
     ) -> Result<Self, String> {
@@ -128,7 +130,7 @@ impl Conference {
         for stay in record.further.iter().take(MAX_FURTHER) {
             conference.further.push(Stay::from_record(config, stay)?);
         }
-        conference.assume_relays(&record.relays);
+        conference.assume_relays(now, &record.relays);
         for member in &record.members {
             conference.read_member(config, member)?;
         }

@@ -1,7 +1,9 @@
 //! The bridges of a conference know of each other's people over relays: a full mesh. Which relays there are, what each bridge
 //! was told of the people behind them, and what is missing of that. See `Conference::relate`, which sees to it all.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use stanza::colibri2::{
     ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, MediaSource, Relay, Sctp,
@@ -10,7 +12,7 @@ use stanza::colibri2::{
 use stanza::media::{IceTransport, Setup};
 use stanza::{Element, FullJid};
 
-use super::mesh::{End, Link};
+use super::mesh::{End, Link, Verdict};
 use super::{Conference, Stay};
 use crate::context::Context;
 use crate::event::Event;
@@ -20,8 +22,6 @@ use crate::offer;
 
 /// The mesh of all bridges.
 const MESH: &str = "0";
-/// Relays between two bridges that may fail one after another before one of the bridges is given up.
-const MAX_FAILURES: u32 = 3;
 
 /// A stay's end of a relay; `None` if its bridge makes none.
 fn end_of(stay: &Stay) -> Option<End> {
@@ -80,7 +80,9 @@ impl Conference {
 
     /// Makes the relays that are missing. Whoever is on a bridge that is being left stays in touch too.
     fn make_links(&mut self, cx: &mut Context<'_>) {
-        let stays: Vec<&Stay> = self.stays().filter(|stay| stay.created).collect();
+        let now = cx.io.now;
+        let related = |stay: &&Stay| stay.created && !self.mesh.is_given_up(now, &stay.bridge);
+        let stays: Vec<&Stay> = self.stays().filter(related).collect();
         let mut links = Vec::new();
         for (n, newer) in stays.iter().enumerate() {
             for elder in stays.iter().take(n) {
@@ -90,7 +92,7 @@ impl Conference {
                 if let (Some(elder), Some(newer)) = (end_of(elder), end_of(newer)) {
                     links.push(Link {
                         ends: [elder, newer],
-                        made: false,
+                        made: None,
                     });
                 }
             }
@@ -143,37 +145,44 @@ impl Conference {
         }
     }
 
-    /// Tells the bridges what is new of the people behind their relays.
+    /// Tells the bridges what is new of the people behind their relays: who is gone first, since whoever went from one bridge
+    /// to another cannot be behind two relays.
     pub(super) fn relate_those_there(&mut self, cx: &mut Context<'_>) {
-        for n in 0..self.mesh.links.len() {
-            for end in [0, 1] {
-                self.relate_people(cx, n, end);
+        for gone in [true, false] {
+            for n in 0..self.mesh.links.len() {
+                for end in [0, 1] {
+                    self.relate_people(cx, n, end, gone);
+                }
             }
         }
     }
 
-    fn relate_people(&mut self, cx: &mut Context<'_>, link: usize, end: usize) {
+    fn relate_people(&mut self, cx: &mut Context<'_>, link: usize, end: usize, gone: bool) {
         let Some(link) = self.mesh.links.get(link) else {
             return;
         };
         let (at, other) = (&link.ends[end], &link.ends[1 - end]);
-        let people = self.people_behind(&at.stay, &other.stay);
-        if people == at.told {
-            return;
-        }
-        let gone = at.told.keys().filter(|nick| !people.contains_key(*nick));
-        let mut endpoints: Vec<Endpoint> = gone
-            .map(|nick| Endpoint {
+        let mut people = self.people_behind(&at.stay, &other.stay);
+        let mut endpoints = Vec::new();
+        if gone {
+            let left = at.told.keys().filter(|nick| !people.contains_key(*nick));
+            endpoints.extend(left.map(|nick| Endpoint {
                 id: nick.clone(),
                 expire: true,
                 ..Endpoint::default()
-            })
-            .collect();
-        for (nick, sources) in &people {
-            let told = at.told.get(nick);
-            if told != Some(sources) {
-                endpoints.push(self.relayed(nick, told.is_none(), sources.clone()));
+            }));
+            people = at.told.clone().into_iter().collect();
+            people.retain(|nick, _| endpoints.iter().all(|gone| gone.id != *nick));
+        } else {
+            for (nick, sources) in &people {
+                let told = at.told.get(nick);
+                if told != Some(sources) {
+                    endpoints.push(self.relayed(nick, told.is_none(), sources.clone()));
+                }
             }
+        }
+        if endpoints.is_empty() {
+            return;
         }
         let (at, other, id) = (at.stay.clone(), other.stay.clone(), other.relay.clone());
         let modify = ConferenceModify {
@@ -281,6 +290,11 @@ impl Conference {
             return;
         };
         let Some(answer) = answer else {
+            let bridge = link.ends[link.at(at)].bridge.clone();
+            if cx.bridges.is_cut_off(cx.io.now, &bridge) {
+                // What runs on it goes on. What it was told is kept for it by the server.
+                return;
+            }
             return self.on_relay_failed(cx, at, other, "it did not answer".to_owned());
         };
         if let Some(error) = ErrorAnswer::of_iq(answer) {
@@ -311,7 +325,7 @@ impl Conference {
         let [elder, newer] = transports.as_slice() else {
             return;
         };
-        link.made = true;
+        link.made = Some(cx.io.now);
         let ids = link.ends.each_ref().map(|end| end.stay.clone());
         let relays = link.ends.each_ref().map(|end| end.relay.clone());
         let told = [
@@ -339,31 +353,63 @@ impl Conference {
         let Some(link) = position.map(|n| self.mesh.links.remove(n)) else {
             return;
         };
+        let now = cx.io.now;
+        let verdict = self.mesh.count_failure(now, &link);
         let end = link.at(at);
         let [elder, newer] = link.ends;
-        let failed = if end == 0 { &elder } else { &newer };
-        cx.io.event(Event::BridgeError {
-            bridge: failed.bridge.clone(),
+        let (bridge, peer) = match end {
+            0 => (elder.bridge.clone(), newer.bridge.clone()),
+            _ => (newer.bridge.clone(), elder.bridge.clone()),
+        };
+        let (failures, hopeless) = match verdict {
+            Verdict::Again(failures) => (failures, false),
+            Verdict::Hopeless(failures) => (failures, true),
+        };
+        cx.io.totals.relays_failed += 1;
+        cx.io.event(Event::RelayFailed {
             room: self.room.clone(),
-            reason: format!("relay to another bridge: {reason}"),
+            bridge,
+            peer,
+            reason,
+            failures,
+            hopeless,
         });
-        let pair = (elder.bridge.clone(), newer.bridge.clone());
-        let failures = self.mesh.failures.entry(pair).or_default();
-        *failures += 1;
-        let hopeless = *failures >= MAX_FAILURES;
         for (bridge, relay) in [(&elder.bridge, &newer.relay), (&newer.bridge, &elder.relay)] {
             self.expire_relay(cx, bridge, relay.clone());
         }
         if hopeless {
-            let first = self.bridge() == Some(&newer.bridge);
-            let bridge = if first { elder.bridge } else { newer.bridge };
-            self.mesh.given_up.insert(bridge.clone());
-            self.mesh.unrelated.push(bridge);
+            let (bridge, other) = self.worse_of(elder.bridge, newer.bridge);
+            let why = format!(
+                "{failures} relays to bridge {} have failed",
+                other.resource()
+            );
+            self.mesh.give_up(now, bridge, why);
+        }
+    }
+
+    /// Of two bridges that cannot be related: the one to leave, and the other one. The one that others cannot be related to
+    /// either, or that fewer people are on.
+    fn worse_of(&self, elder: FullJid, newer: FullJid) -> (FullJid, FullJid) {
+        let people = |bridge: &FullJid| {
+            let stay = self.current_stays().find(|stay| stay.bridge == *bridge);
+            stay.map_or(0, |stay| stay.endpoints.len())
+        };
+        let badness = |bridge: &FullJid| (self.mesh.troubles(bridge), Reverse(people(bridge)));
+        match badness(&elder) > badness(&newer) {
+            true => (elder, newer),
+            false => (newer, elder),
+        }
+    }
+
+    /// A bridge says that nothing comes through its relay to another one.
+    pub(crate) fn on_relay_broken(&mut self, cx: &mut Context<'_>, bridge: &FullJid, relay: &str) {
+        if let Some([at, other]) = self.mesh.find(cx.io.now, bridge, relay) {
+            self.on_relay_failed(cx, &at, &other, "nothing comes through it".to_owned());
         }
     }
 
     /// Takes relays of a record for made. What the bridges were told is told again, which changes nothing.
-    pub(super) fn assume_relays(&mut self, relays: &[(String, String)]) {
+    pub(super) fn assume_relays(&mut self, now: Instant, relays: &[(String, String)]) {
         for (elder, newer) in relays {
             let find = |id: &String| self.stays().find(|stay| stay.id == *id);
             let ends = find(elder).zip(find(newer));
@@ -379,7 +425,7 @@ impl Conference {
             if !self.mesh.has(&elder.stay, &newer.stay) {
                 self.mesh.links.push(Link {
                     ends: [elder, newer],
-                    made: true,
+                    made: Some(now),
                 });
             }
         }

@@ -28,6 +28,17 @@ impl Conference {
         stays.find(|stay| stay.id == id)
     }
 
+    /// Those of its bridges that have not shown themselves on the present stream, or left it.
+    pub(super) fn away<'a>(&'a self, cx: &'a Context<'_>) -> impl Iterator<Item = &'a FullJid> {
+        self.bridges().filter(|bridge| cx.bridges.is_away(bridge))
+    }
+
+    /// Whether it is on bridges, and all of them are away.
+    pub(super) fn are_bridges_away(&self, cx: &Context<'_>) -> bool {
+        let mut bridges = self.bridges().peekable();
+        bridges.peek().is_some() && bridges.all(|bridge| cx.bridges.is_away(bridge))
+    }
+
     /// Takes the stay on a bridge out. Another one becomes the first, if there is any.
     pub(super) fn end_stay(&mut self, bridge: &FullJid) -> Option<Stay> {
         if let Some(stay) = self.stay.take_if(|stay| stay.bridge == *bridge) {

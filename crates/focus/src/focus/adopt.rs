@@ -29,7 +29,7 @@ impl Focus {
             let full = focus.conferences.len() >= focus.config.max_conferences;
             let restored = match full {
                 true => Err("too many conferences".to_owned()),
-                false => Conference::from_record(&focus.config, record),
+                false => Conference::from_record(now, &focus.config, record),
             };
             let taken = |new: &Conference| {
                 let mut others = focus.conferences.values();

@@ -36,6 +36,7 @@ impl Focus {
                 self.empty_bridges();
             }
             self.leave_deaf_bridges();
+            self.renew_relays();
             if losses.is_empty() && !improved {
                 break;
             }
@@ -170,8 +171,23 @@ impl Focus {
                 continue;
             };
             with_conference!(self, &room, |conference, cx| match heard {
-                true => conference.on_heard_again(cx),
+                true => conference.on_heard_again(cx, &bridge),
                 false => conference.on_unheard(cx, &bridge),
+            });
+        }
+    }
+
+    /// Relays that bridges say to be broken are made anew.
+    fn renew_relays(&mut self) {
+        for (bridge, broken) in self.bridges.take_broken() {
+            let mut all = self.conferences.values();
+            let room = all.find(|c| c.meeting_id() == broken.meeting_id && c.is_on(&bridge));
+            let Some(room) = room.map(|c| c.room().clone()) else {
+                continue;
+            };
+            with_conference!(self, &room, |conference, cx| {
+                conference.on_relay_broken(cx, &bridge, &broken.relay);
+                conference.leave_unrelated(cx);
             });
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use stanza::Build;
 use stanza::colibri2::{
     ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, ForceMute, MediaSource, Reason,
-    Sctp, SctpRole, Transport,
+    Relay, Sctp, SctpRole, Transport,
 };
 use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::evidence::{People, Probe};
@@ -35,6 +35,12 @@ pub struct FakeBridge {
     pub reaches: Vec<SocketAddr>,
     /// Whom it says that it hears.
     pub people: People,
+    /// Makes relays to other bridges.
+    pub relates: bool,
+    /// Its relays: by meeting and id of the other bridge, who is behind each.
+    pub relays: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Relays made so far.
+    pub relays_made: u32,
     /// Errors to give instead of the next answers.
     pub errors: VecDeque<ErrorAnswer>,
     pub conferences: BTreeMap<String, BTreeMap<String, BridgeEndpoint>>,
@@ -51,6 +57,9 @@ impl FakeBridge {
             no_sctp: false,
             reaches: Vec::new(),
             people: People::default(),
+            relates: false,
+            relays: BTreeMap::new(),
+            relays_made: 0,
             errors: VecDeque::new(),
             conferences: BTreeMap::new(),
             requests: Vec::new(),
@@ -119,7 +128,7 @@ impl FakeBridge {
     }
 
     fn apply(&mut self, modify: &ConferenceModify) -> Result<ConferenceModified, ErrorAnswer> {
-        check_shape(modify)?;
+        check_shape(modify, self.relates)?;
         let sctp = |e: &Endpoint| e.transport.as_ref().is_some_and(|t| t.sctp.is_some());
         if self.no_sctp && modify.endpoints.iter().any(sctp) {
             // The conference and the endpoint are there all the same.
@@ -160,14 +169,72 @@ impl FakeBridge {
         for endpoint in &modify.endpoints {
             modified.endpoints.push(self.apply_endpoint(id, endpoint)?);
         }
+        for relay in &modify.relays {
+            modified.relays.push(self.apply_relay(id, relay)?);
+        }
         if modify.create || modify.endpoints.iter().any(|e| e.create) {
             modified.sources = Some(feedback());
         }
         let empty = self.conferences.get(id).is_some_and(BTreeMap::is_empty);
         if modify.expire || !modify.create && empty {
             self.conferences.remove(id);
+            self.relays.retain(|(meeting, _), _| meeting != id);
         }
         Ok(modified)
+    }
+
+    fn apply_relay(&mut self, meeting: &str, request: &Relay) -> Result<Relay, ErrorAnswer> {
+        let key = (meeting.to_owned(), request.id.clone());
+        let mut answer = Relay {
+            id: request.id.clone(),
+            ..Relay::default()
+        };
+        if request.expire {
+            self.relays.remove(&key);
+            answer.expire = true;
+            return Ok(answer);
+        }
+        if request.create {
+            if self.relays.contains_key(&key) {
+                return Err(ErrorAnswer::plain("conflict", "relay exists"));
+            }
+            self.relays.insert(key.clone(), BTreeSet::new());
+            self.relays_made += 1;
+            self.created += 1;
+            answer.transport = Some(Transport {
+                ice: Some(ice(&self.name, &request.id, self.created, None)),
+                sctp: request.transport.as_ref().and_then(|t| t.sctp),
+                ..Transport::default()
+            });
+        }
+        let others: BTreeSet<String> = self
+            .relays
+            .iter()
+            .filter(|((m, id), _)| m == meeting && *id != request.id)
+            .flat_map(|(_, people)| people.iter().cloned())
+            .collect();
+        let Some(behind) = self.relays.get_mut(&key) else {
+            return Err(ErrorAnswer::plain("bad-request", "no such relay"));
+        };
+        for endpoint in &request.endpoints {
+            if endpoint.expire {
+                behind.remove(&endpoint.id);
+                continue;
+            }
+            // What a real one passes over, so that nobody would see them.
+            let here = self.conferences[meeting].contains_key(&endpoint.id);
+            assert!(!here, "{} is here and behind a relay", endpoint.id);
+            let twice = others.contains(&endpoint.id);
+            assert!(!twice, "{} is behind two relays", endpoint.id);
+            behind.insert(endpoint.id.clone());
+        }
+        Ok(answer)
+    }
+
+    /// Who is behind its relays in a meeting.
+    pub fn behind(&self, meeting: &str) -> BTreeSet<String> {
+        let relays = self.relays.iter().filter(|((m, _), _)| m == meeting);
+        relays.flat_map(|(_, people)| people.iter().cloned()).collect()
     }
 
     fn apply_endpoint(
@@ -250,7 +317,7 @@ fn addressed(answer: Element, request: &Element) -> Element {
 }
 
 /// The combinations a bridge does not take.
-fn check_shape(modify: &ConferenceModify) -> Result<(), ErrorAnswer> {
+fn check_shape(modify: &ConferenceModify, relates: bool) -> Result<(), ErrorAnswer> {
     let refuse = |text: &str| {
         Err(ErrorAnswer::marked(
             "feature-not-implemented",
@@ -264,7 +331,7 @@ fn check_shape(modify: &ConferenceModify) -> Result<(), ErrorAnswer> {
     if modify.endpoints.len() > 1 && modify.endpoints.iter().any(full) {
         return refuse("more than one endpoint");
     }
-    if !modify.relays.is_empty() {
+    if !modify.relays.is_empty() && !relates {
         return refuse("relays");
     }
     Ok(())

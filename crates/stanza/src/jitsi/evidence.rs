@@ -12,6 +12,8 @@ use crate::ns;
 
 /// Meetings named in one [`People`].
 const MAX_MEETINGS: usize = 64;
+/// Relays named in one [`People`].
+const MAX_RELAYS: usize = 64;
 /// Addresses in one [`Probe`].
 const MAX_ADDRESSES: usize = 8;
 
@@ -26,6 +28,17 @@ pub struct People {
     pub lossy: usize,
     /// Meetings in which the bridge hears nobody, the first of them.
     pub silent: Vec<SilentMeeting>,
+    /// Relays to other bridges through which nothing comes, the first of them.
+    pub broken: Vec<BrokenRelay>,
+}
+
+/// A relay through which nothing comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRelay {
+    /// The meeting's key on bridges.
+    pub meeting_id: String,
+    /// What the bridge calls the other one.
+    pub relay: String,
 }
 
 /// A meeting in which a bridge hears nobody.
@@ -61,11 +74,19 @@ impl People {
                 here: number(meeting, "here"),
             })
         };
+        let relays = people.children().filter(|c| c.is("relay", ns::PEOPLE));
+        let relay = |relay: &Element| {
+            Some(BrokenRelay {
+                meeting_id: relay.attr("meeting")?.to_owned(),
+                relay: relay.attr("id")?.to_owned(),
+            })
+        };
         Some(Self {
             here: number(people, "here"),
             unheard: number(people, "unheard"),
             lossy: number(people, "lossy"),
             silent: silent.filter_map(meeting).take(MAX_MEETINGS).collect(),
+            broken: relays.filter_map(relay).take(MAX_RELAYS).collect(),
         })
     }
 }
@@ -82,11 +103,17 @@ impl From<&People> for Element {
                 .attr("id", &meeting.meeting_id)
                 .attr("here", meeting.here)
         });
+        let broken = people.broken.iter().take(MAX_RELAYS).map(|relay| {
+            element("relay", ns::PEOPLE)
+                .attr("meeting", &relay.meeting_id)
+                .attr("id", &relay.relay)
+        });
         element("people", ns::PEOPLE)
             .attr("here", people.here)
             .attr("unheard", people.unheard)
             .attr("lossy", people.lossy)
             .children(silent)
+            .children(broken)
             .done()
     }
 }
@@ -150,6 +177,10 @@ mod tests {
                 meeting_id: "m".to_owned(),
                 here: 3,
             }],
+            broken: vec![BrokenRelay {
+                meeting_id: "m".to_owned(),
+                relay: "b2".to_owned(),
+            }],
         };
         assert_eq!(People::of_answer(&iq((&people).into())), Some(people));
         let probe = Probe {
@@ -166,7 +197,7 @@ mod tests {
     #[test]
     fn nonsense_is_nothing() {
         let text = "<iq xmlns='jabber:client'><people xmlns='urn:pontoon:people:0' here='-1' unheard='x'>\
-                    <meeting xmlns='urn:pontoon:people:0' here='2'/></people></iq>";
+                    <meeting xmlns='urn:pontoon:people:0' here='2'/><relay xmlns='urn:pontoon:people:0' id='b2'/></people></iq>";
         let read = People::of_answer(&text.parse().unwrap());
         assert_eq!(read, Some(People::default()));
         let text = "<probe xmlns='urn:pontoon:probe:0'><address xmlns='urn:pontoon:probe:0' at='a.test:1'/></probe>";

@@ -7,12 +7,15 @@ use crate::media::egress::PeerOut;
 use crate::media::event::{ChannelNotice, Event, RelayNotice};
 use crate::media::exchange::{Text, Told};
 use crate::media::forward::Crossing;
-use crate::media::ids::{EndpointId, SourceName};
+use crate::media::ids::{EndpointId, RelayId, SourceName};
 use crate::media::negotiated::Negotiated;
 use crate::media::peer::{Link, Relay};
 use crate::media::spec::{MediaKind, RelaySpec, VideoType};
 use crate::media::table::{FeedId, PeerId};
+use std::time::Instant;
 
+/// A relay through which nothing came for so long is broken, microseconds: bridges send something at least every 2.5 s.
+const BROKEN: u64 = 5_000_000;
 /// Most relays of a conference.
 const MAX_RELAYS: usize = 64;
 
@@ -48,6 +51,19 @@ impl Conference {
         }
         cx.stats.relays_created += 1;
         Ok(peer)
+    }
+
+    /// Relays through which nothing comes, or that do not connect.
+    pub(crate) fn broken_relays(&self, now: Instant, us: u64) -> impl Iterator<Item = &RelayId> {
+        let broken = move |peer: PeerId| {
+            let Some(link) = self.links.get(peer) else {
+                return false;
+            };
+            let connected = self.outs.get(peer).is_some_and(PeerOut::is_connected);
+            link.silence(now, us) > BROKEN || !connected && link.age(us) > BROKEN
+        };
+        let relays = self.relays.iter().filter(move |(peer, _)| broken(*peer));
+        relays.map(|(_, relay)| relay.id())
     }
 
     /// Another bridge wants another height of a source than before; 0 for nothing.

@@ -447,6 +447,11 @@ impl Link {
         changed.then_some(active)
     }
 
+    /// Microseconds since it was made.
+    pub(crate) fn age(&self, us: u64) -> u64 {
+        us.saturating_sub(self.created)
+    }
+
     /// Microseconds since the last sign of life.
     pub(crate) fn silence(&self, now: Instant, us: u64) -> u64 {
         let checked = self.transport.last_activity();

@@ -12,7 +12,7 @@ use super::config::{ControlError, ShardConfig};
 use super::context::Context;
 use super::event::Event;
 use super::exchange::Exchange;
-use super::ids::{ConferenceId, EndpointId};
+use super::ids::{ConferenceId, EndpointId, RelayId};
 use super::stats::{ConferenceStats, EndpointStats, Hearing, Stats};
 use super::store::Store;
 use super::table::PeerId;
@@ -224,6 +224,14 @@ impl Shard {
     /// Whom of a conference the shard hears; `now` is not before what it was told last.
     pub fn hearing(&self, now: Instant, conference: ConferenceId) -> Option<Hearing> {
         Some(self.conference(conference)?.hearing(now, self.clock))
+    }
+
+    /// Relays of a conference through which nothing has come for 5 s, or that did not connect within them; `now` as in
+    /// [`Shard::hearing`].
+    pub fn broken_relays(&self, now: Instant, conference: ConferenceId) -> Vec<RelayId> {
+        let conference = self.conference(conference);
+        let broken = conference.map(|c| c.broken_relays(now, self.clock).cloned());
+        broken.into_iter().flatten().collect()
     }
 
     /// The state of an endpoint.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bot::Handle;
 use bots::{DOMAIN, PATIENCE};
 use bridge::{Bridge, BridgeConfig, NodeConfig, NodeTarget};
+use focus::Strategy;
 use link::{Credentials, LinkConfig, LinkEvent, Target};
 use signalling::{Node, SignallingConfig};
 use telemetry::Metrics;
@@ -30,7 +31,18 @@ struct Deployment {
 
 impl Deployment {
     async fn start(bridges: usize) -> Self {
-        let config = SignallingConfig::new(DOMAIN, SECRET, Metrics::new()).unwrap();
+        Self::start_with(bridges, Strategy::Single, |_| {}).await
+    }
+
+    async fn start_with(
+        bridges: usize,
+        strategy: Strategy,
+        change: impl Fn(&mut BridgeConfig),
+    ) -> Self {
+        let mut config = SignallingConfig::new(DOMAIN, SECRET, Metrics::new()).unwrap();
+        if let Some(focus) = &mut config.focus {
+            focus.bridges.strategy = strategy;
+        }
         let node = Node::start(config).await.unwrap();
         let mut deployment = Self {
             node,
@@ -38,12 +50,12 @@ impl Deployment {
             bots: Vec::new(),
         };
         for number in 0..bridges {
-            deployment.bridges.push(deployment.bridge(number));
+            deployment.bridges.push(deployment.bridge(number, &change));
         }
         deployment
     }
 
-    fn bridge(&self, number: usize) -> Bridge {
+    fn bridge(&self, number: usize, change: impl Fn(&mut BridgeConfig)) -> Bridge {
         let mut config = BridgeConfig::new(format!("b{number}"), Metrics::new());
         config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         config.shards = 1;
@@ -51,6 +63,7 @@ impl Deployment {
         let target = NodeTarget::Memory(self.node.memory_connector());
         config.nodes = vec![NodeConfig::new(target, DOMAIN, password)];
         config.shutdown_grace = PATIENCE;
+        change(&mut config);
         Bridge::start(config).unwrap()
     }
 
@@ -157,6 +170,40 @@ async fn a_bridge_that_shuts_down_hands_its_meeting_over() {
         let line = log.lines().find(|line| line.contains(name));
         assert_eq!(line, None, "{name} is in the log");
     }
+}
+
+/// A counter of a bridge's metrics.
+fn counter(bridge: &Bridge, name: &str) -> u64 {
+    let page = bridge.metrics_page();
+    let name = format!("pontoon_bridge_{name}_total ");
+    let value = page.lines().find_map(|l| l.strip_prefix(&name));
+    value.and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+/// Two bridges, on each of which two threads have a part of the one meeting: what comes from a client of one thread goes to
+/// the thread that has the relay, to the other bridge, and to the client of either thread there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_meeting_over_two_bridges_of_two_threads_each_is_one_meeting() {
+    let two_threads = |config: &mut BridgeConfig| (config.shards, config.people_per_shard) = (2, 1);
+    let mut deployment = Deployment::start_with(2, Strategy::Split, two_threads).await;
+    for name in ["Ada", "Ben", "Cem", "Dan"] {
+        deployment.join(name).await;
+    }
+    deployment.everybody_hears_everybody("after the join").await;
+    for bridge in &deployment.bridges {
+        assert_eq!(bridge.load(), (1, 2), "two people on each");
+        assert!(counter(bridge, "part_exchanges") > 0, "on both threads");
+        assert_eq!(counter(bridge, "part_packets_dropped"), 0);
+    }
+    // One of them ends: its people go to the other one, where both threads have some of them.
+    let gone = deployment.bridges.remove(0);
+    tokio::time::timeout(PATIENCE / 2, gone.shutdown())
+        .await
+        .unwrap();
+    deployment
+        .everybody_hears_everybody("after one of the bridges was drained")
+        .await;
+    assert_eq!(deployment.bridges[0].load(), (1, 4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use bot::Event;
+use bot::{Event, Layer, VideoSpec};
 use focus::Strategy;
 use sim::{LinkSpec, Loss};
 use world::{World, WorldConfig};
@@ -185,6 +185,85 @@ fn a_bridge_of_several_dies_and_only_its_people_notice() {
             .count();
         assert_eq!(kept, 4);
     }
+}
+
+/// Those of thirty people whose pictures are seen.
+const SHOWN: usize = 12;
+
+/// Thirty people on three bridges: small pictures of some, and sound of a few.
+fn large_meeting(seed: u64) -> World {
+    let config = WorldConfig {
+        seed,
+        bridges: 3,
+        path: LinkSpec::default(),
+    };
+    let mut world = World::with_focus(&config, |focus| {
+        focus.bridges.strategy = Strategy::Split;
+    });
+    world.run(SECOND);
+    for n in 0..30 {
+        world.join("standup", |bot| {
+            let video = VideoSpec {
+                layers: vec![Layer {
+                    height: 180,
+                    bitrate: 30_000,
+                }],
+                frame_rate: 5,
+            };
+            bot.video = (n < SHOWN).then_some(video);
+            bot.audio = n < 4;
+            // Two want to see nobody.
+            bot.max_height = if n >= 28 { 0 } else { 180 };
+        });
+        if n < 4 {
+            world.with_bot(n, |bot| bot.speak(-30));
+        }
+        world.run(SECOND / 20);
+    }
+    world
+}
+
+/// Whether everybody who wants pictures has had so many of each other one since then.
+fn all_move(world: &World, since: &[(usize, String, u64)], frames: u64) -> bool {
+    let now = pictures(world);
+    let old = |n: usize, source: &str| {
+        let before = since.iter().find(|(m, s, _)| *m == n && s == source);
+        before.map_or(0, |(_, _, frames)| *frames)
+    };
+    (0..28).all(|n| {
+        let of = now.iter().filter(|(m, ..)| *m == n);
+        let moving = of.filter(|(_, source, count)| *count >= old(n, source) + frames);
+        moving.count() == SHOWN - usize::from(n < SHOWN)
+    })
+}
+
+#[test]
+fn thirty_on_three_bridges_of_which_one_dies() {
+    let mut world = large_meeting(30);
+    let seen = world.run_until(15 * SECOND, |w| all_move(w, &[], 5));
+    assert!(seen, "{:?}", relayed(&world));
+    assert_eq!(endpoints(&world), [10, 10, 10]);
+    assert_eq!(relayed(&world), [(2, 20), (2, 20), (2, 20)]);
+    let sessions = |w: &World, n: usize| {
+        let events = w.events[n].iter();
+        events
+            .filter(|(_, e)| matches!(e, Event::Connected))
+            .count()
+    };
+    let before: Vec<usize> = (0..30).map(|n| sessions(&world, n)).collect();
+    world.kill_bridge(1, true);
+    let back = world.run_until(10 * SECOND, |w| endpoints(w) == [15, 15]);
+    assert!(back, "{:?}", endpoints(&world));
+    let stopped = pictures(&world);
+    let moving = world.run_until(8 * SECOND, |w| all_move(w, &stopped, 5));
+    assert!(moving, "{:?} {:?}", relayed(&world), world.decisions);
+    let kept = (0..30).filter(|n| sessions(&world, *n) == before[*n]);
+    assert_eq!(kept.count(), 20, "who was elsewhere kept its session");
+    for n in 28..30 {
+        let video = world.bots[n].video();
+        assert!(video.values().all(|v| v.decoded == 0), "it wanted none");
+    }
+    assert!(world.bots.iter().all(|bot| bot.audio().len() >= 3));
 }
 
 #[test]

@@ -27,7 +27,10 @@ export interface FakeTransceiver {
   currentDirection: string | null;
   readonly kind: string;
   readonly sender: FakeSender;
-  readonly receiver: { readonly track: { readonly id: string } };
+  readonly receiver: {
+    readonly track: { readonly id: string };
+    getSynchronizationSources(): { readonly timestamp: number }[];
+  };
   setCodecPreferences(): void;
 }
 
@@ -71,7 +74,10 @@ export class FakePeerConnection {
       direction: "recvonly",
       currentDirection: null,
       sender: new FakeSender(),
-      receiver: { track: { id: `track-${this.transceivers.length}` } },
+      receiver: {
+        track: { id: `track-${this.transceivers.length}` },
+        getSynchronizationSources: () => (this.moving ? [{ timestamp: performance.now() }] : []),
+      },
       setCodecPreferences() {},
     };
     this.transceivers.push(made);
@@ -129,6 +135,8 @@ export class FakePeerConnection {
 
   /** Bytes that have come, in all. */
   bytes = 0;
+  /** Whether pictures come of every source. */
+  moving = false;
   /** When the newest picture came, if there was any. */
   picture: number | undefined;
 

@@ -199,6 +199,25 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     this.media.close();
   }
 
+  /** Tells the focus that everything comes on this session, and the one beside it is not needed any more. */
+  tellMoved(): void {
+    this.iq(writeJingle(this.head("session-info"), el("move", NS.moves))).catch(() => undefined);
+  }
+
+  /**
+   * Whether everything that is seen and heard on another session comes on this one too. Sound that nobody plays yet is not
+   * counted by browsers: that it is announced must do.
+   */
+  hasAllOf(other: BridgeSession): boolean {
+    if (!this.channel?.isOpen || this.media.outdated) return false;
+    const here = new Map(this.remoteTracks().map((t) => [t.source.name, t]));
+    return other.remoteTracks().every(({ source, receiver }) => {
+      if (!isMoving(receiver)) return true;
+      const same = here.get(source.name);
+      return same !== undefined && (source.media === "audio" || isMoving(same.receiver));
+    });
+  }
+
   /** Leaves the session for good. */
   hangUp(): void {
     if (this.closed) return;
@@ -435,6 +454,19 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
         : el("bridge-session", NS.focus, { id: this.bridgeSessionId, restart: String(restart) });
     return this.iq(writeJingle(this.head("session-terminate"), reason, session));
   }
+}
+
+/** What came within this time still comes, milliseconds. */
+const MOVING = 500;
+
+function isMoving(receiver: RTCRtpReceiver): boolean {
+  const now = performance.timeOrigin + performance.now();
+  return receiver.getSynchronizationSources().some((s) => wallClock(s.timestamp) > now - MOVING);
+}
+
+/** Browsers count from the start of the page or from 1970. */
+function wallClock(timestamp: number): number {
+  return timestamp < performance.timeOrigin / 2 ? performance.timeOrigin + timestamp : timestamp;
 }
 
 const MEDIA_ORDER = ["audio", "video", "application"];

@@ -97,6 +97,8 @@ export interface Jingle {
   readonly contents: readonly Content[];
   readonly bridgeSession?: { readonly id: string; readonly region: string };
   readonly reason?: { readonly condition: string; readonly text: string };
+  /** The session beside which this one is offered, to take its place when it carries everything. */
+  readonly beside?: string;
 }
 
 function numberOf(value: string | undefined): number {
@@ -109,6 +111,7 @@ export function parseJingle(element: XmlElement): Jingle {
   const session = child(element, "bridge-session", NS.focus);
   const reason = child(element, "reason", NS.jingle);
   const json = child(element, "json-message", NS.jitmeet);
+  const beside = child(element, "move", NS.moves)?.attrs["sid"];
   return {
     action: element.attrs["action"] ?? "",
     sid: element.attrs["sid"] ?? "",
@@ -117,6 +120,7 @@ export function parseJingle(element: XmlElement): Jingle {
     ...(session !== undefined && {
       bridgeSession: { id: session.attrs["id"] ?? "", region: session.attrs["region"] ?? "" },
     }),
+    ...(beside !== undefined && { beside }),
     ...(reason !== undefined && {
       reason: {
         condition: children(reason).find((c) => c.name !== "text")?.name ?? "",

@@ -41,4 +41,5 @@ export const NS = {
   sctp: "urn:xmpp:jingle:transports:dtls-sctp:1",
   colibri: "http://jitsi.org/protocol/colibri",
   colibri2: "jitsi:colibri2",
+  moves: "urn:pontoon:moves:0",
 } as const;

@@ -188,7 +188,8 @@ export function featuresFor(options: { ssrcRewriting: boolean; opusRed: boolean 
     "urn:xmpp:jingle:transports:dtls-sctp:1",
     "urn:xmpp:jingle:transports:ice-udp:1",
   ];
-  if (options.ssrcRewriting) features.push("http://jitsi.org/ssrc-rewriting-1");
+  // A session beside another one needs the bridges to say what is what on each.
+  if (options.ssrcRewriting) features.push("http://jitsi.org/ssrc-rewriting-1", NS.moves);
   if (options.opusRed) features.push("http://jitsi.org/opus-red");
   return features.sort();
 }

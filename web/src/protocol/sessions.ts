@@ -49,6 +49,9 @@ export interface SessionsOptions {
 }
 
 const NO_TRACKS: LocalTracks = { audio: null, video: null, desktop: null };
+/** How often a session beside another one is looked at, and after how long it is taken as it is; milliseconds. */
+const MOVE_LOOK = 50;
+const MOVE_PATIENCE = 4_000;
 
 export class Sessions extends Emitter<SessionsEvents> {
   bridge: BridgeSession | undefined;
@@ -56,6 +59,13 @@ export class Sessions extends Emitter<SessionsEvents> {
   media: MediaState = "none";
 
   private readonly options: SessionsOptions;
+  /** A session with another bridge that will take the place of `bridge`. */
+  private next: BridgeSession | undefined;
+  /** One whose place was taken, until the focus ends it: who is not moved yet is reached by it. */
+  private former: BridgeSession | undefined;
+  private moveTimer: Timer | undefined;
+  /** What each session's bridge said last of the meeting, to be told when the session is taken. */
+  private readonly told = new WeakMap<BridgeSession, Map<string, () => void>>();
   private tracks: LocalTracks = NO_TRACKS;
   private constraints: ReceiverConstraints | undefined;
   private peerTimer: Timer | undefined;
@@ -80,6 +90,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.options.clock.clearTimeout(this.peerTimer);
     this.peer?.end({ condition: "success", text: "leaving" });
     this.bridge?.hangUp();
+    this.closeOthers();
     this.peer = undefined;
     this.bridge = undefined;
     this.setMedia("none");
@@ -90,7 +101,7 @@ export class Sessions extends Emitter<SessionsEvents> {
   setOnline(online: boolean): void {
     if (this.online === online || this.closed) return;
     this.online = online;
-    this.bridge?.setOnline(online);
+    for (const bridge of this.bridges()) bridge.setOnline(online);
     this.onRoster();
   }
 
@@ -101,8 +112,7 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   /** The network is another one: paths along which nothing comes any more are replaced now. */
   checkPaths(): void {
-    this.bridge?.checkPath();
-    this.peer?.checkPath();
+    for (const session of [...this.bridges(), this.peer]) session?.checkPath();
   }
 
   remoteTracks(): RemoteTrack[] {
@@ -128,8 +138,9 @@ export class Sessions extends Emitter<SessionsEvents> {
       queueMicrotask(() => (fromFocus ? this.startBridge(jingle) : this.onPeerOffer(from, jingle)));
       return result(iq);
     }
-    const session = fromFocus ? this.bridge : this.peer;
-    const known = session?.sid === jingle.sid && (fromFocus || resourceOf(from) === this.peer?.peerId);
+    const known = fromFocus
+      ? this.bridges().some((bridge) => bridge.sid === jingle.sid)
+      : this.peer?.sid === jingle.sid && resourceOf(from) === this.peer?.peerId;
     if (!known) return errorReply(iq, "cancel", "item-not-found", el("unknown-session", NS.jingleErrors));
     queueMicrotask(() => this.dispatch(fromFocus, jingle));
     return result(iq);
@@ -137,10 +148,12 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   private dispatch(fromFocus: boolean, jingle: Jingle): void {
     if (jingle.action === "session-terminate") {
-      if (fromFocus) this.endBridge();
+      if (fromFocus) this.endBridge(jingle.sid);
       else if (this.peer !== undefined) this.onPeerOver(this.peer);
     } else if (fromFocus) {
-      this.bridge?.handle(jingle);
+      this.bridges()
+        .find((bridge) => bridge.sid === jingle.sid)
+        ?.handle(jingle);
     } else {
       this.peer?.handle(jingle);
     }
@@ -154,9 +167,17 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   // --- bridge -------------------------------------------------------------------------------
 
+  /** All sessions with bridges: there are several only during a move. */
+  private bridges(): BridgeSession[] {
+    return [this.bridge, this.next, this.former].filter((b) => b !== undefined);
+  }
+
   private startBridge(offer: Jingle): void {
     if (this.closed) return;
-    this.bridge?.close();
+    const beside = this.bridge?.connected === true && offer.beside === this.bridge.sid;
+    if (beside) this.closeNext();
+    else this.closeOthers();
+    if (!beside) this.bridge?.close();
     const { config, room, clock, stream, endpointId } = this.options;
     const pc = this.options.newPeerConnection(bridgeIceServers(this.options.iceServers(), config.useTurnUdp));
     const bridge = new BridgeSession(offer, {
@@ -174,16 +195,83 @@ export class Sessions extends Emitter<SessionsEvents> {
       tracks: this.tracks,
       openWebSocket: (url) => new WebSocket(url),
     });
-    this.bridge = bridge;
-    this.setMedia(this.usesPeer ? this.media : "connecting");
-    bridge.on("tracks", () => this.emit("tracks", undefined));
-    bridge.on("channel", (channel) => this.watchChannel(channel));
-    bridge.on("connected", () => !this.usesPeer && this.setMedia("connected"));
-    bridge.on("interrupted", () => !this.usesPeer && this.setMedia("interrupted"));
-    bridge.on("still", () => this.emit("still", undefined));
-    bridge.on("failed", (error) => this.onBridgeFailed(bridge, error));
+    if (beside) this.next = bridge;
+    else this.bridge = bridge;
+    this.watchBridge(bridge);
+    if (!beside) this.setMedia(this.usesPeer ? this.media : "connecting");
     if (this.usesPeer) void bridge.media.setSending(false);
     void bridge.start(offer);
+  }
+
+  private watchBridge(bridge: BridgeSession): void {
+    const shown = (run: () => void) => (): void => {
+      if (bridge === this.bridge) run();
+    };
+    bridge.on(
+      "tracks",
+      shown(() => this.emit("tracks", undefined)),
+    );
+    bridge.on("channel", (channel) => this.watchChannel(bridge, channel));
+    bridge.on("connected", () => {
+      if (bridge === this.next) this.watchMove(bridge, this.options.clock.now() + MOVE_PATIENCE);
+      else if (bridge === this.bridge && !this.usesPeer) this.setMedia("connected");
+    });
+    bridge.on(
+      "interrupted",
+      shown(() => !this.usesPeer && this.setMedia("interrupted")),
+    );
+    bridge.on(
+      "still",
+      shown(() => this.emit("still", undefined)),
+    );
+    bridge.on("failed", (error) => this.onBridgeFailed(bridge, error));
+  }
+
+  // --- moves to another bridge --------------------------------------------------------------
+
+  /** Takes the next session when everything comes on it, and at the latest in time. */
+  private watchMove(next: BridgeSession, deadline: number): void {
+    if (next !== this.next || this.closed) return;
+    const { clock } = this.options;
+    clock.clearTimeout(this.moveTimer);
+    const ready = this.usesPeer || this.bridge === undefined || next.hasAllOf(this.bridge);
+    if (!ready && clock.now() < deadline) {
+      this.moveTimer = clock.setTimeout(() => this.watchMove(next, deadline), MOVE_LOOK);
+      return;
+    }
+    const former = this.bridge;
+    this.takeNext();
+    this.former = former;
+    // Nothing of it is shown any more.
+    if (this.constraints !== undefined)
+      former?.channel?.setReceiverConstraints({ ...this.constraints, lastN: 0 });
+    next.tellMoved();
+  }
+
+  private takeNext(): void {
+    const { next } = this;
+    if (next === undefined) return;
+    this.options.clock.clearTimeout(this.moveTimer);
+    this.former?.close();
+    this.former = undefined;
+    this.bridge = next;
+    this.next = undefined;
+    if (!this.usesPeer) this.setMedia(this.bridgeMedia());
+    for (const tell of this.told.get(next)?.values() ?? []) tell();
+    this.emit("tracks", undefined);
+  }
+
+  private closeNext(): void {
+    this.options.clock.clearTimeout(this.moveTimer);
+    const { next } = this;
+    this.next = undefined;
+    next?.close();
+  }
+
+  private closeOthers(): void {
+    this.closeNext();
+    this.former?.close();
+    this.former = undefined;
   }
 
   /** What everybody can decode comes first. */
@@ -197,18 +285,38 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   /** To be called when somebody came, left, or says something else about what can be decoded. */
   onCodecs(): void {
-    this.bridge?.setCodecs(this.codecs());
+    for (const bridge of this.bridges()) bridge.setCodecs(this.codecs());
   }
 
-  private endBridge(): void {
-    this.bridge?.close();
+  private endBridge(sid: string): void {
+    if (this.next?.sid === sid) this.closeNext();
+    if (this.former?.sid === sid) {
+      this.former.close();
+      this.former = undefined;
+    }
+    const { bridge } = this;
+    if (bridge?.sid !== sid) return;
+    if (this.next !== undefined) {
+      // The focus does not wait any longer.
+      this.takeNext();
+      bridge.close();
+      return;
+    }
+    bridge.close();
     this.bridge = undefined;
     if (!this.usesPeer) this.setMedia("none");
     this.emit("tracks", undefined);
   }
 
   private onBridgeFailed(bridge: BridgeSession, error: ProtocolError): void {
-    if (bridge !== this.bridge || this.closed) return;
+    if (this.closed) return;
+    if (bridge === this.next) this.closeNext();
+    if (bridge === this.former) this.former = undefined;
+    if (bridge !== this.bridge) return;
+    if (this.next !== undefined) {
+      this.takeNext();
+      return;
+    }
     this.bridge = undefined;
     if (!this.usesPeer) this.setMedia("interrupted");
     this.emit("tracks", undefined);
@@ -216,12 +324,22 @@ export class Sessions extends Emitter<SessionsEvents> {
     if (error.condition !== "") this.emit("broken", error);
   }
 
-  private watchChannel(channel: BridgeChannel): void {
+  private watchChannel(bridge: BridgeSession, channel: BridgeChannel): void {
     this.announceVideoTypes(channel);
     if (this.constraints !== undefined) channel.setReceiverConstraints(this.constraints);
-    channel.on("dominantSpeaker", (speaker) => this.emit("speaker", speaker));
-    channel.on("forwardedSources", (sources) => this.emit("forwarded", sources));
-    channel.on("connectivity", (status) => this.emit("connectivity", status));
+    const told = new Map<string, () => void>();
+    this.told.set(bridge, told);
+    // Only one session is shown; what the bridge of another one says of the meeting is kept for when that is.
+    const state = (key: string, tell: () => void): void => {
+      told.set(key, tell);
+      if (bridge === this.bridge) tell();
+    };
+    channel.on("dominantSpeaker", (speaker) => state("speaker", () => this.emit("speaker", speaker)));
+    channel.on("forwardedSources", (sources) => state("forwarded", () => this.emit("forwarded", sources)));
+    channel.on("connectivity", (status) =>
+      state(`connectivity ${status.endpoint}`, () => this.emit("connectivity", status)),
+    );
+    // Somebody else may be served by either bridge.
     channel.on("endpointMessage", (message) => this.emit("endpointMessage", message));
     channel.on("endpointStats", (message) => this.emit("endpointStats", message));
   }
@@ -239,14 +357,14 @@ export class Sessions extends Emitter<SessionsEvents> {
   /** Replaces what we send. Resolves when a shared screen has been announced. */
   async setTracks(tracks: LocalTracks): Promise<void> {
     this.tracks = tracks;
-    if (this.bridge?.channel !== undefined) this.announceVideoTypes(this.bridge.channel);
+    for (const { channel } of this.bridges()) if (channel !== undefined) this.announceVideoTypes(channel);
     if (tracks.desktop !== null) this.sharedBefore = true;
-    await Promise.all([this.bridge?.setTracks(tracks), this.peer?.setTracks(tracks)]);
+    await Promise.all([...this.bridges(), this.peer].map((session) => session?.setTracks(tracks)));
   }
 
   setReceiverConstraints(constraints: ReceiverConstraints): void {
     this.constraints = constraints;
-    this.bridge?.channel?.setReceiverConstraints(constraints);
+    for (const bridge of [this.bridge, this.next]) bridge?.channel?.setReceiverConstraints(constraints);
     this.wantFromPeer();
   }
 
@@ -277,8 +395,10 @@ export class Sessions extends Emitter<SessionsEvents> {
     const { room, clock, config, endpointId } = this.options;
     const others = [...room.occupants.values()];
     this.onCodecs();
-    for (const track of this.bridge?.remoteTracks() ?? []) {
-      if (!room.occupants.has(track.source.owner)) this.bridge?.media.disown(track.source.owner);
+    for (const bridge of this.bridges()) {
+      for (const { source } of bridge.remoteTracks()) {
+        if (!room.occupants.has(source.owner)) bridge.media.disown(source.owner);
+      }
     }
     const [other] = others;
     if (others.length > 1) this.hadOthers = true;
@@ -363,7 +483,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.setMedia("connected");
     if (this.worked.has(session)) return;
     this.worked.add(session);
-    void this.bridge?.media.setSending(false);
+    for (const bridge of this.bridges()) void bridge.media.setSending(false);
     this.wantFromPeer();
     this.emit("peer", true);
     this.emit("tracks", undefined);
@@ -376,7 +496,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.peer = undefined;
     session.end(reason);
     if (!wasUsed) return;
-    void this.bridge?.media.setSending(true);
+    for (const bridge of this.bridges()) void bridge.media.setSending(true);
     this.setMedia(this.bridgeMedia());
     this.emit("peer", false);
     this.emit("tracks", undefined);

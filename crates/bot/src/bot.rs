@@ -8,21 +8,21 @@ use channel::{BridgeMessage, ClientMessage};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use stanza::element;
-use stanza::jingle::{Action, Jingle};
+use stanza::jingle::{Action, Jingle, Moving};
 use stanza::jitsi::conference::ConferenceRequest;
 use stanza::media::IceTransport;
 use stanza::{BareJid, Element, ElementExt, FullJid, iq, muc, ns};
 
+use crate::call::{Call, Seen};
+use crate::event::Event;
 use crate::layout::Layout;
-use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec, voice, voice_stamp};
+use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec, voice};
 use crate::peer::{Local, Peer, PeerError, PeerEvent, credentials};
-use crate::receive::{Assembler, Gaps, SourceStats, Tally};
+use crate::receive::{SourceStats, Tally};
 use crate::session::{Codecs, LocalSources, answer};
 
-/// How long a receiver needs to be ready for a newly announced stream, as browsers do: what came before is lost.
-const RENEGOTIATION: Duration = Duration::from_millis(150);
-/// How often a receiver without a picture asks for a key frame, as browsers do.
-const KEY_FRAME_RETRY: Duration = Duration::from_millis(200);
+/// After so long on a session beside another one, the other one is left whatever is missing.
+const MOVE_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the focus may take before it is asked again.
 const REQUEST_RETRY: Duration = Duration::from_secs(2);
 
@@ -43,36 +43,8 @@ pub struct BotConfig {
     pub audio: bool,
     /// Height to ask for of every video; 0: none.
     pub max_height: i32,
-}
-
-/// What a bot tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// In the room, under this endpoint id.
-    Joined(String),
-    /// Somebody else came, or was there.
-    OccupantJoined(String),
-    /// Somebody else went.
-    OccupantLeft(String),
-    /// ICE and DTLS are done.
-    Connected,
-    /// The bridge channel is open.
-    ChannelOpen,
-    /// A message to all.
-    Chat {
-        /// Endpoint id of the sender.
-        from: String,
-        /// The text.
-        text: String,
-    },
-    /// The dominant speaker.
-    DominantSpeaker(String),
-    /// A session was ended by the focus, which will offer another if `restart`.
-    SessionEnded,
-    /// Removed from the room, or refused.
-    Out(String),
-    /// The session cannot go on.
-    Failed(String),
+    /// Whether it takes a new session beside the one it has, so that a move to another bridge costs nothing.
+    pub moves: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +56,12 @@ enum Phase {
     Left,
 }
 
-struct Stream {
-    source: String,
-    rtx: Option<u32>,
-    is_video: bool,
-    gaps: Gaps,
-    assembler: Assembler,
-    /// When the receiver for it is ready.
-    ready_at: Option<Instant>,
-    asked_at: Instant,
+/// One of the sessions that a bot may have at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Call,
+    Next,
+    Former,
 }
 
 /// A participant: stanzas and datagrams in and out.
@@ -101,26 +70,25 @@ pub struct Bot {
     phase: Phase,
     jid: Option<FullJid>,
     endpoint: String,
+    /// Who offered the session.
+    focus: String,
     ids: u64,
     request: Option<String>,
     sources: LocalSources,
     rng: ChaCha8Rng,
-    session: Option<(Jingle, Codecs)>,
-    peer: Option<Peer>,
-    connected: bool,
-    channel_open: bool,
+    /// The session whose media are shown.
+    call: Option<Call>,
+    /// One that will take its place, and what comes on it.
+    next: Option<(Call, Seen)>,
+    /// One whose place was taken and that was not ended yet.
+    former: Option<Call>,
     camera: Option<Camera>,
     next_audio: Instant,
     audio_level: i8,
     audio_ticks: u32,
     epoch: Instant,
-    streams: BTreeMap<u32, Stream>,
-    stats: BTreeMap<String, SourceStats>,
-    audio_packets: BTreeMap<String, u64>,
+    seen: Seen,
     occupants: BTreeSet<String>,
-    latencies: Vec<u64>,
-    voice_latencies: Vec<u64>,
-    tally: Tally,
     layout: Layout,
     speaker: Option<String>,
     stanzas: VecDeque<Element>,
@@ -139,26 +107,21 @@ impl Bot {
             phase: Phase::Offline,
             jid: None,
             endpoint: String::new(),
+            focus: String::new(),
             ids: 0,
             request: None,
             sources,
             rng,
-            session: None,
-            peer: None,
-            connected: false,
-            channel_open: false,
+            call: None,
+            next: None,
+            former: None,
             camera: None,
             next_audio: epoch,
             audio_level: -127,
             audio_ticks: 0,
             epoch,
-            streams: BTreeMap::new(),
-            stats: BTreeMap::new(),
-            audio_packets: BTreeMap::new(),
+            seen: Seen::default(),
             occupants: BTreeSet::new(),
-            latencies: Vec::new(),
-            voice_latencies: Vec::new(),
-            tally: Tally::default(),
             layout,
             speaker: None,
             stanzas: VecDeque::new(),
@@ -235,7 +198,9 @@ impl Bot {
             "http://jitsi.org/json-encoded-sources",
             "http://jitsi.org/source-name",
         ];
-        let feature = |var: &&str| element("feature", ns::CLIENT).attr("var", *var);
+        let moves = self.config.moves.then_some(ns::MOVES);
+        let features = features.into_iter().chain(moves);
+        let feature = |var: &str| element("feature", ns::CLIENT).attr("var", var);
         let muted = |yes: bool| format!("{{\"muted\":{yes}}}");
         let sources = format!(
             "{{\"{0}-a0\":{1},\"{0}-v0\":{2}}}",
@@ -245,7 +210,7 @@ impl Bot {
         );
         element("presence", ns::CLIENT)
             .attr("to", format!("{}/{}", self.config.room, self.endpoint))
-            .child(element("features", ns::CLIENT).children(features.iter().map(feature)))
+            .child(element("features", ns::CLIENT).children(features.map(feature)))
             .child(element("SourceInfo", ns::CLIENT).text(sources))
             .child(element("jitsi_participant_codecList", ns::CLIENT).text("vp8"))
             .child(element("nick", "http://jabber.org/protocol/nick").text(&self.config.name))
@@ -312,29 +277,28 @@ impl Bot {
             Action::SessionInitiate => self.start(now, Action::SessionAccept, &from, jingle),
             Action::TransportReplace => self.start(now, Action::TransportAccept, &from, jingle),
             Action::TransportInfo => {
-                if let (Some(peer), Some(transport)) = (&mut self.peer, transport_of(&jingle)) {
-                    let done = peer.add_candidates(transport);
+                let calls = [self.call.as_mut(), self.next.as_mut().map(|(call, _)| call)];
+                let call = calls.into_iter().flatten().find(|c| c.sid() == jingle.sid);
+                if let (Some(call), Some(transport)) = (call, transport_of(&jingle)) {
+                    let done = call.peer.add_candidates(transport);
                     self.check(done);
                 }
             }
-            Action::SessionTerminate => {
-                self.end_session();
-                self.events.push_back(Event::SessionEnded);
-            }
+            Action::SessionTerminate => self.terminated(now, &jingle.sid),
             _ => {}
         }
     }
 
-    /// Begins a session, or replaces its transport.
+    /// Begins a session, beside the one there is or in its place, or replaces its transport.
     fn start(&mut self, now: Instant, action: Action, to: &str, mut offer: Jingle) {
         if action == Action::TransportAccept {
             // A replaced transport may come without the codecs: they stay.
-            let Some((session, _)) = &self.session else {
+            let Some(call) = &self.call else {
                 return;
             };
             if Codecs::of_offer(&offer).is_none() {
                 let transport = transport_of(&offer).cloned();
-                offer.contents.clone_from(&session.contents);
+                offer.contents.clone_from(&call.offer.contents);
                 for content in &mut offer.contents {
                     content.transport.clone_from(&transport);
                 }
@@ -346,7 +310,12 @@ impl Bot {
             return;
         };
         let jid = jid.to_string();
-        self.end_session();
+        let here = self.call.as_ref().filter(|call| call.connected.is_some());
+        let here = here.map(|call| Moving::Beside(call.sid().to_owned()));
+        let beside = self.config.moves && here.is_some() && offer.moving == here;
+        if !beside {
+            self.end_session();
+        }
         let transport = transport_of(&offer).cloned().unwrap_or_default();
         let local = Local {
             address: self.config.local,
@@ -367,20 +336,78 @@ impl Bot {
             &self.sources,
             &ours,
         );
+        self.focus = to.to_owned();
         let id = self.id();
         self.stanzas.push_back(iq::set(to, &id, &accept));
-        self.peer = Some(peer);
-        self.session = Some((offer, codecs));
+        let call = Call::new(offer, peer);
+        match beside {
+            true => self.next = Some((call, Seen::default())),
+            false => self.call = Some(call),
+        }
         self.collect(now);
     }
 
+    /// The focus ended a session.
+    fn terminated(&mut self, now: Instant, sid: &str) {
+        self.former.take_if(|call| call.sid() == sid);
+        self.next.take_if(|(call, _)| call.sid() == sid);
+        if self.call.as_ref().is_none_or(|call| call.sid() != sid) {
+            return;
+        }
+        self.events.push_back(Event::SessionEnded);
+        match self.next.is_some() {
+            true => {
+                self.take_next(now);
+                self.former = None;
+            }
+            false => self.end_session(),
+        }
+    }
+
+    /// The session beside takes the place of the other one.
+    fn take_next(&mut self, now: Instant) {
+        let Some((mut call, seen)) = self.next.take() else {
+            return;
+        };
+        call.go_on();
+        if call.connected.is_none() {
+            self.camera = None;
+        }
+        self.seen.go_on_with(seen);
+        self.former = self.call.replace(call);
+        self.ask();
+        self.collect(now);
+    }
+
+    /// Takes the session beside when it carries everything, and says so.
+    fn move_on(&mut self, now: Instant) {
+        let (Some(call), Some((next, _))) = (&self.call, &self.next) else {
+            return;
+        };
+        let Some(since) = next.connected else {
+            return;
+        };
+        let ready = next.channel_open && next.has_all_of(now, call);
+        if !ready && since + MOVE_PATIENCE > now {
+            return;
+        }
+        let mut done = Jingle::new(Action::SessionInfo, next.sid());
+        done.moving = Some(Moving::Done);
+        let (to, id) = (self.focus.clone(), self.id());
+        self.stanzas.push_back(iq::set(&to, &id, &done));
+        self.take_next(now);
+        self.events.push_back(Event::Moved);
+    }
+
     fn end_session(&mut self) {
-        self.peer = None;
-        self.session = None;
-        self.connected = false;
-        self.channel_open = false;
+        (self.call, self.next, self.former) = (None, None, None);
         self.camera = None;
-        self.streams.clear();
+    }
+
+    fn calls(&mut self) -> impl Iterator<Item = &mut Call> {
+        let next = self.next.as_mut().map(|(call, _)| call);
+        let all = self.call.iter_mut().chain(next);
+        all.chain(&mut self.former)
     }
 
     fn check(&mut self, result: Result<(), PeerError>) {
@@ -391,11 +418,13 @@ impl Bot {
 
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        if let Some(peer) = &mut self.peer {
-            let done = peer.handle_datagram(now, from, bytes);
-            self.check(done);
-            self.collect(now);
-        }
+        let alone = self.next.is_none() && self.former.is_none();
+        let mut calls = self.calls();
+        let call = calls.find(|call| alone || call.peer.accepts(now, from, bytes));
+        let done = call.map(|call| call.peer.handle_datagram(now, from, bytes));
+        drop(calls);
+        self.check(done.unwrap_or(Ok(())));
+        self.collect(now);
     }
 
     /// Lets time pass: sends media that is due.
@@ -409,92 +438,125 @@ impl Bot {
     }
 
     fn send_due(&mut self, now: Instant) -> Result<(), PeerError> {
-        let Some(peer) = &mut self.peer else {
-            return Ok(());
-        };
-        if peer.timeout() <= now {
-            peer.handle_timeout(now)?;
+        for call in self.calls() {
+            if call.peer.timeout() <= now {
+                call.peer.handle_timeout(now)?;
+            }
         }
-        if !self.connected {
+        if self.calls().all(|call| call.connected.is_none()) {
             return Ok(());
         }
         let stamp = now.saturating_duration_since(self.epoch).as_micros() as u64;
-        for frame in self.camera.iter_mut().flat_map(|c| c.capture(now, stamp)) {
+        let frames = self.camera.iter_mut().flat_map(|c| c.capture(now, stamp));
+        for frame in frames.collect::<Vec<_>>() {
             let ssrc = self.sources.video[frame.layer].0;
             let last = frame.packets.len() - 1;
             for (n, packet) in frame.packets.into_iter().enumerate() {
-                self.tally.sent_packets += 1;
-                self.tally.sent_bytes += packet.len() as u64;
-                peer.send_video(now, frame.layer, ssrc, frame.timestamp, n == last, packet)?;
+                self.seen.tally.sent_packets += 1;
+                self.seen.tally.sent_bytes += packet.len() as u64;
+                for call in self.calls().filter(|call| call.connected.is_some()) {
+                    let (layer, time) = (frame.layer, frame.timestamp);
+                    let packet = packet.clone();
+                    call.peer
+                        .send_video(now, layer, ssrc, time, n == last, packet)?;
+                }
             }
         }
         if self.config.audio && self.next_audio <= now {
             self.next_audio = now + AUDIO_INTERVAL;
             self.audio_ticks = self.audio_ticks.wrapping_add(960);
             let payload = voice(stamp);
-            self.tally.sent_packets += 1;
-            self.tally.sent_bytes += payload.len() as u64;
-            peer.send_audio(
-                now,
-                self.sources.audio,
-                self.audio_ticks,
-                spoken(self.audio_level, self.audio_ticks),
-                payload,
-            )?;
+            self.seen.tally.sent_packets += 1;
+            self.seen.tally.sent_bytes += payload.len() as u64;
+            let (ssrc, ticks) = (self.sources.audio, self.audio_ticks);
+            let level = spoken(self.audio_level, ticks);
+            for call in self.calls().filter(|call| call.connected.is_some()) {
+                call.peer
+                    .send_audio(now, ssrc, ticks, level, payload.clone())?;
+            }
         }
-        for (ssrc, stream) in &mut self.streams {
-            if stream.ready_at.is_some_and(|at| at <= now) {
-                stream.ready_at = None;
-                peer.expect(*ssrc, stream.rtx, stream.is_video)?;
-                stream.asked_at = now;
-            }
-            if stream.is_video
-                && stream.ready_at.is_none()
-                && stream.assembler.lacks_picture(now)
-                && stream.asked_at + KEY_FRAME_RETRY <= now
-            {
-                stream.asked_at = now;
-                peer.request_key_frame(*ssrc)?;
-            }
+        for call in self.calls().filter(|call| call.connected.is_some()) {
+            call.receive_due(now)?;
         }
         Ok(())
     }
 
-    /// Turns what the session has to tell into state.
+    /// Turns what the sessions have to tell into state.
     fn collect(&mut self, now: Instant) {
-        while let Some(event) = self.peer.as_mut().and_then(|peer| peer.events.pop_front()) {
-            match event {
-                PeerEvent::Connected => {
-                    self.connected = true;
-                    self.camera = self
-                        .config
-                        .video
-                        .clone()
-                        .map(|video| Camera::new(video, now));
-                    self.events.push_back(Event::Connected);
-                }
-                PeerEvent::ChannelOpen => self.channel_opened(),
-                PeerEvent::Text(text) => self.handle_text(now, &text),
-                PeerEvent::Rtp(packet) => self.handle_rtp(now, &packet),
-                PeerEvent::KeyFrameWanted => {
-                    if let Some(camera) = &mut self.camera {
-                        camera.request_key_frame();
-                    }
-                }
-                PeerEvent::Closed => {
-                    self.connected = false;
-                    self.camera = None;
-                    self.events
-                        .push_back(Event::Failed("the session closed".into()));
-                }
+        for which in [Which::Call, Which::Next, Which::Former] {
+            while let Some(event) = self.which(which).and_then(|c| c.peer.events.pop_front()) {
+                self.handle_event(now, which, event);
             }
+        }
+        self.move_on(now);
+    }
+
+    fn which(&mut self, which: Which) -> Option<&mut Call> {
+        match which {
+            Which::Call => self.call.as_mut(),
+            Which::Next => self.next.as_mut().map(|(call, _)| call),
+            Which::Former => self.former.as_mut(),
         }
     }
 
-    fn channel_opened(&mut self) {
-        self.channel_open = true;
-        self.events.push_back(Event::ChannelOpen);
-        self.ask();
+    fn handle_event(&mut self, now: Instant, which: Which, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected => {
+                if let Some(call) = self.which(which) {
+                    call.connected = Some(now);
+                }
+                // One camera for all sessions.
+                if which == Which::Call {
+                    let video = self.config.video.clone();
+                    self.camera = video.map(|video| Camera::new(video, now));
+                    self.events.push_back(Event::Connected);
+                }
+            }
+            PeerEvent::ChannelOpen => {
+                if let Some(call) = self.which(which) {
+                    call.channel_open = true;
+                }
+                if which == Which::Call {
+                    self.events.push_back(Event::ChannelOpen);
+                }
+                self.ask();
+            }
+            PeerEvent::Text(text) => self.handle_text(now, which, &text),
+            PeerEvent::Rtp(packet) => {
+                let elapsed = now.saturating_duration_since(self.epoch).as_micros() as u64;
+                match (which, &mut self.call, &mut self.next) {
+                    (Which::Call, Some(call), _) => {
+                        call.handle_rtp(now, elapsed, &packet, &mut self.seen);
+                    }
+                    (Which::Next, _, Some((call, seen))) => {
+                        call.handle_rtp(now, elapsed, &packet, seen);
+                    }
+                    // What still comes on a former session is not shown.
+                    _ => {}
+                }
+            }
+            PeerEvent::KeyFrameWanted => {
+                if let Some(camera) = &mut self.camera {
+                    camera.request_key_frame();
+                }
+            }
+            PeerEvent::Closed => self.closed(which),
+        }
+    }
+
+    fn closed(&mut self, which: Which) {
+        match which {
+            Which::Call => {
+                if let Some(call) = &mut self.call {
+                    call.connected = None;
+                }
+                self.camera = None;
+                self.events
+                    .push_back(Event::Failed("the session closed".into()));
+            }
+            Which::Next => self.next = None,
+            Which::Former => self.former = None,
+        }
     }
 
     /// Asks for every video in at most this height.
@@ -511,30 +573,40 @@ impl Bot {
     fn ask(&mut self) {
         let constraints = self.layout.constraints(self.speaker.as_deref());
         let text = ClientMessage::ReceiverVideoConstraints(constraints).to_json();
-        if let Some(peer) = self.peer.as_mut().filter(|_| self.channel_open) {
-            let sent = peer.send_text(&text);
-            self.check(sent);
-        }
+        let next = self.next.as_mut().map(|(call, _)| call);
+        let calls = self.call.iter_mut().chain(next);
+        let open = calls.filter(|call| call.channel_open);
+        let sent: Vec<_> = open.map(|call| call.peer.send_text(&text)).collect();
+        sent.into_iter().for_each(|sent| self.check(sent));
     }
 
-    fn handle_text(&mut self, now: Instant, text: &str) {
+    fn handle_text(&mut self, now: Instant, which: Which, text: &str) {
+        let (call, seen) = match (which, &mut self.call, &mut self.next) {
+            (Which::Call, Some(call), _) => (call, &mut self.seen),
+            (Which::Next, _, Some((call, seen))) => (call, seen),
+            _ => return,
+        };
         match BridgeMessage::parse(text) {
             Ok(BridgeMessage::VideoSourcesMap(map)) => {
                 for m in map.mapped_sources {
-                    self.map_stream(now, m.ssrc, m.source, true, Some(m.rtx));
+                    call.map(now, m.ssrc, m.source, Some(m.rtx), seen);
                 }
             }
             Ok(BridgeMessage::AudioSourcesMap(map)) => {
                 for m in map.mapped_sources {
-                    self.map_stream(now, m.ssrc, m.source, false, None);
+                    call.map(now, m.ssrc, m.source, None, seen);
                 }
             }
             Ok(BridgeMessage::SenderSourceConstraints(c)) => {
-                if let Some(camera) = &mut self.camera {
-                    camera.limit_height(c.max_height);
+                call.wanted = Some(c.max_height);
+                let all = self.calls().filter_map(|call| call.wanted);
+                // Negative: everything.
+                let most = all.max_by_key(|height| *height as u32);
+                if let (Some(camera), Some(most)) = (&mut self.camera, most) {
+                    camera.limit_height(most);
                 }
             }
-            Ok(BridgeMessage::DominantSpeaker(speaker)) => {
+            Ok(BridgeMessage::DominantSpeaker(speaker)) if which == Which::Call => {
                 let endpoint = speaker.dominant_speaker_endpoint;
                 self.speaker = Some(endpoint.clone());
                 if self.layout.follows_speaker() {
@@ -543,76 +615,6 @@ impl Bot {
                 self.events.push_back(Event::DominantSpeaker(endpoint));
             }
             _ => {}
-        }
-    }
-
-    fn map_stream(
-        &mut self,
-        now: Instant,
-        ssrc: u32,
-        source: String,
-        is_video: bool,
-        rtx: Option<u32>,
-    ) {
-        // A map may come again while its stream is still being made.
-        let ready_at = match self.streams.get(&ssrc) {
-            Some(stream) => stream.ready_at,
-            None => Some(now + RENEGOTIATION),
-        };
-        self.streams
-            .retain(|other, stream| *other == ssrc || stream.source != source);
-        if is_video {
-            self.stats.entry(source.clone()).or_default();
-        }
-        let stream = Stream {
-            source,
-            rtx,
-            is_video,
-            gaps: Gaps::default(),
-            assembler: Assembler::default(),
-            ready_at,
-            asked_at: now,
-        };
-        self.streams.insert(ssrc, stream);
-    }
-
-    fn handle_rtp(&mut self, now: Instant, packet: &str0m::rtp::RtpPacket) {
-        let Some(stream) = self.streams.get_mut(&*packet.header.ssrc) else {
-            return;
-        };
-        stream.gaps.note(*packet.seq_no, &mut self.tally.lost);
-        let bytes = packet.payload.len() as u64;
-        let elapsed = now.saturating_duration_since(self.epoch).as_micros() as u64;
-        if !stream.is_video {
-            self.tally.audio_packets += 1;
-            self.tally.audio_bytes += bytes;
-            match self.audio_packets.get_mut(&stream.source) {
-                Some(packets) => *packets += 1,
-                None => {
-                    self.audio_packets.insert(stream.source.clone(), 1);
-                }
-            }
-            let stamp = voice_stamp(&packet.payload);
-            let latency = stamp.map(|stamp| elapsed.saturating_sub(stamp));
-            self.voice_latencies.extend(latency);
-            return;
-        }
-        self.tally.video_packets += 1;
-        self.tally.video_bytes += bytes;
-        let Some(stats) = self.stats.get_mut(&stream.source) else {
-            return;
-        };
-        let header = &packet.header;
-        stream.assembler.receive(
-            now,
-            *packet.seq_no,
-            header.timestamp,
-            header.marker,
-            &packet.payload,
-            stats,
-        );
-        for stamp in stream.assembler.stamps.drain(..) {
-            self.latencies.push(elapsed.saturating_sub(stamp));
         }
     }
 
@@ -667,7 +669,8 @@ impl Bot {
 
     /// The next datagram to send, and where.
     pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
-        self.peer.as_mut()?.transmits.pop_front()
+        self.calls()
+            .find_map(|call| call.peer.transmits.pop_front())
     }
 
     /// The next thing to tell.
@@ -682,14 +685,15 @@ impl Bot {
             Phase::Requesting { retry } => Some(retry),
             _ => None,
         };
-        let peer = self.peer.as_ref().map(Peer::timeout);
+        let next = self.next.as_ref().map(|(call, _)| call);
+        let calls = self.call.iter().chain(next).chain(&self.former);
+        let peers = calls.clone().map(|call| call.peer.timeout());
         let camera = self.camera.as_ref().map(Camera::next_at);
-        let audio = (self.connected && self.config.audio).then_some(self.next_audio);
-        let streams = self.streams.values().filter_map(|s| s.ready_at).min();
-        [request, peer, camera, audio, streams]
-            .into_iter()
-            .flatten()
-            .min()
+        let connected = calls.clone().any(|call| call.connected.is_some());
+        let audio = (connected && self.config.audio).then_some(self.next_audio);
+        let streams = calls.filter_map(Call::stream_due).min();
+        let others = [request, camera, audio, streams].into_iter().flatten();
+        others.chain(peers).min()
     }
 
     /// Address the bot's datagrams come from.
@@ -707,13 +711,13 @@ impl Bot {
     /// Video received, by source name.
     #[must_use]
     pub fn video(&self) -> &BTreeMap<String, SourceStats> {
-        &self.stats
+        &self.seen.video
     }
 
     /// Audio packets received, by source name.
     #[must_use]
     pub fn audio(&self) -> &BTreeMap<String, u64> {
-        &self.audio_packets
+        &self.seen.audio
     }
 
     /// Frames the bot's camera has captured in this session.
@@ -724,24 +728,24 @@ impl Bot {
 
     /// Takes the delays, in microseconds from camera to decoder, of the frames decoded since the last call.
     pub fn take_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.latencies)
+        std::mem::take(&mut self.seen.latencies)
     }
 
     /// Takes the delays, in microseconds, of the audio packets received since the last call.
     pub fn take_voice_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.voice_latencies)
+        std::mem::take(&mut self.seen.voice_latencies)
     }
 
     /// Cameras received now.
     #[must_use]
     pub fn pictures(&self) -> usize {
-        self.streams.values().filter(|s| s.is_video).count()
+        self.call.as_ref().map_or(0, Call::pictures)
     }
 
     /// What was sent and received, over all sources.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        self.tally
+        self.seen.tally
     }
 }
 

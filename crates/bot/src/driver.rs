@@ -14,7 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::bot::{Bot, BotConfig, Event};
+use crate::bot::{Bot, BotConfig};
+use crate::event::Event;
 use crate::receive::SourceStats;
 
 const DATAGRAM: usize = 2_048;

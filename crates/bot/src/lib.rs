@@ -5,8 +5,10 @@
 //! shown. [`run`] drives one over real sockets, [`Crowd`] drives thousands in one thread. The WebRTC stack is str0m's, never the bridge's own: an independent judge.
 
 mod bot;
+mod call;
 mod crowd;
 mod driver;
+mod event;
 mod layout;
 pub mod load;
 mod media;
@@ -14,9 +16,10 @@ mod peer;
 mod receive;
 mod session;
 
-pub use bot::{Bot, BotConfig, Event};
+pub use bot::{Bot, BotConfig};
 pub use crowd::{Crowd, CrowdConfig, Local, Look, MemberId};
 pub use driver::{Handle, Snapshot, run};
+pub use event::Event;
 pub use layout::Layout;
 pub use media::{Layer, VideoSpec};
 pub use receive::{SourceStats, Tally};

@@ -191,6 +191,12 @@ impl Peer {
         self.drain()
     }
 
+    /// Whether a datagram is for this session.
+    pub(crate) fn accepts(&self, now: Instant, from: SocketAddr, bytes: &[u8]) -> bool {
+        let receive = Receive::new(Protocol::Udp, from, self.local, bytes);
+        receive.is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+    }
+
     /// Takes a datagram.
     pub(crate) fn handle_datagram(
         &mut self,

@@ -10,6 +10,8 @@ const MAX_PACKETS: usize = 4_096;
 /// Complete frames that may wait for an earlier one.
 const MAX_WAITING: usize = 512;
 
+/// Frames by which what comes on one session is at most behind what comes on another one.
+const RECENT: u32 = 60;
 /// Without a decoded frame for this long, a decoder gives up waiting for repairs.
 const STALLED: Duration = Duration::from_millis(500);
 
@@ -40,6 +42,22 @@ pub struct SourceStats {
     pub layer: Option<u8>,
     /// Longest time between two decoded frames.
     pub longest_gap: Duration,
+}
+
+impl SourceStats {
+    /// What is shown from now on is what came on another session, of which these are the figures.
+    pub(crate) fn go_on_with(&mut self, other: &Self) {
+        let (Some(ours), Some(theirs)) = (self.last_frame, other.last_frame) else {
+            self.last_frame = self.last_frame.or(other.last_frame);
+            return;
+        };
+        if theirs > ours {
+            self.decoded += u64::from(theirs - ours);
+            self.last_frame = Some(theirs);
+            self.last_at = other.last_at;
+        }
+        self.layer = other.layer;
+    }
 }
 
 /// What a participant has sent and received, over all its sources.
@@ -131,9 +149,16 @@ pub(crate) struct Assembler {
     /// Stamps of the frames decoded since they were last taken.
     pub(crate) stamps: Vec<u64>,
     seen: BTreeSet<u64>,
+    /// What is older than the last frame shown was shown as it came on another session.
+    goes_on: bool,
 }
 
 impl Assembler {
+    /// What it decodes is shown from now on, in place of what came on another session.
+    pub(crate) fn go_on(&mut self) {
+        self.goes_on = true;
+    }
+
     /// Whether a decoder would ask for a key frame: nothing decoded yet, or nothing for long although frames arrive.
     pub(crate) fn lacks_picture(&self, now: Instant) -> bool {
         self.last_decoded
@@ -228,6 +253,12 @@ impl Assembler {
             if !stale {
                 self.last_picture = Some(picture);
                 self.last_decoded = Some(now);
+                // A camera that was begun anew counts from nothing.
+                let known = |last: u32| head.frame <= last && last - head.frame < RECENT;
+                self.goes_on &= stats.last_frame.is_some_and(known);
+                if self.goes_on {
+                    continue;
+                }
                 match head.stamp {
                     Some(stamp) => self.stamps.push(stamp),
                     None => stats.undated += 1,

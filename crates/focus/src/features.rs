@@ -26,6 +26,9 @@ pub(crate) struct Features {
     pub(crate) mid_demux: bool,
     pub(crate) json_sources: bool,
     pub(crate) audio_mute: bool,
+    /// Takes a session beside the one it has.
+    #[serde(default)]
+    pub(crate) moves: bool,
 }
 
 impl Features {
@@ -42,6 +45,7 @@ impl Features {
         mid_demux: false,
         json_sources: false,
         audio_mute: false,
+        moves: false,
     };
 
     /// What bridges take from each other: everything.
@@ -57,6 +61,7 @@ impl Features {
         mid_demux: true,
         json_sources: true,
         audio_mute: true,
+        moves: false,
     };
 
     pub(crate) fn from_list<'a>(list: impl IntoIterator<Item = &'a str>) -> Self {
@@ -72,6 +77,7 @@ impl Features {
             mid_demux: false,
             json_sources: false,
             audio_mute: false,
+            moves: false,
         };
         for feature in list {
             match feature {
@@ -86,6 +92,7 @@ impl Features {
                 ns::RTP_MID_DEMUX => features.mid_demux = true,
                 ns::JSON_SOURCES => features.json_sources = true,
                 "http://jitsi.org/protocol/audio-mute" => features.audio_mute = true,
+                ns::MOVES => features.moves = true,
                 _ => {}
             }
         }

@@ -142,6 +142,8 @@ pub(crate) enum Timer {
     Single(BareJid),
     /// Try again to give sessions to members without one.
     Retry(BareJid),
+    /// Whoever has two sessions for a move had time enough to connect the second.
+    Moved(BareJid),
     /// Offers whose arrival is doubtful after a break are still not accepted.
     Doubtful(BareJid),
     /// Members did not come back to a room that the server made anew.

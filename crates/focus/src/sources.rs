@@ -269,6 +269,26 @@ impl SourceSet {
         }
     }
 
+    /// What is left without sources and the groups they are in.
+    pub(crate) fn without(mut self, removed: &Self) -> Result<Self, SourceError> {
+        for group in &removed.groups {
+            if !self.groups.contains(group) {
+                return Err(SourceError::UnknownGroup);
+            }
+        }
+        for source in &removed.sources {
+            if self.find(source.ssrc).is_none() {
+                return Err(SourceError::Unknown(source.ssrc));
+            }
+            self.sources.retain(|known| known.ssrc != source.ssrc);
+            self.groups
+                .retain(|group| !group.ssrcs.contains(&source.ssrc));
+        }
+        self.groups.retain(|group| !removed.groups.contains(group));
+        validate(&self)?;
+        Ok(self)
+    }
+
     /// As a bridge is told: one media source for each name.
     pub(crate) fn to_colibri(&self) -> Vec<MediaSource> {
         let mut all: Vec<MediaSource> = Vec::new();
@@ -484,9 +504,39 @@ impl SourceTable {
         limit: usize,
     ) -> Result<(), SourceError> {
         let known = self.by_owner.get(owner).cloned().unwrap_or_default();
-        let mut seen = BTreeSet::new();
+        let whole = self.joined(owner, known, added, limit)?;
+        self.put(owner, whole);
+        Ok(())
+    }
+
+    /// Gives an owner these sources in place of all it has; if it may not have them, it has none.
+    pub(crate) fn replace(
+        &mut self,
+        owner: &str,
+        set: SourceSet,
+        limit: usize,
+    ) -> Result<(), SourceError> {
+        let whole = self.joined(owner, SourceSet::default(), set, limit);
+        self.put(owner, SourceSet::default());
+        self.put(owner, whole?);
+        Ok(())
+    }
+
+    /// What an owner would have who had `known`, and nothing else, and got `added`.
+    ///
+    /// # Errors
+    /// If it may not have that.
+    pub(crate) fn joined(
+        &self,
+        owner: &str,
+        known: SourceSet,
+        added: SourceSet,
+        limit: usize,
+    ) -> Result<SourceSet, SourceError> {
+        let mut seen: BTreeSet<u32> = known.sources.iter().map(|s| s.ssrc).collect();
         for source in &added.sources {
-            if self.owner_of_ssrc.contains_key(&source.ssrc) || !seen.insert(source.ssrc) {
+            let other = self.owner_of_ssrc.get(&source.ssrc);
+            if other.is_some_and(|other| other != owner) || !seen.insert(source.ssrc) {
                 return Err(SourceError::Duplicate(source.ssrc));
             }
             let msid_owner = source
@@ -508,29 +558,13 @@ impl SourceTable {
             return Err(SourceError::TooMany(limit));
         }
         validate(&whole)?;
-        self.put(owner, whole);
-        Ok(())
+        Ok(whole)
     }
 
     /// Removes sources by SSRC and the groups they are in, all or none.
     pub(crate) fn remove(&mut self, owner: &str, removed: &SourceSet) -> Result<(), SourceError> {
-        let mut whole = self.by_owner.get(owner).cloned().unwrap_or_default();
-        for group in &removed.groups {
-            if !whole.groups.contains(group) {
-                return Err(SourceError::UnknownGroup);
-            }
-        }
-        for source in &removed.sources {
-            if whole.find(source.ssrc).is_none() {
-                return Err(SourceError::Unknown(source.ssrc));
-            }
-            whole.sources.retain(|known| known.ssrc != source.ssrc);
-            whole
-                .groups
-                .retain(|group| !group.ssrcs.contains(&source.ssrc));
-        }
-        whole.groups.retain(|group| !removed.groups.contains(group));
-        validate(&whole)?;
+        let whole = self.by_owner.get(owner).cloned().unwrap_or_default();
+        let whole = whole.without(removed)?;
         self.put(owner, whole);
         Ok(())
     }

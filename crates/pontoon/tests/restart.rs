@@ -109,6 +109,7 @@ async fn join(https: u16, person: u64) -> Handle {
         }),
         audio: true,
         max_height: 180,
+        moves: true,
     };
     let bot = bot::run(config, link, address, Instant::now(), person + 1);
     let bot = bot.await.unwrap();

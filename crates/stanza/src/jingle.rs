@@ -203,6 +203,15 @@ pub struct BridgeSession {
     pub ice_restart: bool,
 }
 
+/// Ours: a session that takes the place of another one without a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moving {
+    /// In `session-initiate`: this session goes on until the one that is offered carries everything.
+    Beside(String),
+    /// In `session-info`: the session carries everything, and the former one is not needed any more.
+    Done,
+}
+
 /// What a client shall mute when it joins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StartMuted {
@@ -237,6 +246,8 @@ pub struct Jingle {
     pub start_muted: Option<StartMuted>,
     /// Sources in compact form.
     pub sources: Option<CompactSources>,
+    /// It takes the place of another one without a gap.
+    pub moving: Option<Moving>,
 }
 
 impl Jingle {
@@ -255,6 +266,7 @@ impl Jingle {
             ice_state: None,
             start_muted: None,
             sources: None,
+            moving: None,
         }
     }
 
@@ -470,6 +482,12 @@ impl TryFrom<&Element> for Jingle {
                 .map(|message| CompactSources::from_json(&message.text()))
                 .transpose()
                 .map_err(|_| Malformed::new("json-message", "not compact sources"))?,
+            moving: element
+                .get_child("move", ns::MOVES)
+                .map(|moving| match moving.attr("sid") {
+                    Some(sid) => Moving::Beside(sid.to_owned()),
+                    None => Moving::Done,
+                }),
         })
     }
 }
@@ -515,6 +533,13 @@ impl From<&Jingle> for Element {
                     .map(|state| element("ice-state", ns::FOCUS).text(state)),
             )
             .children(muted)
+            .children(j.moving.as_ref().map(|moving| {
+                let sid = match moving {
+                    Moving::Beside(sid) => Some(sid),
+                    Moving::Done => None,
+                };
+                element("move", ns::MOVES).attr_opt("sid", sid)
+            }))
             .children(
                 j.sources
                     .as_ref()

@@ -194,6 +194,8 @@ namespaces! {
     E2EE = "https://jitsi.org/meet/e2ee";
     /// Ours: the place of the focus in a room.
     PLACE = "urn:pontoon:place:0";
+    /// Ours: a client takes a second session beside the first and says when it can do without that one.
+    MOVES = "urn:pontoon:moves:0";
     /// Ours: whom a bridge hears.
     PEOPLE = "urn:pontoon:people:0";
     /// Ours: a bridge shall become empty.

@@ -192,6 +192,7 @@ impl World {
             video: Some(bot::VideoSpec::default()),
             audio: true,
             max_height: 720,
+            moves: true,
         };
         change(&mut config);
         let seed = self.seed.wrapping_mul(1_000).wrapping_add(n as u64);
@@ -348,6 +349,18 @@ impl World {
         if let (true, Some((session, connection))) = (stream, self.session(Party::Bridge(n))) {
             self.server.close(self.now, session, connection);
         }
+        self.flush();
+    }
+
+    /// An operator wants a bridge to become empty.
+    ///
+    /// # Panics
+    /// If the focus does not know the bridge.
+    #[allow(clippy::expect_used, reason = "as it is documented")]
+    pub fn drain(&mut self, n: usize) {
+        let name = self.bridges[n].name().to_owned();
+        let drained = self.focus.order_drain(self.now, &name, true, false);
+        drained.expect("the bridge is known");
         self.flush();
     }
 

@@ -17,7 +17,8 @@ use super::look::{Look, note, note_time};
 use super::message::{CrowdConfig, MemberId, Message};
 use super::sockets::{Seat, Sockets};
 
-use crate::bot::{Bot, BotConfig, Event};
+use crate::bot::{Bot, BotConfig};
+use crate::event::Event;
 use crate::receive::{SourceStats, Tally};
 
 /// Messages taken before datagrams get their turn.

@@ -194,6 +194,7 @@ impl<'a> Party<'a> {
             video: plan.video().filter(|_| sends),
             audio: sends && plan.audio,
             max_height: 0,
+            moves: true,
         };
         let crowd = room % self.crowds.len();
         let id = self.crowds[crowd].join(config, link, self.rng.random());

@@ -97,6 +97,7 @@ impl Scene {
             video: video(role),
             audio: matches!(role, Role::Talker | Role::Voice | Role::Simulcaster),
             max_height: 720,
+            moves: true,
         };
         let id = self.crowd.join(config, link, number);
         self.crowd.with(id, |bot| bot.speak(-30));

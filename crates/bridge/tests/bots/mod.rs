@@ -38,6 +38,7 @@ pub(crate) async fn join(target: Target, name: &str, number: usize) -> Handle {
         }),
         audio: true,
         max_height: 360,
+        moves: true,
     };
     let address = [127, 0, 0, 1].into();
     let bot = bot::run(config, link, address, Instant::now(), number as u64 + 1)

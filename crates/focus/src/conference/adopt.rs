@@ -35,6 +35,8 @@ impl Conference {
         self.owner_asked = None;
         for member in self.members.values_mut() {
             member.seen = false;
+            // Whether the client got it, and what it said of it, is not known.
+            member.next = None;
         }
         true
     }
@@ -68,6 +70,7 @@ impl Conference {
         let mut void = 0;
         for member in self.members.values_mut().filter(|m| m.seen) {
             member.invite = None;
+            member.next = None;
             member.hold_until = None;
             member.released = false;
             member.refusals = 0;
@@ -220,7 +223,8 @@ impl Conference {
             let ownerless = |nick: &&String| {
                 members.get(*nick).is_none_or(|m| {
                     let session = m.session.as_ref();
-                    m.invite.is_none() && session.is_none_or(|s| s.stay != *id || s.stale)
+                    let next = m.next.as_ref().is_some_and(|n| n.session.stay == *id);
+                    m.invite.is_none() && !next && session.is_none_or(|s| s.stay != *id || s.stale)
                 })
             };
             let nicks: Vec<String> = stay.endpoints.iter().filter(ownerless).cloned().collect();

@@ -17,22 +17,24 @@ impl Conference {
     }
 
     /// Tells the bridge something new about the endpoint of `nick`'s session.
-    pub(super) fn update_endpoint(
+    pub(super) fn update_endpoint(&mut self, cx: &mut Context<'_>, nick: &str, endpoint: Endpoint) {
+        let session = self.members.get(nick).and_then(|m| m.session.as_ref());
+        if let Some(stay) = session.map(|session| session.stay.clone()) {
+            self.update_endpoint_at(cx, nick, &stay, endpoint);
+        }
+    }
+
+    /// The same about the endpoint that it has in one stay.
+    pub(super) fn update_endpoint_at(
         &mut self,
         cx: &mut Context<'_>,
         nick: &str,
+        stay: &str,
         mut endpoint: Endpoint,
     ) {
-        let Some(member) = self.members.get(nick) else {
-            return;
-        };
-        let Some(session) = member.session.as_ref() else {
-            return;
-        };
-        let Some(stay) = self
-            .stay_by_id(&session.stay)
-            .filter(|stay| stay.endpoints.contains(nick))
-        else {
+        let stay = self.stay_by_id(stay);
+        let there = stay.filter(|stay| stay.endpoints.contains(nick));
+        let (Some(member), Some(stay)) = (self.members.get(nick), there) else {
             return;
         };
         endpoint.id = nick.to_owned();

@@ -84,6 +84,7 @@ impl Conference {
             initial_timer: None,
             single_timer: None,
             retry_timer: None,
+            move_timer: None,
             room,
         }
     }
@@ -190,6 +191,7 @@ impl Conference {
             self.initial_timer,
             self.single_timer,
             self.retry_timer,
+            self.move_timer,
         ];
         timers
             .into_iter()

@@ -36,6 +36,10 @@ impl Conference {
         let Some(member) = self.members.get_mut(nick) else {
             return;
         };
+        if member.next.as_ref().is_some_and(|n| n.session.active) {
+            cx.io.answer(iq::result_to(request, None));
+            return self.finish_move(cx, nick);
+        }
         if member.session.as_ref().is_none_or(|session| session.stale) {
             // It is being replaced already.
             return cx.io.answer(iq::result_to(request, None));
@@ -83,7 +87,6 @@ impl Conference {
         let wait = UNHEARD_WAIT.saturating_mul(1 << count.min(UNHEARD_DOUBLINGS));
         let times = self.unheard.get(bridge).map_or(0, |(_, times)| *times);
         self.unheard.insert(bridge.clone(), (now + wait, times + 1));
-        self.avoid = Some(bridge.clone());
         self.leave_bridge(cx, bridge, "it hears nobody of the conference");
     }
 

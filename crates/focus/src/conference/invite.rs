@@ -3,12 +3,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use stanza::colibri2::{ConferenceModified, ConferenceModify, ErrorAnswer, Reason as BridgeReason};
-use stanza::jingle::{Action, BridgeSession, Jingle, Reason, StartMuted};
+use stanza::jingle::{Action, BridgeSession, Jingle, Moving, StartMuted};
 use stanza::media::IceTransport;
 use stanza::{Element, FullJid};
 
 use super::described::{add_sources, feedback_sources, new_endpoint};
-use super::member::{Invite, Session};
+use super::member::{Invite, Next, Session};
 use super::{Conference, Phase, Stay};
 use crate::bridges::Loss;
 use crate::config::Strategy;
@@ -18,6 +18,7 @@ use crate::features::Features;
 use crate::io::{Purpose, Timer};
 use crate::offer;
 use crate::selection::{Choice, Wanted};
+use crate::sources::SourceSet;
 
 /// Pause before the next try when offers or allocations keep failing.
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 3;
 /// Allocations that may fail in a row before a pause is made.
 const QUICK_RETRIES: u32 = 3;
+/// How long a conference avoids a bridge that it has left: all who were on it are placed elsewhere, not only the first.
+const AVOIDED: Duration = Duration::from_secs(60);
 /// Offers a client may refuse before it gets no more.
 const MAX_REFUSALS: u32 = 2;
 
@@ -69,7 +72,8 @@ impl Conference {
             .features
             .is_some_and(|features| features.audio || features.video);
         let held = member.hold_until.is_some_and(|until| until > now);
-        if !media || held || !member.seen || member.released || member.invite.is_some() {
+        let coming = member.invite.is_some() || member.next.is_some();
+        if !media || held || !member.seen || member.released || coming {
             return false;
         }
         let session = member.session.as_ref();
@@ -162,10 +166,13 @@ impl Conference {
         visitor: bool,
     ) -> Option<Choice> {
         let used = self.used();
+        let lately = |at: Instant| cx.io.now.saturating_duration_since(at) < AVOIDED;
+        let avoided = self.avoid.as_ref().filter(|(_, at)| lately(*at));
+        let avoided = avoided.map(|(bridge, _)| bridge);
         let wanted = Wanted {
             region,
             visitor,
-            avoid: self.avoid.as_ref(),
+            avoid: avoided,
             used: &used,
         };
         let (now, config) = (cx.io.now, &cx.config.bridges);
@@ -190,7 +197,6 @@ impl Conference {
                 return None;
             }
         };
-        self.avoid = None;
         Some(choice)
     }
 
@@ -478,19 +484,26 @@ impl Conference {
 
     /// The conference leaves a bridge. Clients keep what they have until a new offer is ready for them.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, loss: &Loss) {
-        self.retiring
-            .retain(|stay| loss.planned || stay.bridge != loss.bridge);
+        if !loss.planned {
+            self.lose_retiring(cx, &loss.bridge);
+        }
         let Some(stay) = self.end_stay(&loss.bridge) else {
             return;
         };
         self.tell_bridge_count(cx);
-        self.avoid = Some(loss.bridge.clone());
+        self.avoid = Some((loss.bridge.clone(), cx.io.now));
         let mut moved = 0;
-        for member in self.members.values_mut() {
+        let mut useless = Vec::new();
+        for (nick, member) in &mut self.members {
             let invite = member.invite.take_if(|invite| invite.stay == stay.id);
+            let next = member.next.take_if(|n| n.session.stay == stay.id);
+            useless.extend(next.map(|next| (nick.clone(), next.session.sid)));
             let session = member.session.as_ref();
             let there = session.is_some_and(|session| session.stay == stay.id);
             moved += usize::from(there || invite.is_some());
+        }
+        for (nick, sid) in useless {
+            self.terminate(cx, &nick, &sid, "success", "moving");
         }
         cx.io.event(Event::ConferenceMoved {
             room: self.room.clone(),
@@ -514,7 +527,8 @@ impl Conference {
         self.ensure_sessions(cx);
     }
 
-    /// Sends an offer, after ending the session it replaces. The client closes one and opens the other in one go.
+    /// Sends an offer: after ending the session it replaces, so that the client closes one and opens the other in one go, or
+    /// beside it.
     fn offer(
         &mut self,
         cx: &mut Context<'_>,
@@ -523,11 +537,16 @@ impl Conference {
         ice: &IceTransport,
         sctp_port: Option<u16>,
     ) {
-        if let Some(old) = self.members.get_mut(nick).and_then(|m| m.session.take()) {
-            self.terminate(cx, nick, &old.sid, "success", "moving");
-            self.drop_sources(cx, nick);
+        let beside = self.keeps_session(nick);
+        let former = self.members.get(nick).filter(|_| beside);
+        let former = former.and_then(|m| m.session.as_ref().map(|s| s.sid.clone()));
+        if former.is_none() {
+            if let Some(old) = self.members.get_mut(nick).and_then(|m| m.session.take()) {
+                self.terminate(cx, nick, &old.sid, "success", "moving");
+                self.drop_sources(cx, nick);
+            }
+            self.leave_retiring(cx, nick);
         }
-        self.leave_retiring(cx, nick);
         let start_muted = self.start_muted_of(nick);
         let to = self.occupant(nick);
         let stays = self.stay.iter().chain(&self.further);
@@ -552,6 +571,7 @@ impl Conference {
             region,
             ..BridgeSession::default()
         });
+        jingle.moving = former.map(Moving::Beside);
         jingle.start_muted = Some(start_muted).filter(|muted| muted.audio || muted.video);
         let mut signalled = BTreeMap::new();
         if member.is_told_sources() {
@@ -564,7 +584,7 @@ impl Conference {
         }
         add_sources(&mut jingle, features, &signalled, stay.feedback.as_ref());
         member.invited_before = true;
-        member.session = Some(Session {
+        let session = Session {
             sid: sid.clone(),
             stay: stay.id.clone(),
             active: false,
@@ -572,7 +592,18 @@ impl Conference {
             doubtful: false,
             ice_generation: 0,
             signalled,
-        });
+        };
+        if beside {
+            member.next = Some(Next {
+                session,
+                sources: SourceSet::default(),
+                done: false,
+                since: cx.io.now,
+            });
+        } else {
+            member.session = Some(session);
+            member.no_next = false;
+        }
         let purpose = Purpose::Initiate {
             room: self.room.clone(),
             nick: nick.to_owned(),
@@ -580,6 +611,9 @@ impl Conference {
         };
         cx.io
             .request("set", to, &jingle, purpose, cx.config.reply_timeout);
+        self.watch_moves(cx);
+        // Somebody else may have waited for this one.
+        self.finish_moves(cx);
     }
 
     /// The client acknowledged an offer, or refused it.
@@ -597,6 +631,9 @@ impl Conference {
         let Some(member) = self.members.get_mut(nick) else {
             return;
         };
+        if member.next.as_ref().is_some_and(|n| n.session.sid == sid) {
+            return self.drop_next(cx, nick);
+        }
         if member
             .session
             .as_ref()
@@ -612,6 +649,24 @@ impl Conference {
         self.hold(cx, nick, RETRY);
     }
 
+    /// The next session of `nick` comes to nothing: it gets another one, and loses the one it has for that.
+    pub(super) fn drop_next(&mut self, cx: &mut Context<'_>, nick: &str) {
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
+        member.no_next = true;
+        let Some(next) = member.next.take() else {
+            return;
+        };
+        if let Some(stay) = self.current_mut(&next.session.stay) {
+            stay.endpoints.remove(nick);
+            let bridge = stay.bridge.clone();
+            self.expire_one(cx, &bridge, nick);
+        }
+        self.ensure_sessions(cx);
+        self.finish_moves(cx);
+    }
+
     /// Leaves one member alone for a while.
     pub(super) fn hold(&mut self, cx: &mut Context<'_>, nick: &str, time: Duration) {
         if let Some(member) = self.members.get_mut(nick) {
@@ -621,28 +676,13 @@ impl Conference {
         self.schedule_retry(cx);
     }
 
-    pub(super) fn terminate(
-        &self,
-        cx: &mut Context<'_>,
-        nick: &str,
-        sid: &str,
-        condition: &str,
-        text: &str,
-    ) {
-        let mut jingle = Jingle::new(Action::SessionTerminate, sid);
-        jingle.reason = Some(Reason {
-            condition: condition.to_owned(),
-            text: Some(text.to_owned()),
-        });
-        cx.io.tell(&self.room, "set", self.occupant(nick), &jingle);
-    }
-
     /// Forgets a session that ended: its sources and its endpoint go too.
     pub(super) fn close_session(&mut self, cx: &mut Context<'_>, nick: &str) {
         let Some(member) = self.members.get_mut(nick) else {
             return;
         };
         member.session = None;
+        member.next = None;
         member.invite = None;
         self.drop_sources(cx, nick);
         self.expire_endpoint(cx, nick);
@@ -653,6 +693,7 @@ impl Conference {
         cx.io.reinvited(reason);
         if let Some(member) = self.members.get_mut(nick) {
             member.invite = None;
+            member.next = None;
             if let Some(session) = member.session.as_mut() {
                 session.stale = true;
             }

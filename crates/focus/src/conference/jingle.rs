@@ -2,20 +2,14 @@
 use stanza::colibri2::{Endpoint, Transport};
 use stanza::error::{Condition, StanzaError};
 use stanza::jingle::{Action, Jingle};
-use stanza::media::{IceTransport, MediaType};
+use stanza::media::MediaType;
 use stanza::{Element, iq};
 
 use super::Conference;
+use super::requests::{Refusal, bundled_transport, read_sources, refuse};
 use crate::context::Context;
 use crate::event::{Event, Reinvite};
 use crate::sources::SourceSet;
-
-/// Why a request is refused: the condition, and words.
-type Refusal = (Condition, String);
-
-fn refuse<T>(condition: Condition, text: impl Into<String>) -> Result<T, Refusal> {
-    Err((condition, text.into()))
-}
 
 impl Conference {
     /// A participant's Jingle request. Every one is answered.
@@ -54,6 +48,14 @@ impl Conference {
             .session
             .as_ref()
             .is_some_and(|session| session.sid == jingle.sid);
+        if !current
+            && member
+                .next
+                .as_ref()
+                .is_some_and(|n| n.session.sid == jingle.sid)
+        {
+            return self.on_next_jingle(cx, nick, request, &jingle);
+        }
         if !current {
             // The end of a session that was replaced at the same moment is no mistake.
             if jingle.action == Action::SessionTerminate {
@@ -153,21 +155,13 @@ impl Conference {
             .unwrap_or_default()
     }
 
-    fn read_sources(nick: &str, jingle: &Jingle) -> Result<SourceSet, Refusal> {
-        let set = match &jingle.sources {
-            Some(compact) => SourceSet::from_compact(nick, compact),
-            None => SourceSet::from_contents(nick, &jingle.contents),
-        };
-        set.or_else(|error| refuse(Condition::BadRequest, error.to_string()))
-    }
-
     fn add_sources(
         &mut self,
         cx: &Context<'_>,
         nick: &str,
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
-        let added = Self::read_sources(nick, jingle)?;
+        let added = read_sources(nick, jingle)?;
         if added.is_empty() {
             return Ok(());
         }
@@ -204,7 +198,7 @@ impl Conference {
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
         self.need_active(nick)?;
-        let added = Self::read_sources(nick, jingle)?;
+        let added = read_sources(nick, jingle)?;
         for (audio, media) in [(true, MediaType::Audio), (false, MediaType::Video)] {
             if added.has(media) && self.is_full(cx, audio) {
                 return refuse(
@@ -227,7 +221,7 @@ impl Conference {
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
         self.need_active(nick)?;
-        let removed = Self::read_sources(nick, jingle)?;
+        let removed = read_sources(nick, jingle)?;
         if let Err(error) = self.sources.remove(nick, &removed) {
             return refuse(Condition::BadRequest, error.to_string());
         }
@@ -380,6 +374,11 @@ impl Conference {
             cx.io.answer(iq::result_to(request, None));
         }
         self.report_bridge(cx, nick);
+        if self.has_other_session(nick) {
+            // It has another one already.
+            self.finish_move(cx, nick);
+            return Ok(());
+        }
         self.close_session(cx, nick);
         cx.io.reinvited(Reinvite::Restart);
         self.ensure_sessions(cx);
@@ -393,24 +392,4 @@ impl Conference {
         }
         self.close_session(cx, nick);
     }
-}
-
-/// The transport that all contents share: that of the first content that has one, with the candidates of the others.
-fn bundled_transport(jingle: &Jingle) -> Option<IceTransport> {
-    let mut transports = jingle
-        .contents
-        .iter()
-        .filter_map(|content| content.transport.as_ref());
-    let mut first = transports.next()?.clone();
-    first.rtcp_mux = true;
-    for other in transports
-        .filter(|other| other.ufrag.is_none() || other.ufrag.as_deref() == first.ufrag.as_deref())
-    {
-        for candidate in &other.candidates {
-            if !first.candidates.contains(candidate) {
-                first.candidates.push(candidate.clone());
-            }
-        }
-    }
-    Some(first)
 }

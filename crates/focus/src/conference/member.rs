@@ -31,6 +31,10 @@ pub(crate) struct Member {
     /// Order of joining.
     pub(super) order: u64,
     pub(super) session: Option<Session>,
+    /// A session beside it, which will take its place.
+    pub(super) next: Option<Next>,
+    /// A session beside another one came to nothing: the next one is not made that way.
+    pub(super) no_next: bool,
     /// An endpoint is being asked for.
     pub(super) invite: Option<Invite>,
     /// The client ended its session, or could not use one: no further offers.
@@ -66,6 +70,18 @@ pub(crate) struct Session {
     pub(super) ice_generation: i32,
     /// Sources the client was told of, by owner; unused with SSRC rewriting.
     pub(super) signalled: BTreeMap<String, SourceSet>,
+}
+
+/// A session beside another one: the client connects it, says when it carries everything, and then the other one ends.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(super) session: Session,
+    /// What the client sends on it.
+    pub(super) sources: SourceSet,
+    /// It carries everything.
+    pub(super) done: bool,
+    /// When it was offered.
+    pub(super) since: Instant,
 }
 
 /// An endpoint asked for, of which an offer will be made.
@@ -114,6 +130,8 @@ impl Member {
             features: None,
             order,
             session: None,
+            next: None,
+            no_next: false,
             invite: None,
             released: false,
             invited_before: false,

@@ -115,6 +115,7 @@ impl Conference {
             session.signalled.remove(nick);
         }
         self.expire_endpoint(cx, nick);
+        self.finish_moves(cx);
         if self.members.is_empty() {
             // Whoever was told a moment ago that the room is ready would find it gone.
             let since = self.expected_since.filter(|_| self.expected > 0);

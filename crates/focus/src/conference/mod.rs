@@ -12,10 +12,13 @@ mod member;
 mod members;
 mod mesh;
 mod moderation;
+mod moves;
+mod moving;
 mod mute;
 mod publish;
 mod record;
 mod relays;
+mod requests;
 mod room;
 mod signal;
 mod stays;
@@ -123,8 +126,8 @@ pub(crate) struct Conference {
     unheard: BTreeMap<FullJid, (Instant, u32)>,
     /// The bridge an operator wants it on, at the next choice.
     prefer: Option<FullJid>,
-    /// The bridge to avoid at the next choice, if there is another.
-    avoid: Option<FullJid>,
+    /// The bridge that was left last, and when: it is avoided for a while, if there is another.
+    avoid: Option<(FullJid, Instant)>,
     /// What waited for an answer when the stream broke, until it can be said again.
     undone: Vec<Undone>,
     /// The focus has entered the room again, but is not done with what follows from it.
@@ -137,6 +140,8 @@ pub(crate) struct Conference {
     initial_timer: Option<TimerKey>,
     single_timer: Option<TimerKey>,
     retry_timer: Option<TimerKey>,
+    /// Whoever has two sessions has them no longer.
+    move_timer: Option<TimerKey>,
 }
 
 impl Conference {

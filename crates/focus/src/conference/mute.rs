@@ -1,4 +1,6 @@
 //! Muting by moderators, moderation of who may unmute, limits of senders.
+use std::collections::BTreeSet;
+
 use stanza::colibri2::{ConferenceModify, Endpoint, ForceMute};
 use stanza::error::{Condition, StanzaError};
 use stanza::jitsi::moderation::AvModeration;
@@ -33,35 +35,43 @@ impl Conference {
         if self.phase == Phase::Returning {
             return;
         }
-        let stays = self.current_stays().map(|stay| stay.id.clone());
-        for stay in stays.collect::<Vec<_>>() {
-            self.refresh_force_mutes_at(cx, &stay);
-        }
-    }
-
-    fn refresh_force_mutes_at(&mut self, cx: &mut Context<'_>, stay: &str) {
-        let Some(stay) = self.current(stay) else {
+        let members = self.members.iter();
+        let stale = members
+            .filter(|(nick, member)| member.seen && member.force_mute != self.force_mute_of(nick));
+        let stale: BTreeSet<String> = stale.map(|(nick, _)| nick.clone()).collect();
+        if stale.is_empty() {
             return;
-        };
-        let stale = |nick: &&String| {
-            self.members
-                .get(*nick)
-                .is_some_and(|member| member.seen && member.force_mute != self.force_mute_of(nick))
-        };
-        let nicks: Vec<String> = stay.endpoints.iter().filter(stale).cloned().collect();
-        let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
-        let mut endpoints = Vec::new();
-        for nick in &nicks {
+        }
+        for nick in &stale {
             let force_mute = self.force_mute_of(nick);
             if let Some(member) = self.members.get_mut(nick) {
                 member.force_mute = force_mute;
             }
-            endpoints.push(Endpoint {
-                id: nick.clone(),
-                force_mute: Some(force_mute),
-                ..Endpoint::default()
-            });
         }
+        // Whoever changes bridges is on two of them for a while.
+        let stays = self.stays().map(|stay| stay.id.clone());
+        for stay in stays.collect::<Vec<_>>() {
+            self.refresh_force_mutes_at(cx, &stay, &stale);
+        }
+    }
+
+    fn refresh_force_mutes_at(
+        &mut self,
+        cx: &mut Context<'_>,
+        stay: &str,
+        stale: &BTreeSet<String>,
+    ) {
+        let Some(stay) = self.stay_by_id(stay) else {
+            return;
+        };
+        let nicks: Vec<String> = stay.endpoints.intersection(stale).cloned().collect();
+        let (bridge, stay) = (stay.bridge.clone(), stay.id.clone());
+        let endpoints = nicks.iter().map(|nick| Endpoint {
+            id: nick.clone(),
+            force_mute: Some(self.force_mute_of(nick)),
+            ..Endpoint::default()
+        });
+        let endpoints = endpoints.collect();
         if let Some(first) = nicks.first() {
             let modify = ConferenceModify {
                 meeting_id: self.meeting_id.clone(),

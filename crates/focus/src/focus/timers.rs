@@ -50,6 +50,9 @@ impl Focus {
             Timer::Retry(room) => {
                 with_conference!(self, &room, |conference, cx| conference.on_retry_timer(cx))
             }
+            Timer::Moved(room) => {
+                with_conference!(self, &room, |conference, cx| conference.on_move_timer(cx))
+            }
             Timer::Doubtful(room) => {
                 with_conference!(self, &room, |conference, cx| conference
                     .on_doubtful_timer(cx))

@@ -234,7 +234,9 @@ impl FakeBridge {
     /// Who is behind its relays in a meeting.
     pub fn behind(&self, meeting: &str) -> BTreeSet<String> {
         let relays = self.relays.iter().filter(|((m, _), _)| m == meeting);
-        relays.flat_map(|(_, people)| people.iter().cloned()).collect()
+        relays
+            .flat_map(|(_, people)| people.iter().cloned())
+            .collect()
     }
 
     fn apply_endpoint(

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use stanza::disco::Info;
-use stanza::jingle::{Action, Content, Creator, Description, Jingle};
+use stanza::jingle::{Action, Content, Creator, Description, Jingle, Moving};
 use stanza::jitsi::mute::Mute;
 use stanza::media::{Fingerprint, IceTransport, Parameter, Setup, Source, SsrcGroup};
 use stanza::{Build, element};
@@ -42,6 +42,10 @@ pub struct FakeClient {
     pub ssrc: u32,
     /// The session it has.
     pub session: Option<Jingle>,
+    /// One that it takes beside that, if it says that it can.
+    pub next: Option<Jingle>,
+    /// Says by itself that the one beside carries everything.
+    pub tells_moved: bool,
     pub offers: Vec<Jingle>,
     pub terminations: Vec<(String, String)>,
     /// Sources of others it was told of: name by SSRC.
@@ -69,6 +73,8 @@ impl FakeClient {
             refuses: false,
             ssrc: number % 1_000_000 * 1000 + 1,
             session: None,
+            next: None,
+            tells_moved: true,
             offers: Vec::new(),
             terminations: Vec::new(),
             known: BTreeMap::new(),
@@ -122,6 +128,11 @@ impl FakeClient {
         if jingle.action == Action::SessionInitiate {
             return self.on_offer(request, jingle);
         }
+        if self.next.as_ref().is_some_and(|n| n.sid == jingle.sid) {
+            assert_eq!(jingle.action, Action::SessionTerminate);
+            self.next = None;
+            return vec![ack];
+        }
         let known = self
             .session
             .as_ref()
@@ -132,7 +143,7 @@ impl FakeClient {
                 self.terminations
                     .push((jingle.sid.clone(), reason.condition));
                 if known {
-                    self.session = None;
+                    self.session = self.next.take();
                     self.known.clear();
                 }
             }
@@ -169,7 +180,13 @@ impl FakeClient {
     }
 
     fn on_offer(&mut self, request: &Element, jingle: &Jingle) -> Vec<Element> {
-        assert!(self.session.is_none(), "a second session beside the first");
+        let there = self.session.as_ref().map(|s| Moving::Beside(s.sid.clone()));
+        let beside = there.is_some() && jingle.moving == there;
+        let able = self.features.contains(&ns::MOVES);
+        assert!(
+            self.session.is_none() || able,
+            "a second session beside the first"
+        );
         assert!(
             self.offers.iter().all(|offer| offer.sid != jingle.sid),
             "a session id is used again"
@@ -181,6 +198,9 @@ impl FakeClient {
                     .reply_to(request),
             ];
         }
+        if beside {
+            return self.on_offer_beside(request, jingle);
+        }
         self.session = Some(jingle.clone());
         self.learn(jingle);
         let mut out = vec![iq::result_to(request, None)];
@@ -189,6 +209,29 @@ impl FakeClient {
             out.push(self.iq(&accept));
         }
         out
+    }
+
+    fn on_offer_beside(&mut self, request: &Element, jingle: &Jingle) -> Vec<Element> {
+        self.next = Some(jingle.clone());
+        let mut out = vec![iq::result_to(request, None)];
+        if self.accepts {
+            let mut accept = self.accept();
+            accept.sid.clone_from(&jingle.sid);
+            out.push(self.iq(&accept));
+        }
+        if self.accepts && self.tells_moved {
+            let moved = self.moved();
+            out.push(self.iq(&moved));
+        }
+        out
+    }
+
+    /// Says that the session beside carries everything.
+    pub fn moved(&self) -> Jingle {
+        let sid = &self.next.as_ref().unwrap().sid;
+        let mut moved = Jingle::new(Action::SessionInfo, sid);
+        moved.moving = Some(Moving::Done);
+        moved
     }
 
     pub fn iq(&mut self, jingle: &Jingle) -> Element {

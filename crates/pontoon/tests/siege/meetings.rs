@@ -125,6 +125,7 @@ async fn join(server: &Server, room: &str, person: u64) -> Handle {
         }),
         audio: true,
         max_height: 360,
+        moves: true,
     };
     let bot = bot::run(config, link, address, Instant::now(), person + 1)
         .await

@@ -1,122 +1,20 @@
-//! Ciphers with expanded keys, over aws-lc. The only unsafe code of this crate: each call passes pointers and lengths
-//! of live slices to a C function.
+//! AES in counter mode and HMAC-SHA1 with expanded keys, over aws-lc: each call passes pointers and lengths of live slices
+//! to a C function.
 #![allow(
     unsafe_code,
-    reason = "aws-lc-rs has no scatter/gather AEAD, no kept AES-CTR key and no copyable HMAC state"
+    reason = "aws-lc-rs has no kept AES-CTR key and no copyable HMAC state"
 )]
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use aws_lc_sys as lc;
 
-/// Length of a GCM tag.
-pub(super) const GCM_TAG_LEN: usize = 16;
-/// Length of a GCM nonce.
-pub(super) const GCM_NONCE_LEN: usize = 12;
 /// Length of a SHA-1 digest.
 const SHA1_LEN: usize = 20;
 /// Block length of SHA-1.
 const SHA1_BLOCK: usize = 64;
-
-/// AES-GCM with an expanded key of 16 or 32 bytes.
-pub(super) struct Gcm {
-    ctx: NonNull<lc::EVP_AEAD_CTX>,
-}
-
-// SAFETY: the context is memory owned by this value, bound to no thread; sealing and opening take it as const and
-// aws-lc documents them as safe to call at the same time.
-unsafe impl Send for Gcm {}
-// SAFETY: as for `Send`: no call through a shared reference changes the context.
-unsafe impl Sync for Gcm {}
-
-impl Gcm {
-    /// `None` for a key that is not 16 or 32 bytes long.
-    pub(super) fn new(key: &[u8]) -> Option<Self> {
-        let aead = match key.len() {
-            // SAFETY: only returns a pointer to a constant.
-            16 => unsafe { lc::EVP_aead_aes_128_gcm() },
-            // SAFETY: only returns a pointer to a constant.
-            32 => unsafe { lc::EVP_aead_aes_256_gcm() },
-            _ => return None,
-        };
-        // SAFETY: `key` is readable for its length; the result is null or owned by us.
-        let ctx = unsafe { lc::EVP_AEAD_CTX_new(aead, key.as_ptr(), key.len(), GCM_TAG_LEN) };
-        NonNull::new(ctx).map(|ctx| Self { ctx })
-    }
-
-    /// Encrypts `body` in place and writes the tag. `false`: failed, nothing may be sent.
-    pub(super) fn seal(
-        &self,
-        nonce: &[u8; GCM_NONCE_LEN],
-        aad: &[u8],
-        body: &mut [u8],
-        tag: &mut [u8; GCM_TAG_LEN],
-    ) -> bool {
-        let mut tag_len = 0usize;
-        // SAFETY: all pointers are of live slices of the given lengths; `in` and `out` are equal, which the function
-        // allows; `tag` is a slice apart from them with room for the maximum given.
-        let ok = unsafe {
-            lc::EVP_AEAD_CTX_seal_scatter(
-                self.ctx.as_ptr(),
-                body.as_mut_ptr(),
-                tag.as_mut_ptr(),
-                &mut tag_len,
-                tag.len(),
-                nonce.as_ptr(),
-                nonce.len(),
-                body.as_ptr(),
-                body.len(),
-                ptr::null(),
-                0,
-                aad.as_ptr(),
-                aad.len(),
-            )
-        };
-        ok == 1 && tag_len == GCM_TAG_LEN
-    }
-
-    /// Checks the tag and decrypts `body` in place. `false`: not authentic, `body` is undefined.
-    pub(super) fn open(
-        &self,
-        nonce: &[u8; GCM_NONCE_LEN],
-        aad: &[u8],
-        body: &mut [u8],
-        tag: &[u8; GCM_TAG_LEN],
-    ) -> bool {
-        // SAFETY: all pointers are of live slices of the given lengths; `in` and `out` are equal, which the function
-        // allows.
-        let ok = unsafe {
-            lc::EVP_AEAD_CTX_open_gather(
-                self.ctx.as_ptr(),
-                body.as_mut_ptr(),
-                nonce.as_ptr(),
-                nonce.len(),
-                body.as_ptr(),
-                body.len(),
-                tag.as_ptr(),
-                tag.len(),
-                aad.as_ptr(),
-                aad.len(),
-            )
-        };
-        ok == 1
-    }
-}
-
-impl Drop for Gcm {
-    fn drop(&mut self) {
-        // SAFETY: the context came from `EVP_AEAD_CTX_new` and is freed once.
-        unsafe { lc::EVP_AEAD_CTX_free(self.ctx.as_ptr()) }
-    }
-}
-
-impl fmt::Debug for Gcm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gcm")
-    }
-}
 
 /// AES in counter mode with an expanded key of 16 or 32 bytes.
 #[derive(Clone)]

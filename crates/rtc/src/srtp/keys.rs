@@ -2,8 +2,9 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::cipher::{AesCtr, GCM_NONCE_LEN, GCM_TAG_LEN, Gcm, HmacSha1};
+use super::cipher::{AesCtr, HmacSha1};
 use super::error::SrtpError;
+use super::gcm::{GCM_NONCE_LEN, GCM_TAG_LEN, Gcm};
 
 /// Length of the tag of AES_CM_128_HMAC_SHA1_80.
 pub(super) const SHA1_80_TAG_LEN: usize = 10;

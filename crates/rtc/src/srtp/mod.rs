@@ -2,6 +2,7 @@
 
 mod cipher;
 mod error;
+mod gcm;
 mod keys;
 mod streams;
 #[cfg(test)]

@@ -267,11 +267,18 @@ impl Estimator {
         let rate = self.target.rate();
         self.alr.set_target(rate);
         self.prober.set_alr(self.alr.since());
-        self.prober.set_estimate(now, rate, self.limit());
+        self.prober.set_estimate(now, rate, self.limit(now));
     }
 
-    fn limit(&self) -> Limit {
+    fn limit(&self, now: u64) -> Limit {
         let (_, loss) = self.target.loss();
+        if self.target.is_idle(now) {
+            // No report will ever say that the path is free again: where nothing is sent a probe has to ask.
+            return match loss {
+                LossState::DelayBased => Limit::Known,
+                LossState::Decreasing | LossState::Increasing => Limit::LossIncreasing,
+            };
+        }
         match (self.delay.usage(), loss) {
             (Usage::Overuse | Usage::Underuse, _) => Limit::Queues,
             _ if self.target.is_silent() => Limit::Silence,

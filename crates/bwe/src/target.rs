@@ -22,6 +22,9 @@ const SILENCE_FACTOR: f64 = 0.8;
 /// The rate below which the silence reduces nothing, bits per second.
 const SILENCE_LEAST: f64 = 5_000.0;
 
+/// Nothing is under way after so long without a packet, microseconds.
+const IDLE: u64 = 1_000_000;
+
 /// Reports and what was sent since.
 #[derive(Debug, Default)]
 struct Silence {
@@ -109,6 +112,12 @@ impl Target {
     /// Whether nothing was heard for too long.
     pub(crate) fn is_silent(&self) -> bool {
         self.silence.is_long()
+    }
+
+    /// Whether nothing left lately: what was said of the path is then of a queue and of loss that may be gone.
+    pub(crate) fn is_idle(&self, now: u64) -> bool {
+        let quiet = |sent: u64| now.saturating_sub(sent) >= IDLE;
+        self.silence.sent.is_none_or(quiet)
     }
 
     /// A packet leaves.

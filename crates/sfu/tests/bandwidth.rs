@@ -214,6 +214,32 @@ fn a_picture_of_one_layer_that_takes_more_than_the_first_guess_comes_too() {
     assert!(took < 2 * SECOND, "{took:?}");
 }
 
+/// Nothing else tells what the line carries: there is no sound, and no layer below.
+#[test]
+fn the_only_picture_comes_back_after_a_bad_moment() {
+    let moments = [
+        ("narrow", slow(300_000), 3 * SECOND),
+        ("cut", LinkSpec { loss: Loss::Random(1.0), ..good() }, 2 * SECOND),
+        ("lossy", LinkSpec { loss: Loss::Random(0.5), ..good() }, 3 * SECOND),
+    ];
+    for (name, bad, time) in moments {
+        let mut w = World::with(1, good(), 5, |_| {});
+        let mut camera = Camera::new(1, 1, false, 6);
+        (camera.size, camera.heights[0]) = (1_100, 720);
+        w.join("sender", Some(camera), None, true);
+        w.join("watcher", None, None, true);
+        w.connect_all();
+        w.want(1, 720);
+        w.run(5 * SECOND);
+        w.line(1, bad);
+        w.run(time);
+        w.line(1, good());
+        w.run(5 * SECOND);
+        let s = stretch(&mut w, 1, 5 * SECOND);
+        assert!(s.fps.iter().all(|fps| *fps > 25.0), "{name}: {s:?}");
+    }
+}
+
 #[test]
 fn a_meeting_of_one_layer_cameras_is_seen_by_all() {
     let mut w = World::with(1, good(), 5, |_| {});

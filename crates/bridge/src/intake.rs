@@ -25,6 +25,17 @@ const RELAYS: u32 = FEEDBACK - 1;
 /// Addresses a worker may have sockets at.
 pub(crate) const MAX_LANES: usize = RELAYS as usize;
 
+/// RTCP is announced so many datagrams ahead.
+const AHEAD: usize = 2;
+
+/// What there is of a datagram.
+pub(crate) enum Input<'a> {
+    /// RTCP that is next but one.
+    Soon(Received),
+    /// The datagram.
+    Now(Received, &'a mut [u8]),
+}
+
 /// The sockets of a worker.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -61,13 +72,13 @@ impl Intake {
         &mut self,
         slab: &mut ReceiveSlab,
         clock: impl Fn() -> Instant,
-        mut handle: impl FnMut(Received, &mut [u8]),
+        mut handle: impl FnMut(Input<'_>),
     ) -> bool {
         let start = clock();
         let late = || clock().saturating_duration_since(start) > READING;
         for (number, (lane, pace)) in (0..).zip(&mut self.lanes) {
             if self.ready.has(number) {
-                let (_, all) = read(&mut lane.media, slab, &late, &mut handle);
+                let (_, all) = read(&mut lane.media, slab, &late, 0, &mut handle);
                 if all {
                     self.ready.clear(number);
                 }
@@ -79,7 +90,7 @@ impl Intake {
             if !self.ready.has(number) && !pace.is_due(start) {
                 continue;
             }
-            let (count, all) = read(feedback, slab, &late, &mut handle);
+            let (count, all) = read(feedback, slab, &late, AHEAD, &mut handle);
             if all {
                 self.ready.clear(number);
             }
@@ -93,7 +104,7 @@ impl Intake {
         if self.ready.has(RELAYS) {
             let mut all = true;
             for socket in self.ports.sockets() {
-                all &= read(socket, slab, &late, &mut handle).1;
+                all &= read(socket, slab, &late, 0, &mut handle).1;
             }
             if all {
                 self.ready.clear(RELAYS);
@@ -182,12 +193,14 @@ impl Intake {
     }
 }
 
-/// Reads a socket; how many datagrams there were, and whether those were all.
+/// Reads a socket; how many datagrams there were, and whether those were all. Each is announced `ahead` datagrams before, if
+/// that is any.
 fn read(
     socket: &mut net::UdpBatch,
     slab: &mut ReceiveSlab,
     late: &impl Fn() -> bool,
-    handle: &mut impl FnMut(Received, &mut [u8]),
+    ahead: usize,
+    handle: &mut impl FnMut(Input<'_>),
 ) -> (usize, bool) {
     let mut total = 0;
     loop {
@@ -198,8 +211,16 @@ fn read(
                 return (total, true);
             }
         }
-        for (received, bytes) in slab.datagrams() {
-            handle(received, bytes);
+        let (coming, datagrams) = slab.parts();
+        let mut coming = coming.iter().take(if ahead == 0 { 0 } else { usize::MAX });
+        for soon in coming.by_ref().take(ahead) {
+            handle(Input::Soon(*soon));
+        }
+        for (received, bytes) in datagrams {
+            if let Some(soon) = coming.next() {
+                handle(Input::Soon(*soon));
+            }
+            handle(Input::Now(received, bytes));
         }
         if !slab.is_full() {
             return (total, true);

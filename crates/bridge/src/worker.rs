@@ -18,7 +18,7 @@ use sfu::{Disposition, Egress, ShardConfig};
 use tokio::sync::mpsc;
 
 use crate::handover::Handover;
-use crate::intake::Intake;
+use crate::intake::{Input, Intake};
 use crate::post::Post;
 use crate::shared::{Command, Frame, Shared, Snapshot, lock};
 use crate::sinks::Sinks;
@@ -223,11 +223,16 @@ impl Worker {
     fn take_input(&mut self, state: &mut State, slab: &mut ReceiveSlab) -> bool {
         let handover = &mut self.handover;
         let more = handover.take(|received, bytes| state.handle_datagram(received, bytes));
-        let unread = self.intake.receive(slab, Instant::now, |received, bytes| {
-            if state.handle_datagram(received, bytes) == Disposition::Foreign {
-                handover.put(received, bytes);
-            }
-        });
+        let unread = self
+            .intake
+            .receive(slab, Instant::now, |input| match input {
+                Input::Soon(coming) => state.controller.expect(coming.from, coming.to),
+                Input::Now(received, bytes) => {
+                    if state.handle_datagram(received, bytes) == Disposition::Foreign {
+                        handover.put(received, bytes);
+                    }
+                }
+            });
         more || unread
     }
 

@@ -15,19 +15,44 @@ const RECENT: i32 = 300_000;
 /// Arrivals further back than this mean another clock, microseconds.
 const REORDERED: i32 = 1_000_000;
 
-/// Times are the low 32 bits of microseconds: the window is short.
+/// Packets that were sent together arrive as one within this time, microseconds.
+const TOGETHER: i32 = 25_000;
+
+/// Packets that were sent at one moment. Times are the low 32 bits of microseconds: the window is short.
 #[derive(Debug, Clone, Copy)]
-struct Packet {
+struct Burst {
     sent: u32,
+    /// When the first and the last one arrived, and the longest time between two.
+    began: u32,
     arrived: u32,
-    size: u16,
+    gap: u32,
+    bytes: u32,
+    packets: u32,
+    /// Size of the first one.
+    first: u16,
+}
+
+impl Burst {
+    /// Whether a packet belongs to it, which it then has.
+    fn takes(&mut self, sent: u32, arrived: u32, size: u16) -> bool {
+        let gap = after(arrived, self.arrived);
+        let takes = sent == self.sent && gap >= 0 && after(arrived, self.began) < TOGETHER;
+        if takes {
+            self.gap = self.gap.max(gap as u32);
+            self.arrived = arrived;
+            self.bytes += u32::from(size);
+            self.packets += 1;
+        }
+        takes
+    }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Throughput {
     /// By arrival.
-    window: VecDeque<Packet>,
+    window: VecDeque<Burst>,
+    packets: usize,
     /// When the youngest of those was sent that have left the window.
     discarded: Option<u32>,
 }
@@ -36,22 +61,29 @@ impl Throughput {
     /// A packet was acknowledged.
     #[inline]
     pub(crate) fn add(&mut self, sent: u64, arrived: i64, size: u16) {
-        let packet = Packet {
-            sent: sent as u32,
-            arrived: arrived as u32,
-            size,
-        };
-        let newest = self.window.back().map_or(packet.arrived, |p| p.arrived);
-        if after(newest, packet.arrived) > REORDERED {
-            self.window.clear();
-            self.discarded = None;
+        let (sent, arrived) = (sent as u32, arrived as u32);
+        let newest = self.window.back().map_or(arrived, |p| p.arrived);
+        if after(newest, arrived) > REORDERED {
+            *self = Self::default();
             return;
         }
-        self.window.push_back(packet);
-        if after(newest, packet.arrived) > 0 {
-            self.sort_in();
+        self.packets += 1;
+        let last = self.window.back_mut();
+        if !last.is_some_and(|burst| burst.takes(sent, arrived, size)) {
+            self.window.push_back(Burst {
+                sent,
+                began: arrived,
+                arrived,
+                gap: 0,
+                bytes: u32::from(size),
+                packets: 1,
+                first: size,
+            });
+            if after(newest, arrived) > 0 {
+                self.sort_in();
+            }
         }
-        if self.window.len() > MOST {
+        if self.packets > MOST {
             self.discard();
         }
     }
@@ -68,10 +100,11 @@ impl Throughput {
     }
 
     fn discard(&mut self) {
-        if let Some(packet) = self.window.pop_front() {
-            let newer = self.discarded.is_none_or(|at| after(packet.sent, at) > 0);
+        if let Some(burst) = self.window.pop_front() {
+            self.packets -= burst.packets as usize;
+            let newer = self.discarded.is_none_or(|at| after(burst.sent, at) > 0);
             if newer {
-                self.discarded = Some(packet.sent);
+                self.discarded = Some(burst.sent);
             }
         }
     }
@@ -80,12 +113,12 @@ impl Throughput {
     pub(crate) fn rate(&mut self) -> Option<f64> {
         while let (Some(first), Some(last)) = (self.window.front(), self.window.back()) {
             let covers = after(last.arrived, first.arrived);
-            if covers <= LONGEST && (self.window.len() <= PACKETS || covers <= WINDOW) {
+            if covers <= LONGEST && (self.packets <= PACKETS || covers <= WINDOW) {
                 break;
             }
             self.discard();
         }
-        (self.window.len() >= REQUIRED).then(|| self.measure())
+        (self.packets >= REQUIRED).then(|| self.measure())
     }
 
     /// What arrived in the last moments, bits per second: as long as a queue grows, what the path carries now.
@@ -97,10 +130,10 @@ impl Throughput {
             .rev()
             .take_while(|p| after(last, p.arrived) <= RECENT);
         let (mut bytes, mut count, mut first) = (0, 0, (last, 0));
-        for packet in recent {
-            bytes += u32::from(packet.size);
-            count += 1;
-            first = (packet.arrived, packet.size);
+        for burst in recent {
+            bytes += burst.bytes;
+            count += burst.packets as usize;
+            first = (burst.began, burst.first);
         }
         let passed = last.wrapping_sub(first.0);
         (count >= REQUIRED).then(|| per_second(bytes - u32::from(first.1), passed))
@@ -115,27 +148,27 @@ impl Throughput {
         };
         // Sent before others that have left the window: its time of sending would stretch the whole.
         let oldest = self.discarded.map_or(i32::MIN, |at| after(at, first.sent));
-        let (mut arrived_bytes, mut last, mut gaps) = (0, first.arrived, (0, 0));
+        let (mut arrived_bytes, mut last, mut gaps) = (0, first.began, (0, 0));
         let mut sent = Sent::default();
         let (front, back) = self.window.as_slices();
-        for packets in [front, back] {
-            for packet in packets {
-                let gap = packet.arrived.wrapping_sub(last);
-                last = packet.arrived;
+        for burst in front.iter().chain(back) {
+            let gap = after(burst.began, last).max(0) as u32;
+            last = burst.arrived;
+            for gap in [gap, burst.gap] {
                 gaps.1 = u32::max(gaps.1, gap.min(gaps.0));
                 gaps.0 = gaps.0.max(gap);
-                arrived_bytes += u32::from(packet.size);
-                let at = after(packet.sent, first.sent);
-                if at >= oldest {
-                    sent.add(at, u32::from(packet.size));
-                }
+            }
+            arrived_bytes += burst.bytes;
+            let at = after(burst.sent, first.sent);
+            if at >= oldest {
+                sent.add(at, burst);
             }
         }
         let arrivals = last
-            .wrapping_sub(first.arrived)
+            .wrapping_sub(first.began)
             .wrapping_sub(gaps.0)
             .wrapping_add(gaps.1);
-        let arrived = per_second(arrived_bytes - u32::from(first.size), arrivals);
+        let arrived = per_second(arrived_bytes - u32::from(first.first), arrivals);
         sent.rate().map_or(arrived, |sent| arrived.min(sent))
     }
 }
@@ -147,7 +180,7 @@ struct Sent {
     last: i32,
     last_size: u32,
     bytes: u32,
-    count: usize,
+    count: u32,
 }
 
 impl Default for Sent {
@@ -164,19 +197,19 @@ impl Default for Sent {
 
 impl Sent {
     #[inline]
-    fn add(&mut self, at: i32, size: u32) {
+    fn add(&mut self, at: i32, burst: &Burst) {
         self.first = self.first.min(at);
         if at > self.last {
             self.last = at;
-            self.last_size = size;
+            self.last_size = u32::from(burst.first);
         }
-        self.bytes += size;
-        self.count += 1;
+        self.bytes += burst.bytes;
+        self.count += burst.packets;
     }
 
     fn rate(&self) -> Option<f64> {
         let passed = self.last.wrapping_sub(self.first) as u32;
-        (self.count >= REQUIRED).then(|| per_second(self.bytes - self.last_size, passed))
+        (self.count as usize >= REQUIRED).then(|| per_second(self.bytes - self.last_size, passed))
     }
 }
 
@@ -235,6 +268,23 @@ mod tests {
         let mut throughput = fill(100, 5_000, |n| n as i64 * 10_000);
         let rate = throughput.rate().unwrap();
         assert!((790_000.0..=800_000.0).contains(&rate), "{rate}");
+    }
+
+    /// A camera's frames leave in bursts: what is measured is the same as of packets that leave one by one.
+    #[test]
+    fn bursts_are_measured_as_their_packets_are() {
+        let mut together = Throughput::default();
+        let mut apart = Throughput::default();
+        for n in 0..180_u64 {
+            let (frame, nth) = (n / 6 * 33_000, n % 6);
+            let arrived = (frame + nth * 800) as i64;
+            together.add(frame, arrived, 1_000 + nth as u16);
+            // One microsecond makes them six moments.
+            apart.add(frame + nth, arrived, 1_000 + nth as u16);
+        }
+        assert_eq!((together.window.len(), apart.window.len()), (30, 180));
+        let [together, apart] = [together, apart].map(|mut t| t.rate().unwrap());
+        assert!((together / apart - 1.0).abs() < 0.01, "{together} {apart}");
     }
 
     #[test]

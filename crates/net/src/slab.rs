@@ -58,16 +58,23 @@ impl ReceiveSlab {
 
     /// The datagrams of the last burst with their bytes, in order of arrival.
     pub fn datagrams(&mut self) -> impl Iterator<Item = (Received, &mut [u8])> {
+        self.parts().1
+    }
+
+    /// All that was received, and one by one with their bytes.
+    pub fn parts(&mut self) -> (&[Received], impl Iterator<Item = (Received, &mut [u8])>) {
         let mut rest: &mut [u8] = &mut self.bytes;
         let mut base = 0;
-        self.received.iter().map(move |r| {
+        let received = self.received.as_slice();
+        let datagrams = received.iter().map(move |r| {
             let tail = std::mem::take(&mut rest);
             let (_, tail) = tail.split_at_mut(r.offset.saturating_sub(base).min(tail.len()));
             let (datagram, tail) = tail.split_at_mut(r.len.min(tail.len()));
             base = r.offset + r.len;
             rest = tail;
             (*r, datagram)
-        })
+        });
+        (received, datagrams)
     }
 
     /// Notes what is in a slot: one message, cut into segments of `segment` bytes (0: not cut).

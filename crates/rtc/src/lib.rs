@@ -3,6 +3,7 @@
 //! [`Transport`] sees STUN and DTLS only. RTP and RTCP go through [`srtp::Inbound`] and [`srtp::Outbound`], which it
 //! hands out once DTLS is done: no packet of media passes its state machine.
 
+pub mod ahead;
 mod certificate;
 mod demux;
 pub mod echo;

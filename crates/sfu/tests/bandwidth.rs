@@ -219,8 +219,22 @@ fn a_picture_of_one_layer_that_takes_more_than_the_first_guess_comes_too() {
 fn the_only_picture_comes_back_after_a_bad_moment() {
     let moments = [
         ("narrow", slow(300_000), 3 * SECOND),
-        ("cut", LinkSpec { loss: Loss::Random(1.0), ..good() }, 2 * SECOND),
-        ("lossy", LinkSpec { loss: Loss::Random(0.5), ..good() }, 3 * SECOND),
+        (
+            "cut",
+            LinkSpec {
+                loss: Loss::Random(1.0),
+                ..good()
+            },
+            2 * SECOND,
+        ),
+        (
+            "lossy",
+            LinkSpec {
+                loss: Loss::Random(0.5),
+                ..good()
+            },
+            3 * SECOND,
+        ),
     ];
     for (name, bad, time) in moments {
         let mut w = World::with(1, good(), 5, |_| {});

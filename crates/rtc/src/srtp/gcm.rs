@@ -8,6 +8,7 @@
 use std::fmt;
 use std::ptr::{self, NonNull};
 
+use crate::ahead;
 use aws_lc_sys as lc;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 
@@ -32,6 +33,15 @@ impl Gcm {
             false => Library::aws_lc(key),
         };
         library.map(Self)
+    }
+
+    /// Has the expanded key fetched, as far as its place is known.
+    pub(super) fn fetch(&self) {
+        match &self.0 {
+            // What is behind the context is the library's.
+            Library::AwsLc(_) => {}
+            Library::Ring(key) => ahead::fetch(&**key),
+        }
     }
 
     /// Encrypts `body` in place and writes the tag. `false`: failed, nothing may be sent.

@@ -92,6 +92,16 @@ impl Keys {
         })
     }
 
+    /// Has the key of RTP fetched.
+    pub(super) fn fetch_rtp(&self) {
+        self.rtp.fetch();
+    }
+
+    /// Has the key of RTCP fetched.
+    pub(super) fn fetch_rtcp(&self) {
+        self.rtcp.fetch();
+    }
+
     /// Encrypts the payload and appends the tag.
     pub(super) fn seal_rtp(
         &self,
@@ -245,6 +255,12 @@ impl Keys {
 }
 
 impl Cipher {
+    fn fetch(&self) {
+        if let Self::Gcm { aead, .. } = self {
+            aead.fetch();
+        }
+    }
+
     fn derive(profile: Profile, prf: &AesCtr, master_salt: &[u8], label: u8) -> Option<Self> {
         // RFC 3711 §4.3.2: consecutive labels for key, authentication key, salt. RFC 7714 §11: a salt of 12 bytes is
         // padded with zeros at its end.

@@ -86,6 +86,12 @@ impl Inbound {
         self.keys.profile
     }
 
+    /// Has fetched what [`Self::unprotect_rtcp`] needs ([`crate::ahead`]).
+    pub fn fetch_for_rtcp(&self) {
+        self.keys.fetch_rtcp();
+        self.rtcp.fetch();
+    }
+
     /// Authenticates and decrypts an SRTP packet in place and returns the length of the plaintext packet, which starts
     /// where the SRTP packet did. On error the bytes are undefined.
     ///
@@ -149,6 +155,12 @@ impl Outbound {
     /// The profile in use.
     pub fn profile(&self) -> Profile {
         self.keys.profile
+    }
+
+    /// Has fetched what [`Self::protect`] needs ([`crate::ahead`]).
+    pub fn fetch(&self) {
+        self.keys.fetch_rtp();
+        self.rtp.fetch();
     }
 
     /// Bytes that protection adds to an RTP packet: 16 (GCM) or 10.

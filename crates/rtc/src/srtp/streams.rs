@@ -1,5 +1,6 @@
 //! Per-source state: packet index (rollover) and the window of indices that were used.
 
+use crate::ahead;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
@@ -86,6 +87,13 @@ impl Streams {
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Has the window fetched that was used last.
+    pub(super) fn fetch(&self) {
+        if let Some(last) = self.list.get(self.last) {
+            ahead::fetch(last);
+        }
     }
 
     #[inline]

@@ -238,6 +238,11 @@ impl Controller {
         self.shard.handle_datagram(now, from, to, datagram)
     }
 
+    /// See [`Shard::expect`].
+    pub fn expect(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.shard.expect(from, to);
+    }
+
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.
     pub fn poll_transmit(&mut self, now: Instant, egress: &mut Egress) -> bool {
         self.shard.poll_transmit(now, egress)

@@ -1,5 +1,6 @@
 //! Values under small numbers that are used again: what an endpoint or a feed is called on the packet path.
 
+use rtc::ahead;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -103,6 +104,14 @@ impl<K: Key, T> Table<K, T> {
         self.places.get_mut(key.index())?.as_mut()
     }
 
+    /// Has a value fetched into the cache, without what it points at.
+    #[inline]
+    pub(crate) fn fetch(&self, key: K) {
+        if let Some(place) = self.places.get(key.index()) {
+            ahead::fetch(place);
+        }
+    }
+
     /// Number of values.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -166,6 +175,46 @@ impl KeySet {
     }
 }
 
+/// One way through a set in order, which knows who comes next.
+#[derive(Debug)]
+pub(crate) struct Walk<K, const AHEAD: usize> {
+    coming: [Option<K>; AHEAD],
+    from: usize,
+}
+
+impl<K: Key, const AHEAD: usize> Walk<K, AHEAD> {
+    /// Begins at the least member that is not below `from`.
+    pub(crate) fn new(set: &KeySet, from: usize) -> Self {
+        let mut walk = Self {
+            coming: [None; AHEAD],
+            from,
+        };
+        for _ in 0..AHEAD {
+            walk.step(set);
+        }
+        walk
+    }
+
+    /// Goes on; the member that is left.
+    #[inline]
+    pub(crate) fn step(&mut self, set: &KeySet) -> Option<K> {
+        let found = set.next::<K>(self.from);
+        self.from = found.map_or(usize::MAX, |key| key.index() + 1);
+        let left = self.coming.first().copied().flatten();
+        self.coming.rotate_left(1);
+        if let Some(last) = self.coming.last_mut() {
+            *last = found;
+        }
+        left
+    }
+
+    /// Who is left after so many further steps.
+    #[inline]
+    pub(crate) fn coming(&self, steps: usize) -> Option<K> {
+        self.coming.get(steps).copied().flatten()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,5 +245,14 @@ mod tests {
             from = key.index() + 1;
         }
         assert_eq!(found, [3, 64, 200]);
+        let mut walk = Walk::<PeerId, 2>::new(&set, 4);
+        assert_eq!(
+            [0, 1, 2].map(|n| walk.coming(n)),
+            [Some(PeerId(64)), Some(PeerId(200)), None]
+        );
+        assert_eq!(
+            [(); 3].map(|()| walk.step(&set)),
+            [Some(PeerId(64)), Some(PeerId(200)), None]
+        );
     }
 }

@@ -12,6 +12,19 @@ use std::net::SocketAddr;
 const MS: u64 = 1_000;
 
 impl Conference {
+    /// RTCP of an endpoint comes soon: has its state fetched.
+    pub(crate) fn fetch_peer(&self, peer: PeerId) {
+        self.links.fetch(peer);
+        self.outs.fetch(peer);
+        self.receivers.fetch(peer);
+    }
+
+    /// It comes next: has fetched what that points at.
+    pub(crate) fn fetch_for_rtcp(&self, peer: PeerId) {
+        self.links.get(peer).inspect(|link| link.fetch_for_rtcp());
+        self.outs.get(peer).inspect(|out| out.fetch_for_feedback());
+    }
+
     /// A datagram that looks like RTCP came from an endpoint. It is decrypted in place.
     pub(crate) fn handle_rtcp(
         &mut self,

@@ -5,9 +5,12 @@ use crate::media::context::Context;
 use crate::media::egress::{Egress, Outlet};
 use crate::media::forward::Pass;
 use crate::media::packet::{Arrival, Ready};
-use crate::media::table::{Key, PeerId};
+use crate::media::table::{Key, PeerId, Walk};
 use smallvec::SmallVec;
 use std::time::Duration;
+
+/// Visits of receivers, with the next four in sight.
+type Ahead = Walk<PeerId, 4>;
 
 impl Conference {
     /// Whether something is to be sent, now or when a burst is complete.
@@ -85,6 +88,25 @@ impl Conference {
         }
     }
 
+    /// Has fetched what the next visits need, step by step: each finds its way by what the one before has brought.
+    #[inline]
+    fn fetch_ahead(&self, walk: &Ahead, pass: &Pass<'_>) {
+        if let Some(peer) = walk.coming(3) {
+            self.receivers.fetch(peer);
+            self.outs.fetch(peer);
+        }
+        if let Some(peer) = walk.coming(2) {
+            self.receivers.get(peer).inspect(|r| r.fetch_lanes(pass));
+            self.outs.get(peer).inspect(|out| out.fetch());
+        }
+        if let Some(receiver) = walk.coming(1).and_then(|p| self.receivers.get(p)) {
+            receiver.fetch_slots(pass);
+        }
+        if let Some(receiver) = walk.coming(0).and_then(|p| self.receivers.get(p)) {
+            receiver.fetch_histories(pass);
+        }
+    }
+
     /// Visits receivers with what is being sent; `false` if the arena filled up before all were.
     fn send_burst(&mut self, cx: &mut Context<'_>, egress: &mut Egress) -> bool {
         if self.sending.is_empty() {
@@ -103,7 +125,9 @@ impl Conference {
                 waited: Some(Duration::from_micros(waited)),
             };
             let mut ready: SmallVec<[Ready<'_>; 64]> = SmallVec::new();
-            while let Some(peer) = self.visits.next::<PeerId>(self.next_visit) {
+            let mut walk = Ahead::new(&self.visits, self.next_visit);
+            while let Some(peer) = walk.step(&self.visits) {
+                self.fetch_ahead(&walk, &pass);
                 if egress.is_full() {
                     done = false;
                     break;

@@ -2,6 +2,7 @@
 //! what its reports say of loss.
 
 use bwe::{Acked, Estimate, Estimator, Probe};
+use rtc::ahead;
 use rtp::rtcp::ReportBlock;
 use smallvec::SmallVec;
 
@@ -9,6 +10,8 @@ use smallvec::SmallVec;
 const RESERVE: u64 = 16;
 /// What audio takes is measured over this long, microseconds.
 const AUDIO_WINDOW: u64 = 500_000;
+/// The estimator is told what left this often, microseconds, and before it is asked.
+const TELL_INTERVAL: u64 = 100_000;
 /// What a receiver says of its line counts for this long.
 const REMB_KEPT: u64 = 10_000_000;
 /// Whoever has reported nothing for so long after the first packets does not report at all.
@@ -42,6 +45,15 @@ pub(crate) struct Bandwidth {
     begun: Option<u64>,
     heard: Option<u64>,
     audio: AudioMeter,
+    untold: Untold,
+}
+
+/// What left and the estimator was not told yet: it is out of the cache when a burst is sent, and may be told a little later.
+#[derive(Debug, Default)]
+struct Untold {
+    since: u64,
+    last: u64,
+    bytes: usize,
 }
 
 /// By what a receiver says of loss, and of its line if it does.
@@ -111,15 +123,41 @@ impl Bandwidth {
                 since: now,
                 ..AudioMeter::default()
             },
+            untold: Untold::default(),
+        }
+    }
+
+    /// Has the estimator fetched.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        if let Some(estimator) = &self.estimator {
+            ahead::fetch(&**estimator);
         }
     }
 
     /// A packet with a transport-wide number left.
     #[inline]
     pub(super) fn sent(&mut self, now: u64, size: usize) {
-        if let Some(estimator) = &mut self.estimator {
+        if self.estimator.is_some() {
             self.begun.get_or_insert(now);
-            estimator.sent(now, size);
+            self.untold.last = now;
+            self.untold.bytes += size;
+            if now >= self.untold.since + TELL_INTERVAL {
+                self.tell();
+            }
+        }
+    }
+
+    /// The estimator learns what left.
+    fn tell(&mut self) {
+        let Untold { last, bytes, .. } = self.untold;
+        if let Some(estimator) = self.estimator.as_mut().filter(|_| bytes > 0) {
+            estimator.sent(last, bytes);
+            self.untold = Untold {
+                since: last,
+                last,
+                bytes: 0,
+            };
         }
     }
 
@@ -144,6 +182,7 @@ impl Bandwidth {
             return;
         };
         self.heard.get_or_insert(now);
+        self.tell();
         if let Some(estimator) = &mut self.estimator {
             estimator.feedback(now, acked, rtt);
         }
@@ -155,6 +194,7 @@ impl Bandwidth {
             **estimator = Estimator::new(config, now);
             (self.since, self.last_heard) = (now, now);
             (self.begun, self.heard, self.told) = (None, None, None);
+            self.untold = Untold::default();
         }
     }
 
@@ -231,6 +271,7 @@ impl Bandwidth {
     }
 
     pub(crate) fn on_timer(&mut self, now: u64) {
+        self.tell();
         if let Some(estimator) = &mut self.estimator {
             estimator.on_timer(now);
         }

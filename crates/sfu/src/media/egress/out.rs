@@ -29,6 +29,8 @@ const MAX_PACKET: usize = 1500;
 const USUAL_PACKET: u64 = 1250;
 /// Video that waits for so long shows that the line is behind, microseconds.
 const BEHIND: u64 = 100_000;
+/// Packets that left since those that feedback is about, or so.
+const REPORTED: u16 = 24;
 /// What a packet of padding carries, bytes (RFC 3550 §5.1: at most 255).
 const PADDING: usize = 224;
 
@@ -275,6 +277,24 @@ impl PeerOut {
             || !self.compounds.is_empty()
             || !self.queue.is_empty()
             || !self.fillers.is_empty()
+    }
+
+    /// Has fetched what sending needs beside the way out itself.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        if let Some(outbound) = &self.outbound {
+            outbound.fetch();
+        }
+        self.line.sent.fetch(self.line.next_seq);
+    }
+
+    /// Has fetched what the peer's feedback needs beside the way out itself.
+    #[inline]
+    pub(crate) fn fetch_for_feedback(&self) {
+        self.line
+            .sent
+            .fetch(self.line.next_seq.wrapping_sub(REPORTED));
+        self.line.bandwidth.fetch();
     }
 
     /// Writes what waits, and a burst, into the arena, as far as the pace allows; the rest waits. Whether something does.

@@ -2,6 +2,7 @@
 //! takes.
 
 use bwe::{Acked, ProbeId};
+use rtc::ahead;
 use rtp::rtcp::Twcc;
 
 /// Packets remembered at first, and at most; powers of two.
@@ -9,6 +10,8 @@ const FIRST: usize = 64;
 const MOST: usize = 4096;
 /// The ring grows before it forgets a packet younger than this that nothing was heard of, microseconds.
 const KEPT: u32 = 1_000_000;
+/// Places fetched ahead of a burst.
+const FETCHED: usize = 8;
 /// Loss is averaged over this many acknowledged packets or so.
 const LOSS_WINDOW: f64 = 200.0;
 
@@ -51,6 +54,14 @@ impl SentPackets {
             }
             _ => self.grow(sent),
         }
+    }
+
+    /// Has the places of this packet and of those after it fetched.
+    #[inline]
+    pub(super) fn fetch(&self, seq: u16) {
+        let at = usize::from(seq) & self.ring.len().wrapping_sub(1);
+        let places = self.ring.get(at..).unwrap_or_default();
+        ahead::fetch(places.get(..FETCHED).unwrap_or(places));
     }
 
     #[cold]

@@ -1,6 +1,7 @@
 //! What was sent on a video stream lately, for retransmission: a ring that grows with the rate of the stream.
 
 use crate::media::packet::{Outgoing, PacketId};
+use rtc::ahead;
 
 /// Packets remembered at first, and at most; powers of two.
 const FIRST: usize = 32;
@@ -13,6 +14,8 @@ const MAX_RESENDS: u8 = 3;
 const MAX_RESEND_AGE: u64 = 3_000_000;
 const RESEND_AGE: u64 = 1_200_000;
 const RESEND_TRIPS: u64 = 4;
+/// Places fetched ahead of a burst.
+const FETCHED: usize = 8;
 /// Resends of a place that holds nothing.
 const EMPTY: u8 = u8::MAX;
 
@@ -92,6 +95,14 @@ impl History {
             }
             _ => self.grow(sent, now as u32),
         }
+    }
+
+    /// Has the places of this packet and of those after it fetched.
+    #[inline]
+    pub(super) fn fetch(&self, seq: u16) {
+        let at = usize::from(seq) & self.ring.len().wrapping_sub(1);
+        let places = self.ring.get(at..).unwrap_or_default();
+        ahead::fetch(places.get(..FETCHED).unwrap_or(places));
     }
 
     #[cold]

@@ -249,6 +249,12 @@ impl VideoSlot {
         }
     }
 
+    /// Has fetched what the next packet needs beside the slot.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        self.history.fetch(self.out.next_seq as u16);
+    }
+
     /// The encoding being forwarded.
     pub(crate) fn encoding(&self) -> Option<u8> {
         self.current.as_ref().map(|c| c.encoding)

@@ -74,7 +74,8 @@ pub(crate) struct Link {
     /// Its peer only watches.
     visitor: bool,
     negotiated: Negotiated,
-    pub(crate) transport: Transport,
+    /// Apart: much of it, which media seldom touches.
+    pub(crate) transport: Box<Transport>,
     inbound: Option<Inbound>,
     feeds: Vec<FeedId>,
     ssrcs: Vec<SentSsrc>,
@@ -110,7 +111,7 @@ impl Link {
         Self {
             visitor,
             negotiated,
-            transport,
+            transport: Box::new(transport),
             inbound: None,
             feeds: Vec::new(),
             ssrcs: Vec::new(),
@@ -131,6 +132,13 @@ impl Link {
             scheduled: Scheduled::default(),
             ufrags: Vec::new(),
             addresses: Vec::new(),
+        }
+    }
+
+    /// Has fetched what its RTCP needs beside the link itself.
+    pub(crate) fn fetch_for_rtcp(&self) {
+        if let Some(inbound) = &self.inbound {
+            inbound.fetch_for_rtcp();
         }
     }
 

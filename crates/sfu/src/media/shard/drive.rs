@@ -49,6 +49,25 @@ impl Shard {
         }
     }
 
+    /// Feedback that came from `from` to our address `to` is handled soon: what that takes is fetched meanwhile. To be told
+    /// of each datagram in their order, a few ahead.
+    pub fn expect(&mut self, from: SocketAddr, to: SocketAddr) {
+        let place = self.place_of(from, to);
+        let before = std::mem::replace(&mut self.expected, place);
+        let conference = |place: Place| {
+            Some((
+                self.conferences.get(place.conference)?.as_deref()?,
+                place.peer,
+            ))
+        };
+        if let Some((conference, peer)) = place.and_then(conference) {
+            conference.fetch_peer(peer);
+        }
+        if let Some((conference, peer)) = before.and_then(conference) {
+            conference.fetch_for_rtcp(peer);
+        }
+    }
+
     /// Whose datagrams come from `from` to our address `to`.
     #[inline]
     fn place_of(&self, from: SocketAddr, to: SocketAddr) -> Option<Place> {

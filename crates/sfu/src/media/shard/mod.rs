@@ -67,6 +67,8 @@ pub struct Shard {
     conferences: Vec<Option<Box<Conference>>>,
     by_id: HashMap<ConferenceId, usize>,
     addresses: HashMap<SocketAddr, Place>,
+    /// Whose feedback is expected.
+    expected: Option<Place>,
     ufrags: HashMap<String, Place>,
     /// Relays by the addresses that are theirs alone.
     own_addresses: HashMap<SocketAddr, Place>,
@@ -101,6 +103,7 @@ impl Shard {
             conferences: Vec::new(),
             by_id: HashMap::new(),
             addresses: HashMap::new(),
+            expected: None,
             ufrags: HashMap::new(),
             own_addresses: HashMap::new(),
             listed: VecDeque::new(),

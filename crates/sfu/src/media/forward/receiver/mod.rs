@@ -26,6 +26,7 @@ use crate::media::store::Store;
 use crate::media::table::{FeedId, Key, Table};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
+use rtc::ahead;
 use rtp::rtcp::{ReportBlock, SenderInfo};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -355,6 +356,42 @@ impl Receiver {
             video.any(|s| s.ssrc == ssrc || s.rtx_ssrc == Some(ssrc))
                 || self.audio.iter().any(|s| s.ssrc == ssrc)
         })
+    }
+
+    /// Has fetched where its slots for a burst are.
+    #[inline]
+    pub(crate) fn fetch_lanes(&self, pass: &Pass<'_>) {
+        for segment in pass.segments() {
+            if let Some(lane) = self.lanes.get(segment.feed.index()) {
+                ahead::fetch(lane);
+            }
+        }
+    }
+
+    /// Has those slots fetched.
+    #[inline]
+    pub(crate) fn fetch_slots(&self, pass: &Pass<'_>) {
+        for segment in pass.segments() {
+            let Lane::Slot(at) = self.lane(segment.feed) else {
+                continue;
+            };
+            match segment.audio {
+                true => self.audio.get(usize::from(at)).map(ahead::fetch),
+                false => self.video.get(usize::from(at)).map(ahead::fetch),
+            };
+        }
+    }
+
+    /// Has fetched what those slots point at.
+    #[inline]
+    pub(crate) fn fetch_histories(&self, pass: &Pass<'_>) {
+        for segment in pass.segments().iter().filter(|s| !s.audio) {
+            if let Lane::Slot(at) = self.lane(segment.feed)
+                && let Some(slot) = self.video.get(usize::from(at))
+            {
+                slot.fetch();
+            }
+        }
     }
 
     /// How a burst leaves towards it: video, then audio, which may be the short end of what is sent together.

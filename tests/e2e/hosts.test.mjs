@@ -3,17 +3,13 @@
 // Needs root (network namespaces and firewalls); skipped without.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { launch } from './lib/browser.mjs';
-import { createHosts } from './lib/hosts.mjs';
-import { decodes, join as enter, until } from './lib/room.mjs';
-import { binary, pontoon } from './lib/server.mjs';
+import { install } from './lib/installation.mjs';
+import { decodes, join as enter } from './lib/room.mjs';
 
 const skip = process.getuid() === 0 ? false : 'needs root';
 
-let world, browser, meet;
-const bridges = {};
+let installation, world, browser, meet, bridges;
 
 /** In the page: notes when a new frame of anybody else was shown. */
 function watchFrames() {
@@ -57,103 +53,11 @@ before(async () => {
     if (skip) {
         return;
     }
-    world = createHosts([ 'meet', 'bridge1', 'bridge2', 'people' ]);
-    const { hosts } = world;
-
-    hosts.meet.firewall([
-        'tcp dport { 80, 443 }',
-        `ip saddr { ${hosts.bridge1.address}, ${hosts.bridge2.address} } tcp dport 5222`
-    ]);
-    hosts.bridge1.firewall([ 'udp dport 10000' ]);
-    hosts.bridge2.firewall([ 'udp dport 10000' ]);
-    hosts.people.firewall([]);
-    // At debug the log says by which word a room is called.
-    meet = pontoon([ 'meet', '--log', 'info,focus=debug' ], { start: hosts.meet.spawn.bind(hosts.meet) });
-    const [ , token ] = await meet.line(/pontoon bridge --join (\S+)/);
-
-    for (const name of [ 'bridge1', 'bridge2' ]) {
-        const start = hosts[name].spawn.bind(hosts[name]);
-
-        bridges[name] = pontoon([ 'bridge', '--join', token, '--log', 'info' ], { start });
-        await bridges[name].line(/is ready/);
-        await bridges[name].line(/joined the brewery/);
-    }
-    browser = await launch({ executablePath: hosts.people.wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
+    installation = await install();
+    ({ world, browser, meet, bridges } = installation);
 });
 
-after(async () => {
-    await browser?.close();
-    for (const process of [ ...Object.values(bridges), meet ]) {
-        if (process && process.child.exitCode === null && process.child.signalCode === null) {
-            await process.stop();
-        }
-    }
-    world?.stop();
-});
-
-/** In the page: for each picture of somebody else, the longest time that it stood still since `from`. */
-function watchStills() {
-    const last = new Map();
-
-    globalThis.stills = {};
-    globalThis.watched = () => { globalThis.stills = {}; };
-    const look = now => {
-        for (const tile of document.querySelectorAll('[data-testid=tile][data-local=false]')) {
-            const id = tile.dataset.endpointId;
-            // While one element takes the place of another, either may show it.
-            const counts = [ ...tile.querySelectorAll('video') ].map(v => v.getVideoPlaybackQuality().totalVideoFrames);
-            const state = counts.join(' ');
-            const before = last.get(id);
-
-            if (before?.state !== state) {
-                const gap = before ? now - before.at : 0;
-
-                globalThis.stills[id] = Math.max(globalThis.stills[id] ?? 0, gap);
-                last.set(id, { state, at: now });
-            }
-        }
-        requestAnimationFrame(look);
-    };
-
-    requestAnimationFrame(look);
-}
-
-test('a drained bridge is left by three people without a gap', { skip }, async t => {
-    const pages = [];
-
-    for (const name of [ 'Eva', 'Fin', 'Gus' ]) {
-        pages.push(await enter(browser, `https://${world.hosts.meet.address}`, 'west', name, { init: watchStills }));
-    }
-    await Promise.all(pages.map(page => decodes(page, 2)));
-    await pages[0].waitForTimeout(3_000);
-    const from = await bridgeOf([]);
-    const to = Object.keys(bridges).find(name => name !== from);
-    const id = /bridge (\S+) is ready/.exec(bridges[from].lines.join('\n'))[1];
-    const stills = async () => Promise.all(pages.map(page => page.evaluate(() => {
-        const { stills } = globalThis;
-
-        globalThis.watched();
-
-        return Math.round(Math.max(...Object.values(stills)));
-    })));
-
-    await stills();
-    await pages[0].waitForTimeout(4_000);
-    t.diagnostic(`longest stills without a move: ${(await stills()).join(', ')} ms`);
-    const order = drain => execFileSync(
-        binary, [ 'drain', id, ...drain ], { env: { ...process.env, PONTOON_STATE_DIR: meet.stateDir }, encoding: 'utf8' });
-
-    order([ '--stay' ]);
-    const left = () => bridges[from].lines.filter(line => /conference (ended|expired)|conference .*ends/.test(line)).length;
-
-    await Promise.all(pages.map(page => until(page, () => globalThis.pontoon.state().media === 'connected')));
-    await bridges[to].line(/conference created/);
-    await pages[0].waitForTimeout(8_000);
-    t.diagnostic(`the bridge says that conferences ended: ${left()}; longest stills: ${(await stills()).join(', ')} ms`);
-    await Promise.all(pages.map(page => decodes(page, 2)));
-    order([ '--off' ]);
-    await Promise.all(pages.map(page => page.context().close()));
-});
+after(() => installation?.stop());
 
 test('two rooms land on different bridges, and one survives the death of its bridge', { skip }, async t => {
     const first = await Promise.all([ join('north', 'Ann'), join('north', 'Ben') ]);

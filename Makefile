@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media cuts deb deb-test clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media e2e-scale cuts deb deb-test clean
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench   what forwarding and joining cost on this machine (FULL=1 measures longer); ends with one line of JSON'
 	@echo 'make sim     the estimate over simulated paths: all tables, of which "make test" runs a part'
 	@echo 'make e2e-media  what browsers get over narrow and lossy lines (needs root); ends with one line of JSON'
+	@echo 'make e2e-scale  the reference installation from packages, and what people miss when its parts fail (needs root; FULL=1 measures longer); ends with one line of JSON'
 	@echo 'make deb     Debian packages: $(TARGET)/deb'
 	@echo 'make deb-test  installs the packages in roots of their own and runs the reference installation there; needs root'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
@@ -106,6 +107,12 @@ MEDIA ?= all
 e2e-media: web
 	$(CARGO) build --locked --package pontoon --package wire
 	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && MEDIA="$(MEDIA)" node media.test.mjs
+
+# The reference installation from packages, and what happens to people when parts of it fail; the last line is one JSON object.
+e2e-scale: web
+	./scripts/install.sh deb-test
+	$(CARGO) build --locked --package pontoon
+	cd tests/e2e && $(NPM) ci $(NPM_FLAGS) && SCALE=packages node scale.test.mjs
 
 # Cuts of the network of all lengths, silent and told; the short ones of them are also in e2e.
 CUTS ?= drop:5 drop:30 drop:60 drop:90 drop:300 link:5 link:30 link:60 link:90 link:300

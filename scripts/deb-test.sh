@@ -4,20 +4,15 @@
 #   scripts/deb-test.sh target/debug/pontoon
 # Every step says what it did; the last line counts. KEEP=1 leaves roots and namespaces behind.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/machines.sh"
 program=$1
 
-skip() {
-    echo "deb-test: skipped: $1"
+lacking=$(lack)
+if [ -n "$lacking" ]; then
+    echo "deb-test: skipped: $lacking"
     exit 0
-}
-[ "$(id -u)" = 0 ] || skip 'it makes roots and network namespaces, so it needs root'
-unshare --mount --net true 2> /dev/null || skip 'this machine lets nobody make namespaces'
-command -v systemd-nspawn > /dev/null || skip 'it boots its roots with systemd-nspawn (package systemd-container)'
+fi
 
-out=$PWD/target/deb
-base=$out/base
-roots=$out/roots
 prefix=pdeb$$
 passed=0
 host=meet.example.com
@@ -26,62 +21,29 @@ pass() {
     passed=$((passed + 1))
     echo "ok $passed - $1"
 }
-fail() {
-    echo "FAILED: $1" >&2
-    exit 1
-}
 
 cleanup() {
     [ -z "${KEEP:-}" ] || return 0
-    for pid in $(cat "$roots"/*.pid 2> /dev/null); do
-        kill "$pid" 2> /dev/null && wait "$pid" 2> /dev/null || true
-    done
-    for name in meet bridge1 bridge2 bridge3; do
-        umount -R "$roots/$name" 2> /dev/null || umount -lR "$roots/$name" 2> /dev/null || true
+    end_all
+    for name in meet bridge1 bridge2 bridge3 switch; do
         ip netns delete "$prefix-$name" 2> /dev/null || true
     done
-    ip netns delete "$prefix-switch" 2> /dev/null || true
-    rm -rf "$roots"
 }
 trap cleanup EXIT
 
 # --- packages ------------------------------------------------------------------------------------------------------------------
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-next=$version+next
-export DEB_PACKING="-Zgzip -z1"
-./scripts/deb.sh "$program" "$version" > /dev/null
-./scripts/deb.sh "$program" "$next" > /dev/null
+read -r version next <<< "$(pack "$program")"
 pass 'the packages are built, in two versions'
-lintian --fail-on error,warning --suppress-tags "${LINTIAN_SUPPRESS:-initial-upload-closes-no-bugs}" "$out"/*_"$version"_*.deb
+lintian --fail-on error,warning --suppress-tags "${LINTIAN_SUPPRESS:-initial-upload-closes-no-bugs}" "$deb"/*_"$version"_*.deb
 pass 'lintian finds no error and no warning'
 
 # --- roots ---------------------------------------------------------------------------------------------------------------------
-if [ ! -e "$base/done" ]; then
-    rm -rf "$base"
-    mkdir -p "$base"
-    # What the packages depend on is in the root already, so that nothing is fetched later.
-    debootstrap --variant=minbase --include=ca-certificates,curl,debconf,iproute2,openssl,procps,systemd \
-        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$base" > "$out/debootstrap.log"
-    touch "$base/done"
-fi
-rm -rf "$roots"
-mkdir -p "$roots"
-
-in_root() { # in_root NAME COMMAND...
-    local name=$1
-    shift
-    nsenter --target "$(cat "$roots/$name.leader")" --mount --uts --ipc --net --pid -- \
-        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
-}
+prepare
 
 # make_root NAME ADDRESS RULES...: a machine that runs, at an address of the switch; its firewall lets in this and nothing else.
 make_root() {
-    local name=$1 address=$2 nspawn
+    local name=$1 address=$2
     shift 2
-    mkdir -p "$roots/$name.upper" "$roots/$name.work" "$roots/$name"
-    mount -t overlay overlay -o "lowerdir=$base,upperdir=$roots/$name.upper,workdir=$roots/$name.work" "$roots/$name"
-    echo "$name" > "$roots/$name/etc/hostname"
-    printf '127.0.0.1 localhost %s\n10.77.0.1 %s\n' "$name" "$host" > "$roots/$name/etc/hosts"
     ip netns add "$prefix-$name"
     ip -n "$prefix-$name" link set lo up
     ip -n "$prefix-switch" link add "$name" type veth peer name eth0 netns "$prefix-$name"
@@ -99,20 +61,7 @@ table inet guide {
     }
 }
 END
-    systemd-nspawn --quiet --register=no --keep-unit --boot --directory="$roots/$name" --machine="$name" --link-journal=no \
-        --network-namespace-path="/run/netns/$prefix-$name" --resolv-conf=off --timezone=off --notify-ready=no \
-        > "$roots/$name.console" 2>&1 &
-    nspawn=$!
-    echo "$nspawn" > "$roots/$name.pid"
-    for _ in $(seq 600); do
-        if pgrep -P "$nspawn" -x systemd > "$roots/$name.leader" \
-            && [ -n "$(in_root "$name" systemctl is-system-running 2> /dev/null | grep -E 'running|degraded')" ]; then
-            return 0
-        fi
-        sleep 0.1
-    done
-    cat "$roots/$name.console" >&2
-    fail "$name is up"
+    boot "$name" "$prefix-$name" "10.77.0.1 $host"
 }
 
 ip netns add "$prefix-switch"
@@ -123,15 +72,6 @@ for number in 1 2 3; do
     make_root "bridge$number" "10.77.0.1$number" 'udp dport 10000' 'tcp dport 443'
 done
 pass 'four machines with the firewall of the guide'
-
-install() { # install NAME PACKAGE VERSION
-    cp "$out"/pontoon_"$3"_*.deb "$out/$2_$3_all.deb" "$roots/$1/var/tmp/"
-    # The services start as the package's scripts want it.
-    in_root "$1" sh -c "dpkg --install /var/tmp/pontoon_$3_*.deb /var/tmp/$2_$3_all.deb" > "$roots/$1.log" 2>&1 || {
-        cat "$roots/$1.log" >&2
-        fail "$2 $3 is installed on $1"
-    }
-}
 
 log() { # log NAME SERVICE
     in_root "$1" journalctl --unit "$2" --no-pager --output cat
@@ -167,7 +107,7 @@ jitsi-meet-web-config jitsi-meet/cert-path-crt string /etc/ssl/$host.crt
 jitsi-meet-web-config jitsi-meet/cert-path-key string /etc/ssl/$host.key
 jitsi-meet-web-config jitsi-meet/jaas-choice boolean false
 END
-install meet pontoon-meet "$version"
+install_on meet pontoon-meet "$version"
 has meet /etc/pontoon/meet.debconf.toml "domain = \"$host\""
 has meet /etc/pontoon/meet.debconf.toml "public_url = \"https://$host\""
 has meet /etc/pontoon/meet.certificate "/etc/ssl/$host.crt"
@@ -190,7 +130,7 @@ for number in 1 2 3; do
     if [ "$number" = 1 ]; then
         # Without a token first: it is skipped, and says what it needs.
         echo "jitsi-videobridge jitsi-videobridge/jvb-hostname string $host" | in_root "$name" debconf-set-selections
-        install "$name" pontoon-bridge "$version"
+        install_on "$name" pontoon-bridge "$version"
         grep -q 'pontoon token bridge NAME' "$roots/$name.log" || fail 'a bridge without a token says what it needs'
         ! in_root "$name" systemctl is-active --quiet pontoon-bridge || fail 'a bridge without a token is not started'
         ! in_root "$name" systemctl is-failed --quiet pontoon-bridge || fail 'nor does it count as failed'
@@ -199,7 +139,7 @@ for number in 1 2 3; do
         in_root "$name" systemctl start pontoon-bridge
     else
         echo "pontoon-bridge pontoon-bridge/token password $token" | in_root "$name" debconf-set-selections
-        install "$name" pontoon-bridge "$version"
+        install_on "$name" pontoon-bridge "$version"
         ! in_root "$name" grep -rqF "${token##*/}" /var/cache/debconf || fail 'the token does not stay in the database of answers'
     fi
     mode=$(in_root "$name" stat -c %a:%U /etc/pontoon/bridge-token)
@@ -243,7 +183,7 @@ for number in 1 2 3; do
     in_root "bridge$number" journalctl --rotate --vacuum-time=1s > /dev/null 2>&1
 done
 before=$(in_root meet systemctl show --property MainPID pontoon-meet)
-install meet pontoon-meet "$next"
+install_on meet pontoon-meet "$next"
 [ "$(in_root meet systemctl show --property MainPID pontoon-meet)" != "$before" ] || fail 'an upgrade restarts the service'
 has meet /etc/pontoon/meet.toml '# Mine.'
 for number in 1 2 3; do

@@ -17,6 +17,7 @@ use crate::call::{Call, Seen};
 use crate::event::Event;
 use crate::layout::Layout;
 use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec, voice};
+use crate::pauses::Served;
 use crate::peer::{Local, Peer, PeerError, PeerEvent, credentials};
 use crate::receive::{SourceStats, Tally};
 use crate::session::{Codecs, LocalSources, answer};
@@ -734,6 +735,14 @@ impl Bot {
     /// Takes the delays, in microseconds, of the audio packets received since the last call.
     pub fn take_voice_latencies(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.seen.voice_latencies)
+    }
+
+    /// What it got since the last call.
+    pub fn take_served(&mut self, now: Instant) -> Served {
+        let occupants = &self.occupants;
+        self.seen
+            .pauses
+            .take(now, |owner| occupants.contains(owner))
     }
 
     /// Cameras received now.

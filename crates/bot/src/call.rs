@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use stanza::jingle::Jingle;
 
 use crate::media::voice_stamp;
+use crate::pauses::Pauses;
 use crate::peer::{Peer, PeerError};
 use crate::receive::{Assembler, Gaps, SourceStats, Tally};
 
@@ -36,6 +37,7 @@ pub(crate) struct Seen {
     pub(crate) latencies: Vec<u64>,
     pub(crate) voice_latencies: Vec<u64>,
     pub(crate) tally: Tally,
+    pub(crate) pauses: Pauses,
 }
 
 impl Seen {
@@ -165,6 +167,7 @@ impl Call {
         if !stream.is_video {
             seen.tally.audio_packets += 1;
             seen.tally.audio_bytes += bytes;
+            seen.pauses.heard(now);
             match seen.audio.get_mut(&stream.source) {
                 Some(packets) => *packets += 1,
                 None => {
@@ -182,6 +185,7 @@ impl Call {
             return;
         };
         let header = &packet.header;
+        let shown = stats.decoded;
         stream.assembler.receive(
             now,
             *packet.seq_no,
@@ -190,6 +194,9 @@ impl Call {
             &packet.payload,
             stats,
         );
+        if stats.decoded > shown {
+            seen.pauses.saw(now, &stream.source);
+        }
         for stamp in stream.assembler.stamps.drain(..) {
             seen.latencies.push(elapsed.saturating_sub(stamp));
         }

@@ -12,14 +12,16 @@ mod event;
 mod layout;
 pub mod load;
 mod media;
+mod pauses;
 mod peer;
 mod receive;
 mod session;
 
 pub use bot::{Bot, BotConfig};
-pub use crowd::{Crowd, CrowdConfig, Local, Look, MemberId};
+pub use crowd::{Crowd, CrowdConfig, Local, Look, MemberId, MemberLook};
 pub use driver::{Handle, Snapshot, run};
 pub use event::Event;
 pub use layout::Layout;
 pub use media::{Layer, VideoSpec};
+pub use pauses::Served;
 pub use receive::{SourceStats, Tally};

@@ -151,6 +151,10 @@ pub(crate) struct LoadArgs {
     /// The same number makes the same decisions.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+    /// Write a line of JSON here each second, with what each person gets and how long it stood still; - for standard
+    /// output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) people: Option<PathBuf>,
     /// Write the report here, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

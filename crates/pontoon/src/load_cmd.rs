@@ -1,13 +1,14 @@
 //! `pontoon load`: synthetic people on a server, and what they see of it.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bot::load::{Plan, Report, Sample};
+use bot::load::{People, Plan, Report, Sample};
 use bot::{Layout, Local};
 
 use crate::args::{LoadArgs, LoadLayout};
@@ -32,13 +33,20 @@ pub(crate) async fn run(args: LoadArgs, domain: String) -> Result<(), Failure> {
     for file in [&args.json, &args.html].into_iter().flatten() {
         write(file, "")?;
     }
+    let mut people = args.people.as_deref().map(PeopleLog::open).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Handle::current();
     let working = {
         let (plan, stop) = (plan.clone(), stop.clone());
         tokio::task::spawn_blocking(move || {
             let mut progress = Progress::default();
-            let report = bot::load::run(&plan, &runtime, &stop, &mut |seen| progress.show(seen));
+            let watch = &mut |seen: &Sample, each: Option<&People>| {
+                progress.show(seen);
+                if let (Some(log), Some(each)) = (&mut people, each) {
+                    log.write(each);
+                }
+            };
+            let report = bot::load::run(&plan, &runtime, &stop, watch);
             progress.end();
             report
         })
@@ -125,6 +133,7 @@ fn plan(args: &LoadArgs, domain: String) -> Result<Plan, Failure> {
         speaker_change: Duration::from_secs(args.speaker_change),
         duration: Duration::from_secs(args.duration),
         threads: args.threads,
+        each: args.people.is_some(),
         seed: args.seed,
     })
 }
@@ -199,8 +208,32 @@ fn check_descriptors(plan: &Plan) -> Result<(), Failure> {
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text)
-        .map_err(|error| Failure::start(format!("{} cannot be written: {error}", file.display())))
+    std::fs::write(file, text).map_err(|error| cannot_write(file, &error))
+}
+
+fn cannot_write(file: &Path, error: &io::Error) -> Failure {
+    Failure::start(format!("{} cannot be written: {error}", file.display()))
+}
+
+/// Where lines about each person go.
+struct PeopleLog(Box<dyn io::Write + Send>);
+
+impl PeopleLog {
+    fn open(file: &Path) -> Result<Self, Failure> {
+        if file == Path::new("-") {
+            return Ok(Self(Box::new(io::stdout())));
+        }
+        let open = File::create(file).map_err(|error| cannot_write(file, &error))?;
+        Ok(Self(Box::new(open)))
+    }
+
+    /// What reads may go away; the load goes on.
+    fn write(&mut self, people: &People) {
+        if let Ok(line) = serde_json::to_string(people) {
+            let _ = writeln!(self.0, "{line}");
+            let _ = self.0.flush();
+        }
+    }
 }
 
 /// One line that is written over on a terminal, and a line now and then elsewhere.

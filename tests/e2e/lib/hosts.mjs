@@ -93,6 +93,20 @@ class Host {
         run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'confined' ]));
     }
 
+    /** Loses packets without a word, until `unblock`: of those that come what `input` names, of those that go `output` (nft rules). */
+    block({ input, output }) {
+        run(...this.wrap('nft', [ '-f', '-' ]), `table inet blocked {
+    chain input { type filter hook input priority -10; policy accept; ${input} drop; }
+    chain output { type filter hook output priority -10; policy accept; ${output} drop; }
+}
+`);
+    }
+
+    /** Ends what `block` began. */
+    unblock() {
+        run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'blocked' ]));
+    }
+
     /** Takes the firewall away. */
     openFirewall() {
         run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'guard' ]));

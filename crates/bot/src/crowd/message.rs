@@ -1,4 +1,4 @@
-//! What a crowd is told: its settings, its members, what they shall do.
+//! What a crowd is told: its settings, who shall come, what they shall do.
 
 use std::net::IpAddr;
 use std::sync::mpsc;
@@ -8,6 +8,7 @@ use link::{LinkEvent, LinkSender};
 use tokio::runtime::Handle as Runtime;
 
 use super::look::Look;
+use super::member::{MemberId, MemberLook};
 use crate::bot::{Bot, BotConfig};
 
 /// Where the datagrams of a crowd come from.
@@ -34,10 +35,6 @@ pub struct CrowdConfig {
     pub runtime: Runtime,
 }
 
-/// A participant of a [`Crowd`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub(super) u32);
-
 pub(super) type Deed = Box<dyn FnOnce(&mut Bot) + Send>;
 
 /// What the thread is told.
@@ -48,5 +45,6 @@ pub(super) enum Message {
     Do(MemberId, Deed),
     Leave(MemberId),
     Look(mpsc::Sender<Look>),
+    Members(mpsc::Sender<Vec<MemberLook>>),
     Stop,
 }

@@ -3,12 +3,14 @@
 //! The thread runs all the bots of a [`Crowd`]; only their XMPP connections are tasks, on the tokio runtime they are given.
 
 mod look;
+mod member;
 mod message;
 mod sockets;
 mod worker;
 
 pub use look::Look;
-pub use message::{CrowdConfig, Local, MemberId};
+pub use member::{MemberId, MemberLook};
+pub use message::{CrowdConfig, Local};
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -104,6 +106,14 @@ impl Crowd {
     pub fn look(&self) -> Look {
         let (reply, answer) = mpsc::channel();
         self.tell(Message::Look(reply));
+        answer.recv().unwrap_or_default()
+    }
+
+    /// What each of them gets. The pauses are those since the last call.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberLook> {
+        let (reply, answer) = mpsc::channel();
+        self.tell(Message::Members(reply));
         answer.recv().unwrap_or_default()
     }
 }

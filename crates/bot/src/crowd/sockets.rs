@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use net::{Poller, Ready, ReceiveSlab, SendArena, UdpBatch, UdpConfig, UdpStats};
 
-use super::message::{Local, MemberId};
+use super::member::MemberId;
+use super::message::Local;
 
 /// Bytes of a socket's buffer for each bot on the own machine: two frames may wait for a busy crowd.
 const SEAT: usize = 16 << 10;

@@ -14,7 +14,8 @@ use link::{LinkEvent, LinkSender};
 use net::{Poller, Ready};
 
 use super::look::{Look, note, note_time};
-use super::message::{CrowdConfig, MemberId, Message};
+use super::member::{MemberId, MemberLook};
+use super::message::{CrowdConfig, Message};
 use super::sockets::{Seat, Sockets};
 
 use crate::bot::{Bot, BotConfig};
@@ -33,6 +34,8 @@ struct Member {
     began: Instant,
     joined: bool,
     connected: bool,
+    /// Sessions that came up so far.
+    sessions: u64,
     /// The first picture was counted.
     pictured: bool,
     /// The earliest deadline in the heap.
@@ -123,6 +126,9 @@ impl Worker {
             Message::Look(reply) => {
                 let _ = reply.send(self.look());
             }
+            Message::Members(reply) => {
+                let _ = reply.send(self.look_at_each(Instant::now()));
+            }
             Message::Stop => {}
         }
     }
@@ -143,6 +149,7 @@ impl Worker {
             began: Instant::now(),
             joined: false,
             connected: false,
+            sessions: 0,
             pictured: false,
             armed: None,
             touched: false,
@@ -276,11 +283,16 @@ impl Worker {
         while let Some(event) = member.bot.poll_event() {
             match event {
                 Event::Joined(_) => member.joined = true,
-                Event::Connected if !member.connected => {
+                Event::Connected => {
                     member.connected = true;
-                    self.past.joins += 1;
-                    note_time(&mut self.past.join_time, now - member.began);
+                    member.sessions += 1;
+                    // A further one is a move, and no join.
+                    if member.sessions == 1 {
+                        self.past.joins += 1;
+                        note_time(&mut self.past.join_time, now - member.began);
+                    }
                 }
+                Event::Moved => member.sessions += 1,
                 Event::SessionEnded => member.connected = false,
                 Event::Out(why) => {
                     member.joined = false;
@@ -316,6 +328,20 @@ impl Worker {
         self.past.frame_delay.reset();
         self.past.voice_delay.reset();
         look
+    }
+
+    fn look_at_each(&mut self, now: Instant) -> Vec<MemberLook> {
+        let members = self.members.iter_mut();
+        members
+            .map(|(id, member)| MemberLook {
+                member: *id,
+                endpoint: member.bot.endpoint().to_owned(),
+                joined: member.joined,
+                connected: member.connected,
+                sessions: member.sessions,
+                served: member.bot.take_served(now),
+            })
+            .collect()
     }
 }
 

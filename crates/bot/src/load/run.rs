@@ -5,10 +5,11 @@
     reason = "the host side of bots reads the clock"
 )]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use link::{Credentials, LinkConfig, Target, TlsVerify};
 use rand::{RngExt, SeedableRng};
@@ -16,10 +17,11 @@ use rand_chacha::ChaCha8Rng;
 use stanza::BareJid;
 use tokio::runtime::Handle as Runtime;
 
+use super::people::{People, Person as PersonSeen};
 use super::plan::{Plan, PlanError};
 use super::report::{Report, Sample};
 use crate::bot::BotConfig;
-use crate::crowd::{Crowd, CrowdConfig, Look, MemberId};
+use crate::crowd::{Crowd, CrowdConfig, Look, MemberId, MemberLook};
 
 const TICK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,7 +46,10 @@ pub enum RunError {
     Room(String),
 }
 
-/// Follows a plan until its end, or until `stop` is set. `watch` is told once a second what was seen.
+/// Told once a second what was seen of all, and of each where the plan wants that.
+pub type Watch<'a> = dyn FnMut(&Sample, Option<&People>) + 'a;
+
+/// Follows a plan until its end, or until `stop` is set.
 ///
 /// # Errors
 /// If the plan makes no sense, or there are no threads. That nobody could join is in the report.
@@ -52,7 +57,7 @@ pub fn run(
     plan: &Plan,
     runtime: &Runtime,
     stop: &AtomicBool,
-    watch: &mut dyn FnMut(&Sample),
+    watch: &mut Watch<'_>,
 ) -> Result<Report, RunError> {
     plan.check()?;
     let mut party = Party::new(plan, runtime)?;
@@ -67,6 +72,8 @@ pub fn run(
 #[derive(Debug, Clone, Copy)]
 struct Person {
     id: MemberId,
+    /// How many came before.
+    number: u64,
     room: usize,
     sends: bool,
 }
@@ -136,7 +143,7 @@ impl<'a> Party<'a> {
             .is_none_or(|whole| now < whole + self.plan.duration)
     }
 
-    fn turn(&mut self, watch: &mut dyn FnMut(&Sample)) {
+    fn turn(&mut self, watch: &mut Watch<'_>) {
         let now = Instant::now();
         let passed = (now - self.last_turn).as_secs_f64();
         self.last_turn = now;
@@ -182,14 +189,13 @@ impl<'a> Party<'a> {
             path: format!("/xmpp-websocket?room={name}"),
             verify: TlsVerify::None,
         };
-        let mut link = LinkConfig::new(target, &plan.domain, Credentials::Anonymous);
-        link.resume = false;
+        let link = LinkConfig::new(target, &plan.domain, Credentials::Anonymous);
         let number = self.came;
         self.came += 1;
         let config = BotConfig {
             domain: plan.domain.clone(),
             room: address.clone(),
-            name: format!("load {number}"),
+            name: display_name(number),
             local: SocketAddr::new(plan.address, 0),
             video: plan.video().filter(|_| sends),
             audio: sends && plan.audio,
@@ -200,7 +206,13 @@ impl<'a> Party<'a> {
         let id = self.crowds[crowd].join(config, link, self.rng.random());
         let layout = plan.layout;
         self.crowds[crowd].with(id, move |bot| bot.arrange(layout));
-        self.people.push((crowd, Person { id, room, sends }));
+        let person = Person {
+            id,
+            number,
+            room,
+            sends,
+        };
+        self.people.push((crowd, person));
         if sends {
             self.speak();
         }
@@ -237,7 +249,7 @@ impl<'a> Party<'a> {
         }
     }
 
-    fn look(&mut self, now: Instant, watch: &mut dyn FnMut(&Sample)) {
+    fn look(&mut self, now: Instant, watch: &mut Watch<'_>) {
         let look = self
             .crowds
             .iter()
@@ -247,7 +259,8 @@ impl<'a> Party<'a> {
         let passed = (now - self.last_look).as_secs_f64();
         let planned = self.plan.people();
         let sample = Sample::of(now - self.began, passed, planned, &look, &self.last);
-        watch(&sample);
+        let people = self.plan.each.then(|| self.look_at_each());
+        watch(&sample, people.as_ref());
         self.report.add(sample, &look, self.whole.is_some());
         let complete =
             self.people.len() == planned && (look.connected >= planned || self.gave_up(now));
@@ -261,13 +274,32 @@ impl<'a> Party<'a> {
         self.last_look = now;
     }
 
+    fn look_at_each(&self) -> People {
+        let looks = self.crowds.iter().map(Crowd::members);
+        let looks: Vec<BTreeMap<MemberId, MemberLook>> = looks
+            .map(|looks| looks.into_iter().map(|look| (look.member, look)).collect())
+            .collect();
+        let of = |(crowd, person): &(usize, Person)| {
+            let look = looks.get(*crowd)?.get(&person.id)?;
+            let room = self.rooms.get(person.room)?.node()?;
+            let name = display_name(person.number);
+            Some(PersonSeen::of(name, room.as_str(), look))
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        People {
+            at: since.map_or(0, |since| since.as_millis() as u64),
+            planned: self.plan.people(),
+            people: self.people.iter().filter_map(of).collect(),
+        }
+    }
+
     /// Those who came last have had their time.
     fn gave_up(&self, now: Instant) -> bool {
         let ramp = Duration::from_secs_f64(self.plan.people() as f64 / self.plan.ramp);
         now > self.began + ramp + PATIENCE
     }
 
-    fn end(mut self, watch: &mut dyn FnMut(&Sample)) -> Report {
+    fn end(mut self, watch: &mut Watch<'_>) -> Report {
         let now = Instant::now();
         self.look(now, watch);
         let (first, last) = (self.first.clone(), self.last.clone());
@@ -279,4 +311,8 @@ impl<'a> Party<'a> {
         self.report.end(seconds, &first, &last);
         self.report
     }
+}
+
+fn display_name(number: u64) -> String {
+    format!("load {number}")
 }

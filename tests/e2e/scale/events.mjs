@@ -1,0 +1,139 @@
+// What befalls an installation while meetings run: each kind of event so many times, measured at the receivers.
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+import { BRIDGES, FURTHER } from './network.mjs';
+import { LARGE } from './scene.mjs';
+
+const MINUTE = 60_000;
+
+/** Does it to the bridge of the large room, `times` times, each time when all is calm. */
+async function toItsBridge(scene, kind, times, deed, options = {}) {
+    for (let n = 0; n < times; n++) {
+        await scene.calm();
+        const name = scene.bridgeOf(LARGE);
+        const part = scene.part(name);
+        const moved = await scene.measure(kind, [ LARGE ], () => deed(part, name), options.settle);
+
+        if (options.stays) {
+            assert.equal(moved, 0, `after ${kind} everybody has the session of before`);
+            assert.equal(scene.bridgeOf(LARGE), name, `after ${kind} the meeting is where it was`);
+        } else {
+            assert.notEqual(scene.bridgeOf(LARGE), name, `after ${kind} the meeting is on another bridge`);
+        }
+        await options.after?.(part, name);
+    }
+}
+
+/** What is done to the meet node does not touch media: nobody gets another session. */
+async function toTheMeetNode(scene, kind, times, deed) {
+    for (let n = 0; n < times; n++) {
+        await scene.calm();
+        const rooms = scene.crowds.flatMap(crowd => crowd.rooms);
+        const moved = await scene.measure(kind, rooms, () => deed(scene.parts.meet));
+
+        assert.equal(moved, 0, `after ${kind} everybody has the session of before`);
+        scene.figures[kind].worst('join_ms', await scene.newcomers(`new-${kind}-${n}`.replaceAll('_', '-')));
+    }
+}
+
+/** A fourth bridge gets the next meeting; then the bridge of the large room is drained. */
+async function drain(scene, times) {
+    await scene.calm();
+    await scene.installation.startBridge(FURTHER);
+    await scene.calm(BRIDGES.length + 1);
+    const crowd = await scene.gather({ room: 'later', senders: 2 });
+
+    assert.equal(scene.bridgeOf('later-0'), FURTHER, 'the bridge that came last has least, and gets the next meeting');
+    for (let n = 0; n < times; n++) {
+        await scene.calm(BRIDGES.length + 1);
+        const [ { bridge, id } ] = scene.places()[LARGE];
+        const empty = () => scene.status().bridges.some(({ name, people }) => name === id && people === 0);
+
+        let took;
+
+        await scene.measure('drain', [ LARGE ], async () => {
+            const from = Date.now();
+
+            scene.parts.meet.command('drain', id, '--stay');
+            await scene.until('a drained bridge is empty', empty);
+            took = Date.now() - from;
+        });
+        scene.figures.drain.worst('empty_ms', took);
+        assert.notEqual(scene.bridgeOf(LARGE), bridge, 'the meeting left the drained bridge');
+        scene.parts.meet.command('drain', id, '--off');
+    }
+    await scene.dismiss(crowd);
+    await scene.calm(BRIDGES.length + 1);
+    await scene.part(FURTHER).end();
+}
+
+/** One meeting of thirty over all bridges, with relays; one of the bridges is killed. */
+async function wide(scene, times) {
+    for (const crowd of scene.crowds) {
+        await scene.dismiss(crowd);
+    }
+    await scene.installation.set('focus.strategy', 'split');
+    await scene.calm();
+    await scene.gather({ room: 'wide', senders: 30, pictures: 4, frameRate: 10 });
+    for (let n = 0; n < times; n++) {
+        await scene.calm();
+        const places = scene.places()['wide-0'];
+
+        assert.equal(places.length, BRIDGES.length, 'the meeting is on all bridges');
+        const part = scene.part(places[n % places.length].bridge);
+
+        await scene.measure('wide', [ 'wide-0' ], () => part.kill());
+        await part.back();
+    }
+}
+
+/** Each kind: from how often it shall happen to what happens. */
+export const EVENTS = {
+    kill: (scene, times) => toItsBridge(scene, 'kill', times, part => part.kill(), { after: part => part.back() }),
+
+    stop: (scene, times) => toItsBridge(scene, 'stop', times, part => part.signal('SIGSTOP'), {
+        after: part => part.signal('SIGCONT')
+    }),
+
+    // It carries its meetings on.
+    partition_meet: (scene, times) => toItsBridge(scene, 'partition_meet', times, (part, name) => {
+        const { address } = scene.hosts.meet;
+
+        scene.hosts[name].block({ input: `ip saddr ${address}`, output: `ip daddr ${address}` });
+    }, { settle: 10_000, stays: true, after: (part, name) => scene.hosts[name].unblock() }),
+
+    partition_clients: (scene, times) => toItsBridge(scene, 'partition_clients', times, (part, name) => {
+        const { address } = scene.hosts.people;
+
+        scene.hosts[name].block({
+            input: `ip saddr ${address} udp dport 10000`, output: `ip daddr ${address} udp sport 10000`
+        });
+    }, {
+        settle: 10_000,
+        after: async (part, name) => {
+            scene.hosts[name].unblock();
+            // It would be avoided for a minute.
+            await part.restart();
+        }
+    }),
+
+    drain,
+
+    bridge_upgrade: (scene, times) => toItsBridge(scene, 'bridge_upgrade', times, part => part.upgrade()),
+
+    meet_restart: (scene, times) => toTheMeetNode(scene, 'meet_restart', times, meet => meet.restart()),
+
+    meet_kill: (scene, times) => toTheMeetNode(scene, 'meet_kill', times, async meet => {
+        await meet.kill();
+        await meet.back();
+    }),
+
+    meet_down: (scene, times) => toTheMeetNode(scene, 'meet_down', times, async meet => {
+        await meet.end();
+        await pause(10 * MINUTE);
+        await meet.start();
+    }),
+
+    wide
+};

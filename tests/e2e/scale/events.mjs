@@ -37,14 +37,16 @@ async function toTheMeetNode(scene, kind, times, deed) {
     }
 }
 
-/** A fourth bridge gets the next meeting; then the bridge of the large room is drained. */
+/** A fourth bridge gets one of the next meetings; then the bridge of the large room is drained. */
 async function drain(scene, times) {
     await scene.calm();
     await scene.installation.startBridge(FURTHER);
     await scene.calm(BRIDGES.length + 1);
-    const crowd = await scene.gather({ room: 'later', senders: 2 });
+    // One for each bridge that is as empty as the new one, after all that happened.
+    const crowd = await scene.gather({ room: 'later', rooms: BRIDGES.length, senders: 2 });
+    const later = crowd.rooms.map(room => scene.bridgeOf(room));
 
-    assert.equal(scene.bridgeOf('later-0'), FURTHER, 'the bridge that came last has least, and gets the next meeting');
+    assert.ok(later.includes(FURTHER), `the bridge that came last gets a meeting: ${later}`);
     for (let n = 0; n < times; n++) {
         await scene.calm(BRIDGES.length + 1);
         const [ { bridge, id } ] = scene.places()[LARGE];

@@ -233,9 +233,7 @@ fn decodes(name: &str) {
         let what = format!("{name}, seed {seed}, {loss}");
         let mut player = Player::new(Recording::read(name));
         let viewer = forwarded(&mut player, seed, loss);
-        // Of H.264, a picture whose parts came late may be begun twice.
-        let marked = loss == 0.0 || codec != Codec::H264;
-        let packets = viewer.packets(&what, marked);
+        let packets = viewer.packets(&what);
         let (pictures, useless) = assemble(codec, &packets);
         let digests = decode(codec, &pictures);
         println!(

@@ -117,15 +117,15 @@ impl Viewer {
         }
     }
 
-    /// All that came, in its order; time goes on from picture to picture. `marked`: each of which nothing is missing ends
-    /// with its mark.
-    pub(crate) fn packets(&self, what: &str, marked: bool) -> Vec<Packet> {
+    /// All that came, in its order; time goes on from picture to picture, and each of which nothing is missing ends with its
+    /// mark.
+    pub(crate) fn packets(&self, what: &str) -> Vec<Packet> {
         let list: Vec<Packet> = self.packets.values().cloned().collect();
         for pair in list.windows(2) {
             let step = rtp::seq::diff32(pair[1].timestamp, pair[0].timestamp);
             let next = pair[1].seq == pair[0].seq + 1;
             assert!(step >= 0, "{what}: time goes back by {step}");
-            if next && marked {
+            if next {
                 assert_eq!(
                     step > 0,
                     pair[0].marker,

@@ -101,8 +101,11 @@ struct Current {
 #[derive(Debug)]
 struct Former {
     current: Current,
-    /// Its numbers end here: the first one of what came after.
+    /// Its numbers end here. This one itself was kept for the end of its last picture, and nothing else goes there: a part
+    /// from the middle would make the picture look whole.
     end: u64,
+    /// Its last picture had no end.
+    open: bool,
     until: u64,
 }
 
@@ -387,7 +390,8 @@ impl VideoSlot {
         self.former = current.map(|current| {
             Box::new(Former {
                 current,
-                end: next_seq,
+                end: self.out.next_seq,
+                open: self.out.open,
                 until: now + LATE,
             })
         });
@@ -471,12 +475,15 @@ impl VideoSlot {
             let Former {
                 current,
                 end,
+                open,
                 until,
             } = former;
+            let is_end = *open && record.header.marker;
+            let has_place = |seq| seq < *end || is_end && seq == *end;
             current.encoding == encoding
                 && now < *until
                 && current.codec == discriminant(&record.codec)
-                && current.seq.map(packet.seq).is_some_and(|seq| seq < *end)
+                && current.seq.map(packet.seq).is_some_and(has_place)
         };
         self.former.as_deref().filter(|former| is_awaited(former))?;
         let mut former = self.former.take()?;

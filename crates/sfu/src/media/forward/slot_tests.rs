@@ -186,6 +186,33 @@ fn what_was_missing_of_an_encoding_comes_after_another_one_began() {
     assert_eq!(out, expected);
 }
 
+#[test]
+fn the_place_kept_for_the_end_of_a_picture_is_for_its_end_alone() {
+    let key = |encoding, frame| (0..PACKETS).map(move |n| vp8(0, encoding, frame, n, true));
+    let target = |encoding| {
+        Some(Target {
+            encoding,
+            spatial: 0,
+            temporal: 2,
+        })
+    };
+    for (came, late, expected) in [
+        // The rest of it comes late, and then too late.
+        (1, &[1, 2][..], &[][..]),
+        (2, &[2][..], &[2][..]),
+    ] {
+        let mut order: Vec<_> = key(0, 0).collect();
+        order.extend((0..came).map(|n| vp8(1, 0, 1, n, false)));
+        let climbs = order.len();
+        order.extend(key(1, 2));
+        order.extend(late.iter().map(|n| vp8(2, 0, 1, *n, false)));
+        let out = run(&order, &[(0, target(0)), (climbs, target(1))]);
+        let after = out.iter().skip(climbs + PACKETS);
+        let after: Vec<_> = after.map(|(sent, _)| sent.packet).collect();
+        assert_eq!(after, expected, "{came} came in time");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -240,6 +267,8 @@ proptest! {
                 let step = fb.picture_id.wrapping_sub(fa.picture_id) & 0x7FFF;
                 let ids = a.codec.has_ids() && b.codec.has_ids();
                 prop_assert!(!ids || (1..60).contains(&step), "picture {} after {}", fb.picture_id, fa.picture_id);
+                let whole = a.packet + 1 == PACKETS;
+                prop_assert!(whole || fb.seq - fa.seq > 1, "{a:?} looks whole before {b:?}");
             }
             if (a.encoding, a.codec) != (b.encoding, b.codec) {
                 prop_assert!(b.packet == 0 && b.key, "an encoding begins with the first packet of a key frame");

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How layers depend on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     /// Upper layers refer to lower ones in every picture.
     Full,
     /// In key pictures only.
@@ -34,20 +34,21 @@ fn temporal(n: u64, layers: u8) -> (u8, u64) {
 }
 
 /// A layer frame: its number, layers, what it refers to, and what says so.
-struct Sent {
-    id: (u64, u8),
+pub(super) struct Sent {
+    pub(super) id: (u64, u8),
     temporal: u8,
-    key: bool,
+    pub(super) key: bool,
     references: Vec<(u64, u8)>,
-    codec: Codec,
-    number: u64,
-    last: bool,
+    pub(super) codec: Codec,
+    pub(super) number: u64,
+    pub(super) last: bool,
 }
 
+/// What a sender makes: layers, and how they depend on each other.
 #[derive(Debug, Clone)]
-struct Stream {
+pub(super) struct Stream {
     mode: Mode,
-    spatial: u8,
+    pub(super) spatial: u8,
     temporal: u8,
     /// Pictures before which a key one is made, besides the first.
     keys: BTreeSet<u64>,
@@ -70,7 +71,7 @@ impl Stream {
         (references, inter_layer, needed_above)
     }
 
-    fn vp9(&self, pictures: u64) -> Vec<Sent> {
+    pub(super) fn vp9(&self, pictures: u64) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut since = 0;
         for picture in 0..pictures {
@@ -108,7 +109,7 @@ impl Stream {
         sent
     }
 
-    fn av1(&self, pictures: u64) -> Vec<Sent> {
+    pub(super) fn av1(&self, pictures: u64) -> Vec<Sent> {
         let mut sent = Vec::new();
         let (mut since, mut number) = (0, 0u64);
         let mut structure: Option<Box<Structure>> = None;
@@ -266,7 +267,7 @@ fn check(sent: &[Sent], passed: &BTreeMap<(u64, u8), bool>, lost: &BTreeSet<usiz
     }
 }
 
-fn streams() -> impl Strategy<Value = Stream> {
+pub(super) fn streams() -> impl Strategy<Value = Stream> {
     let keys = proptest::collection::btree_set(1u64..120, 0..5);
     let mode = prop_oneof![Just(Mode::Full), Just(Mode::Key)];
     (mode, 1u8..=3, 1u8..=3, keys).prop_map(|(mode, spatial, temporal, keys)| Stream {

@@ -18,6 +18,8 @@ mod plan;
 mod protection;
 mod receiver;
 mod resend;
+#[cfg(test)]
+mod scalable_tests;
 mod slot;
 #[cfg(test)]
 mod slot_tests;

@@ -95,7 +95,7 @@ bench:
 
 # Tables over simulated paths, every row with its bounds.
 sim:
-	SIM=full $(CARGO) test --locked --workspace --test paths --test lines -- --nocapture --test-threads 1
+	SIM=full $(CARGO) test --locked --workspace --test paths --test lines --test crowd -- --nocapture --test-threads 1
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

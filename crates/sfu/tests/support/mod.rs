@@ -104,6 +104,7 @@ pub struct World {
     pub join_at: usize,
     pub net: Net,
     pub clients: Vec<Client>,
+    by_address: HashMap<SocketAddr, usize>,
     pub bridge: SocketAddr,
     /// Each shard is a bridge of its own, at an address of its own.
     pub apart: bool,
@@ -193,6 +194,7 @@ impl World {
             join_at: 0,
             net: Net::new(link, seed),
             clients: Vec::new(),
+            by_address: HashMap::new(),
             bridge,
             apart: false,
             events: Vec::new(),
@@ -300,6 +302,7 @@ impl World {
         self.shard_at(at)
             .update_endpoint(now, CONFERENCE, &endpoint_id(name), update)
             .unwrap();
+        self.by_address.insert(address, index);
         self.clients.push(Client {
             id: endpoint_id(name),
             at: self.join_at,
@@ -331,13 +334,18 @@ impl World {
 
     /// The client opens its channel and asks for a height of everything.
     pub fn want(&mut self, client: usize, height: i32) {
+        self.want_of(client, height, -1);
+    }
+
+    /// The same of so many sources.
+    pub fn want_of(&mut self, client: usize, height: i32, last_n: i32) {
         let (id, at, now) = {
             let client = &self.clients[client];
             (client.id.clone(), client.at, self.now)
         };
         self.shard_at(at).channel_opened(now, CONFERENCE, &id);
         let constraints = ReceiverConstraints {
-            last_n: Some(-1),
+            last_n: Some(last_n),
             default_constraint: Some(SourceConstraint::height(height)),
             ..ReceiverConstraints::default()
         };
@@ -456,8 +464,8 @@ impl World {
                         break;
                     }
                 }
-            } else if let Some(client) = self.clients.iter_mut().find(|c| c.address == d.to) {
-                client.receive(self.now, d);
+            } else if let Some(client) = self.by_address.get(&d.to) {
+                self.clients[*client].receive(self.now, d);
             }
         }
         for at in 0..=self.others.len() {
@@ -533,8 +541,8 @@ impl World {
                 self.runs += 1;
                 for segment in self.egress.segments(run) {
                     self.datagrams += 1;
-                    if let Some(client) = self.clients.iter_mut().find(|c| c.address == run.to) {
-                        client.sent += 1;
+                    if let Some(client) = self.by_address.get(&run.to) {
+                        self.clients[*client].sent += 1;
                     }
                     let datagram = Datagram {
                         from: run.from,

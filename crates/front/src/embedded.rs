@@ -23,6 +23,13 @@ pub(crate) fn find(name: &str) -> Option<&'static File> {
     FILES.get(at)
 }
 
+/// The page of the web client.
+pub(crate) fn page() -> &'static str {
+    let file = find("index.html");
+    file.and_then(|file| std::str::from_utf8(file.plain).ok())
+        .unwrap_or_default()
+}
+
 impl File {
     /// Answers a request for the file in the best form the client takes.
     pub(crate) fn respond(&self, request: &HeaderMap) -> Response<Body> {

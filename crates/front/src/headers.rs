@@ -1,6 +1,9 @@
 //! What browsers are told about a page: what it may load, who may frame it, which devices it may use.
 
+use aws_lc_rs::digest;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// What a meeting needs; whoever frames it must grant it too.
@@ -15,11 +18,14 @@ pub(crate) struct PageHeaders {
     embed_origins: Vec<String>,
     /// Origins of bridges' WebSockets besides our own.
     bridge_origins: Vec<String>,
+    /// What names the scripts that stand in our own page, each with a space before it.
+    own_scripts: String,
     permissions: HeaderValue,
 }
 
 impl PageHeaders {
-    pub(crate) fn new(embed_origins: &[String], bridge_origins: &[String]) -> Self {
+    /// `page` is our own.
+    pub(crate) fn new(page: &str, embed_origins: &[String], bridge_origins: &[String]) -> Self {
         let allowed: String = embed_origins
             .iter()
             .map(|origin| format!(" \"{origin}\""))
@@ -31,6 +37,12 @@ impl PageHeaders {
         Self {
             embed_origins: embed_origins.to_vec(),
             bridge_origins: bridge_origins.to_vec(),
+            own_scripts: inline_scripts(page)
+                .map(|script| {
+                    let hash = digest::digest(&digest::SHA256, script.as_bytes());
+                    format!(" 'sha256-{}'", STANDARD.encode(hash))
+                })
+                .collect(),
             permissions: HeaderValue::try_from(permissions + NO_DEVICES)
                 .unwrap_or(HeaderValue::from_static(NO_DEVICES)),
         }
@@ -46,8 +58,9 @@ impl PageHeaders {
         for origin in &self.bridge_origins {
             connect.push_str(&format!(" {origin}"));
         }
+        let scripts = &self.own_scripts;
         let policy = format!(
-            "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+            "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
              media-src 'self' data: blob:; connect-src {connect}; worker-src 'self' blob:; object-src 'none'; \
              base-uri 'self'; form-action 'none'; {}",
             self.frame_ancestors()
@@ -83,16 +96,26 @@ impl PageHeaders {
     }
 }
 
+/// The scripts that stand in a page.
+fn inline_scripts(page: &str) -> impl Iterator<Item = &str> {
+    page.split("<script>")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("</script>"))
+        .map(|(script, _)| script)
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
 
     use super::PageHeaders;
 
+    const PAGE: &str = "<script src=\"config.js\"></script><script>alert(1)</script><p>";
+
     fn own(embed: &[&str], bridges: &[&str], host: &str) -> HeaderMap {
         let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
         let mut headers = HeaderMap::new();
-        PageHeaders::new(&owned(embed), &owned(bridges)).own_page(&mut headers, host);
+        PageHeaders::new(PAGE, &owned(embed), &owned(bridges)).own_page(&mut headers, host);
         headers
     }
 
@@ -120,6 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_scripts_that_stand_in_the_own_page_run_there() {
+        let headers = own(&[], &[], "h");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        // printf 'alert(1)' | openssl dgst -sha256 -binary | base64
+        let hash = "bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI=";
+        let expected = format!("script-src 'self' 'sha256-{hash}';");
+        assert!(policy.contains(&expected), "{policy}");
+    }
+
+    #[test]
     fn whoever_may_frame_a_meeting_is_named() {
         let headers = own(&["https://intra.example.com"], &[], "h");
         let text = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -136,7 +169,7 @@ mod tests {
     #[test]
     fn a_foreign_page_may_load_what_it_wants() {
         let mut headers = HeaderMap::new();
-        PageHeaders::new(&[], &[]).foreign_page(&mut headers);
+        PageHeaders::new("", &[], &[]).foreign_page(&mut headers);
         let policy = headers["content-security-policy"].to_str().unwrap();
         for directive in ["default-src", "script-src", "connect-src", "style-src"] {
             assert!(!policy.contains(directive), "{policy}");

@@ -74,7 +74,7 @@ impl Site {
     ) -> Self {
         Self {
             tree: root.map(|root| Tree::new(root, counters.clone())),
-            headers: PageHeaders::new(&client.embed_origins, bridge_origins),
+            headers: PageHeaders::new(embedded::page(), &client.embed_origins, bridge_origins),
             client,
             public_host,
             counters,

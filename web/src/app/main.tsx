@@ -18,6 +18,7 @@ import { App } from "./app";
 import { HomePage } from "./components/pages";
 import { Toasts } from "./components/toast";
 import { placeToasts } from "./covers";
+import { takeEarly } from "./early";
 import overlayStyle from "./overlay.css?inline";
 import roomStyle from "./room.css?inline";
 import { playKnock } from "./sounds";
@@ -77,7 +78,7 @@ function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLEl
   if (config.displayName !== undefined) settings.forVisit({ name: config.displayName });
   const transports = new Transports({
     clock: systemClock,
-    webSocket: (url, protocol) => new WebSocket(url, protocol),
+    webSocket: (url, protocol) => takeEarly(url) ?? new WebSocket(url, protocol),
     boshUrl: config.boshUrl && new URL(config.boshUrl, location.href).href,
     bosh: (url) =>
       new BoshSocket(url, {

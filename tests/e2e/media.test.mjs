@@ -25,14 +25,15 @@ const results = {};
 let world, server;
 const browsers = {};
 
-/** The browser of a host, started when it is needed first. */
-function browserOf(host) {
+/** The browser of a host with these field trials, started when it is needed first. */
+function browserOf(host, trials = '') {
     // A relay's certificate is looked at apart from the pages'.
-    const args = [ '--ignore-certificate-errors', ...voiceArgs() ];
+    const args = [ '--ignore-certificate-errors', ...voiceArgs(), ...trials ? [ `--force-fieldtrials=${trials}` ] : [] ];
+    const executablePath = () => world.hosts[host].wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium');
 
-    browsers[host] ??= launch({ executablePath: world.hosts[host].wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium'), args });
+    browsers[host + trials] ??= launch({ executablePath: executablePath(), args });
 
-    return browsers[host];
+    return browsers[host + trials];
 }
 
 /** Where the bridge tells what it knows, on its own host. */
@@ -53,10 +54,10 @@ const context = {
 
     /**
      * Somebody on a host enters a room; `config` are options of the address, `height` that of the camera, `deployment` what
-     * the deployment's configuration says otherwise, as a script.
+     * the deployment's configuration says otherwise, as a script, `trials` field trials of the browser.
      */
-    async enter(host, room, name, { height = 360, config = {}, init = sample, deployment } = {}) {
-        return join(await browserOf(host), `https://${world.hosts.meet.address}`, room, name,
+    async enter(host, room, name, { height = 360, config = {}, init = sample, deployment, trials } = {}) {
+        return join(await browserOf(host, trials), `https://${world.hosts.meet.address}`, room, name,
             { config: { resolution: height, ...config }, init, deployment });
     },
 

@@ -13,7 +13,7 @@ export function sample() {
         }
     };
     setInterval(async () => {
-        const taken = { at: Date.now(), video: {}, audio: { concealed: 0, silent: 0, all: 0 } };
+        const taken = { at: Date.now(), video: {}, audio: { concealed: 0, silent: 0, all: 0 }, sending: {} };
 
         for (const connection of connections) {
             if (connection.connectionState === 'closed') {
@@ -36,6 +36,18 @@ export function sample() {
                     // Of silence, which is not sent, nothing is missed.
                     taken.audio.silent += number(entry.silentConcealedSamples);
                     taken.audio.all += number(entry.totalSamplesReceived);
+                } else if (entry.type === 'outbound-rtp' && entry.kind === 'video') {
+                    taken.sending[entry.ssrc] = {
+                        height: entry.active ? number(entry.frameHeight) : 0,
+                        frames: number(entry.framesEncoded),
+                        bytes: number(entry.bytesSent) + number(entry.headerBytesSent),
+                        again: number(entry.retransmittedBytesSent),
+                        target: number(entry.targetBitrate),
+                        why: entry.qualityLimitationReason
+                    };
+                } else if (entry.type === 'candidate-pair' && entry.nominated) {
+                    taken.line = number(entry.availableOutgoingBitrate);
+                    taken.sent = number(entry.bytesSent);
                 }
             }
         }
@@ -88,6 +100,26 @@ export async function received(page, from, to = Date.now()) {
     const concealed = audible(last) - audible(first);
 
     return { seconds, videos, audioConcealed: rounded(concealed / Math.max(1, last.audio.all - first.audio.all), 4) };
+}
+
+/** What the page sent from `from` on, second by second, as lines for people: its estimate, all it sent, its layers, kbit/s. */
+export async function sending(page, from) {
+    const samples = await samplesOf(page, from, Date.now());
+    const lines = [];
+
+    for (let n = 4; n < samples.length; n += 4) {
+        const [ before, now ] = [ samples[n - 4], samples[n] ];
+        const kbps = (a = 0, b = 0) => Math.round((b - a) * 8 / (now.at - before.at));
+        const layers = Object.entries(now.sending).map(([ ssrc, { height, frames, bytes, target, why } ]) => {
+            const then = before.sending[ssrc];
+
+            return `${height}p ${frames - (then?.frames ?? 0)} frames ${kbps(then?.bytes, bytes)} of ${Math.round(target / 1000)} ${why}`;
+        });
+
+        lines.push(`${now.at - from} ms: ${Math.round(now.line / 1000)} ${kbps(before.sent, now.sent)}: ${layers.join(', ')}`);
+    }
+
+    return lines;
 }
 
 /** Waits until what `right` says of the newest sample is true; milliseconds it took, or none within the time. */

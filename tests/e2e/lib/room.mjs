@@ -12,18 +12,22 @@ export function roomUrl(base, room, name, more = {}) {
 
 /**
  * Opens the room in a page of its own and waits until it is entered. `init`, one function or several, runs in the page before
- * anything else, `deployment` after the server's `config.js`, as a part of it.
+ * anything else, `deployment` as soon as the server's `config.js` has said `config`, which it may change.
  */
 export async function join(browser, base, room, name, { config, init, deployment } = {}) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
     const page = await context.newPage();
 
     if (deployment) {
-        await context.route('**/config.js*', async route => {
-            const response = await route.fetch();
+        // Not by changing the answer on its way: this process may be on another host than the browser.
+        await page.addInitScript(`{
+            let kept;
 
-            await route.fulfill({ response, body: `${await response.text()}\n${deployment}` });
-        });
+            Object.defineProperty(globalThis, 'config', { configurable: true, get: () => kept, set(config) {
+                kept = config;
+                ${deployment}
+            } });
+        }`);
     }
 
     for (const script of [ init ?? [] ].flat()) {

@@ -1,6 +1,6 @@
 // Networks that let little through, and networks that change: what people get in them.
 
-import { longestGap, observe } from '../lib/gaps.mjs';
+import { longestGap, observe, story } from '../lib/gaps.mjs';
 import { received, sample, until } from '../lib/media.mjs';
 
 /** Both ways between somebody with an open network and somebody who can only reach 443/tcp of others. */
@@ -34,7 +34,7 @@ async function udpBlocked(context) {
 }
 
 /** The machine of one of two gets another address in the call: how long each is without a new picture. */
-async function address(context) {
+async function address(context, t) {
     const { near } = context.hosts;
     const before = near.address;
     const pages = [];
@@ -54,8 +54,11 @@ async function address(context) {
         const from = Date.now();
 
         near.moveTo(before.replace(/\d+$/, '103'));
-        await pages[0].waitForTimeout(Math.max(8, context.seconds / 2) * 1_000);
+        await pages[0].waitForTimeout(Math.max(15, context.seconds / 2) * 1_000);
         const [ stays, moves ] = await Promise.all(pages.map(page => longestGap(page, from)));
+
+        t.diagnostic(`who moved: ${await story(pages[1], from)}`);
+        t.diagnostic(`who stayed: ${await story(pages[0], from)}`);
 
         return { gap_s: moves / 1_000, gap_of_who_stayed_s: stays / 1_000 };
     } finally {

@@ -8,8 +8,10 @@ use smallvec::SmallVec;
 
 /// One part in so many of the estimate stays free: for control, and because rates vary.
 const RESERVE: u64 = 16;
-/// What audio takes is measured over this long, microseconds.
+/// What audio takes is measured over this long, microseconds, and so many of these in a row count: what one stall held up
+/// comes at once, and must not look like so much more.
 const AUDIO_WINDOW: u64 = 500_000;
+const AUDIO_WINDOWS: usize = 4;
 /// The estimator is told what left this often, microseconds, and before it is asked.
 const TELL_INTERVAL: u64 = 100_000;
 /// What a receiver says of its line counts for this long.
@@ -93,6 +95,9 @@ impl Reported {
 struct AudioMeter {
     bytes: u64,
     since: u64,
+    /// Rates of the newest windows, bits per second; how many there were.
+    windows: [u64; AUDIO_WINDOWS],
+    count: usize,
     rate: u64,
 }
 
@@ -100,7 +105,12 @@ impl AudioMeter {
     fn rate(&mut self, now: u64) -> u64 {
         let span = now.saturating_sub(self.since);
         if span >= AUDIO_WINDOW {
-            self.rate = self.bytes * 8_000_000 / span;
+            if let Some(window) = self.windows.get_mut(self.count % AUDIO_WINDOWS) {
+                *window = self.bytes * 8_000_000 / span;
+            }
+            self.count += 1;
+            let known = self.count.min(AUDIO_WINDOWS) as u64;
+            self.rate = self.windows.iter().sum::<u64>() / known;
             (self.bytes, self.since) = (0, now);
         }
         self.rate
@@ -355,6 +365,22 @@ mod tests {
         let now = report(&mut line, 0);
         let high = line.target(now).unwrap();
         assert!(high > 3 * low && high <= 2_000_000, "{high}");
+    }
+
+    #[test]
+    fn sound_that_comes_in_bursts_takes_no_more_than_it_does() {
+        let mut line = Bandwidth::new(true, CONFIG, 0);
+        let free = CONFIG.start - CONFIG.start / RESERVE;
+        for ms in 0..20_000 {
+            let now = ms * MS;
+            // 80 kbit/s, held up for 0.7 s each time.
+            if ms % 700 == 0 {
+                (0..35).for_each(|_| line.sent_audio(200));
+            }
+            let audio = free - line.for_video(now).unwrap();
+            let settled = ms < 3_000 || (50_000..110_000).contains(&audio);
+            assert!(settled, "{audio} after {ms} ms");
+        }
     }
 
     #[test]

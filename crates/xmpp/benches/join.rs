@@ -24,7 +24,9 @@ const ROUNDS: usize = 51;
 
 /// Processor time this thread took.
 fn spent() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .unwrap()
+        .into()
 }
 
 /// Takes what the server hands out, as a host would, and acknowledges what it is asked to.

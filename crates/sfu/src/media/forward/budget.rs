@@ -5,7 +5,8 @@ use super::fit::Fit;
 
 /// More is news from this much on: one in so many.
 const NEWS: u64 = 20;
-/// Shares are looked at again this often while somebody has less than the best, since rates change, microseconds.
+/// Shares are looked at again this often, since rates change, microseconds: a layer that has just begun takes a fraction of
+/// what it will take, and what seemed to leave plenty may be more than there is.
 const REVIEW: u64 = 1_000_000;
 /// Shares are looked at this often at most.
 const PAUSE: u64 = 100_000;
@@ -117,8 +118,7 @@ impl Budget {
             return now >= short + patience;
         }
         let more = self.is_limited && available > fitted + fitted / NEWS && self.may_climb(now);
-        let near = self.is_limited || available < self.spent + self.spent / 2;
-        more || (near && since >= REVIEW)
+        more || since >= REVIEW
     }
 
     /// Whether somebody may get more than before.
@@ -195,6 +195,22 @@ mod tests {
         assert!(budget.set(now, Some(140), true), "still less");
         now += SECOND;
         assert!(budget.set(now, Some(600), true));
+    }
+
+    #[test]
+    fn what_seemed_to_take_little_is_looked_at_again() {
+        let mut budget = Budget::default();
+        let mut now = 3_600 * SECOND;
+        budget.set(now, Some(500), true);
+        let fit = Fit {
+            is_limited: false,
+            ..fitted(100, false, false)
+        };
+        budget.fitted(now, &fit);
+        now += SECOND / 2;
+        assert!(!budget.set(now, Some(500), true));
+        now += SECOND / 2;
+        assert!(budget.set(now, Some(500), true));
     }
 
     #[test]

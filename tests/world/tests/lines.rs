@@ -54,6 +54,8 @@ struct Stretch {
     stalled: Vec<f64>,
     /// Share of time at each layer, of all senders together; the lowest first.
     layers: [f64; 3],
+    /// How often the layer changed from one second to the next, of each sender.
+    changes: Vec<u32>,
     /// Share of all audio packets.
     heard: f64,
     /// Share of the packets that the line's queue dropped.
@@ -132,6 +134,7 @@ impl Meeting {
         let (line, audio, begin) = (self.line(), heard(self), self.decoded());
         let mut stalled: BTreeMap<String, u64> = BTreeMap::new();
         let mut layers = [0.0; 3];
+        let mut changes: BTreeMap<String, u32> = BTreeMap::new();
         let mut before = begin.clone();
         for _ in 0..seconds {
             self.world.run(SECOND);
@@ -139,6 +142,8 @@ impl Meeting {
             for (source, (frames, layer)) in &now {
                 let moved = before.get(source).is_none_or(|(old, _)| frames > old);
                 *stalled.entry(source.clone()).or_default() += u64::from(!moved);
+                let changed = before.get(source).is_some_and(|(_, old)| old != layer);
+                *changes.entry(source.clone()).or_default() += u32::from(changed);
                 if let Some(place) = layers
                     .get_mut(usize::from(layer.unwrap_or(0)))
                     .filter(|_| moved)
@@ -162,6 +167,7 @@ impl Meeting {
                 .map(|n| *n as f64 / seconds as f64)
                 .collect(),
             layers,
+            changes: changes.into_values().collect(),
             heard: (heard(self) - audio) as f64 / (seconds as f64 * AUDIO * 2.0),
             dropped: (after.dropped - line.dropped) as f64 / (after.sent - line.sent).max(1) as f64,
             rate: (after.bytes - line.bytes) as f64 * 8.0 / seconds as f64,
@@ -175,10 +181,11 @@ fn show(name: &str, s: &Stretch) {
         shown.join(" and ")
     };
     println!(
-        "{name:<40} {} fps, stalled {}, 180/360/720 {}, heard {:.3}, dropped {:.2}%, {:.0} kbit/s",
+        "{name:<40} {} fps, stalled {}, 180/360/720 {}, changed {:?}, heard {:.3}, dropped {:.2}%, {:.0} kbit/s",
         each(&s.fps, 0),
         each(&s.stalled, 2),
         each(&s.layers, 2),
+        s.changes,
         s.heard,
         100.0 * s.dropped,
         s.rate / 1e3,

@@ -360,6 +360,9 @@ impl Bot {
             true => {
                 self.take_next(now);
                 self.former = None;
+                if self.call.as_ref().is_some_and(|c| c.connected.is_some()) {
+                    self.events.push_back(Event::Connected);
+                }
             }
             false => self.end_session(),
         }
@@ -541,12 +544,14 @@ impl Bot {
                     camera.request_key_frame();
                 }
             }
-            PeerEvent::Closed => self.closed(which),
+            PeerEvent::Closed => self.closed(now, which),
         }
     }
 
-    fn closed(&mut self, which: Which) {
+    fn closed(&mut self, now: Instant, which: Which) {
         match which {
+            // A bridge that ends closes what the focus will end: the camera goes on for the other one.
+            Which::Call if self.next.is_some() => self.take_next(now),
             Which::Call => {
                 if let Some(call) = &mut self.call {
                     call.connected = None;

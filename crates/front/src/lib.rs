@@ -12,6 +12,7 @@ mod certificate;
 mod client_config;
 mod embedded;
 mod error;
+mod expiry;
 pub mod forwarded;
 mod guard;
 mod headers;

@@ -39,7 +39,7 @@ use crate::relay::Relays;
 use crate::served::{ACME_TLS, Certificates};
 use crate::site::Site;
 use crate::well_known::WellKnown;
-use crate::{address, proxy};
+use crate::{address, expiry, proxy};
 
 /// Bytes read of a connection to see what it is; longer reads go past them.
 const PEEK: usize = 64;
@@ -54,6 +54,17 @@ const MAX_STREAMS: u32 = 128;
 /// Two years.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 const SHARD: HeaderName = HeaderName::from_static("x-jitsi-shard");
+/// Where programs look for figures of a focus or a bridge, which have doors of their own for that. To programs there is nothing
+/// here, never a page; people find the rooms of these names.
+const ELSEWHERE: [&str; 7] = [
+    "/stats",
+    "/rtcstats",
+    "/debug",
+    "/debug/conferences",
+    "/about/version",
+    "/colibri/stats",
+    "/colibri/drain",
+];
 
 /// Takes connections to the HTTPS port that carry media, from their first byte on, and serves them to their end.
 pub type MediaDoor =
@@ -195,6 +206,9 @@ impl Front {
     /// fallbacks of their own.
     pub async fn run(self, routers: Vec<Router>, doors: Doors, shutdown: impl Future<Output = ()>) {
         let counters = Counters::register(&self.config.metrics);
+        if let Some(certificates) = &self.certificates {
+            expiry::register(&self.config.metrics, certificates.clone());
+        }
         let guard = Guard::new(counters.clone());
         let relay_counters = counters.clone();
         let trusted = self.config.trusted_proxies.clone();
@@ -381,7 +395,8 @@ fn router(config: &FrontConfig, counters: &Counters, routers: Vec<Router>) -> Ro
     let health = move |_request: &Request<Body>| health_answer(&health);
     let (metrics, allow) = (config.metrics.clone(), Arc::clone(&config.metrics_allow));
     let metrics = move |request: &Request<Body>| metrics_answer(&metrics, &allow, request);
-    let own = Router::new()
+    let mut own = Router::new()
+        .route("/_pontoon/alive", get(|| async { "OK\n" }))
         .route("/_pontoon/health", get(answer(health.clone())))
         .route("/_pontoon/metrics", get(answer(metrics.clone())))
         .route("/health", get(unless_page(&site, health.clone())))
@@ -389,6 +404,11 @@ fn router(config: &FrontConfig, counters: &Counters, routers: Vec<Router>) -> Ro
         .route("/about/health", get(unless_page(&site, health)))
         .route("/metrics", get(unless_page(&site, metrics)))
         .route("/_unlock", get(unlock));
+    let nothing =
+        |_request: &Request<Body>| (StatusCode::NOT_FOUND, "Nothing is here.\n").into_response();
+    for path in ELSEWHERE {
+        own = own.route(path, get(unless_page(&site, nothing)));
+    }
     routers
         .into_iter()
         .fold(own, Router::merge)
@@ -440,8 +460,11 @@ fn metrics_answer(
     if !person.is_some_and(|person| person.certain && allow(person.address.ip())) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let kind = [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)];
-    (kind, metrics.encode()).into_response()
+    let accept = request.headers().get(header::ACCEPT);
+    match metrics.page(accept.and_then(|accept| accept.to_str().ok())) {
+        Some((kind, page)) => ([(header::CONTENT_TYPE, kind)], page).into_response(),
+        None => StatusCode::NOT_ACCEPTABLE.into_response(),
+    }
 }
 
 fn health_answer(check: &HealthCheck) -> Response<Body> {

@@ -381,6 +381,73 @@ async fn rooms_may_be_called_health_and_metrics() {
 }
 
 #[tokio::test]
+async fn what_programs_ask_of_a_focus_or_a_bridge_is_no_page_here() {
+    let front = start(BTreeMap::new(), Vec::new());
+    let room = front.get("/Room").await.2;
+    for name in [
+        "/stats",
+        "/debug",
+        "/debug/conferences",
+        "/about/version",
+        "/colibri/stats",
+        "/colibri/drain",
+    ] {
+        for headers in [&[][..], &[("accept", "application/json")]] {
+            let (status, _, text) = front.get_with(name, headers).await;
+            assert_eq!(
+                (status, text.as_str()),
+                (StatusCode::NOT_FOUND, "Nothing is here.\n"),
+                "{name}"
+            );
+        }
+        let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        let (status, _, page) = front.get_with(name, &[browser]).await;
+        assert_eq!((status, page == room), (StatusCode::OK, true), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_form_that_is_asked_for() {
+    let front = start(BTreeMap::new(), Vec::new());
+    for (accept, kind) in [
+        ("*/*", "application/openmetrics-text"),
+        ("text/plain", "text/plain; version=0.0.4"),
+        ("application/json", "application/json"),
+    ] {
+        let (_, headers, _) = front
+            .get_with("/_pontoon/metrics", &[("accept", accept)])
+            .await;
+        let told = headers["content-type"].to_str().unwrap();
+        assert!(told.starts_with(kind), "{accept}: {told}");
+    }
+    let page = front.get("/_pontoon/metrics").await.2;
+    assert!(
+        page.contains("\npontoon_front_certificate_expires "),
+        "{page}"
+    );
+    let (status, _, _) = front
+        .get_with("/_pontoon/metrics", &[("accept", "image/png")])
+        .await;
+    assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_hold_meetings_says_why_and_lives_on() {
+    let front = start_with(Vec::new(), |config| {
+        config.health = Arc::new(|| Err("no bridge is there".to_owned()));
+    });
+    for name in ["/health", "/about/health", "/_pontoon/health"] {
+        let (status, _, text) = front.get(name).await;
+        assert_eq!(
+            (status, text.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "no bridge is there\n")
+        );
+    }
+    let (status, _, text) = front.get("/_pontoon/alive").await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "OK\n"));
+}
+
+#[tokio::test]
 async fn tenants_have_the_keep_alive_target_too() {
     let front = start(BTreeMap::new(), Vec::new());
     for path in ["/_unlock", "/acme/_unlock"] {

@@ -5,6 +5,7 @@
 
 mod logging;
 mod metrics;
+mod page;
 mod redacted;
 
 pub use logging::{LogConfig, LogFormat, LogInitError, check_filter, init};

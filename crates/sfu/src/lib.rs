@@ -9,9 +9,9 @@ pub mod media;
 pub use media::{
     Certificate, ChannelNotice, ChannelPath, ConferenceId, ConferenceSpec, ConferenceStats,
     ControlError, Disposition, DropReason, Egress, Encoding, EndpointId, EndpointSpec,
-    EndpointStats, EndpointUpdate, Event, Exchange, FeedbackSources, HeaderExtension, Hearing,
-    LineSample, LineStats, LocalParameters, MediaKind, Part, PayloadType, ReceiverConstraints,
-    RelayChannel, RelayId, RelayNotice, RelaySpec, RemoteParameters, Run, Shard, ShardConfig,
-    Source, SourceConstraint, SourceMapEntry, SourceName, SsrcGroup, Stats, StreamStats,
-    Subscription, Text, VideoType,
+    EndpointStats, EndpointUpdate, Event, Exchange, Failures, FeedbackSources, HeaderExtension,
+    Hearing, IceRestarts, LineSample, LineStats, LocalParameters, Loss, MediaKind, Part,
+    PayloadType, ReceiverConstraints, RelayChannel, RelayId, RelayNotice, RelaySpec, RelayTraffic,
+    RemoteParameters, Run, Shard, ShardConfig, Source, SourceConstraint, SourceMapEntry,
+    SourceName, SsrcGroup, Stats, StreamStats, Subscription, Text, VideoType,
 };

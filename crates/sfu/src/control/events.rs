@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::channels::Connected;
 use super::output::{Note, Output, WebSocketId};
 use super::{Broadcast, Controller, convert};
 use crate::media::{ChannelNotice, ChannelPath, ConferenceId, Event};
@@ -19,6 +20,7 @@ impl Controller {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.shard.handle_timeout(now);
         self.tell_some(now);
+        self.look_for_channels(now);
     }
 
     /// The next thing to do; works through the shard's events on the way.
@@ -114,7 +116,11 @@ impl Controller {
             Event::Connected {
                 conference,
                 endpoint,
-            } => self.note(Note::Connected(conference, endpoint)),
+            } => {
+                let who = Connected::Endpoint(endpoint.clone());
+                self.expected.add(now, conference, who);
+                self.note(Note::Connected(conference, endpoint));
+            }
             Event::TransportFailed {
                 conference,
                 endpoint,
@@ -141,6 +147,8 @@ impl Controller {
                 notice,
             } => self.relay_notice(now, conference, &relay, notice),
             Event::RelayConnected { conference, relay } => {
+                let who = Connected::Relay(relay.clone());
+                self.expected.add(now, conference, who);
                 self.note(Note::RelayConnected(conference, relay));
             }
             Event::RelayFailed {

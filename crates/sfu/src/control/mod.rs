@@ -4,6 +4,7 @@
 //! bridge channel (see `channel`) end here; the media plane sees plain types only.
 
 mod answers;
+mod channels;
 mod colibri;
 mod convert;
 mod events;
@@ -80,6 +81,10 @@ pub struct ControlStats {
     pub requests: u64,
     /// Colibri2 requests answered with an error.
     pub request_errors: u64,
+    /// Endpoints that had no bridge channel 30 s after their transport came up.
+    pub endpoints_without_channel: u64,
+    /// Relays that had none.
+    pub relays_without_channel: u64,
 }
 
 /// Messages an endpoint may send per second, averaged, and at once.
@@ -166,6 +171,8 @@ pub struct Controller {
     spare: Vec<Vec<SocketAddr>>,
     outputs: VecDeque<Output>,
     broadcasts: VecDeque<Broadcast>,
+    /// Whose channel should open soon.
+    expected: channels::Expected,
     stats: ControlStats,
 }
 
@@ -200,6 +207,7 @@ impl Controller {
             spare: Vec::new(),
             outputs: VecDeque::new(),
             broadcasts: VecDeque::new(),
+            expected: channels::Expected::default(),
             stats: ControlStats::default(),
         }
     }

@@ -41,5 +41,6 @@ pub use spec::{
     Source, SourceConstraint, SsrcGroup, Subscription, VideoType,
 };
 pub use stats::{
-    ConferenceStats, DropReason, EndpointStats, Hearing, LineSample, LineStats, Stats, StreamStats,
+    ConferenceStats, DropReason, EndpointStats, Failures, Hearing, IceRestarts, LineSample,
+    LineStats, Loss, RelayTraffic, Stats, StreamStats,
 };

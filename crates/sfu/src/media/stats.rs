@@ -138,6 +138,22 @@ pub struct Stats {
     pub ice_succeeded: u64,
     /// Endpoints whose ICE or DTLS failed.
     pub transport_failed: u64,
+    /// Clients, and relays, that went without ICE ever having found a path, though it had the time.
+    pub ice_failed: Failures,
+    /// Of those with a path, clients and relays that went without DTLS being up.
+    pub dtls_failed: Failures,
+    /// ICE restarts of established transports: begun, done, given up.
+    pub ice_restarts: IceRestarts,
+    /// What went between bridges; the sums of packets and bytes above include it.
+    pub relayed: RelayTraffic,
+    /// Times that a layer of a video source began or ceased to come in.
+    pub layering_changes: u64,
+    /// Milliseconds for which encodings of video sources came in, summed over all of them.
+    pub video_ms_received: u64,
+    /// Key frames asked for because somebody began to speak, and those not asked for then, as nobody had them on stage.
+    pub keyframes_ahead: u64,
+    /// See `keyframes_ahead`.
+    pub keyframes_not_ahead: u64,
     /// Bridge-channel messages received on data channels.
     pub channel_messages_received: u64,
     /// Bridge-channel messages sent on data channels.
@@ -150,7 +166,154 @@ pub struct Stats {
     pub endpoints_reconnected: u64,
 }
 
+/// Transports that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Of clients.
+    pub clients: u64,
+    /// Of relays.
+    pub relays: u64,
+}
+
+/// What became of ICE restarts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IceRestarts {
+    /// Begun.
+    pub started: u64,
+    /// New credentials took over.
+    pub succeeded: u64,
+    /// Given up; what was established went on.
+    pub failed: u64,
+}
+
+/// What went between bridges since the start, by the second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RelayTraffic {
+    /// Packets received.
+    pub packets_received: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+}
+
 impl Stats {
+    /// Adds what another shard counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            packets_received,
+            bytes_received,
+            packets_sent,
+            bytes_sent,
+            packets_forwarded,
+            runs_sent,
+            dropped,
+            retransmitted,
+            retransmit_missed,
+            retransmit_refused,
+            audio_not_loudest,
+            audio_restored,
+            paced,
+            interrupted,
+            layers_lowered,
+            layers_raised,
+            probe_packets,
+            nacked,
+            keyframe_requests,
+            relays_created,
+            keyframe_requests_received,
+            keyframe_replays,
+            keyframes_received,
+            conferences_created,
+            conferences_completed,
+            conference_seconds,
+            endpoints_created,
+            visitors_created,
+            ice_succeeded,
+            transport_failed,
+            ice_failed,
+            dtls_failed,
+            ice_restarts,
+            relayed,
+            layering_changes,
+            video_ms_received,
+            keyframes_ahead,
+            keyframes_not_ahead,
+            channel_messages_received,
+            channel_messages_sent,
+            dominant_speaker_changes,
+            endpoints_disconnected,
+            endpoints_reconnected,
+        } = other;
+        for (sum, more) in self.dropped.iter_mut().zip(dropped) {
+            *sum += more;
+        }
+        for (sum, more) in [
+            (&mut self.packets_received, packets_received),
+            (&mut self.bytes_received, bytes_received),
+            (&mut self.packets_sent, packets_sent),
+            (&mut self.bytes_sent, bytes_sent),
+            (&mut self.packets_forwarded, packets_forwarded),
+            (&mut self.runs_sent, runs_sent),
+            (&mut self.retransmitted, retransmitted),
+            (&mut self.retransmit_missed, retransmit_missed),
+            (&mut self.retransmit_refused, retransmit_refused),
+            (&mut self.audio_not_loudest, audio_not_loudest),
+            (&mut self.audio_restored, audio_restored),
+            (&mut self.paced, paced),
+            (&mut self.interrupted, interrupted),
+            (&mut self.layers_lowered, layers_lowered),
+            (&mut self.layers_raised, layers_raised),
+            (&mut self.probe_packets, probe_packets),
+            (&mut self.nacked, nacked),
+            (&mut self.keyframe_requests, keyframe_requests),
+            (&mut self.relays_created, relays_created),
+            (
+                &mut self.keyframe_requests_received,
+                keyframe_requests_received,
+            ),
+            (&mut self.keyframe_replays, keyframe_replays),
+            (&mut self.keyframes_received, keyframes_received),
+            (&mut self.conferences_created, conferences_created),
+            (&mut self.conferences_completed, conferences_completed),
+            (&mut self.conference_seconds, conference_seconds),
+            (&mut self.endpoints_created, endpoints_created),
+            (&mut self.visitors_created, visitors_created),
+            (&mut self.ice_succeeded, ice_succeeded),
+            (&mut self.transport_failed, transport_failed),
+            (&mut self.ice_failed.clients, &ice_failed.clients),
+            (&mut self.ice_failed.relays, &ice_failed.relays),
+            (&mut self.dtls_failed.clients, &dtls_failed.clients),
+            (&mut self.dtls_failed.relays, &dtls_failed.relays),
+            (&mut self.ice_restarts.started, &ice_restarts.started),
+            (&mut self.ice_restarts.succeeded, &ice_restarts.succeeded),
+            (&mut self.ice_restarts.failed, &ice_restarts.failed),
+            (
+                &mut self.relayed.packets_received,
+                &relayed.packets_received,
+            ),
+            (&mut self.relayed.bytes_received, &relayed.bytes_received),
+            (&mut self.relayed.packets_sent, &relayed.packets_sent),
+            (&mut self.relayed.bytes_sent, &relayed.bytes_sent),
+            (&mut self.layering_changes, layering_changes),
+            (&mut self.video_ms_received, video_ms_received),
+            (&mut self.keyframes_ahead, keyframes_ahead),
+            (&mut self.keyframes_not_ahead, keyframes_not_ahead),
+            (
+                &mut self.channel_messages_received,
+                channel_messages_received,
+            ),
+            (&mut self.channel_messages_sent, channel_messages_sent),
+            (&mut self.dominant_speaker_changes, dominant_speaker_changes),
+            (&mut self.endpoints_disconnected, endpoints_disconnected),
+            (&mut self.endpoints_reconnected, endpoints_reconnected),
+        ] {
+            *sum += more;
+        }
+    }
+
     /// Packets dropped for a reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped.get(reason as usize).copied().unwrap_or(0)
@@ -176,6 +339,22 @@ pub struct ConferenceStats {
     pub sending_video: usize,
     /// Endpoints from which nothing is heard.
     pub inactive: usize,
+    /// Endpoints that send neither audio nor video.
+    pub receiving_only: usize,
+    /// Endpoints on the way to which more than a tenth is lost.
+    pub lossy: usize,
+    /// Endpoints that are sent more than their line is taken to carry.
+    pub oversent: usize,
+    /// Endpoints with a video that they want and do not get, since their line carries no more.
+    pub suspended: usize,
+    /// Feedback about packets that were never sent, of the endpoints that are there.
+    pub feedback_unmatched: u64,
+    /// Loss over the last second, on the way here.
+    pub lost_received: Loss,
+    /// Loss over the last second, on the way to the endpoints, by their word.
+    pub lost_sent: Loss,
+    /// Round trips of the endpoints of which one is known: their sum, microseconds, and their number.
+    pub round_trips: (u64, usize),
     /// Bits per second received, over the last second.
     pub bitrate_received: u64,
     /// Bits per second sent, over the last second.
@@ -198,6 +377,34 @@ pub struct ConferenceStats {
     pub relay_packet_rate_sent: u64,
 }
 
+/// What was lost of what was to come, both in one unit: packets, or parts of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Lost.
+    pub lost: u64,
+    /// All, the lost ones included.
+    pub of: u64,
+}
+
+impl Loss {
+    /// The part that is lost, 0 to 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        match self.of {
+            0 => 0.0,
+            // Counts of a second are far below 2^52.
+            of => self.lost as f64 / of as f64,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Loss {
+    fn add_assign(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.of += other.of;
+    }
+}
+
 impl std::ops::AddAssign<&Self> for ConferenceStats {
     /// Adds what another part of the same conference has.
     fn add_assign(&mut self, other: &Self) {
@@ -206,6 +413,15 @@ impl std::ops::AddAssign<&Self> for ConferenceStats {
         self.sending_audio += other.sending_audio;
         self.sending_video += other.sending_video;
         self.inactive += other.inactive;
+        self.receiving_only += other.receiving_only;
+        self.lossy += other.lossy;
+        self.oversent += other.oversent;
+        self.suspended += other.suspended;
+        self.feedback_unmatched += other.feedback_unmatched;
+        self.lost_received += other.lost_received;
+        self.lost_sent += other.lost_sent;
+        self.round_trips.0 += other.round_trips.0;
+        self.round_trips.1 += other.round_trips.1;
         self.bitrate_received += other.bitrate_received;
         self.bitrate_sent += other.bitrate_sent;
         self.packet_rate_received += other.packet_rate_received;

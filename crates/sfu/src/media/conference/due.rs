@@ -136,6 +136,7 @@ impl Conference {
             .filter_map(|(id, feed)| feed.sweep(cx.us).then_some(id))
             .collect();
         for feed in stopped {
+            cx.stats.layering_changes += 1;
             self.plan.layers_changed(feed);
         }
         self.decide(cx, |cx, plan, audio, stage, floor| {

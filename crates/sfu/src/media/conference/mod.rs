@@ -16,6 +16,7 @@ mod schedule;
 mod series;
 mod siblings;
 mod transmit;
+mod window;
 
 use super::egress::PeerOut;
 use super::exchange::Publisher;
@@ -25,7 +26,7 @@ use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
 use super::peer::{Client, Link, Relay, Siblings, Traffic};
 use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
-use super::stats::{ConferenceStats, EndpointStats, Hearing, LineStats};
+use super::stats::{ConferenceStats, EndpointStats, Hearing, LineStats, Loss};
 use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
 use rand::RngExt;
@@ -90,6 +91,8 @@ pub(crate) struct Conference {
     empty_since: Option<u64>,
     rates: Traffic,
     relay_rates: Traffic,
+    /// Of the last window, on the way here and from here.
+    loss: (Loss, Loss),
     series: Table<PeerId, Series>,
     scheduled: Scheduled,
     next_look: u64,
@@ -143,6 +146,7 @@ impl Conference {
             empty_since: Some(now),
             rates: Traffic::default(),
             relay_rates: Traffic::default(),
+            loss: (Loss::default(), Loss::default()),
             series: Table::default(),
             scheduled: Scheduled::default(),
             next_look: 0,
@@ -264,14 +268,28 @@ impl Conference {
             relay_packet_rate_sent: self.relay_rates.packets_sent,
             ..ConferenceStats::default()
         };
-        for (.., link) in self.clients() {
+        for (peer, _, link) in self.clients() {
             let (audio, video) = self.is_sending(link, now);
             stats.endpoints += 1;
             stats.visitors += usize::from(link.is_visitor());
             stats.sending_audio += usize::from(audio);
             stats.sending_video += usize::from(video);
             stats.inactive += usize::from(!link.is_active());
+            stats.receiving_only += usize::from(!audio && !video);
+            if let Some(rtt) = link.round_trip().filter(|rtt| *rtt > 0) {
+                stats.round_trips.0 += rtt;
+                stats.round_trips.1 += 1;
+            }
+            if let Some(out) = self.outs.get(peer) {
+                stats.lossy += usize::from(out.loss() > LOSSY);
+                stats.feedback_unmatched += out.feedback_unmatched();
+            }
+            if let Some(receiver) = self.receivers.get(peer) {
+                stats.oversent += usize::from(receiver.budget().is_exceeded());
+                stats.suspended += usize::from(receiver.has_suspended());
+            }
         }
+        (stats.lost_received, stats.lost_sent) = self.loss;
         stats.relays = self.relays.len();
         stats.relayed = self.relays.values().map(Relay::people).sum();
         stats
@@ -334,27 +352,5 @@ impl Conference {
             streams: receiver.streams(now, &self.feeds),
             series: self.series.get(peer).map_or_else(Vec::new, |s| s.get(now)),
         }
-    }
-
-    /// Turns the counters of the last `span` microseconds into rates.
-    pub(crate) fn take_rates(&mut self, span: u64) {
-        let mut sum = Traffic::default();
-        let mut relayed = Traffic::default();
-        for (peer, link) in self.links.iter_mut() {
-            let sent = self.outs.get_mut(peer).map(PeerOut::take_counters);
-            let window = link.take_window(sent.unwrap_or_default());
-            match self.relays.get(peer) {
-                Some(_) => relayed.add(&window),
-                None => sum.add(&window),
-            }
-        }
-        let rate = |n: u64| n * 1_000_000 / span.max(1);
-        let rates = |sum: &Traffic| Traffic {
-            packets_received: rate(sum.packets_received),
-            bytes_received: rate(sum.bytes_received),
-            packets_sent: rate(sum.packets_sent),
-            bytes_sent: rate(sum.bytes_sent),
-        };
-        (self.rates, self.relay_rates) = (rates(&sum), rates(&relayed));
     }
 }

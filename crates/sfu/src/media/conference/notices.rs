@@ -69,11 +69,13 @@ impl Conference {
     fn preempt_key_frame(&mut self, cx: &mut Context<'_>, speaker: &EndpointId) {
         let others = self.receivers.values().filter(|r| r.id() != speaker);
         if self.people() <= 2 || !others.into_iter().any(|r| r.is_stage_view()) {
+            cx.stats.keyframes_not_ahead += 1;
             return;
         }
         let is_video = |f: &Feed| f.owner() == speaker && f.video_type().is_some();
         let video = self.feeds.iter_mut().find(|(_, f)| is_video(f));
         if let Some((id, feed)) = video {
+            cx.stats.keyframes_ahead += 1;
             feed.want_key_frame();
             self.ask_for_key_frame(cx, id);
         }

@@ -58,6 +58,7 @@ impl Conference {
             self.floor.heard(cx.us, feed.owner(), incoming.level);
         }
         if taken.layers_changed {
+            cx.stats.layering_changes += 1;
             self.plan.layers_changed(incoming.feed);
         }
         // The first audio in a while wakes the look at speakers.

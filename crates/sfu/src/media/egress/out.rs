@@ -173,6 +173,11 @@ impl PeerOut {
         self.line.sent.loss()
     }
 
+    /// Feedback of the peer about packets that were not sent to it.
+    pub(crate) fn feedback_unmatched(&self) -> u64 {
+        self.line.sent.unmatched()
+    }
+
     /// Takes packets and bytes sent since the last call.
     pub(crate) fn take_counters(&mut self) -> (u64, u64) {
         (

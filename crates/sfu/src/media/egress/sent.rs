@@ -29,12 +29,18 @@ struct Sent {
 pub(super) struct SentPackets {
     ring: Vec<Sent>,
     loss: f64,
+    unmatched: u64,
 }
 
 impl SentPackets {
     /// Smoothed fraction of packets lost, 0 to 1.
     pub(super) fn loss(&self) -> f64 {
         self.loss
+    }
+
+    /// Reports about packets that were not sent, or were forgotten.
+    pub(super) fn unmatched(&self) -> u64 {
+        self.unmatched
     }
 
     /// A packet left.
@@ -88,7 +94,11 @@ impl SentPackets {
             let Some(sent) = self.ring.get_mut(usize::from(seq) & mask) else {
                 return;
             };
-            if sent.seq != seq || sent.at == 0 {
+            if sent.seq != seq {
+                self.unmatched += 1;
+                continue;
+            }
+            if sent.at == 0 {
                 continue;
             }
             each(Acked {
@@ -144,6 +154,15 @@ mod tests {
         sent.feedback(1_100_000, &twcc, |f| {
             again += usize::from(f.arrived.is_some())
         });
-        assert_eq!(again, 0);
+        assert_eq!((again, sent.unmatched()), (0, 0));
+        // Nothing of that number was sent.
+        let mut recorder = Recorder::new();
+        recorder.record(200, 9_500_000);
+        let len = recorder.write(1.into(), 2.into(), &mut buf).unwrap();
+        let Some(Ok(Rtcp::Twcc(twcc))) = packets(&buf[..len]).next() else {
+            panic!("no feedback")
+        };
+        sent.feedback(1_200_000, &twcc, |_| again += 1);
+        assert_eq!((again, sent.unmatched()), (0, 1));
     }
 }

@@ -79,6 +79,11 @@ impl Budget {
         (self.spent, self.ideal)
     }
 
+    /// Whether more is sent than the line is taken to carry.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.available.is_some_and(|most| self.spent > most)
+    }
+
     /// Whether somebody has less than the best layer.
     pub(crate) fn is_limited(&self) -> bool {
         self.is_limited

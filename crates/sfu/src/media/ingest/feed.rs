@@ -12,7 +12,7 @@ use crate::media::ids::{EndpointId, SourceName};
 use crate::media::negotiated::PayloadCodec;
 use crate::media::packet::{Arrival, Arrived, Incoming, Published};
 use crate::media::spec::{MediaKind, Source as Spec, VideoType};
-use crate::media::stats::DropReason;
+use crate::media::stats::{DropReason, Loss};
 use rtp::RtpView;
 use rtp::av1::Structure;
 use rtp::rtcp::{ReportBlock, Writer};
@@ -190,6 +190,25 @@ impl Feed {
     /// Whether it sends something that is forwarded: silence is not.
     pub(crate) fn is_sending(&self, now: u64) -> bool {
         self.is_active(now) && !matches!(&self.media, Media::Audio(audio) if audio.is_silent())
+    }
+
+    /// Encodings of its video that come in.
+    pub(crate) fn encodings_sent(&self, now: u64) -> usize {
+        let encodings = self.video().into_iter().flat_map(|v| &v.encodings);
+        encodings.filter(|e| e.stream.is_active(now)).count()
+    }
+
+    /// What was lost on the way here by the reports since the last call.
+    pub(crate) fn take_loss(&mut self) -> Loss {
+        let mut sum = Loss::default();
+        match &mut self.media {
+            Media::Audio(audio) => sum += audio.stream_mut().take_loss(),
+            Media::Video(video) => {
+                let encodings = video.encodings.iter_mut();
+                encodings.for_each(|e| sum += e.stream.take_loss());
+            }
+        }
+        sum
     }
 
     /// Notes encodings that stopped coming in; whether there are any.

@@ -1,6 +1,6 @@
 //! One received RTP stream: duplicates, loss, reports, and what to ask for again.
 
-use crate::media::stats::DropReason;
+use crate::media::stats::{DropReason, Loss};
 use rtp::rtcp::{ReportBlock, compact_ntp};
 use rtp::seq::Unwrapper;
 use smallvec::SmallVec;
@@ -46,6 +46,8 @@ pub(crate) struct ReceiveStream {
     reported_expected: u64,
     reported_received: u64,
     reported_highest: u64,
+    /// Of what the reports since the last look spoke of.
+    loss: Loss,
     transit: Option<i64>,
     jitter: u32,
     missing: Vec<Missing>,
@@ -74,6 +76,7 @@ impl ReceiveStream {
             reported_expected: 0,
             reported_received: 0,
             reported_highest: 0,
+            loss: Loss::default(),
             transit: None,
             jitter: 0,
             missing: Vec::new(),
@@ -251,6 +254,11 @@ impl ReceiveStream {
         !self.missing.is_empty()
     }
 
+    /// What was lost by the reports since the last call.
+    pub(crate) fn take_loss(&mut self) -> Loss {
+        std::mem::take(&mut self.loss)
+    }
+
     /// The report block for the next receiver report; `None` if nothing came since the last one.
     pub(crate) fn report(&mut self, now: u64) -> Option<ReportBlock> {
         let highest = self.numbers.highest()?;
@@ -264,6 +272,10 @@ impl ReceiveStream {
         self.reported_expected = expected;
         self.reported_received = self.received;
         self.reported_highest = highest;
+        self.loss += Loss {
+            lost: lost_now,
+            of: expected_now,
+        };
         let (last_sr, delay) = match self.clock {
             Some(c) => (
                 compact_ntp(c.ntp),
@@ -340,5 +352,8 @@ mod tests {
         assert_eq!((block.cumulative_lost, block.highest_seq), (23, 98));
         assert_eq!(block.fraction_lost, (23 * 256 / 99) as u8);
         assert!(s.report(300 * MS).is_none());
+        let loss = s.take_loss();
+        assert_eq!((loss.lost, loss.of), (23, 99));
+        assert_eq!(s.take_loss().of, 0, "taken once");
     }
 }

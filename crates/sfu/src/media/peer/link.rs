@@ -191,6 +191,11 @@ impl Link {
         }
     }
 
+    /// Whether keys were agreed on.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.inbound.is_some()
+    }
+
     /// Sets the keys of what it sends.
     pub(crate) fn set_keys(&mut self, inbound: Inbound) {
         self.inbound = Some(inbound);

@@ -169,7 +169,8 @@ impl Shard {
                 link.transport.set_remote(now, remote);
             }
             if restart {
-                let _ = link.transport.restart_ice(now, &mut self.rng);
+                let begun = link.transport.restart_ice(now, &mut self.rng);
+                self.stats.ice_restarts.started += u64::from(begun.is_some());
             }
         }
         self.touched.push(place);

@@ -177,7 +177,7 @@ impl Shard {
         }
         self.rates_since = us;
         for conference in self.conferences.iter_mut().flatten() {
-            conference.take_rates(span);
+            conference.end_window(us, span, &mut self.stats);
         }
     }
 

@@ -3,7 +3,11 @@
 use super::{MAX_DATAGRAM, Place, Shard};
 use crate::media::event::Event;
 use crate::media::ids::{ConferenceId, RelayId};
+use crate::media::peer::Link;
 use std::time::Instant;
+
+/// Who had less time has not failed, microseconds.
+const TIME_TO_CONNECT: u64 = 10_000_000;
 
 impl Shard {
     /// What transports have to say.
@@ -114,10 +118,38 @@ impl Shard {
                     c.path_lost(cx.us, place.peer)
                 });
             }
-            rtc::Event::IceRestarted { .. } | rtc::Event::IceRestartFailed { .. } => {
-                self.bind_ufrags(place)
+            rtc::Event::IceRestarted { .. } => {
+                self.stats.ice_restarts.succeeded += 1;
+                self.bind_ufrags(place);
+            }
+            rtc::Event::IceRestartFailed { .. } => {
+                self.stats.ice_restarts.failed += 1;
+                self.bind_ufrags(place);
             }
             _ => {}
+        }
+    }
+
+    fn is_relay(&self, place: Place) -> bool {
+        let conference = self.conferences.get(place.conference);
+        let conference = conference.and_then(|c| c.as_deref());
+        conference.is_some_and(|c| c.relay_id(place.peer).is_some())
+    }
+
+    /// What goes without ever having been connected, though it had the time, has failed: ICE if it found no path, else
+    /// DTLS.
+    fn count_failure(&mut self, now: Instant, link: &Link, is_relay: bool) {
+        let age = link.age(self.micros(now));
+        if link.was_connected() || age < TIME_TO_CONNECT {
+            return;
+        }
+        let failures = match link.transport.path() {
+            Some(_) => &mut self.stats.dtls_failed,
+            None => &mut self.stats.ice_failed,
+        };
+        match is_relay {
+            true => failures.relays += 1,
+            false => failures.clients += 1,
         }
     }
 
@@ -137,6 +169,7 @@ impl Shard {
 
     /// Removes an endpoint, or a relay, and what leads to it.
     pub(super) fn remove(&mut self, now: Instant, place: Place) {
+        let is_relay = self.is_relay(place);
         let removed = self.with(now, place.conference, |c, cx| {
             let removed = c.remove(cx, place.peer);
             c.settle(cx);
@@ -145,6 +178,7 @@ impl Shard {
         let Some(mut link) = removed.flatten() else {
             return;
         };
+        self.count_failure(now, &link, is_relay);
         for ufrag in &link.ufrags {
             self.ufrags.remove(ufrag);
         }

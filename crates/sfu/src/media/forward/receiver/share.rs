@@ -123,6 +123,15 @@ impl Receiver {
         }
     }
 
+    /// Whether it is sent nothing of a source that it wants, since its line carries no more.
+    pub(crate) fn has_suspended(&self) -> bool {
+        let nothing = |wanted: &Wanted| {
+            let slot = self.carrier(wanted.feed);
+            slot.is_some_and(|slot| slot.target.is_none())
+        };
+        self.budget.is_limited() && self.wanted.iter().any(nothing)
+    }
+
     /// What is sent of each source that is wanted, most wanted first, and why not more.
     pub(crate) fn streams(&self, now: u64, feeds: &Table<FeedId, Feed>) -> Vec<StreamStats> {
         let stream = |wanted: &Wanted| {

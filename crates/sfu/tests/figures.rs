@@ -1,0 +1,73 @@
+//! What is told of a meeting in figures: loss, round trips, who watches, what failed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop here")]
+
+mod support;
+
+use std::time::Duration;
+
+use sfu::EndpointSpec;
+use sim::LinkSpec;
+use support::camera::Camera;
+use support::{CONFERENCE, World, endpoint_id};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn loss_round_trips_and_who_only_watches_are_told() {
+    let line = LinkSpec {
+        delay: Duration::from_millis(30),
+        loss: sim::Loss::Random(0.05),
+        ..LinkSpec::default()
+    };
+    let mut w = World::new(line, 7);
+    for (name, number) in [("p0", 1), ("p1", 2)] {
+        w.join(name, Some(Camera::new(number, 3, true, 4)), Some(60), true);
+    }
+    w.join("p2", None, None, true);
+    w.connect_all();
+    (0..3).for_each(|at| w.want(at, 720));
+    w.run(10 * SECOND);
+    let stats = w.shard.conference_stats(CONFERENCE).unwrap();
+    assert_eq!((stats.endpoints, stats.receiving_only), (3, 1));
+    let (received, sent) = (stats.lost_received.fraction(), stats.lost_sent.fraction());
+    assert!((0.01..0.12).contains(&received), "{received}");
+    assert!((0.01..0.12).contains(&sent), "{sent}");
+    let (sum, count) = stats.round_trips;
+    assert_eq!(count, 3);
+    let mean = sum / count as u64;
+    assert!((50_000..90_000).contains(&mean), "{mean} µs");
+    let all = w.shard.stats();
+    // Two cameras with at most three encodings, for ten seconds or so.
+    let ms = all.video_ms_received;
+    assert!((20_000..70_000).contains(&ms), "{ms} ms");
+    assert!(all.layering_changes >= 2);
+    assert_eq!(all.ice_failed.clients + all.dtls_failed.clients, 0);
+}
+
+#[test]
+fn who_never_found_a_way_has_failed_and_who_left_at_once_has_not() {
+    let mut w = World::new(LinkSpec::default(), 8);
+    w.join("p0", Some(Camera::new(1, 1, false, 4)), Some(60), true);
+    w.connect_all();
+    let now = w.now;
+    for name in ["late", "early"] {
+        let spec = EndpointSpec::new(endpoint_id(name));
+        w.shard.create_endpoint(now, CONFERENCE, spec).unwrap();
+    }
+    w.run(SECOND);
+    let now = w.now;
+    w.shard
+        .expire_endpoint(now, CONFERENCE, &endpoint_id("early"))
+        .unwrap();
+    assert_eq!(w.shard.stats().ice_failed.clients, 0);
+    w.run(12 * SECOND);
+    let now = w.now;
+    for name in ["late", "p0"] {
+        w.shard
+            .expire_endpoint(now, CONFERENCE, &endpoint_id(name))
+            .unwrap();
+    }
+    let stats = w.shard.stats();
+    assert_eq!((stats.ice_failed.clients, stats.ice_failed.relays), (1, 0));
+    assert_eq!(stats.dtls_failed.clients, 0);
+}

@@ -160,6 +160,7 @@ impl Attachment<'_> {
                 self.next_presence = Some(Instant::now());
             }
             LinkEvent::Offline { reason } => {
+                self.shared.streams_lost.fetch_add(1, Ordering::Relaxed);
                 self.set_online(false);
                 self.next_presence = None;
                 self.troubled(Kind::Lost, |who| {

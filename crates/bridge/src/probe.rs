@@ -42,6 +42,16 @@ pub(crate) fn answer(
     });
 }
 
+/// The first of these ports that does not answer.
+pub(crate) async fn first_silent(ports: &[SocketAddr]) -> Option<SocketAddr> {
+    for &port in ports {
+        if !answers(port).await.unwrap_or(false) {
+            return Some(port);
+        }
+    }
+    None
+}
+
 /// Whether one of the ports answers.
 async fn any_answers(addresses: Vec<SocketAddr>) -> bool {
     let mut asked: JoinSet<bool> = JoinSet::new();

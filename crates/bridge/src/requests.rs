@@ -8,8 +8,8 @@ use stanza::element;
 use stanza::jitsi::evidence::{People, Probe};
 use stanza::{Element, iq, ns};
 
-use crate::shared::Shared;
-use crate::{health, presence, probe};
+use crate::shared::{Shared, Then};
+use crate::{health, probe, totals};
 
 const NS_HEALTH: &str = "http://jitsi.org/protocol/healthcheck";
 
@@ -63,19 +63,15 @@ pub(crate) fn handle(
         ("conference-modify", NS_COLIBRI2) => modify(shared, request, payload, send),
         ("drain", ns::DRAIN) => {
             let says = |name: &str| payload.attr(name) == Some("true");
-            tracing::info!(
-                drain = says("on"),
-                end = says("end"),
-                "the focus sets drain mode"
-            );
-            shared.set_drain(says("on"), says("end"));
+            let (drain, end, restart) = (says("on"), says("end"), says("restart"));
+            tracing::info!(drain, end, restart, "the focus sets drain mode");
+            shared.set_drain(drain, Then::of(end, restart));
             send(iq::result_to(request, None));
         }
         ("probe", ns::PROBE) => probe::answer(shared, request, Probe::of_element(payload), send),
         ("healthcheck", NS_HEALTH) => send(match health::of(shared) {
             Ok(()) => {
-                let people =
-                    People::is_asked(payload).then(|| presence::people(&shared.snapshots()));
+                let people = People::is_asked(payload).then(|| totals::people(&shared.snapshots()));
                 iq::result_to(request, people.map(|people| Element::from(&people)))
             }
             Err(text) => refuse(request, "internal-server-error", text),

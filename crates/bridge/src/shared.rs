@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::gather::{self, Reply};
 use crate::latency::Latencies;
 use crate::placing::Placing;
+use crate::process::Process;
 use crate::sinks::{Sink, StreamCounts};
 use crate::standing::Standing;
 
@@ -106,6 +107,28 @@ pub(crate) struct Snapshot {
     pub(crate) exchange_dropped: u64,
 }
 
+/// What becomes of a bridge that is drained, once it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It waits for other orders.
+    Stay,
+    /// It ends.
+    End,
+    /// It ends and wants to be started again.
+    Restart,
+}
+
+impl Then {
+    /// What two flags say.
+    pub(crate) fn of(end: bool, restart: bool) -> Self {
+        match (end, restart) {
+            (_, true) => Self::Restart,
+            (true, false) => Self::End,
+            (false, false) => Self::Stay,
+        }
+    }
+}
+
 /// How others reach a worker.
 pub(crate) struct WorkerHandle {
     pub(crate) commands: SyncSender<Command>,
@@ -154,6 +177,8 @@ pub(crate) struct Shared {
     pub(crate) shutting_down: AtomicBool,
     /// It ends once it is drained and empty.
     pub(crate) end_when_empty: AtomicBool,
+    /// It wants to be started again when it has ended.
+    pub(crate) restart: AtomicBool,
     /// Counts changes that a focus should hear of at once.
     changes: watch::Sender<u64>,
     /// How the bridge stands with its signalling nodes.
@@ -163,12 +188,32 @@ pub(crate) struct Shared {
     /// Bits of an `f64`.
     stress: AtomicU64,
     media: Mutex<Vec<SocketAddr>>,
+    /// A media port of this bridge that does not answer.
+    pub(crate) deaf: watch::Sender<Option<SocketAddr>>,
     /// Questions about other bridges that are being answered.
     pub(crate) probes: Arc<Semaphore>,
     pub(crate) streams: StreamCounts,
     pub(crate) web_sockets_refused: AtomicU64,
+    /// Bridge channels over WebSocket that somebody closed, and those that broke.
+    pub(crate) web_sockets_closed: (AtomicU64, AtomicU64),
     /// Stanzas from signalling nodes that were passed over.
     pub(crate) stanzas_ignored: AtomicU64,
+    /// Times that the stream to a signalling node was lost.
+    pub(crate) streams_lost: AtomicU64,
+    /// Requests that found too many waiting.
+    pub(crate) requests_dropped: AtomicU64,
+    pub(crate) process: Process,
+}
+
+/// Signalling nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Nodes {
+    /// Known of.
+    pub(crate) configured: usize,
+    /// In reach.
+    pub(crate) connected: usize,
+    /// Of these, those in whose room of bridges it is.
+    pub(crate) attached: usize,
 }
 
 impl Shared {
@@ -191,15 +236,21 @@ impl Shared {
             graceful: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
             end_when_empty: AtomicBool::new(false),
+            restart: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             standings: watch::Sender::new(Vec::new()),
             nodes: watch::Sender::new(0),
             stress: AtomicU64::new(0),
             media: Mutex::default(),
+            deaf: watch::Sender::new(None),
             probes: Arc::new(Semaphore::new(PROBES)),
             streams: StreamCounts::default(),
             web_sockets_refused: AtomicU64::new(0),
+            web_sockets_closed: Default::default(),
             stanzas_ignored: AtomicU64::new(0),
+            streams_lost: AtomicU64::new(0),
+            requests_dropped: AtomicU64::new(0),
+            process: Process::default(),
         }
     }
 
@@ -216,6 +267,16 @@ impl Shared {
                 false => nodes.saturating_sub(1),
             }
         });
+    }
+
+    /// The signalling nodes, counted.
+    pub(crate) fn nodes(&self) -> Nodes {
+        let all = self.standings.borrow();
+        Nodes {
+            configured: all.len(),
+            connected: *self.nodes.borrow(),
+            attached: all.iter().filter(|standing| standing.attached).count(),
+        }
     }
 
     /// How many signalling nodes are in reach.
@@ -245,9 +306,12 @@ impl Shared {
         self.changed();
     }
 
-    /// Becomes empty, and ends then, or need not any more.
-    pub(crate) fn set_drain(&self, drain: bool, end: bool) {
-        self.end_when_empty.store(drain && end, Ordering::SeqCst);
+    /// Becomes empty, or need not any more.
+    pub(crate) fn set_drain(&self, drain: bool, then: Then) {
+        self.end_when_empty
+            .store(drain && then != Then::Stay, Ordering::SeqCst);
+        self.restart
+            .store(drain && then == Then::Restart, Ordering::SeqCst);
         self.set_flag(&self.drain, drain);
         // Whoever waits for the end looks again.
         self.changed();
@@ -291,6 +355,7 @@ impl Shared {
                 None => Some(command),
             };
             if let Some(Command::Modify { reply, .. }) = refused {
+                self.requests_dropped.fetch_add(1, Ordering::Relaxed);
                 self.answered(&meeting, errand.worker, true);
                 reply(Answer {
                     result: Err(ErrorAnswer::plain(

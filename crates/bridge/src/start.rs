@@ -5,7 +5,7 @@
 )]
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -25,12 +25,12 @@ use crate::attachments::Attachments;
 use crate::config::{BridgeConfig, Mapping, NodeConfig};
 use crate::intake::{Intake, MAX_LANES};
 use crate::load::Load;
-use crate::presence::Totals;
-use crate::shared::{COMMANDS, Command, Shared, WorkerHandle};
+use crate::shared::{COMMANDS, Command, Shared, Then, WorkerHandle};
 use crate::standing::Standing;
 use crate::streams::StreamDoor;
+use crate::totals::Totals;
 use crate::worker::Worker;
-use crate::{addresses, handover, metrics, orphans, post, rest, web_socket};
+use crate::{addresses, handover, health, jitsi, metrics, orphans, post, rest, web_socket};
 
 /// Shards are numbered in one byte of a conference's id.
 const MAX_SHARDS: usize = 256;
@@ -114,6 +114,7 @@ impl Bridge {
         ));
         shared.set_media(addresses::media(&offered));
         metrics::register(&config.metrics, &shared);
+        jitsi::register(&config.metrics, &shared);
         let threads = spawn_threads(&shared, parts, &config, &offered, &Arc::new(certificate))?;
         let mut attachments = Attachments::new(shared.clone(), config.presence_interval);
         attachments.set(config.nodes.clone());
@@ -121,6 +122,7 @@ impl Bridge {
         background.spawn(orphans::watch(shared.clone(), config.keep));
         background.spawn(measure_load(shared.clone(), config.proc_dir.clone()));
         let advertised = advertised(&offered);
+        background.spawn(health::watch_ports(shared.clone(), own_ports(&places)));
         let mut listen = places.iter().flat_map(|place| &place.listen);
         if listen.any(|address| address.ip().is_unspecified()) {
             let own = config.own_addresses.clone();
@@ -176,18 +178,18 @@ impl Bridge {
     /// Number of conferences and of endpoints.
     pub fn load(&self) -> (usize, usize) {
         let totals = Totals::of(&self.shared.snapshots());
-        (totals.conferences, totals.endpoints)
+        (totals.conferences, totals.endpoints())
     }
 
     /// Counts the endpoints whenever it is called, for as long as somebody wants to know.
     pub fn people(&self) -> impl Fn() -> usize + Send + use<> {
         let shared = self.shared.clone();
-        move || Totals::of(&shared.snapshots()).endpoints
+        move || Totals::of(&shared.snapshots()).endpoints()
     }
 
     /// Asks focuses to place nothing here and to move what runs elsewhere (or takes that back).
     pub fn set_drain(&self, drain: bool) {
-        self.shared.set_drain(drain, false);
+        self.shared.set_drain(drain, Then::Stay);
     }
 
     /// Resolves when a signalling node has taken the bridge in: from then on it may get conferences.
@@ -202,6 +204,18 @@ impl Bridge {
     /// How the bridge stands with its signalling nodes, in the order of [`BridgeConfig::nodes`].
     pub fn standings(&self) -> watch::Receiver<Vec<Standing>> {
         self.shared.standings.subscribe()
+    }
+
+    /// Whether whoever asked the bridge to end wants it to be started again.
+    pub fn wants_restart(&self) -> bool {
+        self.shared.restart.load(Ordering::SeqCst)
+    }
+
+    /// Whether the bridge serves: its threads live, its media ports answer, its people are heard, and a signalling node has
+    /// it. Why not, in words, whenever it is called.
+    pub fn health(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || health::report(&shared).map_err(|trouble| trouble.text)
     }
 
     /// Resolves when somebody asked the bridge to shut down over its private interface or by the focus: at once, or when
@@ -339,6 +353,24 @@ fn places(config: &BridgeConfig, lanes: &[Vec<Lane>]) -> Vec<Place> {
     lanes.iter().enumerate().map(place).collect()
 }
 
+/// Where this machine itself reaches the threads' sockets.
+fn own_ports(places: &[Place]) -> Vec<SocketAddr> {
+    let mut ports: Vec<SocketAddr> = Vec::new();
+    for address in places.iter().flat_map(|place| &place.listen) {
+        let mut port = *address;
+        if port.ip().is_unspecified() {
+            port.set_ip(match port {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports
+}
+
 /// All addresses that some endpoint is told.
 fn advertised(offered: &[Offered]) -> Vec<SocketAddr> {
     let mapped = offered.iter().flat_map(|o| o.mapped.iter().map(|m| m.0));
@@ -430,6 +462,7 @@ async fn measure_load(shared: Arc<Shared>, proc_dir: std::path::PathBuf) {
     let mut load = Load::default();
     loop {
         shared.set_stress(load.sample(&proc_dir, &shared.snapshots()));
+        shared.process.read(&proc_dir, load.steal());
         tokio::time::sleep(LOAD_INTERVAL).await;
     }
 }

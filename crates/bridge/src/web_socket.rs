@@ -136,7 +136,15 @@ async fn pass_on(socket: &mut WebSocket, first: Frame, frames: &mut mpsc::Receiv
     socket.flush().await.is_ok()
 }
 
-async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Frame>) {
+async fn serve(mut socket: WebSocket, open: Open, frames: mpsc::Receiver<Frame>) {
+    let in_order = talk(&mut socket, &open, frames).await;
+    let closed = &open.shared.web_sockets_closed;
+    let count = if in_order { &closed.0 } else { &closed.1 };
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Passes messages on until the channel is over; whether somebody closed it.
+async fn talk(socket: &mut WebSocket, open: &Open, mut frames: mpsc::Receiver<Frame>) -> bool {
     let mut heard = Instant::now();
     let mut pinged = false;
     loop {
@@ -144,9 +152,10 @@ async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Fra
         tokio::select! {
             frame = frames.recv() => {
                 // Without a frame the worker cut the client off.
-                let Some(frame) = frame else { return };
-                if !pass_on(&mut socket, frame, &mut frames).await {
-                    return;
+                let Some(frame) = frame else { return true };
+                let closes = matches!(frame, Frame::Close(..));
+                if !pass_on(socket, frame, &mut frames).await {
+                    return closes;
                 }
             }
             message = socket.recv() => {
@@ -159,13 +168,14 @@ async fn serve(mut socket: WebSocket, open: Open, mut frames: mpsc::Receiver<Fra
                             tracing::debug!("a bridge-channel message was dropped");
                         }
                     }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(Message::Close(_))) => return true,
+                    Some(Err(_)) | None => return false,
                     Some(Ok(_)) => {}
                 }
             }
             () = sleep_until(due) => {
                 if pinged || socket.send(Message::Ping(Default::default())).await.is_err() {
-                    return;
+                    return false;
                 }
                 pinged = true;
             }

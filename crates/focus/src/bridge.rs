@@ -376,10 +376,28 @@ impl Bridge {
             load: self.stress + promised,
             stress: self.stress,
             promised,
+            room_for: self.room_for(now, config),
+            suspect: self.suspicion(now).is_some(),
+            ending: self.graceful_shutdown || self.shutting_down,
             meetings: 0,
             people: 0,
             unheard: self.people_report.unheard,
             heard_ms: now.saturating_duration_since(self.heard).as_millis() as u64,
+        }
+    }
+
+    /// People who still find room, until it is avoided for its load.
+    fn room_for(&self, now: Instant, config: &BridgeConfig) -> usize {
+        if !self.could_take(now) || self.is_drained() {
+            return 0;
+        }
+        let each = self.participant_stress.unwrap_or(config.participant_stress);
+        let left = config.stress_threshold - self.stress - self.promised(now, config);
+        // Numbers that are not positive become 0.
+        let by_load = (left / each.max(f64::EPSILON)) as usize;
+        match config.max_people {
+            Some(most) => by_load.min(most.saturating_sub(self.people())),
+            None => by_load,
         }
     }
 

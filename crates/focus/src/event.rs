@@ -1,7 +1,10 @@
 //! What the focus reports to its host: decisions worth a log line, and counts.
 use std::fmt;
+use std::time::Duration;
 
 use stanza::{BareJid, FullJid};
+
+use crate::jingle_counts::JingleCounts;
 
 /// A decision or an observation worth a log line.
 #[derive(Debug, Clone, PartialEq)]
@@ -366,6 +369,19 @@ impl Reinvite {
     }
 }
 
+/// What became of participants' wishes for new ICE credentials within their session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IceRestarts {
+    /// Wished for.
+    pub requested: u64,
+    /// Their bridge made new ones, which were passed on.
+    pub relayed: u64,
+    /// Their bridge kept those it had.
+    pub not_needed: u64,
+    /// Refused, or not possible.
+    pub failed: u64,
+}
+
 /// Counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FocusStats {
@@ -397,4 +413,58 @@ pub struct FocusStats {
     pub given_up_total: u64,
     /// Relays between bridges that failed, since the start.
     pub relays_failed_total: u64,
+    /// Times that a conference left a bridge which does not work, since the start.
+    pub bridges_removed_total: u64,
+    /// Requests for conferences, since the start.
+    pub requests_total: u64,
+    /// Of these, requests for conferences that were not there.
+    pub requests_new_total: u64,
+    /// ICE restarts, since the start.
+    pub ice_restarts: IceRestarts,
+    /// Jingle requests sent, since the start.
+    pub jingle_sent: JingleCounts,
+    /// Jingle requests received, since the start.
+    pub jingle_received: JingleCounts,
+    /// How long the conferences that are over lasted, all together.
+    pub conferences_lasted: Duration,
+    /// How long people were in conferences which they have left, all together.
+    pub people_lasted: Duration,
+}
+
+impl FocusStats {
+    /// Adds what another focus counted since its start; what is so now stays as it is.
+    pub fn add_totals(&mut self, other: &Self) {
+        for (sum, more) in self.reinvites_total.iter_mut().zip(other.reinvites_total) {
+            *sum += more;
+        }
+        self.jingle_sent.add(&other.jingle_sent);
+        self.jingle_received.add(&other.jingle_received);
+        self.conferences_lasted += other.conferences_lasted;
+        self.people_lasted += other.people_lasted;
+        for (sum, more) in [
+            (&mut self.conferences_total, other.conferences_total),
+            (&mut self.participants_total, other.participants_total),
+            (&mut self.moves_total, other.moves_total),
+            (&mut self.refused_total, other.refused_total),
+            (&mut self.bridges_lost_total, other.bridges_lost_total),
+            (&mut self.adopted_total, other.adopted_total),
+            (&mut self.given_up_total, other.given_up_total),
+            (&mut self.relays_failed_total, other.relays_failed_total),
+            (&mut self.bridges_removed_total, other.bridges_removed_total),
+            (&mut self.requests_total, other.requests_total),
+            (&mut self.requests_new_total, other.requests_new_total),
+            (
+                &mut self.ice_restarts.requested,
+                other.ice_restarts.requested,
+            ),
+            (&mut self.ice_restarts.relayed, other.ice_restarts.relayed),
+            (
+                &mut self.ice_restarts.not_needed,
+                other.ice_restarts.not_needed,
+            ),
+            (&mut self.ice_restarts.failed, other.ice_restarts.failed),
+        ] {
+            *sum += more;
+        }
+    }
 }

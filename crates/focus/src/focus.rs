@@ -81,7 +81,7 @@ mod orders;
 mod settle;
 mod timers;
 
-pub use orders::OrderError;
+pub use orders::{OrderError, Then};
 
 impl Focus {
     /// A focus that is not connected yet. All ids it makes follow from `seed`.
@@ -189,6 +189,14 @@ impl Focus {
             reinvites_total: io.totals.reinvites,
             given_up_total: io.totals.given_up,
             relays_failed_total: io.totals.relays_failed,
+            bridges_removed_total: io.totals.bridges_removed,
+            requests_total: io.totals.requests.0,
+            requests_new_total: io.totals.requests.1,
+            ice_restarts: io.totals.ice_restarts,
+            jingle_sent: io.totals.jingle_sent,
+            jingle_received: io.totals.jingle_received,
+            conferences_lasted: io.totals.lasted.0,
+            people_lasted: io.totals.lasted.1,
         }
     }
 }

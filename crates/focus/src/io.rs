@@ -11,7 +11,8 @@ use stanza::element;
 use stanza::jitsi::conference::ConferenceResponse;
 use stanza::{BareJid, Element, ElementExt, FullJid, ns};
 
-use crate::event::{Event, Reinvite};
+use crate::event::{Event, IceRestarts, Reinvite};
+use crate::jingle_counts::JingleCounts;
 use crate::request::{RequestError, RequestId};
 
 /// Events kept for the host; older ones are dropped when it does not poll.
@@ -169,6 +170,15 @@ pub(crate) struct Totals {
     pub(crate) moves: u64,
     pub(crate) refused: u64,
     pub(crate) bridges_lost: u64,
+    /// Times that a conference left a bridge which does not work.
+    pub(crate) bridges_removed: u64,
+    /// Requests for conferences, and those of them for new ones.
+    pub(crate) requests: (u64, u64),
+    pub(crate) ice_restarts: IceRestarts,
+    pub(crate) jingle_sent: JingleCounts,
+    pub(crate) jingle_received: JingleCounts,
+    /// Of conferences, and of people in them, that are over.
+    pub(crate) lasted: (Duration, Duration),
 }
 
 #[derive(Debug)]
@@ -274,6 +284,7 @@ impl Io {
     }
 
     fn iq(&mut self, kind: &str, to: &str, payload: Element) -> (String, Element) {
+        self.totals.jingle_sent.note(&payload);
         let id = format!("{}-{}", self.sid(), self.count());
         let iq = element("iq", ns::CLIENT)
             .attr("type", kind)

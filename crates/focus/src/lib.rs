@@ -13,6 +13,7 @@ mod event;
 mod features;
 mod focus;
 mod io;
+mod jingle_counts;
 pub mod offer;
 mod request;
 mod selection;
@@ -21,11 +22,12 @@ mod sources;
 mod status;
 
 pub use config::{BridgeConfig, FocusConfig, Plain, Strategy};
-pub use event::{Event, FocusStats, Reinvite};
-pub use focus::{Focus, OrderError};
+pub use event::{Event, FocusStats, IceRestarts, Reinvite};
+pub use focus::{Focus, OrderError, Then};
+pub use jingle_counts::JingleCounts;
 pub use request::{RequestError, RequestId};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stanza::jitsi::conference::{
     ConferenceRequest, ConferenceRequestError, ConferenceResponse,
 };
-pub use status::{BridgeStatus, MeetingStatus, PlaceStatus, Status};
+pub use status::{BridgeStatus, Figures, MeetingStatus, PlaceStatus, Status};

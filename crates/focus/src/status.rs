@@ -11,6 +11,52 @@ pub struct Status {
     pub meetings: Vec<MeetingStatus>,
 }
 
+/// What is counted at one moment, without the names of meetings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// The bridges, by name.
+    pub bridges: Vec<BridgeStatus>,
+    /// People in each meeting.
+    pub sizes: Vec<usize>,
+    /// Meetings whose people were told that no bridge can be had.
+    pub waiting: usize,
+}
+
+impl Figures {
+    /// Whether meetings can be held.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    pub fn health(&self) -> Result<(), String> {
+        if self.bridges.iter().any(|bridge| bridge.usable) {
+            return Ok(());
+        }
+        let states: Vec<String> = self
+            .bridges
+            .iter()
+            .map(|bridge| format!("{} {}", bridge.name, bridge.state))
+            .collect();
+        Err(match states.is_empty() {
+            true => "no bridge is there".to_owned(),
+            false => format!("no bridge can be used for a meeting: {}", states.join(", ")),
+        })
+    }
+
+    /// People who still find room on all bridges together.
+    #[must_use]
+    pub fn room_for(&self) -> usize {
+        self.bridges.iter().map(|bridge| bridge.room_for).sum()
+    }
+
+    /// Mean load of the bridges that take meetings; 0 if there is none.
+    #[must_use]
+    pub fn mean_load(&self) -> f64 {
+        let takes = self.bridges.iter().filter(|b| b.usable && !b.drain);
+        let (sum, count) = takes.fold((0.0, 0.0), |(sum, n), b| (sum + b.load, n + 1.0));
+        if count > 0.0 { sum / count } else { 0.0 }
+    }
+}
+
 /// A bridge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BridgeStatus {
@@ -38,6 +84,12 @@ pub struct BridgeStatus {
     pub stress: f64,
     /// Load of people that its report does not show yet.
     pub promised: f64,
+    /// People who still find room on it, until it is avoided for its load; none if it may not be chosen or is drained.
+    pub room_for: usize,
+    /// It answers and does not serve its people, as far as is known.
+    pub suspect: bool,
+    /// It is about to end.
+    pub ending: bool,
     /// Meetings of this focus on it.
     pub meetings: usize,
     /// People of this focus on it.

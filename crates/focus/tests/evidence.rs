@@ -11,7 +11,7 @@ mod support;
 
 use std::time::Duration;
 
-use focus::Event;
+use focus::{Event, Then};
 use stanza::jitsi::evidence::{People, SilentMeeting};
 use support::*;
 
@@ -376,7 +376,10 @@ fn operators_see_where_meetings_are_and_why_and_move_them() {
 fn operators_drain_bridges_of_any_make() {
     let mut world = meeting(2);
     let now = world.now;
-    world.focus.order_drain(now, "jvb1", true, false).unwrap();
+    world
+        .focus
+        .order_drain(now, "jvb1", true, Then::Stay)
+        .unwrap();
     world.run();
     assert_eq!(world.home_of(MEETING), ["jvb2"]);
     assert!(world.focus.status().bridges[0].drain);
@@ -387,9 +390,17 @@ fn operators_drain_bridges_of_any_make() {
     );
     open(&mut world, "other");
     assert_eq!(world.home_of("other"), ["jvb2"]);
-    world.focus.order_drain(now, "jvb1", false, false).unwrap();
+    world
+        .focus
+        .order_drain(now, "jvb1", false, Then::Stay)
+        .unwrap();
     world.run();
     open(&mut world, "third");
     assert_eq!(world.home_of("third"), ["jvb1"]);
-    assert!(world.focus.order_drain(now, "jvb9", true, false).is_err());
+    assert!(
+        world
+            .focus
+            .order_drain(now, "jvb9", true, Then::Stay)
+            .is_err()
+    );
 }

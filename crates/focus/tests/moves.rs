@@ -41,7 +41,7 @@ fn meeting(bridges: &[&str], clients: Vec<FakeClient>) -> World {
 fn drain(world: &mut World, name: &str) {
     world
         .focus
-        .order_drain(world.now, name, true, false)
+        .order_drain(world.now, name, true, focus::Then::Stay)
         .unwrap();
     world.run();
 }

@@ -18,6 +18,7 @@ use crate::focus_store::Store;
 use crate::metrics::FocusMetrics;
 use crate::operator::{Door, ORDERS, Order};
 use crate::room_names::RoomNames;
+use crate::seen::Seen;
 use crate::{contained, now};
 
 /// Conference requests over HTTP that may wait for the focus to take them.
@@ -112,6 +113,7 @@ pub(crate) struct FocusHost {
     pub(crate) config: FocusConfig,
     pub(crate) store: Store,
     pub(crate) metrics: FocusMetrics,
+    pub(crate) seen: Seen,
 }
 
 /// The task's state.
@@ -127,6 +129,8 @@ pub(crate) struct FocusTask {
     defects: VecDeque<Instant>,
     /// What the metrics have taken over of the focus's counts.
     counted: FocusStats,
+    /// What focuses before this one counted, in this process.
+    before: FocusStats,
     count_due: Instant,
     link: LinkSender,
     events: mpsc::Receiver<LinkEvent>,
@@ -164,6 +168,7 @@ pub(crate) fn new(
         unsaved: false,
         defects: VecDeque::new(),
         counted: FocusStats::default(),
+        before: FocusStats::default(),
         count_due: now(),
         link,
         events,
@@ -240,16 +245,16 @@ impl FocusTask {
         match order {
             Order::Status(done) => {
                 let status = contained("focus", || self.focus.status()).unwrap_or_default();
-                let _ = done.send((status, self.focus.stats()));
+                let _ = done.send((status, self.totals()));
             }
             Order::Drain {
                 bridge,
                 drain,
-                end,
+                then,
                 done,
             } => {
                 self.guarded(|focus| {
-                    let _ = done.send(focus.order_drain(now, &bridge, drain, end));
+                    let _ = done.send(focus.order_drain(now, &bridge, drain, then));
                 });
             }
             Order::Move { room, to, done } => {
@@ -265,10 +270,12 @@ impl FocusTask {
         match event {
             LinkEvent::Online { jid, resumed } => {
                 self.online = Some(jid.clone());
+                self.host.seen.set_online(true);
                 self.guarded(|focus| focus.online(now, jid, resumed));
             }
             LinkEvent::Offline { .. } => {
                 self.online = None;
+                self.host.seen.set_online(false);
                 self.guarded(|focus| focus.offline(now));
             }
             LinkEvent::Stanza(stanza) => {
@@ -318,6 +325,7 @@ impl FocusTask {
     fn begin(&mut self, now: Instant, snapshot: &Snapshot) {
         self.unsaved = true;
         self.count();
+        self.before.add_totals(&self.counted);
         self.counted = FocusStats::default();
         self.focus = Focus::restore(now, self.host.config.clone(), rand::random(), snapshot);
         if let Some(jid) = self.online.clone() {
@@ -352,6 +360,17 @@ impl FocusTask {
         let stats = self.focus.stats();
         self.host.metrics.update(&self.counted, &stats);
         self.counted = stats;
+        let figures = contained("focus", || self.focus.figures());
+        self.host
+            .seen
+            .update(figures.unwrap_or_default(), self.totals());
+    }
+
+    /// What is so now, and what was counted since the start of the process.
+    fn totals(&self) -> FocusStats {
+        let mut stats = self.focus.stats();
+        stats.add_totals(&self.before);
+        stats
     }
 
     fn carry_out(&mut self) {

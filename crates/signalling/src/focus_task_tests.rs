@@ -36,6 +36,7 @@ fn attach(node: &Node, metrics: &Metrics, state: Option<PathBuf>) -> FocusTask {
         config: FocusConfig::for_domain(DOMAIN).unwrap(),
         store: Store::new(state, now()),
         metrics: FocusMetrics::register(metrics),
+        seen: crate::seen::Seen::default(),
     };
     new(host, sender, events, false).2
 }

@@ -206,6 +206,11 @@ pub(crate) struct FocusMetrics {
 impl FocusMetrics {
     pub(crate) fn register(registry: &telemetry::Metrics) -> Self {
         let m = Self::default();
+        // What never happened is told too: rates are reckoned from the first time on.
+        for reason in Reinvite::ALL {
+            let reason = reason.name();
+            drop(m.reinvites.get_or_create(&Reason { reason }));
+        }
         registry.register(|r| {
             r.register("focus_conferences", "Conferences", m.conferences.clone());
             r.register("focus_sessions", "Sessions of people", m.sessions.clone());

@@ -24,9 +24,12 @@ use crate::gate::{Gate, GateLimits};
 use crate::http_bind::{self, Bosh, Sessions};
 use crate::journal::{self, Journal};
 use crate::metrics::{FocusMetrics, Metrics};
-use crate::operator::{self, Door};
+use crate::operator::Operators;
 use crate::peer::Context;
-use crate::{SignallingConfig, TcpConfig, bytes, conference_request, now, server_task, websocket};
+use crate::seen::Seen;
+use crate::{
+    SignallingConfig, TcpConfig, bytes, conference_request, jitsi, now, server_task, websocket,
+};
 
 /// Connections the system may hold before they are accepted.
 const BACKLOG: u32 = 1024;
@@ -39,7 +42,7 @@ pub struct Node {
     focus: Option<FocusHandle>,
     /// Whether another process goes on with what this one leaves.
     keeps: bool,
-    door: Option<Door>,
+    operators: Option<Operators>,
     connector: MemoryConnector,
     tcp: Vec<SocketAddr>,
     sessions: Sessions,
@@ -101,10 +104,13 @@ impl Node {
         let mut focus_tasks = JoinSet::new();
         let store = Store::new(config.focus_state, now());
         let focus = config.focus.map(|focus| {
+            let seen = Seen::default();
+            jitsi::register(&config.metrics, &seen);
             let host = FocusHost {
                 config: focus,
                 store,
                 metrics: FocusMetrics::register(&config.metrics),
+                seen: seen.clone(),
             };
             let credentials = Credentials::Password {
                 user: "focus".to_owned(),
@@ -116,14 +122,14 @@ impl Node {
             let (sender, events) = link::spawn(link);
             let (handle, door, task) = focus_task::new(host, sender, events, keeps);
             focus_tasks.spawn(task.run(focus_stopped));
-            (handle, door)
+            (handle, Operators::new(door, seen, config.metrics.clone()))
         });
-        let (focus, door) = focus.unzip();
+        let (focus, operators) = focus.unzip();
         Ok(Self {
             context,
             focus,
             keeps,
-            door,
+            operators,
             connector,
             tcp,
             sessions: Sessions::default(),
@@ -164,7 +170,8 @@ impl Node {
     /// The routes for operators: status, statistics, drains and moves. Not for the public. Empty where the focus is not in
     /// this process.
     pub fn operator_router(&self) -> Router {
-        self.door.clone().map(operator::router).unwrap_or_default()
+        let operators = self.operators.clone();
+        operators.map(Operators::router).unwrap_or_default()
     }
 
     /// Opens XMPP streams to this node from inside the process.
@@ -177,6 +184,33 @@ impl Node {
     pub fn people(&self) -> impl Fn() -> usize + Send + use<> {
         let metrics = self.context.metrics.clone();
         move || metrics.sessions()
+    }
+
+    /// Whether meetings can be held: the focus is at its server and has a bridge that can be used. Why not, in words. A second
+    /// late at most.
+    pub fn health(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let operators = self.operators.clone();
+        move || match &operators {
+            Some(operators) => operators.health(),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the meetings whenever it is called; a second late at most.
+    pub fn meetings(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let operators = self.operators.clone();
+        move || operators.as_ref().map_or(0, Operators::meetings)
+    }
+
+    /// What is known of the bridges; a second late at most.
+    pub fn bridges(&self) -> impl Fn() -> focus::Figures + Send + Sync + use<> {
+        let operators = self.operators.clone();
+        move || {
+            operators
+                .as_ref()
+                .map(Operators::figures)
+                .unwrap_or_default()
+        }
     }
 
     /// The way to change the accounts of bridges while the node runs.

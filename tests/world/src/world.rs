@@ -359,7 +359,9 @@ impl World {
     #[allow(clippy::expect_used, reason = "as it is documented")]
     pub fn drain(&mut self, n: usize) {
         let name = self.bridges[n].name().to_owned();
-        let drained = self.focus.order_drain(self.now, &name, true, false);
+        let drained = self
+            .focus
+            .order_drain(self.now, &name, true, focus::Then::Stay);
         drained.expect("the bridge is known");
         self.flush();
     }

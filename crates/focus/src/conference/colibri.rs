@@ -122,7 +122,9 @@ impl Conference {
                     .find_map(|child| ConferenceModified::try_from(child).ok())
             });
         let endpoint = modified.and_then(|m| m.endpoints.into_iter().find(|e| e.id == nick));
+        let totals = &mut cx.io.totals.ice_restarts;
         let Some(ice) = endpoint.and_then(|e| e.transport).and_then(|t| t.ice) else {
+            totals.failed += 1;
             return self.reinvite(cx, nick, Reinvite::BridgeForgot);
         };
         // Without a generation the client's credentials still hold; an old one was overtaken.
@@ -130,8 +132,10 @@ impl Conference {
             .ice_generation
             .filter(|generation| *generation > session.ice_generation)
         else {
+            totals.not_needed += 1;
             return;
         };
+        totals.relayed += 1;
         session.ice_generation = generation;
         let mut jingle = Jingle::new(Action::TransportInfo, sid);
         jingle.contents.push(Content {

@@ -1,6 +1,7 @@
 //! A conference begins and ends: the room is entered and left, and whoever waits for it gets an answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use stanza::jitsi::conference::{ConferenceRequest, ConferenceResponse};
 use stanza::jitsi::presence::FocusInfo;
@@ -77,6 +78,7 @@ impl Conference {
             undone: Vec::new(),
             adopting: false,
             told: None,
+            began: None,
             join_tries: 0,
             join_timer: None,
             expected: 0,
@@ -198,6 +200,15 @@ impl Conference {
             .flatten()
             .for_each(|timer| cx.io.cancel(timer));
         self.expire_all(cx);
+        let now = cx.io.now;
+        let began = self.began.unwrap_or(now);
+        let (conferences, people) = &mut cx.io.totals.lasted;
+        *conferences += now.saturating_duration_since(began);
+        *people += self
+            .members
+            .values()
+            .map(|m| m.lasted(now))
+            .sum::<Duration>();
         for waiter in std::mem::take(&mut self.waiters) {
             // Clients ask again by themselves.
             self.answer(cx, waiter, false);

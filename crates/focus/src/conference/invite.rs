@@ -516,6 +516,7 @@ impl Conference {
         if loss.planned {
             self.retiring.push(stay);
         } else {
+            cx.io.totals.bridges_removed += 1;
             if cx.bridges.contains(&loss.bridge) || cx.bridges.is_away(&loss.bridge) {
                 self.expire_conference(cx, &stay.bridge);
             }

@@ -8,7 +8,7 @@ use stanza::{Element, iq};
 use super::Conference;
 use super::requests::{Refusal, bundled_transport, read_sources, refuse};
 use crate::context::Context;
-use crate::event::{Event, Reinvite};
+use crate::event::{Event, IceRestarts, Reinvite};
 use crate::sources::SourceSet;
 
 impl Conference {
@@ -318,8 +318,14 @@ impl Conference {
         request: &Element,
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
+        cx.io.totals.ice_restarts.requested += 1;
+        let refuse = |totals: &mut IceRestarts, condition, text| {
+            totals.failed += 1;
+            refuse(condition, text)
+        };
+        let totals = &mut cx.io.totals.ice_restarts;
         if !cx.config.ice_restart {
-            return refuse(Condition::FeatureNotImplemented, "ICE restart");
+            return refuse(totals, Condition::FeatureNotImplemented, "ICE restart");
         }
         let now = cx.io.now;
         if self
@@ -327,9 +333,16 @@ impl Conference {
             .get_mut(nick)
             .is_some_and(|member| !member.ice_restarts.allow(now))
         {
-            return refuse(Condition::ResourceConstraint, "too many ICE restarts");
+            return refuse(
+                totals,
+                Condition::ResourceConstraint,
+                "too many ICE restarts",
+            );
         }
-        self.check_bridge_session(nick, jingle)?;
+        if let Err(refusal) = self.check_bridge_session(nick, jingle) {
+            totals.failed += 1;
+            return Err(refusal);
+        }
         cx.io.answer(iq::result_to(request, None));
         self.report_bridge(cx, nick);
         self.restart_ice(cx, nick, &jingle.sid);

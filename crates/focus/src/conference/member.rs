@@ -52,6 +52,8 @@ pub(crate) struct Member {
     pub(super) ice_failures: VecDeque<Instant>,
     /// The room showed it since the focus came.
     pub(super) seen: bool,
+    /// Since when it is there, as far as this focus saw it come.
+    pub(super) since: Option<Instant>,
 }
 
 /// A Jingle session that the client knows.
@@ -119,6 +121,12 @@ impl RateLimit {
 }
 
 impl Member {
+    /// How long it has been there, as far as this focus saw it come.
+    pub(super) fn lasted(&self, now: Instant) -> Duration {
+        let since = self.since.map(|since| now.saturating_duration_since(since));
+        since.unwrap_or_default()
+    }
+
     pub(super) fn new(item: &Item, info: ParticipantInfo, order: u64) -> Self {
         Self {
             jid: item.jid.clone(),
@@ -140,6 +148,7 @@ impl Member {
             force_mute: ForceMute::default(),
             restarts: RateLimit::default(),
             ice_restarts: RateLimit::default(),
+            since: None,
             ice_failures: VecDeque::new(),
             seen: true,
         }

@@ -33,6 +33,7 @@ impl Conference {
         self.expected = self.expected.saturating_sub(1);
         cx.io.totals.participants += 1;
         let mut member = Member::new(item, info, cx.io.count());
+        member.since = Some(cx.io.now);
         let domain = item
             .jid
             .as_ref()
@@ -106,9 +107,10 @@ impl Conference {
 
     /// A member is gone: left, kicked, or lost.
     pub(super) fn on_left(&mut self, cx: &mut Context<'_>, nick: &str) {
-        if self.members.remove(nick).is_none() {
+        let Some(member) = self.members.remove(nick) else {
             return;
-        }
+        };
+        cx.io.totals.lasted.1 += member.lasted(cx.io.now);
         // Receivers infer from the presence that the sources are gone.
         self.sources.remove_owner(nick);
         for session in self.members.values_mut().filter_map(|m| m.session.as_mut()) {

@@ -134,6 +134,8 @@ pub(crate) struct Conference {
     adopting: bool,
     /// What the room was told of the conference last.
     told: Option<FocusInfo>,
+    /// Since when it goes on, as far as this focus saw it begin.
+    began: Option<Instant>,
     /// Attempts to enter the room.
     join_tries: u32,
     join_timer: Option<TimerKey>,
@@ -202,6 +204,11 @@ impl Conference {
             waits: self.info.bridge_not_available,
             bridges: places.collect(),
         }
+    }
+
+    /// Whether its people were told that no bridge can be had.
+    pub(crate) fn waits(&self) -> bool {
+        self.info.bridge_not_available
     }
 
     /// The bridges it is on, with its people on each.

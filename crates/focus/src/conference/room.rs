@@ -132,6 +132,7 @@ impl Conference {
             return self.adopt(cx, true);
         }
         self.phase = Phase::Ready;
+        self.began = Some(cx.io.now);
         cx.io.totals.conferences += 1;
         cx.io.event(Event::ConferenceStarted {
             room: self.room.clone(),

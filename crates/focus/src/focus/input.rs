@@ -63,6 +63,8 @@ impl Focus {
         let Some(io) = self.io.as_mut() else {
             return Err((RequestError::Offline, waiter));
         };
+        io.totals.requests.0 += 1;
+        io.totals.requests.1 += u64::from(!known);
         let mut cx = Context {
             config: &self.config,
             io,
@@ -180,6 +182,9 @@ impl Focus {
         let nick = from.resource().map(|nick| nick.as_str().to_owned());
         if let Some(nick) = nick.filter(|_| self.conferences.contains_key(&room)) {
             if let Some(jingle) = stanza::jingle::Jingle::element_of(stanza) {
+                if let Some(io) = self.io.as_mut() {
+                    io.totals.jingle_received.note(jingle);
+                }
                 with_conference!(self, &room, |conference, cx| conference
                     .on_jingle(cx, &nick, stanza, jingle));
                 return;

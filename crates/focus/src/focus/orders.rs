@@ -1,5 +1,6 @@
 //! What operators ask of a focus: its status, moves, drains.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use stanza::{BareJid, FullJid, element, ns};
@@ -7,7 +8,7 @@ use stanza::{BareJid, FullJid, element, ns};
 use super::Focus;
 use crate::bridges::Loss;
 use crate::conference::Conference;
-use crate::status::{BridgeStatus, MeetingStatus, Status};
+use crate::status::{BridgeStatus, Figures, MeetingStatus, Status};
 
 /// Why an operator's order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,17 @@ pub enum OrderError {
     Nowhere,
 }
 
+/// What a bridge that was emptied does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It waits for other orders.
+    Stay,
+    /// It ends.
+    End,
+    /// It ends, and whoever runs it starts it again.
+    Restart,
+}
+
 impl Focus {
     /// What the focus knows now.
     #[must_use]
@@ -34,17 +46,42 @@ impl Focus {
         let Some(now) = self.io.as_ref().map(|io| io.now) else {
             return Status::default();
         };
-        let mut bridges = self.bridges.status(now, &self.config.bridges);
         let meetings: Vec<MeetingStatus> =
             self.conferences.values().map(Conference::status).collect();
-        for place in meetings.iter().flat_map(|meeting| &meeting.bridges) {
-            let mut all = bridges.iter_mut();
-            if let Some(bridge) = all.find(|b: &&mut BridgeStatus| b.name == place.bridge) {
-                bridge.meetings += 1;
-                bridge.people += place.people;
-            }
+        Status {
+            bridges: self.bridge_status(now),
+            meetings,
         }
-        Status { bridges, meetings }
+    }
+
+    /// What is counted now.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let Some(now) = self.io.as_ref().map(|io| io.now) else {
+            return Figures::default();
+        };
+        let all = self.conferences.values();
+        Figures {
+            bridges: self.bridge_status(now),
+            sizes: all.clone().map(Conference::member_count).collect(),
+            waiting: all.filter(|c| c.waits()).count(),
+        }
+    }
+
+    /// The bridges, with what the conferences know of them.
+    fn bridge_status(&self, now: Instant) -> Vec<BridgeStatus> {
+        let mut on_them: HashMap<&str, (usize, usize)> = HashMap::new();
+        let places = self.conferences.values().flat_map(Conference::people_on);
+        for (bridge, people) in places {
+            let on_it = on_them.entry(bridge.resource().as_str()).or_default();
+            *on_it = (on_it.0 + 1, on_it.1 + people);
+        }
+        let mut bridges = self.bridges.status(now, &self.config.bridges);
+        for bridge in &mut bridges {
+            let on_it = on_them.get(bridge.name.as_str()).copied();
+            (bridge.meetings, bridge.people) = on_it.unwrap_or_default();
+        }
+        bridges
     }
 
     fn bridge_named(&self, name: &str) -> Result<FullJid, OrderError> {
@@ -52,7 +89,7 @@ impl Focus {
         found.ok_or_else(|| OrderError::NoBridge(name.to_owned()))
     }
 
-    /// A bridge shall become empty, or need not any more. With `end`, it ends when it is, if it understands that.
+    /// A bridge shall become empty, or need not any more. `then`: what it does when it is, if it understands that.
     ///
     /// # Errors
     /// [`OrderError::NoBridge`].
@@ -61,7 +98,7 @@ impl Focus {
         now: Instant,
         name: &str,
         drain: bool,
-        end: bool,
+        then: Then,
     ) -> Result<(), OrderError> {
         self.at(now);
         let bridge = self.bridge_named(name)?;
@@ -71,7 +108,8 @@ impl Focus {
             if speaks {
                 let order = element("drain", ns::DRAIN)
                     .attr("on", drain)
-                    .flag("end", end);
+                    .flag("end", then != Then::Stay)
+                    .flag("restart", then == Then::Restart);
                 io.send_order(&bridge, order.done());
             }
         }

@@ -26,4 +26,6 @@ pub use join::{JoinToken, JoinTokenError};
 pub use kind::{Cidr, Kind, Listen, Value};
 pub use layers::{Layers, env_name};
 pub use options::{DefaultValue, OPTIONS, OptionSpec, SECTIONS, SectionSpec, find};
-pub use settings::{BridgeSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings};
+pub use settings::{
+    BridgeSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings, WebhookSettings,
+};

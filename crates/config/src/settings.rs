@@ -20,7 +20,7 @@ use crate::join::JoinToken;
 use crate::kind::{Cidr, Listen, OWN, Value};
 use crate::layers::Layers;
 use crate::options::{DefaultValue, find};
-pub use focus::FocusSettings;
+pub use focus::{FocusSettings, WebhookSettings};
 
 /// What defaults depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +165,7 @@ impl Settings {
             errors: Vec::new(),
         };
         let settings = reader.settings(machine);
+        reader.checked::<()>(settings.focus.mistake().map_or(Ok(None), Err));
         if reader.errors.is_empty() {
             Ok(settings)
         } else {

@@ -53,6 +53,14 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "stay")]
         off: bool,
     },
+    /// Have the pontoon that runs on this machine, or a bridge of a meet node, started again by the service manager.
+    Restart {
+        /// Name of the bridge, on a meet node: it is emptied first. The process on this machine when absent.
+        bridge: Option<String>,
+        /// Not before no meeting is under way: a bridge hands its meetings over, the others wait for their end.
+        #[arg(long)]
+        when_empty: bool,
+    },
     /// Move a meeting to another bridge, on a meet node.
     Move {
         /// The meeting: its name, or the address of its room.

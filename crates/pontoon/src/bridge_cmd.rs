@@ -20,6 +20,9 @@ use crate::{parts, relief, service, state};
 /// How long systemd waits for the bridge to be attached before it goes on with other services.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often it is looked whether it is well.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
     let nodes = nodes(&settings)?;
@@ -47,7 +50,12 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
         control::serve_http(&settings, listener, router)?;
     }
     control::serve_socket(&settings, bridge.private_router()).await;
-    tokio::spawn(tell_standing(bridge.standings(), id, started));
+    tokio::spawn(tell_standing(
+        bridge.standings(),
+        bridge.health(),
+        id,
+        started,
+    ));
     loop {
         tokio::select! {
             () = hangups.notified() => read_again(&settings, &mut bridge),
@@ -57,8 +65,12 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     }
     service::stopping();
     tracing::info!("ending");
+    let again = bridge.wants_restart();
     ending.or_interrupt(bridge.shutdown()).await;
-    Ok(())
+    match again {
+        true => Err(Failure::Again),
+        false => Ok(()),
+    }
 }
 
 /// Joins the nodes whose tokens have come, and leaves those whose tokens have gone.
@@ -75,6 +87,7 @@ fn read_again(settings: &Settings, bridge: &mut Bridge) {
 /// Announces that the bridge is ready as soon as it is attached anywhere, and keeps systemd informed.
 async fn tell_standing(
     mut standings: watch::Receiver<Vec<Standing>>,
+    health: impl Fn() -> Result<(), String>,
     id: String,
     started: Instant,
 ) {
@@ -84,8 +97,13 @@ async fn tell_standing(
     tokio::pin!(patience);
     loop {
         let all = standings.borrow_and_update().clone();
-        service::status(&summary(&all));
-        if !announced && all.iter().any(|standing| standing.attached) {
+        // Of what keeps it from being attached the standings say more.
+        let attached = all.iter().any(|standing| standing.attached);
+        service::status(&match health() {
+            Err(trouble) if attached => format!("not well: {trouble}"),
+            _ => summary(&all),
+        });
+        if !announced && attached {
             announced = true;
             announce(format!(
                 "Pontoon {} bridge {id} is ready ({} ms).",
@@ -100,6 +118,8 @@ async fn tell_standing(
             changed = standings.changed() => if changed.is_err() {
                 return;
             },
+            // Its health changes without its standing.
+            () = tokio::time::sleep(LOOK) => {}
             // Other services do not wait any longer for a meet node that is not there yet.
             () = &mut patience, if !ready => {
                 ready = true;

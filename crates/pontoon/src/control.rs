@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::failure::Failure;
-use crate::state;
+use crate::{parts, state};
 
 /// Longest answer that is read.
 const MOST: u64 = 64 * 1024 * 1024;
@@ -25,6 +25,16 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// Where the socket is: a meet node and a bridge with one state directory each have one.
 pub(crate) fn socket(settings: &Settings) -> PathBuf {
     settings.state_dir.join("control.sock")
+}
+
+/// Serves operators of a meet node: at the socket, and at `focus.http`.
+pub(crate) async fn serve_operators(settings: &Settings, router: Router) -> Result<(), Failure> {
+    serve_socket(settings, router.clone()).await;
+    if let Some(address) = parts::address(settings.focus.http) {
+        let listener = front::bind_tcp("the focus's HTTP", address).map_err(Failure::start)?;
+        serve_http(settings, listener, router)?;
+    }
+    Ok(())
 }
 
 /// Serves operators at the socket in the state directory, which its owner alone can open. A process that cannot goes on

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Config(Vec<ConfigError>),
     /// Something the machine refuses, in one sentence: code 1.
     Start(String),
+    /// An operator wants the process to be started again: code 3.
+    Again,
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
         match self {
             Self::Config(_) => 2,
             Self::Start(_) => 1,
+            Self::Again => 3,
         }
     }
 }
@@ -85,6 +88,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(errors) => errors.iter().try_for_each(|error| writeln!(f, "{error}")),
             Self::Start(sentence) => writeln!(f, "pontoon: {sentence}."),
+            Self::Again => writeln!(f, "pontoon: ended as told, to be started again."),
         }
     }
 }

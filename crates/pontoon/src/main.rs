@@ -16,13 +16,17 @@ mod parts;
 mod reference;
 mod relay;
 mod relief;
+mod restart;
 mod say;
+mod scaling;
 mod service;
 mod signals;
 mod state;
 mod status_cmd;
 mod token_cmd;
 mod up;
+mod webhook;
+mod wellbeing;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -62,6 +66,12 @@ fn run(args: Args, started: std::time::Instant) -> Result<(), Failure> {
             let settings = load::settings(&args.settings)?;
             on_runtime(async move {
                 status_cmd::drain(&settings, bridge.as_deref(), !off, !off && !stay).await
+            })
+        }
+        Command::Restart { bridge, when_empty } => {
+            let settings = load::settings(&args.settings)?;
+            on_runtime(async move {
+                status_cmd::restart(&settings, bridge.as_deref(), when_empty).await
             })
         }
         Command::Move { room, to } => {

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use axum::Router;
+use axum::routing::get;
+use axum::{Json, Router};
 use config::{Cidr, JoinToken, Settings};
 use front::{Doors, Front};
+use serde_json::json;
 use signalling::Node;
 use telemetry::{Metrics, Redacted};
 use tokio::sync::oneshot;
@@ -17,9 +19,11 @@ use crate::accounts::{self, Accounts};
 use crate::control;
 use crate::failure::Failure;
 use crate::parts::Role;
+use crate::restart::Restart;
 use crate::say::announce;
 use crate::signals::Ending;
-use crate::{parts, relay, relief, service, signals, state, token_cmd};
+use crate::wellbeing::Wellbeing;
+use crate::{parts, relay, relief, service, signals, state, token_cmd, webhook};
 
 /// Runs until told to end.
 pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
@@ -29,7 +33,11 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let opened = Opened::open(&settings, Role::Meet, metrics).await?;
     tokio::spawn(relief::watch(opened.node.people()));
     let invitation = opened.invitation();
-    control::serve_socket(&settings, opened.node.operator_router()).await;
+    let restart = Restart::new();
+    let meetings = opened.node.meetings();
+    let operators = opened.operator_router(&settings).merge(restart.router());
+    control::serve_operators(&settings, operators).await?;
+    tokio::spawn(opened.wellbeing.clone().tell(opened.going_on()));
     let doors = Doors {
         relay: relay::settings(&settings, Role::Meet, &opened.secret, Vec::new()),
         ..Doors::default()
@@ -37,11 +45,17 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let meet = opened.serve(Vec::new(), doors);
     invitation.print(&settings, started);
     service::ready();
-    ending.wait().await;
+    let again = tokio::select! {
+        () = ending.wait() => false,
+        () = restart.due(meetings) => true,
+    };
     service::stopping();
     tracing::info!("ending");
     ending.or_again(meet.end()).await;
-    Ok(())
+    match again {
+        true => Err(Failure::Again),
+        false => Ok(()),
+    }
 }
 
 /// A meet node with its ports open, not yet serving pages.
@@ -52,6 +66,8 @@ pub(crate) struct Opened {
     accounts: Accounts,
     known: BridgeAccounts,
     invitation: Option<BridgeInvitation>,
+    /// Whether meetings can be held.
+    pub(crate) wellbeing: Wellbeing,
 }
 
 impl Opened {
@@ -65,7 +81,9 @@ impl Opened {
         for warning in parts::certificate_warnings(settings)? {
             tracing::warn!("{warning}");
         }
-        let health = Arc::new(|| Ok(()));
+        let wellbeing = Wellbeing::default();
+        let asked = wellbeing.clone();
+        let health = Arc::new(move || asked.check());
         let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
             .map_err(Failure::start)?;
         parts::tend_certificate(settings, &front, signals::hangups()?);
@@ -74,13 +92,18 @@ impl Opened {
         let password = old_token
             .as_ref()
             .map_or_else(accounts::new_password, |token| token.password.clone());
-        let (mut config, fingerprint) = parts::signalling(settings, role, &secret, metrics)?;
+        let (mut config, fingerprint) =
+            parts::signalling(settings, role, &secret, metrics.clone())?;
         let services = &mut config.xmpp.external_services;
         services.extend(relay::service(settings, role, &secret));
         let known = accounts.for_node(Some(&password))?;
         config.bridges = known.clone();
         config.new_bridge = Some(accounts.new_bridge());
         let node = Node::start(config).await?;
+        wellbeing.add(node.health());
+        if let Some(webhook) = &settings.focus.webhook {
+            webhook::spawn(webhook, &settings.domain, &metrics, node.bridges())?;
+        }
         let invitation = match fingerprint.zip(node.tcp_addresses().first()) {
             Some((fingerprint, &listen)) => {
                 let token = parts::join_token(settings, password, listen, fingerprint);
@@ -98,7 +121,42 @@ impl Opened {
             accounts,
             known,
             invitation,
+            wellbeing,
         })
+    }
+
+    /// The routes for operators: those of the focus, and what is to be said of the certificate.
+    pub(crate) fn operator_router(&self, settings: &Settings) -> Router {
+        let certificates = self.front.certificates().cloned();
+        let host = parts::people_host(settings).map(str::to_owned);
+        let asked_for = settings.front.certificate.is_some() || settings.front.acme.is_some();
+        let certificate = move || {
+            let now = SystemTime::now();
+            let served = certificates.as_ref().map(|served| served.current());
+            // Of a self-signed one nothing is said: whoever did not ask for another one knows it.
+            let warnings = served.as_ref().filter(|_| asked_for);
+            let warnings = warnings.map(|c| c.warnings(host.as_deref(), now));
+            let ends = served.as_ref().and_then(|c| Some(c.validity()?.1));
+            let left = ends.and_then(|end| end.duration_since(now).ok());
+            let days = left.map(|left| left.as_secs() / (24 * 3600));
+            let told = json!({"days_left": days, "warnings": warnings.unwrap_or_default()});
+            std::future::ready(Json(told))
+        };
+        let router = self.node.operator_router();
+        router.route("/certificate", get(certificate))
+    }
+
+    /// What is going on, in a sentence.
+    pub(crate) fn going_on(&self) -> impl Fn() -> String + Send + use<> {
+        let figures = self.node.bridges();
+        move || {
+            let figures = figures();
+            let (bridges, people) = (figures.bridges.len(), figures.sizes.iter().sum::<usize>());
+            format!(
+                "bridges: {bridges}, meetings: {}, people: {people}",
+                figures.sizes.len()
+            )
+        }
     }
 
     /// What to tell the operator.

@@ -72,3 +72,38 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, id};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn people_are_moved_on_when_sigterm_comes_again() {
+        let (mut ending, mut witness) = (Ending::new().unwrap(), Ending::new().unwrap());
+        let (emptied, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (wait, ended) = (Arc::clone(&emptied), Arc::clone(&done));
+        let drains = tokio::spawn(async move {
+            let moving = async {
+                wait.notified().await;
+                ended.store(true, Ordering::SeqCst);
+            };
+            ending.or_interrupt(moving).await;
+        });
+        for _ in 0..2 {
+            let told = Command::new("kill")
+                .args(["-TERM", &id().to_string()])
+                .status();
+            assert!(told.unwrap().success());
+            // It has been delivered, to the one that drains too.
+            witness.wait().await;
+            tokio::task::yield_now().await;
+        }
+        assert!(!drains.is_finished(), "the drain was cut");
+        emptied.notify_one();
+        drains.await.unwrap();
+        assert!(done.load(Ordering::SeqCst));
+    }
+}

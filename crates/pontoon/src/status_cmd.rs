@@ -18,8 +18,45 @@ pub(crate) async fn status(settings: &Settings, as_json: bool) -> Result<(), Fai
     let status: Value = serde_json::from_str(&text)
         .map_err(|error| Failure::start(format!("the answer cannot be read: {error}")))?;
     match status.get("bridges") {
-        Some(_) => say(meet_table(&status).trim_end()),
+        Some(_) => {
+            let mut page = meet_table(&status);
+            // An elder process does not tell.
+            if let Ok(text) = control::ask(settings, "/certificate", None).await {
+                let told: Value = serde_json::from_str(&text).unwrap_or_default();
+                page.push_str(&certificate(&told));
+            }
+            say(page.trim_end())
+        }
         None => say(bridge_table(&status).trim_end()),
+    }
+}
+
+/// What is wrong with a process, if anything.
+fn trouble(status: &Value) -> String {
+    match status.get("trouble").and_then(Value::as_str) {
+        Some(trouble) => format!("NOT WELL: {trouble}\n\n"),
+        None => String::new(),
+    }
+}
+
+/// What clients will find wrong with the certificate, and when it ends.
+fn certificate(told: &Value) -> String {
+    let mut text = String::new();
+    for warning in list(told, "warnings") {
+        let _ = writeln!(
+            text,
+            "Certificate: {}",
+            warning.as_str().unwrap_or_default()
+        );
+    }
+    if let Some(days) = told.get("days_left").and_then(Value::as_i64)
+        && text.is_empty()
+    {
+        let _ = writeln!(text, "The certificate holds for {days} days.");
+    }
+    match text.is_empty() {
+        true => text,
+        false => format!("\n{text}"),
     }
 }
 
@@ -42,6 +79,29 @@ pub(crate) async fn drain(
         }
         (true, true) => "Its meetings are moved to other bridges; it ends when it is empty.",
     })
+}
+
+/// Has this process, or a bridge of the meet node, started again.
+pub(crate) async fn restart(
+    settings: &Settings,
+    bridge: Option<&str>,
+    when_empty: bool,
+) -> Result<(), Failure> {
+    match bridge {
+        Some(bridge) => {
+            let wanted = json!({"bridge": bridge, "drain": true, "restart": true});
+            control::ask(settings, "/drain", Some(&wanted.to_string())).await?;
+            say("Its meetings are moved to other bridges; it is started again when it is empty.")
+        }
+        None => {
+            let wanted = json!({"when_empty": when_empty});
+            control::ask(settings, "/restart", Some(&wanted.to_string())).await?;
+            say(match when_empty {
+                true => "It is started again when no meeting is under way.",
+                false => "It is started again.",
+            })
+        }
+    }
 }
 
 /// Moves a meeting to another bridge.
@@ -145,10 +205,11 @@ fn meet_table(status: &Value) -> String {
     ])];
     let bridges = list(status, "bridges");
     rows.extend(bridges.iter().map(|bridge| bridge_row(bridge, "load")));
-    let mut page = match bridges.is_empty() {
-        true => "No bridge is there.\n".to_owned(),
-        false => table(&rows),
-    };
+    let mut page = trouble(status);
+    match bridges.is_empty() {
+        true => page.push_str("No bridge is there.\n"),
+        false => page.push_str(&table(&rows)),
+    }
     page.push('\n');
     let mut rows = vec![heads(&["MEETING", "PEOPLE", "BRIDGE", "ON IT", "WHY"])];
     for meeting in list(status, "meetings") {
@@ -189,13 +250,15 @@ fn meet_table(status: &Value) -> String {
 }
 
 fn bridge_table(bridge: &Value) -> String {
-    table(&[
+    let mut page = trouble(bridge);
+    page.push_str(&table(&[
         heads(&[
             "BRIDGE", "ADDRESS", "VERSION", "REGION", "STATE", "STRESS", "DRAIN", "HEALTHY",
             "MEETINGS", "PEOPLE",
         ]),
         bridge_row(bridge, "stress"),
-    ])
+    ]));
+    page
 }
 
 #[cfg(test)]
@@ -232,5 +295,24 @@ mod tests {
         );
         let nothing = meet_table(&json!({"bridges": [], "meetings": []}));
         assert_eq!(nothing, "No bridge is there.\n\nNo meeting is under way.\n");
+    }
+
+    #[test]
+    fn what_is_wrong_stands_first_and_what_will_be_wrong_last() {
+        let ill = json!({"bridges": [], "meetings": [], "trouble": "no bridge is there"});
+        assert!(meet_table(&ill).starts_with("NOT WELL: no bridge is there\n\n"));
+        let bridge = json!({"name": "b1", "trouble": "a media thread is stuck"});
+        assert!(bridge_table(&bridge).starts_with("NOT WELL: a media thread is stuck\n\nBRIDGE"));
+        let ends = json!({"days_left": 9, "warnings": ["its certificate expires on Sunday"]});
+        assert_eq!(
+            certificate(&ends),
+            "\nCertificate: its certificate expires on Sunday\n"
+        );
+        let holds = json!({"days_left": 80, "warnings": []});
+        assert_eq!(
+            certificate(&holds),
+            "\nThe certificate holds for 80 days.\n"
+        );
+        assert_eq!(certificate(&json!({})), "");
     }
 }

@@ -14,6 +14,7 @@ use crate::meet::Opened;
 use crate::parts::{self, Role};
 use crate::relay;
 use crate::relief;
+use crate::restart::Restart;
 use crate::signals::Ending;
 use crate::{service, state};
 
@@ -47,9 +48,13 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let (sessions, endpoints) = (opened.node.people(), bridge.people());
     tokio::spawn(relief::watch(move || sessions() + endpoints()));
     let invitation = opened.invitation();
-    let operators = opened.node.operator_router();
+    opened.wellbeing.add(bridge.health());
+    let restart = Restart::new();
+    let meetings = opened.node.meetings();
+    let operators = opened.operator_router(&settings).merge(restart.router());
     let operators = operators.nest("/bridge", bridge.private_router());
-    control::serve_socket(&settings, operators).await;
+    control::serve_operators(&settings, operators).await?;
+    tokio::spawn(opened.wellbeing.clone().tell(opened.going_on()));
     if let Some(address) = parts::address(settings.bridge.http) {
         let listener = front::bind_tcp("the bridge's HTTP", address).map_err(Failure::start)?;
         let router = bridge.router().merge(bridge.private_router());
@@ -58,10 +63,11 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let meet = opened.serve(vec![bridge.router()], doors);
     invitation.print(&settings, started);
     service::ready();
-    tokio::select! {
-        () = ending.wait() => {}
-        () = bridge.shutdown_requested() => {}
-    }
+    let again = tokio::select! {
+        () = ending.wait() => false,
+        () = bridge.shutdown_requested() => bridge.wants_restart(),
+        () = restart.due(meetings) => true,
+    };
     service::stopping();
     tracing::info!("ending");
     ending
@@ -71,5 +77,8 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
             bridge.shutdown().await;
         })
         .await;
-    Ok(())
+    match again {
+        true => Err(Failure::Again),
+        false => Ok(()),
+    }
 }

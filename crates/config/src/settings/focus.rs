@@ -1,6 +1,9 @@
 //! Section `focus`.
 
-use crate::kind::Value;
+use telemetry::Redacted;
+
+use crate::certificate::Mistake;
+use crate::kind::{Listen, Value};
 
 /// Section `focus`.
 #[derive(Clone, Debug)]
@@ -21,6 +24,23 @@ pub struct FocusSettings {
     pub overloaded: f64,
     /// Spread meetings over bridges of several versions.
     pub mix_versions: bool,
+    /// Plain HTTP of the focus, for monitoring.
+    pub http: Listen,
+    /// Whoever is told of bridges and their load.
+    pub webhook: Option<WebhookSettings>,
+}
+
+/// Whoever is told of bridges and their load.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    /// Where it is told, an `https://` or `http://` address.
+    pub url: String,
+    /// What it knows the sender by.
+    pub token: Option<Redacted<String>>,
+    /// Mean load from which more bridges should be there; 1 is all that they can carry.
+    pub high: f64,
+    /// Mean load below which fewer would do.
+    pub low: f64,
 }
 
 impl FocusSettings {
@@ -53,7 +73,64 @@ impl FocusSettings {
             max_people_of_meeting_per_bridge: limit("focus.max_people_of_meeting_per_bridge"),
             // Percents are small numbers.
             overloaded: number("focus.overloaded") as f64 / 100.0,
+            http: text("focus.http").parse().unwrap_or(Listen::Off),
+            webhook: Some(text("focus.webhook"))
+                .filter(|url| !url.is_empty())
+                .map(|url| WebhookSettings {
+                    url,
+                    token: Some(text("focus.webhook_token"))
+                        .filter(|token| !token.is_empty())
+                        .map(Redacted::new),
+                    high: number("focus.webhook_high") as f64 / 100.0,
+                    low: number("focus.webhook_low") as f64 / 100.0,
+                }),
             mix_versions: matches!(value("focus.mix_versions"), Some(Value::Bool(true))),
         }
+    }
+
+    /// What is wrong with the values together, if anything.
+    pub(super) fn mistake(&self) -> Option<Mistake> {
+        let webhook = self.webhook.as_ref()?;
+        let address = webhook.url.strip_prefix("https://");
+        let address = address.or_else(|| webhook.url.strip_prefix("http://"));
+        if address.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            return Some((
+                "focus.webhook",
+                "is not an https:// or http:// address".to_owned(),
+                "write it like \"https://scaler.example.com/pontoon\"",
+            ));
+        }
+        (webhook.low >= webhook.high).then(|| {
+            (
+                "focus.webhook_low",
+                "is not below focus.webhook_high".to_owned(),
+                "leave some room between the two",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_has_an_address_and_limits_that_leave_room() {
+        let with = |url: &str, low: i64| {
+            let value = |key| match key {
+                "focus.webhook" => Some(Value::Text(url.to_owned())),
+                "focus.webhook_high" => Some(Value::Integer(60)),
+                "focus.webhook_low" => Some(Value::Integer(low)),
+                _ => None,
+            };
+            let read = FocusSettings::read(&value);
+            read.mistake().map(|(key, ..)| key)
+        };
+        assert_eq!(with("", 90), None, "there is none");
+        assert_eq!(with("https://scaler.example.com/x", 20), None);
+        assert_eq!(with("http://10.0.0.5:8000", 20), None);
+        assert_eq!(with("scaler.example.com", 20), Some("focus.webhook"));
+        assert_eq!(with("https:///x", 20), Some("focus.webhook"));
+        assert_eq!(with("https://a.b", 60), Some("focus.webhook_low"));
     }
 }

@@ -1,0 +1,9 @@
+#!/bin/sh
+# For the sidecar of jitsi-autoscaler (GRACEFUL_SHUTDOWN_SCRIPT) and whoever else waits until a bridge is empty: has the meetings
+# of this machine's bridge moved to others, and returns when it has ended. The script of jitsi-videobridge does too, without
+# moving anybody: it waits until people have left.
+set -eu
+pontoon drain --state-dir "${1:-/var/lib/pontoon-bridge}"
+while systemctl is-active --quiet pontoon-bridge; do
+    sleep 2
+done

@@ -15,8 +15,14 @@ use crate::status::BridgeStatus;
 const MAX_PROMISES: usize = 10_000;
 /// Media ports remembered of one bridge.
 const MAX_MEDIA: usize = 8;
-/// An answer overdue for so long is a reason to ask other bridges.
+/// An answer overdue for so long is a reason to ask other bridges,
 const DOUBT: Duration = Duration::from_millis(400);
+/// or for so long, of a bridge whose answers take a quarter of it at most.
+pub(crate) const QUICK_DOUBT: Duration = Duration::from_millis(200);
+/// An answer that takes so many times as long as others did is doubtful.
+const DOUBTFUL: u32 = 4;
+/// With each answer this part of the slowest one before is forgotten.
+const FORGOTTEN: u32 = 8;
 /// What another bridge saw holds for so long.
 const TESTIMONY: Duration = Duration::from_secs(2);
 /// Another bridge that was asked is waited for at most so long.
@@ -68,6 +74,8 @@ pub(crate) struct Bridge {
     pub(crate) unanswered: u32,
     /// When the oldest of them was sent.
     pub(crate) asked: Option<Instant>,
+    /// How long its answers take; a slow one counts for a while.
+    answers_in: Option<Duration>,
     /// Who complained lately, and when last.
     pub(crate) complaints: VecDeque<Complaint>,
     /// Declared lost because it was silent; wins trust again when it answers.
@@ -115,6 +123,7 @@ impl Bridge {
             heard: now,
             unanswered: 0,
             asked: None,
+            answers_in: None,
             complaints: VecDeque::new(),
             silent: false,
             media: Vec::new(),
@@ -134,7 +143,11 @@ impl Bridge {
     pub(crate) fn was_heard(&mut self, now: Instant) {
         self.heard = now;
         self.unanswered = 0;
-        self.asked = None;
+        if let Some(asked) = self.asked.take() {
+            let took = now.saturating_duration_since(asked);
+            let before = self.answers_in.map(|b| b - b / FORGOTTEN);
+            self.answers_in = before.max(Some(took));
+        }
         (self.questioned, self.vouched, self.denied) = (None, None, None);
     }
 
@@ -150,10 +163,17 @@ impl Bridge {
 
     /// Whether it is time to ask other bridges about it.
     pub(crate) fn is_doubtful(&self, now: Instant) -> bool {
+        let doubt = self.doubt();
         let overdue = self
             .asked
-            .is_some_and(|at| now.saturating_duration_since(at) >= DOUBT);
+            .is_some_and(|at| now.saturating_duration_since(at) >= doubt);
         overdue && self.can_be_questioned(now)
+    }
+
+    /// How long an answer may be overdue.
+    fn doubt(&self) -> Duration {
+        let usual = self.answers_in.map(|usual| usual * DOUBTFUL);
+        usual.map_or(DOUBT, |usual| usual.clamp(QUICK_DOUBT, DOUBT))
     }
 
     /// Whether others may be asked about it now.
@@ -419,6 +439,31 @@ impl Bridge {
             version: self.version.as_deref(),
             has_relays: self.relay_id.is_some(),
             suspect: self.suspicion(now).is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some first instant")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_quickly_is_doubted_soon() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        for (answer, doubt) in [(ms(2), ms(200)), (ms(80), ms(320)), (ms(300), ms(400))] {
+            let mut bridge = Bridge::new(start);
+            bridge.media = vec![SocketAddr::from(([10, 0, 0, 1], 10_000))];
+            let mut now = start;
+            for _ in 0..3 {
+                bridge.asked = Some(now);
+                now += answer;
+                bridge.was_heard(now);
+            }
+            bridge.asked = Some(now);
+            assert!(!bridge.is_doubtful(now + doubt - ms(1)), "{answer:?}");
+            assert!(bridge.is_doubtful(now + doubt), "{answer:?}");
         }
     }
 }

@@ -153,6 +153,8 @@ pub(crate) enum Timer {
     Move,
     /// Ask the bridges how they are.
     Health,
+    /// Those that answer quickly should have answered.
+    Doubt,
 }
 
 /// Names a timer for [`Io::cancel`].
@@ -461,7 +463,7 @@ impl Io {
         let mut lost: Vec<Pending> = self.pending.drain().map(|(_, pending)| pending).collect();
         lost.sort_by_key(|pending| pending.timer.1);
         self.timers
-            .retain(|_, timer| !matches!(timer, Timer::Reply(_) | Timer::Health));
+            .retain(|_, timer| !matches!(timer, Timer::Reply(_) | Timer::Health | Timer::Doubt));
         self.postpone(grace);
         let undone = |pending: Pending| Undone {
             to: pending.to,

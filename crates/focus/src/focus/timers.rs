@@ -7,6 +7,7 @@ use stanza::jitsi::evidence::People;
 use stanza::{FullJid, element, ns};
 
 use super::Focus;
+use crate::bridge::QUICK_DOUBT;
 use crate::conference::Conference;
 use crate::context::Context;
 use crate::io::{Io, Purpose, Timer};
@@ -62,6 +63,7 @@ impl Focus {
                     .on_missing_timer(cx))
             }
             Timer::Move => self.on_move_timer(),
+            Timer::Doubt => self.ask_witnesses(),
             Timer::Health => {
                 self.check_bridges();
                 self.empty_bridges();
@@ -94,6 +96,7 @@ impl Focus {
             );
         }
         io.after(config.health_interval, Timer::Health);
+        io.after(QUICK_DOUBT, Timer::Doubt);
         self.ask_witnesses();
     }
 

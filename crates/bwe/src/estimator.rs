@@ -171,8 +171,13 @@ impl Estimator {
         Some(probe)
     }
 
-    /// What would be sent if the path carried all, bits per second. Before something is wanted, and beyond twice of it, the
-    /// path is not probed.
+    /// The last probe was given up, for want of anything to send: the path is asked again soon.
+    pub fn probe_unsent(&mut self) {
+        self.prober.unsent();
+    }
+
+    /// What would be sent if the path carried all, bits per second. Before something is wanted, and, but for the first probe,
+    /// beyond twice of it, the path is not probed.
     pub fn demand(&mut self, now: u64, wanted: u64) {
         self.prober.demand(now, wanted as f64);
     }

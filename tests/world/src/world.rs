@@ -163,6 +163,12 @@ impl World {
         world
     }
 
+    /// What everybody's clock says.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Time since the beginning.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

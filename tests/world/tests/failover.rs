@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use world::World;
+use sim::LinkSpec;
+use world::{World, WorldConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -55,4 +56,61 @@ fn a_bridge_whose_stream_closes_is_replaced_within_a_second() {
 fn a_bridge_that_falls_silent_is_replaced() {
     let outage = outage(1, false, 5 * SECOND);
     assert!(outage <= 4 * SECOND, "{outage:?}");
+}
+
+/// A camera of a page that shows many: three layers at 15 frames a second.
+fn camera() -> bot::VideoSpec {
+    let whole = bot::VideoSpec::default();
+    let half = |layer: &bot::Layer| bot::Layer {
+        bitrate: layer.bitrate / 2,
+        ..*layer
+    };
+    bot::VideoSpec {
+        layers: whole.layers.iter().map(half).collect(),
+        frame_rate: 15,
+    }
+}
+
+#[test]
+fn a_room_of_nine_sees_everybody_soon_after_its_bridge_was_killed() {
+    for seed in 1..3 {
+        let mut world = World::new(&WorldConfig {
+            seed,
+            bridges: 2,
+            path: LinkSpec {
+                delay: Duration::from_millis(10),
+                ..LinkSpec::default()
+            },
+        });
+        world.run(SECOND);
+        for n in 0..9 {
+            world.join("large", |bot| {
+                bot.video = Some(camera());
+                bot.max_height = 180;
+            });
+            world.with_bot(n, |bot| bot.speak(-20));
+            world.run(SECOND / 5);
+        }
+        let seen = world.run_until(8 * SECOND, |w| w.everybody_sees(8));
+        assert!(seen, "seed {seed}: {:?}", world.decisions);
+        world.run(5 * SECOND);
+        let now = world.now();
+        for n in 0..9 {
+            let served = world.with_bot(n, |bot| bot.take_served(now));
+            assert_eq!((served.sees, served.hears), (8, true), "before");
+        }
+        let home = (0..2).find(|n| world.bridges[*n].endpoints() == 9).unwrap();
+        world.kill_bridge(home, true);
+        world.run(6 * SECOND);
+        let now = world.now();
+        for n in 0..9 {
+            let served = world.with_bot(n, |bot| bot.take_served(now));
+            // The pictures of two of them come late, to everybody alike.
+            let (audio, video) = (served.audio.unwrap(), served.video.unwrap());
+            assert!(
+                served.sees == 8 && audio <= SECOND && video <= SECOND * 5 / 2,
+                "seed {seed}, bot {n}: {served:?}"
+            );
+        }
+    }
 }

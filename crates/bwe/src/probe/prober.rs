@@ -1,7 +1,8 @@
 //! When to probe, and how much for.
 //!
 //! At first twice at once, then, as long as the path gives what was asked for, for twice as much each time. Later when
-//! more is wanted than before, after a drop, and again and again as long as more is wanted than the path is known to carry.
+//! more is wanted than when it was asked last, after a drop, and again and again as long as more is wanted than the path is
+//! known to carry.
 
 use crate::report::{Probe, ProbeId};
 use std::num::NonZeroU8;
@@ -12,7 +13,7 @@ const FIRST: [f64; 2] = [3.0, 6.0];
 const STEP: f64 = 2.0;
 /// Share of a probe that must have arrived for another one.
 const FURTHER: f64 = 0.7;
-/// No probe asks for more than what is wanted times this: streams are uneven, and measurements a little low.
+/// No probe but the first asks for more than what is wanted times this: streams are uneven, and measurements a little low.
 const WANTED: f64 = 2.0;
 /// Times the rate that loss allows.
 const LOSS_LIMITED: f64 = 1.5;
@@ -23,7 +24,7 @@ const WANTED_EVERY: u64 = 2_000_000;
 const ALR_EVERY: u64 = 5_000_000;
 /// An estimate this far above what is wanted needs no probe.
 const ENOUGH: f64 = 1.2;
-/// A wish for this much more is a reason to probe at once, if the last probe is so long ago, microseconds.
+/// A wish for this much more than at the last probe is a reason for another one, once that is so long ago, microseconds.
 const MORE: f64 = 1.2;
 const MORE_EVERY: u64 = 500_000;
 /// How long a probe waits when the path is not fit for one, microseconds.
@@ -70,6 +71,8 @@ pub(crate) struct Prober {
     estimate: f64,
     max: f64,
     wanted: f64,
+    /// What was wanted at the last probe, or since then if that was less.
+    asked_for: f64,
     limit: Limit,
     /// A result above this is a reason to ask for more.
     further: f64,
@@ -90,6 +93,7 @@ impl Prober {
             estimate: start,
             max,
             wanted: 0.0,
+            asked_for: 0.0,
             limit: Limit::Known,
             further: f64::INFINITY,
             begun: None,
@@ -120,7 +124,9 @@ impl Prober {
     /// When the path is asked again.
     fn due(&self) -> Option<u64> {
         let begun = self.begun.unwrap_or(0);
-        let at = if self.estimate < self.wanted {
+        let at = if self.wants_more() {
+            begun + MORE_EVERY
+        } else if self.estimate < self.wanted {
             begun + WANTED_EVERY
         } else if self.estimate < self.wanted * ENOUGH {
             self.in_alr?.max(begun) + ALR_EVERY
@@ -128,6 +134,11 @@ impl Prober {
             return None;
         };
         Some(at.max(self.retry))
+    }
+
+    /// More is wanted than when the path was asked last, and than it is known to carry.
+    fn wants_more(&self) -> bool {
+        self.wanted > self.asked_for * MORE && self.estimate < self.wanted
     }
 
     /// Time has passed.
@@ -138,12 +149,21 @@ impl Prober {
         match self.state {
             State::First => self.first(now),
             State::Waiting => self.state = State::Done,
+            State::Done if self.wants_more() => self.more(now),
             State::Done => self.begin(now, &[STEP * self.estimate], true),
         }
     }
 
+    /// What is wanted at first may be the first of many things: the first probe is not limited by it.
     fn first(&mut self, now: u64) {
-        self.begin(now, &FIRST.map(|factor| factor * self.estimate), true);
+        let rates = FIRST.map(|factor| factor * self.estimate);
+        self.begin_with(now, &rates, true, rates[0]);
+    }
+
+    fn more(&mut self, now: u64) {
+        let most = STEP * self.estimate;
+        let rates = [self.wanted.min(most), (self.wanted * WANTED).min(most)];
+        self.begin(now, &rates, most < self.wanted * WANTED);
     }
 
     /// What is sent less than could be, since when.
@@ -153,17 +173,14 @@ impl Prober {
 
     /// So much is wanted.
     pub(crate) fn demand(&mut self, now: u64, wanted: f64) {
-        let before = std::mem::replace(&mut self.wanted, wanted);
+        self.wanted = wanted;
+        self.asked_for = self.asked_for.min(wanted);
         let is_free = self
             .begun
             .is_none_or(|at| now.saturating_sub(at) >= MORE_EVERY);
         match self.state {
             State::First if wanted > 0.0 && now >= self.retry => self.first(now),
-            State::Done if wanted > before * MORE && self.estimate < wanted && is_free => {
-                let most = STEP * self.estimate;
-                let rates = [wanted.min(most), (wanted * WANTED).min(most)];
-                self.begin(now, &rates, most < wanted * WANTED);
-            }
+            State::Done if self.wants_more() && is_free => self.more(now),
             _ => {}
         }
     }
@@ -178,6 +195,12 @@ impl Prober {
         if self.state == State::Waiting && estimate > self.further {
             self.begin(now, &[STEP * estimate], true);
         }
+    }
+
+    /// The last probe could not be sent: nothing was asked, whatever is wanted.
+    pub(crate) fn unsent(&mut self) {
+        self.state = State::Done;
+        self.asked_for = 0.0;
     }
 
     /// Queues had shrunk and are as before: was the drop a real one?
@@ -199,7 +222,12 @@ impl Prober {
     }
 
     fn begin(&mut self, now: u64, rates: &[f64], further: bool) {
-        let mut most = self.max.min(self.wanted * WANTED);
+        self.begin_with(now, rates, further, 0.0);
+    }
+
+    /// `least`: so much may be asked for however little is wanted.
+    fn begin_with(&mut self, now: u64, rates: &[f64], further: bool, least: f64) {
+        let mut most = self.max.min((self.wanted * WANTED).max(least));
         match self.limit {
             Limit::Queues | Limit::Silence | Limit::Loss => {
                 self.retry = now + RETRY;
@@ -209,6 +237,7 @@ impl Prober {
             Limit::Known => {}
         }
         self.begun = Some(now);
+        self.asked_for = self.wanted;
         self.state = State::Done;
         self.further = f64::INFINITY;
         self.queue = [None; 2];
@@ -287,8 +316,35 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_more_than_twice_what_is_wanted() {
         let mut prober = Prober::new(300_000.0, 10_000_000.0);
-        prober.demand(0, 400_000.0);
-        assert_eq!(polled(&mut prober), [800]);
+        prober.demand(0, 500_000.0);
+        assert_eq!(polled(&mut prober), [900, 1_000]);
+    }
+
+    #[test]
+    fn what_is_wanted_at_first_is_not_all_that_will_be() {
+        let mut prober = Prober::new(300_000.0, 10_000_000.0);
+        prober.demand(0, 100_000.0);
+        assert_eq!(polled(&mut prober), [900]);
+        // In a moment one wish follows another; the first one that is free takes up what they come to.
+        prober.set_estimate(SECOND / 20, 850_000.0, Limit::Known);
+        for n in 2..=10_u32 {
+            prober.demand(SECOND / 20, 100_000.0 * f64::from(n));
+        }
+        assert_eq!(polled(&mut prober), []);
+        assert_eq!(prober.timeout(), Some(MORE_EVERY));
+        prober.on_timer(MORE_EVERY);
+        assert_eq!(polled(&mut prober), [1_000, 1_700]);
+    }
+
+    #[test]
+    fn what_could_not_be_sent_is_asked_again_soon() {
+        let mut prober = Prober::new(300_000.0, 10_000_000.0);
+        prober.demand(0, 800_000.0);
+        assert_eq!(polled(&mut prober), [900, 1_600]);
+        prober.unsent();
+        assert_eq!(prober.timeout(), Some(MORE_EVERY));
+        prober.on_timer(MORE_EVERY);
+        assert_eq!(polled(&mut prober), [600]);
     }
 
     #[test]

@@ -291,6 +291,13 @@ impl Bandwidth {
     pub(crate) fn poll_probe(&mut self, now: u64) -> Option<Probe> {
         self.estimator.as_mut()?.poll_probe(now)
     }
+
+    /// There was not enough to fill the last probe with.
+    pub(super) fn probe_unsent(&mut self) {
+        if let Some(estimator) = &mut self.estimator {
+            estimator.probe_unsent();
+        }
+    }
 }
 
 /// Acknowledged packets of one message.

@@ -213,8 +213,9 @@ impl PeerOut {
 
     /// Begins a probe, if there is one to be sent and none on its way; whether one is on its way.
     pub(crate) fn begin_probe(&mut self, now: u64) -> bool {
-        if self.line.probing.is_some_and(|p| p.is_over(now)) {
-            self.line.probing = None;
+        let over = self.line.probing.take_if(|p| p.is_over(now));
+        if over.is_some_and(|p| !p.is_whole()) {
+            self.line.bandwidth.probe_unsent();
         }
         if self.line.probing.is_none() {
             let probe = self.line.bandwidth.poll_probe(now);

@@ -45,10 +45,12 @@ impl Probing {
     /// Whether all of it left, or it is too late for the rest.
     pub(super) fn is_over(&self, now: u64) -> bool {
         let time = now.saturating_sub(self.began);
-        let whole = time + STEP > self.probe.duration
-            && self.packets >= self.probe.min_packets
-            && self.bytes >= u64::from(self.probe.min_bytes);
-        whole || time > LONGEST
+        (time + STEP > self.probe.duration && self.is_whole()) || time > LONGEST
+    }
+
+    /// Whether all of it left.
+    pub(super) fn is_whole(&self) -> bool {
+        self.packets >= self.probe.min_packets && self.bytes >= u64::from(self.probe.min_bytes)
     }
 
     /// When its next part leaves.

@@ -89,6 +89,11 @@ impl Budget {
         self.is_limited
     }
 
+    /// Whether somebody has less than the best layer since the line is known to carry no more.
+    pub(crate) fn is_short(&self) -> bool {
+        self.sure && self.is_limited
+    }
+
     /// Whether somebody got more, and less, than before, the last time it was shared out.
     pub(crate) fn changes(&self) -> (bool, bool) {
         self.changes
@@ -145,6 +150,10 @@ impl Budget {
         self.changes = (fit.climbed, fit.fell);
         self.short_since = None;
         let began = *self.began.get_or_insert(now);
+        if !self.sure {
+            // Of a guess, newcomers take from each other: that says nothing of the line.
+            return;
+        }
         if fit.fell {
             let settled = now >= began + BEGINNING;
             let soon = settled && self.climbed_at != 0 && now < self.climbed_at + SOON;
@@ -174,6 +183,17 @@ mod tests {
             fell,
             ..Fit::default()
         }
+    }
+
+    #[test]
+    fn what_newcomers_take_from_each_other_of_a_guess_is_had_back_once_it_is_none() {
+        let mut budget = Budget::default();
+        let now = 3_600 * SECOND;
+        budget.set(now, Some(500), false);
+        budget.fitted(now, &fitted(500, true, false));
+        budget.fitted(now + SECOND / 10, &fitted(400, false, true));
+        assert!(budget.set(now + SECOND / 5, Some(1_500), true));
+        assert!(budget.may_climb(now + SECOND / 5));
     }
 
     #[test]

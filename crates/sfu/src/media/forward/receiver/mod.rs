@@ -499,7 +499,7 @@ impl Receiver {
             .budget
             .available()
             .map_or(u64::MAX, |b| (b / REPLAY_SHARE).max(LEAST_REPLAY));
-        let slow = self.budget.is_limited();
+        let slow = self.budget.is_short();
         let resends = &mut self.resends;
         let Lane::Slot(at) = self.lanes.get(id.index()).copied().unwrap_or_default() else {
             return;
@@ -538,7 +538,7 @@ impl Receiver {
         }
         slot.picture.next_try = now
             + match eager {
-                // On a line that carries less than is wanted, patience: each key frame makes it worse for all.
+                // On a line that is known to carry less than is wanted, patience: each key frame makes it worse for all.
                 true if slow => PICTURE_INTERVAL << slot.picture.tries.min(4).saturating_sub(1),
                 true => PICTURE_INTERVAL,
                 false => PATIENT_INTERVAL,

@@ -3,7 +3,7 @@
 //! What a session makes the server keep counts against its share of [`Kept`](Keeping), and everything has a deadline, at
 //! which the requester gets an error.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -135,7 +135,7 @@ pub(crate) struct Open {
 pub(crate) struct Requests {
     open: HashMap<RequestKey, Open>,
     by_target: HashMap<SessionId, BTreeSet<RequestKey>>,
-    by_requester: HashMap<SessionId, HashSet<RequestKey>>,
+    by_requester: HashMap<SessionId, BTreeSet<RequestKey>>,
     deadlines: BTreeMap<(Instant, u64), RequestKey>,
     serial: u64,
     /// Requests of which the journal does not know whether they are open.
@@ -249,9 +249,10 @@ impl Requests {
         self.changed.clear();
     }
 
-    /// The same, where the journal knows nothing.
+    /// The same, where the journal knows nothing; in the order they were asked.
     pub(crate) fn records(&self) -> Vec<Record> {
-        let open = self.open.iter();
+        let in_order = self.deadlines.values();
+        let open = in_order.filter_map(|key| Some((key, self.open.get(key)?)));
         open.map(|(key, open)| Record::Asked(key.record(open)))
             .collect()
     }

@@ -12,7 +12,7 @@ mod messages;
 mod output;
 mod relays;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -153,8 +153,8 @@ struct Neighbour {
 #[derive(Debug)]
 struct Meeting {
     meeting_id: String,
-    members: HashMap<EndpointId, Member>,
-    neighbours: HashMap<RelayId, Neighbour>,
+    members: BTreeMap<EndpointId, Member>,
+    neighbours: BTreeMap<RelayId, Neighbour>,
 }
 
 /// One shard with its signalling.
@@ -163,7 +163,7 @@ pub struct Controller {
     config: ControlConfig,
     shard: Shard,
     rng: ChaCha12Rng,
-    meetings: HashMap<ConferenceId, Meeting>,
+    meetings: BTreeMap<ConferenceId, Meeting>,
     by_meeting_id: HashMap<String, ConferenceId>,
     sockets: HashMap<WebSocketId, (ConferenceId, EndpointId)>,
     next_socket: u64,
@@ -200,7 +200,7 @@ impl Controller {
             config,
             shard: Shard::new(shard, shard_seed),
             rng,
-            meetings: HashMap::new(),
+            meetings: BTreeMap::new(),
             by_meeting_id: HashMap::new(),
             sockets: HashMap::new(),
             next_socket: 0,

@@ -1,6 +1,6 @@
 //! What accounts are in a room.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use stanza::BareJid;
 use stanza::muc::Affiliation;
@@ -10,7 +10,7 @@ use crate::journal::{AffiliationRecord, Part};
 /// Accounts that are more, or less, than nothing in a room.
 #[derive(Debug, Default)]
 pub(super) struct Affiliations {
-    all: HashMap<BareJid, Affiliation>,
+    all: BTreeMap<BareJid, Affiliation>,
     /// Accounts of which the journal does not know everything.
     changed: BTreeSet<BareJid>,
 }

@@ -1,5 +1,6 @@
 //! Sessions: bound, resumed, acknowledged, lost, ended.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use stanza::{BareJid, FullJid, element, ns, xml};
@@ -326,7 +327,7 @@ impl Server {
     /// Ends all sessions because the server stops.
     pub fn shutdown(&mut self, now: Instant) {
         self.core.now = now;
-        let all: Vec<SessionId> = self.core.sessions.keys().copied().collect();
+        let all: BTreeSet<SessionId> = self.core.sessions.keys().copied().collect();
         // No farewells: every peer learns it from its own stream.
         for id in all {
             if let Some(connection) = self.core.forget(id).and_then(|session| session.connection) {

@@ -2,7 +2,7 @@
 
 use crate::media::ids::{EndpointId, RelayId, SourceName};
 use crate::media::table::FeedId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Sources that another bridge may want something of.
 const MAX_WISHES: usize = 4_096;
@@ -23,7 +23,7 @@ pub(crate) struct Relay {
     mesh: Option<String>,
     behind: BTreeMap<EndpointId, Behind>,
     /// The greatest height that is wanted there of each source, where something is wanted.
-    wishes: HashMap<SourceName, i32>,
+    wishes: BTreeMap<SourceName, i32>,
 }
 
 impl Relay {
@@ -32,7 +32,7 @@ impl Relay {
             id,
             mesh,
             behind: BTreeMap::new(),
-            wishes: HashMap::new(),
+            wishes: BTreeMap::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::media::ids::EndpointId;
 use crate::media::packet::Incoming;
 use crate::media::spec::{MediaKind, Part};
 use crate::media::table::{FeedId, Table};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub(crate) struct Sibling {
     /// What is in `out` has to go.
     news: bool,
     /// Its endpoints, and whether something is heard of them.
-    members: HashMap<EndpointId, bool>,
+    members: BTreeMap<EndpointId, bool>,
     /// Our numbers of its feeds, by its own.
     feeds: Table<FeedId, FeedId>,
     /// What it wants of our feeds, where it wants something.
@@ -65,7 +65,7 @@ impl Sibling {
     }
 
     /// Its endpoints, and whether something is heard of them.
-    pub(crate) fn members(&mut self) -> &mut HashMap<EndpointId, bool> {
+    pub(crate) fn members(&mut self) -> &mut BTreeMap<EndpointId, bool> {
         &mut self.members
     }
 }
@@ -138,7 +138,7 @@ impl Siblings {
                 shard,
                 out: Exchange::new(self.meeting.clone(), self.shard, shard),
                 news: false,
-                members: HashMap::new(),
+                members: BTreeMap::new(),
                 feeds: Table::default(),
                 demands: Table::default(),
             });

@@ -20,7 +20,7 @@ use super::timers::{Scheduled, Timers};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use rtc::Transport;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ pub struct Shard {
     listed: VecDeque<usize>,
     /// Conferences with something to tell other shards.
     told: VecDeque<usize>,
-    by_meeting: HashMap<Arc<str>, usize>,
+    by_meeting: BTreeMap<Arc<str>, usize>,
     /// What other shards are told of conferences that are gone.
     last_words: VecDeque<Exchange>,
     spare: Vec<Exchange>,
@@ -108,7 +108,7 @@ impl Shard {
             own_addresses: HashMap::new(),
             listed: VecDeque::new(),
             told: VecDeque::new(),
-            by_meeting: HashMap::new(),
+            by_meeting: BTreeMap::new(),
             last_words: VecDeque::new(),
             spare: Vec::new(),
             touched: Vec::new(),

@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Options for the server: make up ARGS="--https 9443"
 ARGS ?=
 
-.PHONY: help up build test check web lint deny unit fuzz siege bench sim e2e e2e-media e2e-scale cuts deb deb-test clean
+.PHONY: help up build test check web lint deny unit fuzz siege bench sim storms mixed e2e e2e-media e2e-scale cuts deb deb-test clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo 'make sim     the estimate over simulated paths: all tables, of which "make test" runs a part'
 	@echo 'make e2e-media  what browsers get over narrow and lossy lines (needs root); ends with one line of JSON'
 	@echo 'make e2e-scale  the reference installation from packages, and what people miss when its parts fail (needs root; FULL=1 measures longer); ends with one line of JSON'
+	@echo 'make storms  simulated worlds in which everything fails at random (SEEDS=0..1000, or one seed)'
+	@echo 'make mixed   a former version beside this one (FORMER=binary or revision; else the last tag)'
 	@echo 'make deb     Debian packages: $(TARGET)/deb'
 	@echo 'make deb-test  installs the packages in roots of their own and runs the reference installation there; needs root'
 	@echo 'make siege   a server under attack for twenty minutes, while two meetings go on'
@@ -96,6 +98,15 @@ bench:
 # Tables over simulated paths, every row with its bounds.
 sim:
 	SIM=full $(CARGO) test --locked --workspace --test paths --test lines --test crowd -- --nocapture --test-threads 1
+
+# Worlds in which everything fails at random; each seed is one course of events. Optimised, most take less than a second.
+SEEDS ?= 0..1000
+storms:
+	SEEDS=$(SEEDS) $(CARGO) test --locked --release --workspace --test storms -- --nocapture
+
+# A rolling upgrade from a former version, in a meeting.
+mixed: web
+	./scripts/mixed.sh "$(FORMER)"
 
 # The tests' build has made the binary: another selection of packages would build most libraries again.
 e2e: web

@@ -1,6 +1,8 @@
 //! A participant without IO.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod view;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,14 +14,13 @@ use stanza::jingle::{Action, Jingle, Moving};
 use stanza::jitsi::conference::ConferenceRequest;
 use stanza::media::IceTransport;
 use stanza::{BareJid, Element, ElementExt, FullJid, iq, muc, ns};
+use str0m::config::DtlsCert;
 
 use crate::call::{Call, Seen};
 use crate::event::Event;
 use crate::layout::Layout;
 use crate::media::{AUDIO_INTERVAL, Camera, VideoSpec, voice};
-use crate::pauses::Served;
 use crate::peer::{Local, Peer, PeerError, PeerEvent, credentials};
-use crate::receive::{SourceStats, Tally};
 use crate::session::{Codecs, LocalSources, answer};
 
 /// After so long on a session beside another one, the other one is left whatever is missing.
@@ -77,6 +78,8 @@ pub struct Bot {
     request: Option<String>,
     sources: LocalSources,
     rng: ChaCha8Rng,
+    /// Certificate of all its sessions; without, each has its own.
+    certificate: Option<DtlsCert>,
     /// The session whose media are shown.
     call: Option<Call>,
     /// One that will take its place, and what comes on it.
@@ -113,6 +116,7 @@ impl Bot {
             request: None,
             sources,
             rng,
+            certificate: None,
             call: None,
             next: None,
             former: None,
@@ -321,6 +325,7 @@ impl Bot {
         let local = Local {
             address: self.config.local,
             credentials: credentials(&mut self.rng),
+            certificate: self.certificate.clone(),
         };
         let peer = Peer::new(now, local, &transport, codecs, &self.sources);
         let mut peer = match peer {
@@ -544,8 +549,23 @@ impl Bot {
                     camera.request_key_frame();
                 }
             }
+            PeerEvent::Disconnected if which == Which::Call => self.complain(),
+            PeerEvent::Disconnected => {}
             PeerEvent::Closed => self.closed(now, which),
         }
+    }
+
+    /// Tells the focus, once, that the session has no path to the bridge, as clients do.
+    fn complain(&mut self) {
+        let Some(call) = self.call.as_mut().filter(|call| !call.complained) else {
+            return;
+        };
+        call.complained = true;
+        let mut info = Jingle::new(Action::SessionInfo, call.sid());
+        info.ice_state = Some("failed".to_owned());
+        info.bridge_session.clone_from(&call.offer.bridge_session);
+        let (to, id) = (self.focus.clone(), self.id());
+        self.stanzas.push_back(iq::set(&to, &id, &info));
     }
 
     fn closed(&mut self, now: Instant, which: Which) {
@@ -702,64 +722,12 @@ impl Bot {
         others.chain(peers).min()
     }
 
-    /// Address the bot's datagrams come from.
-    #[must_use]
-    pub fn local(&self) -> SocketAddr {
-        self.config.local
-    }
-
-    /// Endpoint id: the bot's nickname in the room.
-    #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// Video received, by source name.
-    #[must_use]
-    pub fn video(&self) -> &BTreeMap<String, SourceStats> {
-        &self.seen.video
-    }
-
-    /// Audio packets received, by source name.
-    #[must_use]
-    pub fn audio(&self) -> &BTreeMap<String, u64> {
-        &self.seen.audio
-    }
-
-    /// Frames the bot's camera has captured in this session.
-    #[must_use]
-    pub fn frames_captured(&self) -> u32 {
-        self.camera.as_ref().map_or(0, Camera::frames)
-    }
-
-    /// Takes the delays, in microseconds from camera to decoder, of the frames decoded since the last call.
-    pub fn take_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.seen.latencies)
-    }
-
-    /// Takes the delays, in microseconds, of the audio packets received since the last call.
-    pub fn take_voice_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.seen.voice_latencies)
-    }
-
-    /// What it got since the last call.
-    pub fn take_served(&mut self, now: Instant) -> Served {
-        let occupants = &self.occupants;
-        self.seen
-            .pauses
-            .take(now, |owner| occupants.contains(owner))
-    }
-
-    /// Cameras received now.
-    #[must_use]
-    pub fn pictures(&self) -> usize {
-        self.call.as_ref().map_or(0, Call::pictures)
-    }
-
-    /// What was sent and received, over all sources.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.seen.tally
+    /// Makes all its sessions use this certificate and its PKCS #8 key, both DER, instead of new ones.
+    pub fn set_certificate(&mut self, certificate: Vec<u8>, private_key: Vec<u8>) {
+        self.certificate = Some(DtlsCert {
+            certificate,
+            private_key,
+        });
     }
 }
 

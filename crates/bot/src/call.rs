@@ -65,6 +65,8 @@ pub(crate) struct Call {
     /// When ICE and DTLS were done.
     pub(crate) connected: Option<Instant>,
     pub(crate) channel_open: bool,
+    /// The focus was told that its media are dead.
+    pub(crate) complained: bool,
     /// Highest picture of ours that the bridge wants, once it has said so.
     pub(crate) wanted: Option<i32>,
     streams: BTreeMap<u32, Stream>,
@@ -77,6 +79,7 @@ impl Call {
             peer,
             connected: None,
             channel_open: false,
+            complained: false,
             wanted: None,
             streams: BTreeMap::new(),
         }

@@ -9,12 +9,12 @@ use stanza::media::{
     Candidate as JingleCandidate, Fingerprint as JingleFingerprint, IceTransport, Setup,
 };
 use str0m::channel::{ChannelConfig, ChannelId};
-use str0m::config::Fingerprint;
+use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Frequency, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite, SeqNo, Ssrc};
-use str0m::{Candidate, IceCreds, Input, Output, Rtc};
+use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 use thiserror::Error;
 
 use crate::session::{Codecs, LocalSources};
@@ -47,6 +47,8 @@ pub(crate) enum PeerEvent {
     Text(String),
     Rtp(Box<RtpPacket>),
     KeyFrameWanted,
+    /// No path works any more.
+    Disconnected,
     Closed,
 }
 
@@ -54,6 +56,8 @@ pub(crate) enum PeerEvent {
 pub(crate) struct Local {
     pub(crate) address: SocketAddr,
     pub(crate) credentials: IceCreds,
+    /// A new one, if none is given.
+    pub(crate) certificate: Option<DtlsCert>,
 }
 
 /// Credentials of ICE (RFC 8445 §5.3).
@@ -131,6 +135,9 @@ impl Peer {
         );
         let (vp8, rtx) = (Pt::from(codecs.vp8), codecs.vp8_rtx.map(Pt::from));
         codec.add_config(vp8, rtx, Codec::Vp8, Frequency::NINETY_KHZ, None, params);
+        if let Some(certificate) = local.certificate {
+            config = config.set_dtls_cert(certificate);
+        }
         let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(local.address, Protocol::Udp)?);
         let channel = begin(&mut rtc, offer, sources)?;
@@ -326,6 +333,9 @@ impl Peer {
             },
             str0m::Event::RtpPacket(packet) => PeerEvent::Rtp(Box::new(packet)),
             str0m::Event::KeyframeRequest(_) => PeerEvent::KeyFrameWanted,
+            str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                PeerEvent::Disconnected
+            }
             str0m::Event::Closed => PeerEvent::Closed,
             _ => return,
         };

@@ -10,11 +10,14 @@ use sfu::{Egress, ShardConfig};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use stanza::element;
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
+use stanza::jitsi::evidence::{People, SilentMeeting};
 use stanza::{Element, iq, muc, ns};
 
 const ARENA: usize = 512 * 1024;
 /// The first port that a relay has for itself.
 const FIRST_PORT: u16 = 20_000;
+/// Load of a person.
+const STRESS: f64 = 0.01;
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bridge.
@@ -29,11 +32,16 @@ pub struct Bridge {
     /// What it has told so far.
     pub notes: Vec<Note>,
     egress: Egress,
+    certificate: Arc<Certificate>,
+    domain: String,
     joined: bool,
+    drain: bool,
     next_presence: Instant,
     next_port: u16,
     /// Neither hears nor says anything any more.
     pub dead: bool,
+    /// The same for a while.
+    pub(crate) stopped: bool,
 }
 
 impl Bridge {
@@ -45,7 +53,7 @@ impl Bridge {
         certificate: Arc<Certificate>,
         seed: [u8; 32],
     ) -> Self {
-        let shard = ShardConfig::new(certificate, vec![address]);
+        let shard = ShardConfig::new(certificate.clone(), vec![address]);
         Self {
             name: name.to_owned(),
             brewery: format!("jvbbrewery@internal.auth.{domain}"),
@@ -60,11 +68,38 @@ impl Bridge {
             ),
             notes: Vec::new(),
             egress: Egress::new(ARENA),
+            certificate,
+            domain: domain.to_owned(),
             joined: false,
+            drain: false,
             next_presence: now,
             next_port: FIRST_PORT,
             dead: false,
+            stopped: false,
         }
+    }
+
+    /// Another one in its place, as after a start of its program.
+    pub(crate) fn anew(&self, now: Instant, seed: [u8; 32]) -> Self {
+        let certificate = self.certificate.clone();
+        Self::new(
+            now,
+            &self.name,
+            &self.domain,
+            self.address,
+            certificate,
+            seed,
+        )
+    }
+
+    /// It does something.
+    pub(crate) fn is_awake(&self) -> bool {
+        !self.dead && !self.stopped
+    }
+
+    pub(crate) fn set_drain(&mut self, now: Instant, drain: bool) {
+        self.drain = drain;
+        self.next_presence = now;
     }
 
     /// The bridge's occupant name in the brewery.
@@ -111,9 +146,15 @@ impl Bridge {
         if !iq::is_request(stanza) {
             return None;
         }
+        if stanza.children().any(People::is_asked) {
+            return Some(iq::result_to(
+                stanza,
+                Some(Element::from(&self.people(now))),
+            ));
+        }
         let modify = stanza.children().next().map(ConferenceModify::try_from);
         let Some(Ok(request)) = modify else {
-            // Health checks and pings.
+            // Other health checks, and pings.
             return Some(iq::result_to(stanza, None));
         };
         let unique = |t: &stanza::colibri2::Transport| t.use_unique_port;
@@ -133,6 +174,25 @@ impl Bridge {
         })
     }
 
+    /// Whom it hears, as the host of a bridge says it.
+    fn people(&self, now: Instant) -> People {
+        let mut people = People::default();
+        for (meeting, id) in self.controller.meetings() {
+            let hearing = self.controller.shard().hearing(now, id);
+            let hearing = hearing.unwrap_or_default();
+            people.here += hearing.here;
+            people.unheard += hearing.unheard;
+            people.lossy += hearing.lossy;
+            if hearing.here > 0 && hearing.unheard == hearing.here {
+                people.silent.push(SilentMeeting {
+                    meeting_id: meeting.to_owned(),
+                    here: hearing.here,
+                });
+            }
+        }
+        people
+    }
+
     /// The presence to send, when it is due.
     pub(crate) fn presence(&mut self, now: Instant) -> Option<Element> {
         if now < self.next_presence {
@@ -140,9 +200,13 @@ impl Bridge {
         }
         self.next_presence = now + PRESENCE_INTERVAL;
         let mut stats = BridgeStats::default();
-        stats.push(stat::STRESS_LEVEL, 0.01 * self.endpoints() as f64);
+        stats.push(stat::STRESS_LEVEL, STRESS * self.endpoints() as f64);
+        stats.push(stat::AVERAGE_PARTICIPANT_STRESS, STRESS);
+        stats.push(stat::LOCAL_ENDPOINTS, self.endpoints());
         stats.push(stat::VERSION, "world");
         stats.push(stat::HEALTHY, true);
+        stats.push(stat::DRAIN, self.drain);
+        stats.push(stat::MEDIA, self.address);
         stats.push(stat::RELAY_ID, format!("relay-of-{}", self.name));
         let presence = element("presence", ns::CLIENT)
             .attr("to", format!("{}/{}", self.brewery, self.name))

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use focus::Focus;
-use stanza::BareJid;
-use xmpp::{ConnectionId, Server, WallClock};
+use xmpp::{Server, WallClock};
 
-use crate::world::{DOMAIN, Party, SECRET, WALL, World, seed};
+use crate::streams::Party;
+use crate::world::{DOMAIN, SECRET, World, seed};
 
 /// Time between two snapshots of the focus, as its host takes them.
 const SNAPSHOT: Duration = Duration::from_millis(100);
@@ -52,15 +52,31 @@ impl World {
         self.kill_meet();
     }
 
+    /// Whether the meet node answers nobody at present.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down || self.stopped
+    }
+
+    /// Whether there is no meet node at present.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.down
+    }
+
     /// The meet node is killed. What was on its way, in either direction, is lost.
     pub fn kill_meet(&mut self) {
         self.down = true;
-        self.mail.clear();
-        self.sessions.clear();
-        self.returns.clear();
-        for stream in self.streams.values_mut() {
-            stream.cut = true;
-        }
+        self.stopped = false;
+        self.lose_all();
+    }
+
+    /// The clock on the wall jumps, of which a meet node that is started later knows nothing; forward, or back.
+    pub fn set_wall_clock(&mut self, forward: bool, by: Duration) {
+        self.wall = match forward {
+            true => self.wall + by,
+            false => self.wall.saturating_sub(by),
+        };
     }
 
     /// The meet node is started again, with what is on its disk. Everybody comes back within `within`, each at another
@@ -71,7 +87,7 @@ impl World {
     #[allow(clippy::expect_used, reason = "as it is documented")]
     pub fn start_meet(&mut self, within: Duration) {
         let disk = self.disk.take().expect("a journal is kept");
-        let clock = WallClock::new(self.now, WALL + self.elapsed());
+        let clock = WallClock::new(self.now, self.wall + self.elapsed());
         let number = 1_000 + self.connections;
         let config = xmpp::Config::new(DOMAIN, SECRET);
         let restored = Server::restore(config, clock, seed(self.seed, number), &disk.journal);
@@ -83,7 +99,6 @@ impl World {
         let config = self.focus_config.clone();
         self.focus = Focus::restore(self.now, config, seed(self.seed, number + 1), &snapshot);
         self.down = false;
-        self.parties.clear();
         self.keep_journal();
         let bridges = (0..self.bridges.len()).map(Party::Bridge);
         let all: Vec<Party> = bridges
@@ -95,57 +110,5 @@ impl World {
             self.returns.push((self.now + within * share / 100, party));
         }
         self.log_focus_in();
-    }
-
-    /// Lets those come back whose time it is.
-    pub(crate) fn let_in(&mut self) {
-        let now = self.now;
-        let (due, later) = std::mem::take(&mut self.returns)
-            .into_iter()
-            .partition(|(at, _)| *at <= now);
-        self.returns = later;
-        let due: Vec<_> = due;
-        for (_, party) in due {
-            match party {
-                Party::Bridge(n) if self.bridges[n].dead => {}
-                Party::Bridge(n) => {
-                    self.login(party, Some("jvb"));
-                    self.bridges[n].attach(now);
-                }
-                Party::Bot(n) => self.resume_bot(n),
-                Party::Focus => {}
-            }
-        }
-    }
-
-    /// A bot takes its session up again.
-    #[allow(clippy::expect_used, reason = "a session that is lost fails the test")]
-    fn resume_bot(&mut self, n: usize) {
-        self.connections += 1;
-        let connection = ConnectionId(self.connections);
-        let party = Party::Bot(n);
-        let stream = &self.streams[&party];
-        let id = stream.id.clone().expect("it can be resumed");
-        let query = xmpp::WebQuery {
-            previd: Some(id.clone()),
-            ..xmpp::WebQuery::default()
-        };
-        let user: BareJid = self
-            .server
-            .anonymous_user(DOMAIN, &query)
-            .expect("guests are welcome");
-        let resumed = self
-            .server
-            .resume(self.now, &user, connection, &id, stream.received)
-            .expect("the session is there");
-        let again = stream.again(resumed.h);
-        if let Some(stream) = self.streams.get_mut(&party) {
-            stream.cut = false;
-        }
-        self.sessions.insert(connection, party);
-        self.parties.push((party, resumed.session, connection));
-        for stanza in again {
-            self.say_to_server(party, stanza);
-        }
     }
 }

@@ -1,26 +1,38 @@
 //! Server, focus, bridges and bots on one clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bot::{Bot, BotConfig, Event};
 use focus::{Focus, FocusConfig};
 use rtc::Certificate;
 use sim::{Datagram, LinkSpec, Net};
-use stanza::xml::{Limits, parse};
-use stanza::{BareJid, Element, FullJid};
-use xmpp::{ConnectionId, Login, Output, Server, SessionId, WallClock, WebQuery};
+use stanza::jitsi::evidence::Probe;
+use stanza::xml::{Limits, parse, to_string};
+use stanza::{BareJid, Element, ns};
+use xmpp::{ConnectionId, Server, WallClock};
 
+use crate::faults::Cuts;
 use crate::restart::Disk;
-use crate::stream::Stream;
+use crate::streams::{Letter, Party, Stream};
+use crate::trace::{self, Trace};
 use crate::{Bridge, Mail};
 
 pub(crate) const DOMAIN: &str = "meet.example.com";
 pub(crate) const SECRET: &[u8] = b"the world's secret";
 /// Wall clock of the beginning: 2026-08-20T08:00:00Z.
-pub(crate) const WALL: Duration = Duration::from_secs(1_787_212_800);
+const WALL: Duration = Duration::from_secs(1_787_212_800);
+/// Keys of all bridges, and of all bots: keys of chance would differ in length, and cost time.
+const BRIDGE_KEYS: [&[u8]; 2] = [
+    include_bytes!("../keys/bridge.crt"),
+    include_bytes!("../keys/bridge.key"),
+];
+const BOT_KEYS: [&[u8]; 2] = [
+    include_bytes!("../keys/bot.crt"),
+    include_bytes!("../keys/bot.key"),
+];
 const STREAM_DELAY: Duration = Duration::from_millis(2);
 
 /// What a world is made of.
@@ -34,19 +46,6 @@ pub struct WorldConfig {
     pub path: LinkSpec,
 }
 
-/// Who is behind a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    Focus,
-    Bridge(usize),
-    Bot(usize),
-}
-
-pub(crate) enum Letter {
-    ToServer(Party, Element),
-    FromServer(Party, Vec<u8>),
-}
-
 /// The whole system.
 pub struct World {
     pub(crate) now: Instant,
@@ -58,6 +57,10 @@ pub struct World {
     pub bridges: Vec<Bridge>,
     /// The bots, by number.
     pub bots: Vec<Bot>,
+    /// Bots that may have something to say.
+    touched: BTreeSet<usize>,
+    /// When each bot wants to be called.
+    due: Vec<Option<Instant>>,
     /// What each bot has told, with the time since the start.
     pub events: Vec<Vec<(Duration, Event)>>,
     /// What the focus has told.
@@ -65,18 +68,26 @@ pub struct World {
     /// The network of the datagrams.
     pub net: Net,
     pub(crate) mail: Mail<Letter>,
-    pub(crate) sessions: HashMap<ConnectionId, Party>,
-    pub(crate) parties: Vec<(Party, SessionId, ConnectionId)>,
+    pub(crate) connected: BTreeMap<ConnectionId, Party>,
     pub(crate) connections: u64,
     pub(crate) focus_config: FocusConfig,
-    /// Of the focus and of bots.
-    pub(crate) streams: HashMap<Party, Stream>,
+    pub(crate) streams: BTreeMap<Party, Stream>,
     /// What the meet node's host writes down, if it does.
     pub(crate) disk: Option<Disk>,
     /// There is no meet node at present.
     pub(crate) down: bool,
+    /// The meet node does nothing at present.
+    pub(crate) stopped: bool,
+    /// What the clock on the wall showed at the beginning, as it is set now.
+    pub(crate) wall: Duration,
     /// When somebody comes back to it.
     pub(crate) returns: Vec<(Instant, Party)>,
+    pub(crate) cuts: Cuts,
+    /// Bots whose machines do nothing at present.
+    pub(crate) asleep: BTreeSet<usize>,
+    /// Bots that are no more.
+    pub(crate) gone: BTreeSet<usize>,
+    trace: Trace,
 }
 
 pub(crate) fn seed(world: u64, part: u64) -> [u8; 32] {
@@ -84,6 +95,24 @@ pub(crate) fn seed(world: u64, part: u64) -> [u8; 32] {
     seed[..8].copy_from_slice(&world.to_le_bytes());
     seed[8..16].copy_from_slice(&part.to_le_bytes());
     seed
+}
+
+/// The address of a bot.
+fn address_of(bot: usize) -> SocketAddr {
+    let [.., high, low] = (bot + 10).to_be_bytes();
+    SocketAddr::from(([10, 0, high + 1, low], 40_000))
+}
+
+/// The bot at an address, if it is one of a bot.
+fn number_at(address: SocketAddr) -> Option<usize> {
+    let IpAddr::V4(host) = address.ip() else {
+        return None;
+    };
+    let [10, 0, high, low] = host.octets() else {
+        return None;
+    };
+    let high = high.checked_sub(1)?;
+    (usize::from(high) << 8 | usize::from(low)).checked_sub(10)
 }
 
 impl World {
@@ -119,10 +148,9 @@ impl World {
         );
         let mut focus = FocusConfig::for_domain(DOMAIN).expect("the domain is valid");
         change(&mut focus);
-        let certificate = Arc::new(
-            Certificate::generate(SystemTime::UNIX_EPOCH + WALL)
-                .expect("a certificate can be made"),
-        );
+        let [certificate, key] = BRIDGE_KEYS;
+        let certificate = Certificate::from_der(certificate.to_vec(), key.to_vec());
+        let certificate = Arc::new(certificate.expect("the certificate can be used"));
         let bridge = |n: u8| {
             let address = SocketAddr::from(([10, 0, 0, n + 1], 10_000));
             let seed = seed(config.seed, 100 + u64::from(n));
@@ -143,22 +171,32 @@ impl World {
             focus: Focus::new(focus.clone(), seed(config.seed, 2)),
             bridges: (0..config.bridges).map(bridge).collect(),
             bots: Vec::new(),
+            touched: BTreeSet::new(),
+            due: Vec::new(),
             events: Vec::new(),
             decisions: Vec::new(),
             net: Net::new(config.path, config.seed),
             mail: Mail::new(STREAM_DELAY),
-            sessions: HashMap::new(),
-            parties: Vec::new(),
+            connected: BTreeMap::new(),
             connections: 0,
             focus_config: focus,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             disk: None,
             down: false,
+            stopped: false,
+            wall: WALL,
             returns: Vec::new(),
+            cuts: Cuts::default(),
+            asleep: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            trace: Trace::default(),
         };
         world.log_focus_in();
         for n in 0..world.bridges.len() {
-            world.login(Party::Bridge(n), Some("jvb"));
+            world
+                .login(Party::Bridge(n))
+                .expect("there is room for all");
+            world.bridges[n].attach(now);
         }
         world
     }
@@ -169,10 +207,38 @@ impl World {
         self.now
     }
 
+    /// Writes down everything that happens from now on.
+    pub fn record(&mut self) {
+        self.trace.begin();
+    }
+
+    /// What was written down: when what arrived, where and from whom, and what bots and the focus told.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        self.trace.lines()
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.trace.is_on() {
+            let elapsed = self.elapsed().as_micros();
+            self.trace.note(format!("{elapsed} {}", what()));
+        }
+    }
+
+    pub(crate) fn note_stanza(&mut self, party: Party, verb: &str, stanza: &Element) {
+        self.note(|| format!("{party:?} {verb} {}", to_string(stanza)));
+    }
+
     /// Time since the beginning.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.now - self.start
+    }
+
+    /// The time from the beginning to a moment.
+    #[must_use]
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start)
     }
 
     /// The address of a room.
@@ -186,15 +252,20 @@ impl World {
     }
 
     /// Lets a bot log in, which then joins `room`; returns its number. `change` sets what it sends and wants.
+    ///
+    /// # Panics
+    /// If the server lets it not in.
+    #[allow(
+        clippy::expect_used,
+        reason = "a world that cannot log in fails its test"
+    )]
     pub fn join(&mut self, room: &str, change: impl FnOnce(&mut BotConfig)) -> usize {
         let n = self.bots.len();
-        let host = 10 + n as u16;
-        let address = IpAddr::from([10, 0, (host >> 8) as u8 + 1, host as u8]);
         let mut config = BotConfig {
             domain: DOMAIN.to_owned(),
             room: Self::room(room),
             name: format!("bot {n}"),
-            local: SocketAddr::new(address, 40_000),
+            local: address_of(n),
             video: Some(bot::VideoSpec::default()),
             audio: true,
             max_height: 720,
@@ -202,11 +273,15 @@ impl World {
         };
         change(&mut config);
         let seed = self.seed.wrapping_mul(1_000).wrapping_add(n as u64);
-        self.bots.push(Bot::new(config, self.start, seed));
+        let mut bot = Bot::new(config, self.start, seed);
+        let [certificate, key] = BOT_KEYS;
+        bot.set_certificate(certificate.to_vec(), key.to_vec());
+        self.bots.push(bot);
+        self.due.push(None);
         self.events.push(Vec::new());
-        let jid = self.login(Party::Bot(n), None);
-        self.manage(Party::Bot(n));
+        let jid = self.login(Party::Bot(n)).expect("there is room for all");
         self.bots[n].online(self.now, jid);
+        self.touched.insert(n);
         self.flush();
         n
     }
@@ -215,112 +290,31 @@ impl World {
         clippy::expect_used,
         reason = "a world that cannot log in fails its test"
     )]
-    pub(crate) fn login(&mut self, party: Party, account: Option<&str>) -> FullJid {
-        self.connections += 1;
-        let connection = ConnectionId(self.connections);
-        let query = WebQuery::default();
-        let resource = match party {
-            Party::Focus => Some("focus".to_owned()),
-            Party::Bridge(n) => Some(self.bridges[n].name().to_owned()),
-            Party::Bot(_) => None,
-        };
-        let user = match account {
-            Some(name) => BareJid::new(&format!("{name}@auth.{DOMAIN}")).expect("a plain name"),
-            None => self
-                .server
-                .anonymous_user(DOMAIN, &query)
-                .expect("guests are welcome"),
-        };
-        let login = Login {
-            user,
-            resource,
-            connection,
-            query,
-        };
-        let bound = self
-            .server
-            .bind(self.now, login)
-            .expect("there is room for all");
-        self.sessions.insert(connection, party);
-        self.parties.push((party, bound.session, connection));
-        bound.jid
-    }
-
-    fn session(&self, party: Party) -> Option<(SessionId, ConnectionId)> {
-        let mut all = self.parties.iter();
-        all.find(|(p, ..)| *p == party).map(|(_, s, c)| (*s, *c))
-    }
-
-    /// Turns stream management on.
-    fn manage(&mut self, party: Party) {
-        if let Some((session, _)) = self.session(party) {
-            let enabled = self.server.enable_sm(self.now, session, true);
-            let id = enabled.ok().and_then(|enabled| enabled.id);
-            self.streams.insert(party, Stream::new(id));
-        }
-    }
-
-    /// A stanza of somebody who has a stream: kept until the server has it, sent if there is a connection.
-    pub(crate) fn say_to_server(&mut self, party: Party, stanza: Element) {
-        if !self.down {
-            self.mail.send(self.now, Letter::ToServer(party, stanza));
-        }
-    }
-
-    fn say(&mut self, party: Party, stanza: Element) {
-        let stream = self.streams.entry(party).or_default();
-        stream.sent(stanza.clone());
-        if !stream.cut {
-            self.say_to_server(party, stanza);
-        }
-    }
-
-    fn is_cut(&self, party: Party) -> bool {
-        self.streams.get(&party).is_some_and(|stream| stream.cut)
-    }
-
     pub(crate) fn log_focus_in(&mut self) {
-        self.parties.retain(|(party, ..)| *party != Party::Focus);
-        let jid = self.login(Party::Focus, Some("focus"));
-        self.manage(Party::Focus);
+        let jid = self.login(Party::Focus).expect("there is room for all");
         self.focus.online(self.now, jid, false);
         self.flush();
     }
 
     /// Breaks the stream between the server and the focus; both see it at once.
     pub fn cut_focus(&mut self) {
-        self.streams.entry(Party::Focus).or_default().cut = true;
-        if let Some((session, connection)) = self.session(Party::Focus) {
-            self.sessions.remove(&connection);
-            self.server.detach(self.now, session, connection);
-        }
-        self.focus.offline(self.now);
-        self.flush();
+        self.cut_stream(Party::Focus);
     }
 
     /// The focus takes its session up again.
     ///
     /// # Panics
     /// If the server has forgotten the session.
-    #[allow(clippy::expect_used, reason = "as it is documented")]
     pub fn resume_focus(&mut self) {
-        self.connections += 1;
-        let connection = ConnectionId(self.connections);
-        let stream = &self.streams[&Party::Focus];
-        let (id, received) = (stream.id.clone(), stream.received);
-        let id = id.expect("it can be resumed");
-        let user = BareJid::new(&format!("focus@auth.{DOMAIN}")).expect("a plain name");
-        let resumed = self
-            .server
-            .resume(self.now, &user, connection, &id, received)
-            .expect("the session is there");
-        self.parties.retain(|(party, ..)| *party != Party::Focus);
-        self.parties
-            .push((Party::Focus, resumed.session, connection));
-        self.sessions.insert(connection, Party::Focus);
-        self.streams.entry(Party::Focus).or_default().cut = false;
-        self.focus.online(self.now, resumed.jid, true);
+        assert!(self.resume(Party::Focus), "the session is there");
         self.flush();
+    }
+
+    /// The same; false if the server has forgotten the session, which it may after a while.
+    pub fn try_resume_focus(&mut self) -> bool {
+        let resumed = self.resume(Party::Focus);
+        self.flush();
+        resumed
     }
 
     /// The focus logs in anew and goes on with what it remembers.
@@ -342,20 +336,16 @@ impl World {
         self.log_focus_in();
     }
 
+    /// What the focus knows, for operators.
+    #[must_use]
+    pub fn focus_status(&self) -> focus::Status {
+        self.focus.status()
+    }
+
     /// What the focus counts.
     #[must_use]
     pub fn focus_stats(&self) -> focus::FocusStats {
         self.focus.stats()
-    }
-
-    /// Ends a bridge as a power cut does. With `stream`, its connection to the server is seen to close at once.
-    pub fn kill_bridge(&mut self, n: usize, stream: bool) {
-        self.bridges[n].dead = true;
-        self.net.cut(self.bridges[n].address.ip());
-        if let (true, Some((session, connection))) = (stream, self.session(Party::Bridge(n))) {
-            self.server.close(self.now, session, connection);
-        }
-        self.flush();
     }
 
     /// An operator wants a bridge to become empty.
@@ -375,6 +365,7 @@ impl World {
     /// Does something with a bot and sends what follows from it.
     pub fn with_bot<T>(&mut self, n: usize, f: impl FnOnce(&mut Bot) -> T) -> T {
         let result = f(&mut self.bots[n]);
+        self.touched.insert(n);
         self.flush();
         result
     }
@@ -402,23 +393,21 @@ impl World {
     }
 
     fn next_moment(&self) -> Instant {
-        let cores = match self.down {
+        let cores = match self.down || self.stopped {
             true => [None, None],
             false => [self.server.poll_timeout(), self.focus.poll_timeout()],
         };
         let returns = self.returns.iter().map(|(at, _)| *at);
-        let bridges = self
-            .bridges
-            .iter()
-            .filter(|b| !b.dead)
-            .map(Bridge::poll_timeout);
-        let bots = self.bots.iter().filter_map(Bot::poll_timeout);
+        let bridges = self.bridges.iter().filter(|b| b.is_awake());
+        let bridges = bridges.map(Bridge::poll_timeout);
+        let bots = self.due.iter().enumerate();
+        let bots = bots.filter_map(|(n, due)| due.filter(|_| self.is_awake(n)));
         let paths = [self.net.next_arrival(), self.mail.next_arrival()];
         let far = self.now + Duration::from_secs(3_600);
         let some = cores.into_iter().chain(paths).flatten();
         some.chain(bridges)
             .chain(bots)
-            .chain(returns)
+            .chain(returns.filter(|_| !self.down && !self.stopped))
             .min()
             .unwrap_or(far)
     }
@@ -431,7 +420,7 @@ impl World {
         while let Some(mut datagram) = self.net.receive(now) {
             self.receive(&mut datagram);
         }
-        if !self.down {
+        if !self.down && !self.stopped {
             self.let_in();
             if self.server.poll_timeout().is_some_and(|at| at <= now) {
                 self.server.handle_timeout(now);
@@ -440,12 +429,13 @@ impl World {
                 self.focus.handle_timeout(now);
             }
         }
-        for bridge in self.bridges.iter_mut().filter(|b| !b.dead) {
+        for bridge in self.bridges.iter_mut().filter(|b| b.is_awake()) {
             bridge.handle_timeout(now);
         }
-        for bot in &mut self.bots {
-            if bot.poll_timeout().is_some_and(|at| at <= now) {
-                bot.handle_timeout(now);
+        for n in 0..self.bots.len() {
+            if self.due[n].is_some_and(|at| at <= now) && self.is_awake(n) {
+                self.bots[n].handle_timeout(now);
+                self.touched.insert(n);
             }
         }
         self.flush();
@@ -453,24 +443,22 @@ impl World {
 
     fn receive(&mut self, datagram: &mut Datagram) {
         let (from, to) = (datagram.from, datagram.to);
-        if let Some(bridge) = self.bridges.iter_mut().find(|b| b.is_at(to) && !b.dead) {
-            bridge
-                .controller
-                .handle_datagram(self.now, from, to, &mut datagram.bytes);
-        } else if let Some(bot) = self.bots.iter_mut().find(|b| b.local() == to) {
-            bot.handle_datagram(self.now, from, &datagram.bytes);
+        if !self.passes(from.ip(), to.ip()) {
+            return;
         }
-    }
-
-    fn deliver(&mut self, letter: Letter) {
-        match letter {
-            Letter::ToServer(party, stanza) => {
-                if let Some((session, _)) = self.session(party) {
-                    // A session that has ended takes no stanzas.
-                    let _ = self.server.handle_stanza(self.now, session, stanza);
-                }
+        self.note(|| trace::datagram(datagram));
+        let bridge = self.bridges.iter_mut().find(|b| b.is_at(to));
+        if let Some(bridge) = bridge {
+            if bridge.is_awake() {
+                bridge
+                    .controller
+                    .handle_datagram(self.now, from, to, &mut datagram.bytes);
             }
-            Letter::FromServer(party, bytes) => self.deliver_from_server(party, &bytes),
+        } else if let Some(n) = number_at(to).filter(|n| *n < self.bots.len())
+            && self.is_awake(n)
+        {
+            self.bots[n].handle_datagram(self.now, from, &datagram.bytes);
+            self.touched.insert(n);
         }
     }
 
@@ -478,37 +466,42 @@ impl World {
         clippy::expect_used,
         reason = "a server that writes bad XML fails its test"
     )]
-    fn deliver_from_server(&mut self, party: Party, bytes: &[u8]) {
+    pub(crate) fn deliver_from_server(&mut self, party: Party, bytes: &[u8]) {
         let text = std::str::from_utf8(bytes).expect("stanzas are text");
+        self.note(|| format!("{party:?} hears {text}"));
         let stanza = parse(text, &Limits::FROM_SERVER).expect("stanzas are well-formed");
+        if let Some(stream) = self.streams.get_mut(&party) {
+            stream.received += 1;
+        }
         match party {
-            Party::Focus | Party::Bot(_) if self.is_cut(party) => {}
-            Party::Focus | Party::Bot(_) => {
-                self.streams.entry(party).or_default().received += 1;
-                match party {
-                    Party::Bot(n) => self.bots[n].handle_stanza(self.now, &stanza),
-                    _ => self.focus.handle_stanza(self.now, &stanza),
-                }
+            Party::Focus => self.focus.handle_stanza(self.now, &stanza),
+            Party::Bot(n) => {
+                self.bots[n].handle_stanza(self.now, &stanza);
+                self.touched.insert(n);
             }
-            Party::Bridge(n) if self.bridges[n].dead => {}
             Party::Bridge(n) => {
+                if let Some(probe) = stanza.get_child("probe", ns::PROBE) {
+                    return self.answer_probe(n, &stanza, &Probe::of_element(probe));
+                }
                 if let Some(reply) = self.bridges[n].handle_stanza(self.now, &stanza) {
-                    self.mail.send(self.now, Letter::ToServer(party, reply));
+                    self.say(party, reply);
                 }
             }
         }
     }
 
     /// Puts everything the cores have to say on its way.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let now = self.now;
-        while let Some(stanza) = self.focus.poll_transmit().filter(|_| !self.down) {
-            self.say_to_server(Party::Focus, stanza);
+        while let Some(stanza) = self.focus.poll_transmit() {
+            self.say(Party::Focus, stanza);
         }
         while let Some(event) = self.focus.poll_event() {
+            self.note(|| format!("focus: {event:?}"));
             self.decisions.push((now - self.start, event));
         }
-        for n in 0..self.bots.len() {
+        for n in std::mem::take(&mut self.touched) {
+            self.due[n] = self.bots[n].poll_timeout();
             while let Some(stanza) = self.bots[n].poll_stanza() {
                 self.say(Party::Bot(n), stanza);
             }
@@ -517,55 +510,24 @@ impl World {
                 let from = bot.local();
                 self.net.send(now, Datagram { from, to, bytes });
             }
-            while let Some(event) = bot.poll_event() {
+            while let Some(event) = self.bots[n].poll_event() {
+                self.note(|| format!("bot {n}: {event:?}"));
                 self.events[n].push((now - self.start, event));
             }
         }
-        for (n, bridge) in self.bridges.iter_mut().enumerate().filter(|(_, b)| !b.dead) {
-            if let Some(presence) = bridge.presence(now).filter(|_| !self.down) {
-                self.mail
-                    .send(now, Letter::ToServer(Party::Bridge(n), presence));
+        for n in 0..self.bridges.len() {
+            if !self.bridges[n].is_awake() {
+                continue;
+            }
+            if let Some(presence) = self.bridges[n].presence(now) {
+                self.say(Party::Bridge(n), presence);
             }
             let net = &mut self.net;
-            bridge.transmit(now, |from, to, bytes| {
+            self.bridges[n].transmit(now, |from, to, bytes| {
                 let bytes = bytes.to_vec();
                 net.send(now, Datagram { from, to, bytes });
             });
         }
         self.flush_server();
-    }
-
-    fn flush_server(&mut self) {
-        if self.down {
-            return;
-        }
-        self.write_down();
-        while let Some(output) = self.server.poll_output() {
-            if let Output::RequestAck { connection } = output {
-                self.acknowledge(connection);
-                continue;
-            }
-            let Output::Send {
-                connection, stanza, ..
-            } = output
-            else {
-                continue;
-            };
-            if let Some(party) = self.sessions.get(&connection) {
-                let letter = Letter::FromServer(*party, stanza.to_vec());
-                self.mail.send(self.now, letter);
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, connection: ConnectionId) {
-        let Some(party) = self.sessions.get(&connection).copied() else {
-            return;
-        };
-        if let (Some(stream), Some((session, _))) = (self.streams.get(&party), self.session(party))
-        {
-            // A session that has ended needs no acknowledgement.
-            let _ = self.server.ack(self.now, session, stream.received);
-        }
     }
 }

@@ -1,5 +1,5 @@
 //! A meeting on a Prosody as Debian has it, with our focus and our bridge as its clients. The stream of the focus breaks,
-//! of which nobody in the meeting sees anything; another focus goes on with what the first one wrote down.
+//! of which nobody in the meeting sees anything; another focus goes on with what the first one wrote down; a bridge is killed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +25,7 @@ use telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
@@ -242,8 +243,8 @@ async fn drive(mut focus: Focus, link: LinkConfig, tell: watch::Sender<(Stream, 
     }
 }
 
-fn bridge(server: &Prosody) -> Bridge {
-    let mut config = BridgeConfig::new("b1", Metrics::new());
+fn bridge(server: &Prosody, name: &str) -> Bridge {
+    let mut config = BridgeConfig::new(name, Metrics::new());
     config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.shards = 1;
     let target = NodeTarget::Tcp {
@@ -255,18 +256,43 @@ fn bridge(server: &Prosody) -> Bridge {
     Bridge::start(config).unwrap()
 }
 
+/// A bridge that can be killed: everything of it is in a runtime of its own.
+struct Mortal {
+    bridge: Bridge,
+    runtime: Runtime,
+}
+
+impl Mortal {
+    fn start(server: &Prosody, name: &str) -> Self {
+        let mut runtime = runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let inside = runtime.enter();
+        let bridge = bridge(server, name);
+        drop(inside);
+        Self { bridge, runtime }
+    }
+
+    /// It ends without a word: its connections and ports are closed.
+    fn kill(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+fn sessions(events: &[Event]) -> usize {
+    events.iter().filter(|e| **e == Event::Connected).count()
+}
+
 /// Nobody's session ended, or began anew.
 fn nothing_was_noticed(bots: &[Handle]) {
     for bot in bots {
         let told = bot.snapshot().events;
-        let sessions = told.iter().filter(|e| **e == Event::Connected).count();
         let disturbed = told.iter().any(|event| {
             matches!(
                 event,
                 Event::SessionEnded | Event::Failed(_) | Event::Out(_)
             )
         });
-        assert!(sessions == 1 && !disturbed, "{told:?}");
+        assert!(sessions(&told) == 1 && !disturbed, "{told:?}");
     }
 }
 
@@ -276,7 +302,7 @@ async fn a_meeting_on_prosody_does_not_notice_that_the_stream_of_its_focus_broke
     let way = Way::to(server.port).await;
     let config = FocusConfig::for_domain(DOMAIN).unwrap();
     let mut focus = Running::start(Focus::new(config, [1; 32]), &way);
-    let bridge = bridge(&server);
+    let bridge = bridge(&server, "b1");
     let mut bots = Vec::new();
     for name in ["Ada", "Ben", "Cem"] {
         bots.push(join(tcp(server.port), name, bots.len()).await);
@@ -302,7 +328,7 @@ async fn a_meeting_on_prosody_goes_on_with_another_focus() {
     let way = Way::to(server.port).await;
     let config = FocusConfig::for_domain(DOMAIN).unwrap();
     let mut focus = Running::start(Focus::new(config.clone(), [1; 32]), &way);
-    let bridge = bridge(&server);
+    let bridge = bridge(&server, "b1");
     let mut bots = Vec::new();
     for name in ["Ada", "Ben", "Cem", "Dan"] {
         bots.push(join(tcp(server.port), name, bots.len()).await);
@@ -319,7 +345,6 @@ async fn a_meeting_on_prosody_goes_on_with_another_focus() {
     let mut focus = Running::start(other, &way);
     focus.until(Stream::Online { resumed: false }).await;
     // Prosody shows that the first focus is gone, and clients end their sessions by that.
-    let sessions = |events: &[Event]| events.iter().filter(|e| **e == Event::Connected).count();
     for bot in &mut bots {
         let again = bot.wait(|now| sessions(&now.events) == 2);
         assert_eq!(timeout(PATIENCE, again).await, Ok(true), "no new session");
@@ -331,4 +356,35 @@ async fn a_meeting_on_prosody_goes_on_with_another_focus() {
         assert_eq!(sessions(&bot.snapshot().events), 2);
     }
     assert_eq!(bridge.load(), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_meeting_on_prosody_goes_on_when_its_bridge_is_killed() {
+    let server = Prosody::start();
+    let way = Way::to(server.port).await;
+    let config = FocusConfig::for_domain(DOMAIN).unwrap();
+    let _focus = Running::start(Focus::new(config, [1; 32]), &way);
+    let bridges = ["b1", "b2"].map(|name| Mortal::start(&server, name));
+    for mortal in &bridges {
+        let attached = timeout(PATIENCE, mortal.bridge.attached());
+        assert_eq!(attached.await, Ok(()), "a bridge is not attached");
+    }
+    let mut bots = Vec::new();
+    for name in ["Ada", "Ben", "Cem"] {
+        bots.push(join(tcp(server.port), name, bots.len()).await);
+    }
+    everybody_hears_everybody(&mut bots, "after the join").await;
+
+    let (dead, alive): (Vec<_>, Vec<_>) = bridges
+        .into_iter()
+        .partition(|mortal| mortal.bridge.load() == (1, 3));
+    assert_eq!((dead.len(), alive.len()), (1, 1), "all are on one of them");
+    dead.into_iter().for_each(Mortal::kill);
+    for bot in &mut bots {
+        let again = bot.wait(|now| sessions(&now.events) == 2);
+        assert_eq!(timeout(PATIENCE, again).await, Ok(true), "no new session");
+    }
+    everybody_hears_everybody(&mut bots, "on the other bridge").await;
+    assert_eq!(alive[0].bridge.load(), (1, 3));
+    alive.into_iter().for_each(Mortal::kill);
 }

@@ -21,6 +21,15 @@ pub fn fetch<T: ?Sized>(value: &T) {
     }
 }
 
+/// Has the places of a ring fetched that are used next: `count` from `at` on, or those up to its end. The ring is as long as a
+/// power of two, or empty.
+#[inline]
+pub fn fetch_ring<T>(ring: &[T], at: u16, count: usize) {
+    let at = usize::from(at) & ring.len().wrapping_sub(1);
+    let places = ring.get(at..).unwrap_or_default();
+    fetch(places.get(..count).unwrap_or(places));
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn line(at: *const u8) {
@@ -52,6 +61,10 @@ mod tests {
         let numbers: Vec<u64> = (0..1_000).collect();
         fetch(numbers.as_slice());
         fetch(&numbers[7]);
+        for at in [0, 511, u16::MAX] {
+            fetch_ring(&numbers[..512], at, 8);
+        }
+        fetch_ring::<u64>(&[], 3, 8);
         fetch::<[u8]>(&[]);
         fetch("a name");
         assert_eq!(numbers.iter().sum::<u64>(), 499_500);

@@ -100,9 +100,7 @@ impl History {
     /// Has the places of this packet and of those after it fetched.
     #[inline]
     pub(super) fn fetch(&self, seq: u16) {
-        let at = usize::from(seq) & self.ring.len().wrapping_sub(1);
-        let places = self.ring.get(at..).unwrap_or_default();
-        ahead::fetch(places.get(..FETCHED).unwrap_or(places));
+        ahead::fetch_ring(&self.ring, seq, FETCHED);
     }
 
     #[cold]

@@ -226,7 +226,7 @@ impl Worker {
         let unread = self
             .intake
             .receive(slab, Instant::now, |input| match input {
-                Input::Soon(coming) => state.controller.expect(coming.from, coming.to),
+                Input::Soon(coming) => state.controller.announce(coming.from, coming.to),
                 Input::Now(received, bytes) => {
                     if state.handle_datagram(received, bytes) == Disposition::Foreign {
                         handover.put(received, bytes);

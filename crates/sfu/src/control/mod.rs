@@ -246,9 +246,9 @@ impl Controller {
         self.shard.handle_datagram(now, from, to, datagram)
     }
 
-    /// See [`Shard::expect`].
-    pub fn expect(&mut self, from: SocketAddr, to: SocketAddr) {
-        self.shard.expect(from, to);
+    /// See [`Shard::announce`].
+    pub fn announce(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.shard.announce(from, to);
     }
 
     /// See [`Shard::poll_transmit`]; call it after [`Controller::poll_output`] gave `None`.

@@ -51,7 +51,7 @@ impl Shard {
 
     /// Feedback that came from `from` to our address `to` is handled soon: what that takes is fetched meanwhile. To be told
     /// of each datagram in their order, a few ahead.
-    pub fn expect(&mut self, from: SocketAddr, to: SocketAddr) {
+    pub fn announce(&mut self, from: SocketAddr, to: SocketAddr) {
         let place = self.place_of(from, to);
         let before = std::mem::replace(&mut self.expected, place);
         let conference = |place: Place| {

@@ -90,7 +90,11 @@ impl History {
         };
         let mask = self.ring.len().wrapping_sub(1);
         match self.ring.get_mut(usize::from(out.seq) & mask) {
-            Some(old) if old.resends == EMPTY || (now as u32).wrapping_sub(old.first) >= KEPT => {
+            Some(old)
+                if old.resends == EMPTY
+                    || (now as u32).wrapping_sub(old.first) >= KEPT
+                    || mask >= MOST - 1 =>
+            {
                 *old = sent;
             }
             _ => self.grow(sent, now as u32),
@@ -199,6 +203,23 @@ mod tests {
                 "{rate}"
             );
         }
+    }
+
+    #[test]
+    fn beyond_its_largest_size_the_oldest_make_room_in_place() {
+        let mut history = History::default();
+        let mut places = Vec::new();
+        for n in 0..3 * MOST as u64 {
+            history.remember(&out(n as u16), 5_000_000 + n);
+            places.push(history.ring.as_ptr());
+        }
+        assert_eq!(history.ring.len(), MOST);
+        assert!(places[MOST..].iter().all(|place| *place == places[MOST]));
+        assert!(history.missed(6_000_000, 3 * MOST as u16 - 1, 0).is_ok());
+        assert_eq!(
+            history.missed(6_000_000, MOST as u16, 0),
+            Err(Refusal::Unknown)
+        );
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct Bot {
     ids: u64,
     request: Option<String>,
     sources: LocalSources,
+    /// What comes is counted and not decrypted.
+    counts: bool,
     rng: ChaCha8Rng,
     /// Certificate of all its sessions; without, each has its own.
     certificate: Option<DtlsCert>,
@@ -115,6 +117,7 @@ impl Bot {
             ids: 0,
             request: None,
             sources,
+            counts: false,
             rng,
             certificate: None,
             call: None,
@@ -423,6 +426,24 @@ impl Bot {
         if let Err(error) = result {
             self.events.push_back(Event::Failed(error.to_string()));
         }
+    }
+
+    /// From now on counts what comes by its clear headers, and tells the bridge of it by transport-wide feedback; nothing
+    /// is decrypted, shown, repaired or dated. What a bridge can do is seen by those who do not: see [`Crowd`](crate::Crowd).
+    pub fn count(&mut self) {
+        self.counts = true;
+    }
+
+    /// Takes a datagram of media by counting it, if that is wanted; there is nothing else to do for it then.
+    pub(crate) fn count_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> bool {
+        let alone = self.next.is_none() && self.former.is_none();
+        if !self.counts || !alone {
+            return false;
+        }
+        // What it sends feedback with sends nothing else: it has no video.
+        let sender = !self.sources.audio;
+        let call = self.call.as_mut();
+        call.is_some_and(|call| call.count(now, from, bytes, sender, &mut self.seen))
     }
 
     /// Takes a datagram.

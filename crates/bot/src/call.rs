@@ -1,10 +1,12 @@
 //! One session of a bot with a bridge: its peer, and the streams that come on it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use stanza::jingle::Jingle;
 
+use crate::counting::Counting;
 use crate::media::voice_stamp;
 use crate::pauses::Pauses;
 use crate::peer::{Peer, PeerError};
@@ -70,6 +72,8 @@ pub(crate) struct Call {
     /// Highest picture of ours that the bridge wants, once it has said so.
     pub(crate) wanted: Option<i32>,
     streams: BTreeMap<u32, Stream>,
+    /// What comes is counted and not decrypted; and where the bridge is.
+    counting: Option<(Counting, SocketAddr)>,
 }
 
 impl Call {
@@ -82,6 +86,7 @@ impl Call {
             complained: false,
             wanted: None,
             streams: BTreeMap::new(),
+            counting: None,
         }
     }
 
@@ -96,7 +101,40 @@ impl Call {
 
     /// When something is to be done for a stream.
     pub(crate) fn stream_due(&self) -> Option<Instant> {
-        self.streams.values().filter_map(|s| s.ready_at).min()
+        let ready = self.streams.values().filter_map(|s| s.ready_at).min();
+        let feedback = self.counting.as_ref().map(|(counting, _)| counting.due());
+        ready.into_iter().chain(feedback).min()
+    }
+
+    /// Takes a datagram of media by counting it. Where nothing is counted yet, it begins, with feedback from `sender`.
+    pub(crate) fn count(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        sender: u32,
+        seen: &mut Seen,
+    ) -> bool {
+        if self.counting.is_none() {
+            let counting = self.peer.counting(now, sender);
+            self.counting = counting.map(|counting| (counting, from));
+        }
+        let taken = self.counting.as_mut();
+        let Some(packet) = taken.and_then(|(counting, _)| counting.take(now, bytes)) else {
+            return false;
+        };
+        // Repairs and padding come on other streams: those are not expected here.
+        if let Some(stream) = self.streams.get_mut(&packet.ssrc) {
+            let seq = stream.gaps.unwrap(packet.seq);
+            stream.gaps.note(seq, &mut seen.tally.lost);
+            let (packets, all) = match stream.is_video {
+                true => (&mut seen.tally.video_packets, &mut seen.tally.video_bytes),
+                false => (&mut seen.tally.audio_packets, &mut seen.tally.audio_bytes),
+            };
+            *packets += 1;
+            *all += packet.bytes as u64;
+        }
+        true
     }
 
     /// The bridge says which SSRC carries a source.
@@ -135,6 +173,12 @@ impl Call {
     /// Makes the receivers that are due, and asks for the pictures that are missing.
     pub(crate) fn receive_due(&mut self, now: Instant) -> Result<(), PeerError> {
         let peer = &mut self.peer;
+        if let Some((counting, bridge)) = &mut self.counting {
+            for feedback in counting.feedback(now) {
+                peer.send(*bridge, feedback);
+            }
+        }
+        let counts = self.counting.is_some();
         for (ssrc, stream) in &mut self.streams {
             if stream.ready_at.is_some_and(|at| at <= now) {
                 stream.ready_at = None;
@@ -142,6 +186,7 @@ impl Call {
                 stream.asked_at = now;
             }
             if stream.is_video
+                && !counts
                 && stream.ready_at.is_none()
                 && stream.assembler.lacks_picture(now)
                 && stream.asked_at + KEY_FRAME_RETRY <= now

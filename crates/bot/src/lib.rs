@@ -2,13 +2,16 @@
 //!
 //! [`Bot`] is a participant without IO: stanzas and datagrams in and out, on any clock. It joins a room as every Jitsi
 //! client does, sends synthetic simulcast video and audio, and counts the frames of others that a decoder could have
-//! shown. [`run`] drives one over real sockets, [`Crowd`] drives thousands in one thread. The WebRTC stack is str0m's, never the bridge's own: an independent judge.
+//! shown. [`run`] drives one over real sockets, [`Crowd`] drives thousands in one thread. The WebRTC stack is str0m's, never the
+//! bridge's own: an independent judge. Who only counts ([`Bot::count`]) has joined by it too.
 
 mod bot;
 mod call;
+mod counting;
 mod crowd;
 mod driver;
 mod event;
+mod keys;
 mod layout;
 pub mod load;
 mod media;

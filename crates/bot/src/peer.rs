@@ -17,6 +17,8 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite, 
 use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 use thiserror::Error;
 
+use crate::counting::Counting;
+use crate::keys::{self, Keys};
 use crate::session::{Codecs, LocalSources};
 
 /// The offer cannot be used, or the session broke.
@@ -77,6 +79,8 @@ pub(crate) struct Peer {
     local: SocketAddr,
     channel: Option<ChannelId>,
     codecs: Codecs,
+    /// What the handshake agreed on, once it has.
+    keys: Option<Keys>,
     timeout: Instant,
     audio_seq: u64,
     video_seq: Vec<u64>,
@@ -120,6 +124,7 @@ impl Peer {
         let mut config = Rtc::builder()
             .clear_codecs()
             .set_rtp_mode(true)
+            .set_crypto_provider(keys::provider())
             .set_local_ice_credentials(local.credentials)
             .set_extension_map(extensions(&codecs));
         let params = FormatParams::default();
@@ -146,6 +151,7 @@ impl Peer {
             local: local.address,
             channel: Some(channel),
             codecs,
+            keys: None,
             timeout: now,
             audio_seq: 0,
             video_seq: vec![0; sources.video.len()],
@@ -225,6 +231,17 @@ impl Peer {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn timeout(&self) -> Instant {
         self.timeout
+    }
+
+    /// What receives from now on without decrypting, once the session is up; `sender` is an SSRC that nothing else has.
+    pub(crate) fn counting(&self, now: Instant, sender: u32) -> Option<Counting> {
+        let keys = self.keys.as_ref()?.outbound()?;
+        Some(Counting::new(now, keys, sender, self.codecs.transport_cc))
+    }
+
+    /// Where datagrams come from and go to.
+    pub(crate) fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        self.transmits.push_back((to, bytes));
     }
 
     /// Expects a stream of the bridge's.
@@ -312,6 +329,7 @@ impl Peer {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => {
                     self.timeout = at;
+                    self.keys = Keys::take().or(self.keys.take());
                     return Ok(());
                 }
                 Output::Transmit(transmit) => {

@@ -119,6 +119,16 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
+    /// The sequence number next to the highest one, unwrapped.
+    pub(crate) fn unwrap(&self, seq: u16) -> u64 {
+        let Some(highest) = self.highest else {
+            // Room for those that come late.
+            return u64::from(seq) + (1 << 16);
+        };
+        let ahead = i64::from(seq.wrapping_sub(highest as u16) as i16);
+        highest.saturating_add_signed(ahead)
+    }
+
     /// Takes an unwrapped sequence number, each once; `lost` is kept up to date.
     pub(crate) fn note(&mut self, seq: u64, lost: &mut u64) {
         match self.highest {

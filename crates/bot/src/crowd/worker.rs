@@ -244,6 +244,9 @@ impl Worker {
             let Some(member) = members.get_mut(&id) else {
                 return;
             };
+            if member.bot.count_datagram(now, from, bytes) {
+                return;
+            }
             member.bot.handle_datagram(now, from, bytes);
             if !std::mem::replace(&mut member.touched, true) {
                 touched.push(id);

@@ -76,12 +76,21 @@ impl Bench {
                 continue;
             }
             let there = scene.people.len() - 1;
-            scene.join("hall", receivers - there, Role::Viewer);
+            // More than that, and decrypting takes all of their processor.
+            let role = match receivers > SATURATED {
+                true => Role::Counter,
+                false => Role::Viewer,
+            };
+            if role == Role::Counter {
+                scene.count();
+            }
+            scene.join("hall", receivers - there, role);
             scene.settle(receivers);
             if wanted(name) {
                 self.case(name, receivers, &mut scene, report, Raw::at);
             }
             if saturate {
+                scene.count();
                 let raw = self.raw(receivers, report);
                 let best = saturation::run(self, "1xN", &raw, &mut scene, &mut |round| {
                     report.note_latency((round.busy() - LOADED).abs(), round.waited());
@@ -110,6 +119,7 @@ impl Bench {
                 scene.join(&format!("meeting{n}"), PEOPLE, Role::Talker);
             }
             scene.settle(PEOPLE * (MORE + 1));
+            scene.count();
             let raw = self.raw(PEOPLE * (MORE + 1), report);
             let best = saturation::run(self, "10x10", &raw, &mut scene, &mut |_| {});
             report.saturation.extend(best.map(|best| ("10x10", best)));
@@ -183,13 +193,14 @@ impl Bench {
             let limit = limit(&raw, round.counters.burst());
             println!("{round}");
             println!(
-                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, those at this rate {:.2}, audio {:.2})",
+                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, those at this rate {:.2}, audio {:.2} and {:.2})",
                 limit / round.each() * 100.0,
                 raw.seal,
                 raw.send,
                 raw.gso6,
                 raw.paced6,
                 raw.voice,
+                raw.voice6,
             );
             case.add(&round, &raw, limit);
         }

@@ -36,8 +36,9 @@ pub(crate) struct Raw {
     pub(crate) gso6: f64,
     /// In bursts of six, one to each receiver whenever a camera makes a frame, and asleep in between: caches are cold.
     pub(crate) paced6: f64,
-    /// An audio packet, one by one.
+    /// An audio packet, one by one and in bursts of six.
     pub(crate) voice: f64,
+    pub(crate) voice6: f64,
 }
 
 impl Raw {
@@ -54,6 +55,7 @@ impl Raw {
                 gso6: each(VIDEO, FRAME),
                 paced6: loop_of(&readers.addresses, VIDEO, FRAME, Some(PACE)),
                 voice: each(AUDIO, 1),
+                voice6: each(AUDIO, FRAME),
             }
         });
         measuring.unwrap().join().unwrap()
@@ -61,18 +63,12 @@ impl Raw {
 
     /// The limit for video packets in bursts of this length.
     pub(crate) fn at(&self, burst: f64) -> f64 {
-        self.send - self.saved(burst)
+        between(self.send, self.gso6, burst)
     }
 
     /// The limit for audio packets in bursts of this length.
     pub(crate) fn voice_at(&self, burst: f64) -> f64 {
-        self.voice - self.saved(burst)
-    }
-
-    /// What a burst saves a packet: what one send costs is shared by its packets.
-    fn saved(&self, burst: f64) -> f64 {
-        let call = (self.send - self.gso6) / (1.0 - 1.0 / FRAME as f64);
-        call - call / burst.max(1.0)
+        between(self.voice, self.voice6, burst)
     }
 
     /// The median of each figure.
@@ -84,8 +80,16 @@ impl Raw {
             gso6: of(|raw| raw.gso6),
             paced6: of(|raw| raw.paced6),
             voice: of(|raw| raw.voice),
+            voice6: of(|raw| raw.voice6),
         }
     }
+}
+
+/// What a packet costs in bursts of some length, of what it costs alone and in sixes: what one send costs is shared by
+/// its packets. Bursts longer than six are taken for sixes: that was measured.
+fn between(alone: f64, in_sixes: f64, burst: f64) -> f64 {
+    let share = |burst: f64| 1.0 - 1.0 / burst.clamp(1.0, FRAME as f64);
+    alone - (alone - in_sixes) * share(burst) / share(FRAME as f64)
 }
 
 /// Microseconds for a packet of `size`; a burst of 0 only encrypts. `pace`: each receiver gets one burst so often.

@@ -15,7 +15,7 @@ const STEPS: usize = 14;
 /// Growth below which nothing more is to be had.
 const GROWTH: f64 = 1.02;
 
-/// Raises the offer; returns the last step that was carried. `see` is shown every step.
+/// Raises the offer; returns the last step that was carried. `see` is shown every step that was.
 pub(crate) fn run(
     bench: Bench,
     name: &str,
@@ -32,12 +32,14 @@ pub(crate) fn run(
         let round = Round::measure(scene, Duration::from_secs(bench.effort.step));
         let limit = raw.at(round.counters.burst());
         println!("  {frame_rate} frames/s\n{round}");
-        see(&round);
         let carried = Saturated::of(&round, limit);
         let grows = best.is_none_or(|b| carried.rate > b.rate * GROWTH);
         let clean = round.loss() < LOSS;
         if clean && best.is_none_or(|b| carried.rate > b.rate) {
             best = Some(carried);
+        }
+        if clean {
+            see(&round);
         }
         if !clean || !grows {
             break;

@@ -28,6 +28,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) enum Role {
     /// Only receives.
     Viewer,
+    /// Only receives, and counts: see [`Scene::count`].
+    Counter,
     /// Sends one layer of video.
     Speaker,
     /// Sends video and audio.
@@ -102,12 +104,31 @@ impl Scene {
         let id = self.crowd.join(config, link, number);
         self.crowd.with(id, |bot| bot.speak(-30));
         self.people.push((id, role));
+        if role == Role::Counter {
+            self.count_from(self.people.len() - 1);
+        }
     }
 
     /// All cameras make so many frames a second.
     pub(crate) fn film(&self, frame_rate: u32) {
         for (id, _) in &self.people {
             self.crowd.with(*id, move |bot| bot.film(frame_rate));
+        }
+    }
+
+    /// Of those who are there one in ten goes on decrypting; the others count, so that one processor receives what another
+    /// one sends.
+    pub(crate) fn count(&self) {
+        self.count_from(0);
+        std::thread::sleep(REST);
+    }
+
+    fn count_from(&self, first: usize) {
+        const DECRYPTING: usize = 10;
+        for (n, (id, _)) in self.people.iter().enumerate().skip(first) {
+            if n % DECRYPTING != 0 {
+                self.crowd.with(*id, bot::Bot::count);
+            }
         }
     }
 
@@ -146,7 +167,7 @@ fn video(role: Role) -> Option<VideoSpec> {
         bitrate: PACKETS * PACKET * 8 * FRAME_RATE,
     };
     match role {
-        Role::Viewer | Role::Voice => None,
+        Role::Viewer | Role::Counter | Role::Voice => None,
         Role::Speaker | Role::Talker => Some(VideoSpec {
             layers: vec![single],
             frame_rate: FRAME_RATE,

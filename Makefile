@@ -81,8 +81,10 @@ lint:
 deny:
 	$(CARGO) deny --locked --log-level error check bans licenses sources
 
+# The last line: no more instructions for a forwarded packet than were written down.
 unit: web
 	$(CARGO) test --locked --workspace --quiet --no-fail-fast
+	$(CARGO) bench --locked --workspace --profile dev --quiet --bench instructions -- --check
 
 FUZZ_SECONDS ?= 600
 fuzz:

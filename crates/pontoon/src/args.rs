@@ -156,6 +156,10 @@ pub(crate) struct LoadArgs {
     /// Threads for media.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) threads: usize,
+    /// Nine in ten receivers only count packets and report them, without decrypting: one processor then receives as much as a
+    /// bridge sends. Of these, frames, delays and pauses are not known.
+    #[arg(long)]
+    pub(crate) count: bool,
     /// The same number makes the same decisions.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

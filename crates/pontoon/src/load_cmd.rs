@@ -133,6 +133,7 @@ fn plan(args: &LoadArgs, domain: String) -> Result<Plan, Failure> {
         speaker_change: Duration::from_secs(args.speaker_change),
         duration: Duration::from_secs(args.duration),
         threads: args.threads,
+        count: args.count,
         each: args.people.is_some(),
         seed: args.seed,
     })

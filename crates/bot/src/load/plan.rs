@@ -48,6 +48,8 @@ pub struct Plan {
     pub duration: Duration,
     /// Threads for media.
     pub threads: usize,
+    /// Receivers, but for one in ten, count what comes instead of decrypting it.
+    pub count: bool,
     /// Whether each person is looked at, and not only all of them.
     pub each: bool,
     /// The same seed gives the same decisions.
@@ -177,6 +179,7 @@ pub(super) mod tests {
             speaker_change: Duration::from_secs(10),
             duration: Duration::from_secs(60),
             threads: 1,
+            count: false,
             each: false,
             seed: 1,
         }

@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After the farewells the links have this long to end in order.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// Where receivers count, one in so many decrypts.
+const DECRYPTING: u64 = 10;
 const SPEECH: i8 = -20;
 const SILENCE: i8 = -127;
 
@@ -205,7 +207,13 @@ impl<'a> Party<'a> {
         let crowd = room % self.crowds.len();
         let id = self.crowds[crowd].join(config, link, self.rng.random());
         let layout = plan.layout;
-        self.crowds[crowd].with(id, move |bot| bot.arrange(layout));
+        let counts = plan.count && !sends && !number.is_multiple_of(DECRYPTING);
+        self.crowds[crowd].with(id, move |bot| {
+            bot.arrange(layout);
+            if counts {
+                bot.count();
+            }
+        });
         let person = Person {
             id,
             number,

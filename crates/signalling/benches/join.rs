@@ -30,7 +30,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 const ROOM: &str = "standup@conference.meet.internal";
-const ROUNDS: usize = 11;
+/// Joins that are measured; FULL=1 for more.
+fn rounds() -> usize {
+    match std::env::var("FULL").is_ok_and(|full| full == "1") {
+        true => 21,
+        false => 7,
+    }
+}
 /// Bytes of a presence with the frame around it.
 const PRESENCE: usize = 420;
 /// Name of the threads that count.
@@ -112,7 +118,7 @@ async fn measure(server: &Runtime, people: usize) {
         staying.spawn(stay(browser, Arc::clone(&heard), sender.clone()));
     }
     let (mut joins, mut leaves) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let mut browser = Browser::connect(&node).await;
         rest().await;
         let before = spent();
@@ -158,7 +164,7 @@ fn floor(clients: &Runtime, people: usize) {
     }
     let writer = std::thread::Builder::new().name(NODE.to_owned());
     let written = writer.spawn(move || {
-        let mut costs: Vec<f64> = (0..ROUNDS)
+        let mut costs: Vec<f64> = (0..rounds())
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(200));
                 let before = spent();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::account;
+use crate::least::Work;
 use crate::raw::Raw;
 use crate::report::{Case, Report};
 use crate::round::Round;
@@ -21,6 +22,7 @@ pub(crate) fn run(
     report: &mut Report,
 ) {
     let bench = Bench { effort, processor };
+    bench.small_hall(wanted, report);
     bench.halls(wanted, report);
     bench.meetings(wanted, report);
     bench.voices(wanted, report);
@@ -63,21 +65,29 @@ pub(crate) struct Bench {
 impl Bench {
     /// One speaker, and ever more receivers.
     fn halls(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
-        const SATURATED: usize = 200;
-        let names = [(50, "1x50"), (SATURATED, "1x200"), (1_000, "1x1000")];
-        if !names.iter().any(|(_, name)| wanted(name)) && !wanted("1xN") {
+        /// Receivers, the case, and the load that is the most; with 50 that has a hall of its own.
+        const HALLS: [(usize, &str, Option<&str>); 3] = [
+            (50, "1x50", None),
+            (200, "1x200", Some("1x200-saturation")),
+            (1_000, "1x1000", Some("1x1000-saturation")),
+        ];
+        /// More than that, and decrypting takes all of their processor.
+        const DECRYPTING: usize = 200;
+        let saturates = |saturation: Option<&str>| saturation.is_some_and(wanted);
+        if !HALLS
+            .iter()
+            .any(|(_, case, most)| wanted(case) || saturates(*most))
+        {
             return;
         }
         let mut scene = Scene::start(1);
         scene.join("hall", 1, Role::Speaker);
-        for (receivers, name) in names {
-            let saturate = receivers == SATURATED && wanted("1xN");
-            if !wanted(name) && !saturate {
+        for (receivers, name, most) in HALLS {
+            if !wanted(name) && !saturates(most) {
                 continue;
             }
             let there = scene.people.len() - 1;
-            // More than that, and decrypting takes all of their processor.
-            let role = match receivers > SATURATED {
+            let role = match receivers > DECRYPTING {
                 true => Role::Counter,
                 false => Role::Viewer,
             };
@@ -87,17 +97,41 @@ impl Bench {
             scene.join("hall", receivers - there, role);
             scene.settle(receivers);
             if wanted(name) {
-                self.case(name, receivers, &mut scene, report, Raw::at);
+                let work = Work::hall(receivers);
+                self.case(name, work, &mut scene, report, Raw::at);
             }
-            if saturate {
+            if saturates(most) {
                 scene.count();
-                let raw = self.raw(receivers, report);
-                let best = saturation::run(self, "1xN", &raw, &mut scene, &mut |round| {
-                    report.note_latency((round.busy() - LOADED).abs(), round.waited());
-                });
-                report.saturation.extend(best.map(|best| ("1xN", best)));
+                self.hall_saturation(name, receivers, &mut scene, report);
             }
         }
+    }
+
+    /// One speaker to fifty, at the most.
+    fn small_hall(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const RECEIVERS: usize = 50;
+        if !wanted("1x50-saturation") {
+            return;
+        }
+        let mut scene = Scene::start(1);
+        scene.join("hall", 1, Role::Speaker);
+        scene.join("hall", RECEIVERS, Role::Counter);
+        scene.settle(RECEIVERS);
+        self.hall_saturation("1x50", RECEIVERS, &mut scene, report);
+    }
+
+    fn hall_saturation(
+        self,
+        name: &'static str,
+        receivers: usize,
+        scene: &mut Scene,
+        report: &mut Report,
+    ) {
+        let raw = self.raw(receivers, report);
+        let best = saturation::run(self, name, &raw, scene, &mut |round| {
+            report.note_latency((round.busy() - LOADED).abs(), round.waited());
+        });
+        report.saturation.extend(best.map(|best| (name, best)));
     }
 
     /// Ten people who all send and receive; then more such meetings.
@@ -112,7 +146,8 @@ impl Bench {
         scene.join("meeting", PEOPLE, Role::Talker);
         scene.settle(PEOPLE);
         if case {
-            self.case("10x10", PEOPLE, &mut scene, report, Raw::at);
+            let work = Work::meeting(PEOPLE);
+            self.case("10x10", work, &mut scene, report, Raw::at);
         }
         if saturate {
             for n in 0..MORE {
@@ -128,15 +163,17 @@ impl Bench {
 
     /// Five voices to a hundred listeners.
     fn voices(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+        const VOICES: usize = 5;
         const LISTENERS: usize = 100;
         if !wanted("5audio") {
             return;
         }
         let mut scene = Scene::start(1);
-        scene.join("choir", 5, Role::Voice);
+        scene.join("choir", VOICES, Role::Voice);
         scene.join("choir", LISTENERS, Role::Viewer);
         scene.settle(LISTENERS);
-        self.case("5audio", LISTENERS, &mut scene, report, Raw::voice_at);
+        let work = Work::voices(VOICES, LISTENERS);
+        self.case("5audio", work, &mut scene, report, Raw::voice_at);
     }
 
     /// How much more of one room two shards carry than one, by the processor time that the busiest of their threads
@@ -178,7 +215,7 @@ impl Bench {
     fn case(
         self,
         name: &'static str,
-        receivers: usize,
+        work: Work,
         scene: &mut Scene,
         report: &mut Report,
         limit: fn(&Raw, f64) -> f64,
@@ -186,23 +223,23 @@ impl Bench {
         println!("{name}:");
         let mut case = Case::default();
         for _ in 0..self.effort.rounds {
-            let raw = self.raw(receivers, report);
+            let raw = self.raw(work.receivers(), report);
+            let least = work.measure(self.processor);
             // The raw loop has kept the bridge from its processor: what that brought about is over first.
             std::thread::sleep(Duration::from_millis(300));
             let round = Round::measure(scene, Duration::from_secs(self.effort.seconds));
             let limit = limit(&raw, round.counters.burst());
             println!("{round}");
             println!(
-                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, those at this rate {:.2}, audio {:.2} and {:.2})",
+                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, audio {:.2} and {:.2}); the least at this rate {least:.2}",
                 limit / round.each() * 100.0,
                 raw.seal,
                 raw.send,
                 raw.gso6,
-                raw.paced6,
                 raw.voice,
                 raw.voice6,
             );
-            case.add(&round, &raw, limit);
+            case.add(&round, limit, least);
         }
         report.cases.push((name, case));
     }

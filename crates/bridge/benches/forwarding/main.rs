@@ -14,6 +14,7 @@
 
 mod account;
 mod cases;
+mod least;
 mod raw;
 mod report;
 mod round;

@@ -6,20 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use net::{Poller, ReceiveSlab, SendArena, UdpBatch, UdpConfig};
-use rtc::srtp::{DtlsRole, MAX_OVERHEAD, Outbound, Profile, contexts};
+use rtc::srtp::{DtlsRole, Inbound, MAX_OVERHEAD, Outbound, Profile, contexts};
 
 use crate::account::Account;
 
 /// Bytes of a video packet and of an audio packet before encryption.
-const VIDEO: usize = 1_120;
-const AUDIO: usize = 110;
+pub(crate) const VIDEO: usize = 1_120;
+pub(crate) const AUDIO: usize = 110;
 /// Packets of a frame.
-const FRAME: usize = 6;
-/// How long one figure is measured, and one at the ordinary rate.
+pub(crate) const FRAME: usize = 6;
+/// How long one figure is measured.
 const LENGTH: Duration = Duration::from_millis(400);
-const PACED_LENGTH: Duration = Duration::from_millis(1_000);
-/// Between two frames at the ordinary rate.
-const PACE: Duration = Duration::from_nanos(1_000_000_000 / crate::scene::FRAME_RATE as u64);
 /// Receivers of one socket, at addresses of their own.
 const SEATS: usize = 32;
 /// Datagrams of one call.
@@ -34,8 +31,6 @@ pub(crate) struct Raw {
     pub(crate) send: f64,
     /// In bursts of six.
     pub(crate) gso6: f64,
-    /// In bursts of six, one to each receiver whenever a camera makes a frame, and asleep in between: caches are cold.
-    pub(crate) paced6: f64,
     /// An audio packet, one by one and in bursts of six.
     pub(crate) voice: f64,
     pub(crate) voice6: f64,
@@ -48,12 +43,11 @@ impl Raw {
         let measuring = measuring.spawn(move || {
             net::pin_current_thread(processor).unwrap();
             let readers = Readers::start(receivers);
-            let each = |size, burst| loop_of(&readers.addresses, size, burst, None);
+            let each = |size, burst| loop_of(&readers.addresses, size, burst);
             Self {
                 seal: each(VIDEO, 0),
                 send: each(VIDEO, 1),
                 gso6: each(VIDEO, FRAME),
-                paced6: loop_of(&readers.addresses, VIDEO, FRAME, Some(PACE)),
                 voice: each(AUDIO, 1),
                 voice6: each(AUDIO, FRAME),
             }
@@ -78,7 +72,6 @@ impl Raw {
             seal: of(|raw| raw.seal),
             send: of(|raw| raw.send),
             gso6: of(|raw| raw.gso6),
-            paced6: of(|raw| raw.paced6),
             voice: of(|raw| raw.voice),
             voice6: of(|raw| raw.voice6),
         }
@@ -92,8 +85,8 @@ fn between(alone: f64, in_sixes: f64, burst: f64) -> f64 {
     alone - (alone - in_sixes) * share(burst) / share(FRAME as f64)
 }
 
-/// Microseconds for a packet of `size`; a burst of 0 only encrypts. `pace`: each receiver gets one burst so often.
-fn loop_of(addresses: &[SocketAddr], size: usize, burst: usize, pace: Option<Duration>) -> f64 {
+/// Microseconds for a packet of `size`; a burst of 0 only encrypts.
+fn loop_of(addresses: &[SocketAddr], size: usize, burst: usize) -> f64 {
     let config = UdpConfig::new("127.0.0.1:0".parse().unwrap());
     let mut socket = UdpBatch::bind(&config).unwrap();
     let mut keys: Vec<Outbound> = addresses.iter().map(|_| outbound()).collect();
@@ -101,9 +94,7 @@ fn loop_of(addresses: &[SocketAddr], size: usize, burst: usize, pace: Option<Dur
     let mut packet = vec![0x5A; size + MAX_OVERHEAD];
     packet[..12].copy_from_slice(&[0x80, 100, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7]);
     let (start, before, mut sent, mut seq) = (Instant::now(), Account::own(), 0u64, 0u16);
-    let length = pace.map_or(LENGTH, |_| PACED_LENGTH);
-    let mut next = start;
-    while start.elapsed() < length {
+    while start.elapsed() < LENGTH {
         for (to, keys) in addresses.iter().zip(&mut keys) {
             for n in 0..burst.max(1) as u16 {
                 packet[2..4].copy_from_slice(&seq.wrapping_add(n).to_be_bytes());
@@ -119,29 +110,28 @@ fn loop_of(addresses: &[SocketAddr], size: usize, burst: usize, pace: Option<Dur
         }
         socket.send(&mut arena);
         seq = seq.wrapping_add(burst.max(1) as u16);
-        if let Some(pace) = pace {
-            next += pace;
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        }
     }
     (Account::own() - before) * 1e6 / sent as f64
 }
 
-/// With the cipher that the bridge prefers.
 fn outbound() -> Outbound {
+    keys(DtlsRole::Server).1
+}
+
+/// With the cipher that the bridge prefers.
+pub(crate) fn keys(role: DtlsRole) -> (Inbound, Outbound) {
     let material: Vec<u8> = (0..88).collect();
-    let profile = Profile::AeadAes256Gcm;
-    contexts(profile, &material, DtlsRole::Server).unwrap().1
+    contexts(Profile::AeadAes256Gcm, &material, role).unwrap()
 }
 
 /// A thread that reads what is sent, on the first processor.
-struct Readers {
-    addresses: Vec<SocketAddr>,
+pub(crate) struct Readers {
+    pub(crate) addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
 }
 
 impl Readers {
-    fn start(receivers: usize) -> Self {
+    pub(crate) fn start(receivers: usize) -> Self {
         let mut addresses = Vec::new();
         let mut sockets = Vec::new();
         let (mut poller, _) = Poller::new().unwrap();

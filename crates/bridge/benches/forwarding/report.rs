@@ -10,16 +10,17 @@ pub(crate) struct Case {
     us: Vec<f64>,
     rates: Vec<f64>,
     shares: Vec<f64>,
-    paced: Vec<f64>,
+    least: Vec<f64>,
     lost: u64,
 }
 
 impl Case {
-    pub(crate) fn add(&mut self, round: &Round, raw: &Raw, limit: f64) {
+    /// `limit` and `least` are µs a packet: the raw loop, and at the ordinary rate.
+    pub(crate) fn add(&mut self, round: &Round, limit: f64, least: f64) {
         self.us.push(round.each());
         self.rates.push(round.rate());
         self.shares.push(limit / round.each());
-        self.paced.push(raw.paced6);
+        self.least.push(least);
         self.lost += round.tally.lost;
     }
 }
@@ -79,15 +80,20 @@ impl Report {
         let raw = Raw::median(&self.raw);
         let cases = self.cases.iter().map(|(name, case)| {
             let (us, rate) = (median(case.us.clone()), median(case.rates.clone()));
-            let (share, paced) = (median(case.shares.clone()), median(case.paced.clone()));
+            let (share, least) = (median(case.shares.clone()), median(case.least.clone()));
             format!(
-                r#""{name}":{{"us":{us:.2},"pps":{rate:.0},"share":{share:.2},"paced_us":{paced:.2},"lost":{}}}"#,
+                r#""{name}":{{"us":{us:.2},"pps":{rate:.0},"share":{share:.2},"least_us":{least:.2},"lost":{}}}"#,
                 case.lost
             )
         });
-        let saturation = self
+        let worst = self
             .saturation
             .iter()
+            .filter(|(name, _)| name.starts_with("1x"));
+        let worst = worst.min_by(|(_, a), (_, b)| a.share.total_cmp(&b.share));
+        let saturation = worst.map(|(_, s)| ("1xN", *s)).into_iter();
+        let saturation = saturation.chain(self.saturation.iter().copied());
+        let saturation = saturation
             .map(|(name, s)| format!(r#""{name}":{{"pps":{:.0},"share":{:.2}}}"#, s.rate, s.share));
         let latency = self.latency.map(|(_, waited)| waited);
         let figure = |figure: Option<f64>, digits: usize| {

@@ -8,6 +8,7 @@ use stanza::jitsi::evidence::People;
 use stanza::{BareJid, FullJid};
 
 use crate::config::BridgeConfig;
+use crate::event::Event;
 use crate::selection::{Candidate, Standing};
 use crate::status::BridgeStatus;
 
@@ -149,6 +150,30 @@ impl Bridge {
             self.answers_in = before.max(Some(took));
         }
         (self.questioned, self.vouched, self.denied) = (None, None, None);
+    }
+
+    /// How long nothing has come from it.
+    pub(crate) fn quiet(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
+    }
+
+    /// Something came from it. If it was taken not to answer: how long nothing had come.
+    pub(crate) fn answers(&mut self, now: Instant) -> Option<Duration> {
+        let quiet = self.quiet(now);
+        self.was_heard(now);
+        let was_away = std::mem::take(&mut self.silent) | std::mem::take(&mut self.unreachable);
+        was_away.then_some(quiet)
+    }
+
+    /// What is told of it when it comes.
+    pub(crate) fn came(&self, jid: &FullJid) -> Event {
+        Event::BridgeUp {
+            bridge: jid.clone(),
+            media: self.media.clone(),
+            version: self.version.clone(),
+            region: self.region.clone(),
+            stress: self.stress,
+        }
     }
 
     /// Whether it can be asked whom it hears, and about other bridges.

@@ -1,5 +1,6 @@
 //! The bridges of the brewery: what becomes of them, and which one a participant gets.
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use stanza::jitsi::bridge_stats::BridgeStats;
@@ -68,6 +69,8 @@ pub(crate) struct Bridges {
     away: BTreeMap<FullJid, Away>,
     /// Bridges that were away and are back.
     returned: Vec<FullJid>,
+    /// Bridges that are there again, or answer again, and how long nothing came from them.
+    back: Vec<(FullJid, Duration)>,
     /// Bridges that are away for so long that people should know.
     missed: Vec<FullJid>,
     /// Bridges of which somebody complained.
@@ -175,6 +178,11 @@ impl Bridges {
         if let Some(former) = self.away.remove(jid) {
             known = former.bridge.is_some();
             let mut bridge = former.bridge.unwrap_or_else(|| Bridge::new(now));
+            if known {
+                self.back.push((jid.clone(), bridge.quiet(now)));
+            }
+            // That is said with it, if it did not answer before.
+            bridge.answers(now);
             // Whether it is shutting down is told anew.
             (bridge.shutting_down, bridge.graceful_shutdown) = (false, false);
             self.all.insert(jid.clone(), bridge);
@@ -201,8 +209,9 @@ impl Bridges {
         );
         let (was_drained, was_graceful) = (bridge.is_drained(), bridge.graceful_shutdown);
         bridge.read(&stats);
-        bridge.was_heard(now);
-        (bridge.silent, bridge.unreachable) = (false, false);
+        if let Some(quiet) = bridge.answers(now) {
+            self.back.push((jid.clone(), quiet));
+        }
         self.improved |= !usable && bridge.is_usable(now);
         let changed = (
             bridge.is_drained() != was_drained,
@@ -231,12 +240,7 @@ impl Bridges {
             self.lose(jid, "it reports that it is not healthy".to_owned(), true);
         }
         if !known && let Some(bridge) = self.all.get(jid) {
-            let (version, region) = (bridge.version.clone(), bridge.region.clone());
-            io.event(Event::BridgeUp {
-                bridge: jid.clone(),
-                version,
-                region,
-            });
+            io.event(bridge.came(jid));
         }
     }
 
@@ -482,9 +486,21 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
-        bridge.was_heard(now);
-        let was_away = std::mem::take(&mut bridge.silent) | std::mem::take(&mut bridge.unreachable);
-        self.improved |= was_away;
+        if let Some(quiet) = bridge.answers(now) {
+            self.back.push((jid.clone(), quiet));
+            self.improved = true;
+        }
+    }
+
+    /// What became of bridges that are there again since the last call: where their media come in, and for how long nothing
+    /// came from them.
+    pub(crate) fn take_back(&mut self) -> Vec<(FullJid, Vec<SocketAddr>, Duration)> {
+        let back = std::mem::take(&mut self.back).into_iter();
+        let known = back.filter_map(|(jid, quiet)| {
+            let media = self.all.get(&jid)?.media().to_vec();
+            Some((jid, media, quiet))
+        });
+        known.collect()
     }
 
     /// The bridge answered that it is not well, or failed at a request.

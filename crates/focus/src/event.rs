@@ -1,5 +1,6 @@
 //! What the focus reports to its host: decisions worth a log line, and counts.
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use stanza::{BareJid, FullJid};
@@ -33,14 +34,29 @@ pub enum Event {
         /// Why.
         reason: &'static str,
     },
-    /// A bridge joined the brewery or came back.
+    /// A bridge that is not known joined the brewery.
     BridgeUp {
         /// Its occupant address.
         bridge: FullJid,
+        /// Where its media come in, as far as it says so.
+        media: Vec<SocketAddr>,
         /// Software version it reports.
         version: Option<String>,
         /// Region it reports.
         region: Option<String>,
+        /// Load it reports; 1 is all it can carry.
+        stress: f64,
+    },
+    /// A bridge that was away, or did not answer, is there again.
+    BridgeBack {
+        /// Its occupant address.
+        bridge: FullJid,
+        /// Where its media come in, as far as it says so.
+        media: Vec<SocketAddr>,
+        /// How long nothing came from it.
+        after: Duration,
+        /// Conferences that are still on it.
+        conferences: usize,
     },
     /// A bridge asks to become empty, or does so no more.
     BridgeDrains {
@@ -169,6 +185,7 @@ impl Event {
             | Self::RelayFailed { room, .. }
             | Self::BridgeError { room, .. } => Some(room),
             Self::BridgeUp { .. }
+            | Self::BridgeBack { .. }
             | Self::BridgeDrains { .. }
             | Self::BridgeClosed { .. }
             | Self::BridgeCutOff { .. }
@@ -193,6 +210,15 @@ impl Event {
     }
 }
 
+/// Addresses in words.
+fn places(addresses: &[SocketAddr]) -> String {
+    if addresses.is_empty() {
+        return "an address it does not tell".to_owned();
+    }
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    all.join(" and ")
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -211,16 +237,31 @@ impl fmt::Display for Event {
             Self::ConferenceEnded { room, reason } => write!(f, "conference {room} ends: {reason}"),
             Self::BridgeUp {
                 bridge,
+                media,
                 version,
                 region,
+                stress,
             } => {
                 let (bridge, version, region) =
                     (bridge.resource(), unknown(version), unknown(region));
                 write!(
                     f,
-                    "bridge {bridge} is there: version {version}, region {region}"
+                    "bridge {bridge} came: media at {}, version {version}, region {region}, load {stress:.3}",
+                    places(media)
                 )
             }
+            Self::BridgeBack {
+                bridge,
+                media,
+                after,
+                conferences,
+            } => write!(
+                f,
+                "bridge {} is back after {} ms: media at {}, conferences on it: {conferences}",
+                bridge.resource(),
+                after.as_millis(),
+                places(media)
+            ),
             Self::BridgeDrains { bridge, drains } => match drains {
                 true => write!(
                     f,

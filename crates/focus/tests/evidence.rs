@@ -178,6 +178,56 @@ fn a_newcomer_does_not_wait_for_a_bridge_that_is_away() {
     assert_eq!(world.home_of(MEETING), ["jvb2"]);
 }
 
+/// What operators read that begins so.
+fn lines(world: &World, beginning: &str) -> Vec<String> {
+    let all = world.events.iter().map(ToString::to_string);
+    all.filter(|line| line.starts_with(beginning)).collect()
+}
+
+#[test]
+fn operators_read_from_where_a_bridge_came_and_when_it_is_back() {
+    let mut world = World::new();
+    for n in 1..=2 {
+        let name = format!("jvb{n}");
+        world.bridges.insert(name.clone(), FakeBridge::new(&name));
+        let stats = [
+            ("stress_level", "0.125"),
+            ("drain", "false"),
+            ("region", "eu"),
+            ("version", "2.1"),
+            ("pontoon_media", &port(&name)),
+        ];
+        world.bridge_stats(&name, &stats);
+    }
+    assert_eq!(
+        lines(&world, "bridge jvb1 "),
+        ["bridge jvb1 came: media at 10.0.0.1:10000, version 2.1, region eu, load 0.125"]
+    );
+    // It does not answer for a while.
+    reach(&mut world, "jvb1", true);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+    world.advance(10 * SECOND);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Well;
+    world.advance(5 * SECOND);
+    let back = lines(&world, "bridge jvb1 is back after ");
+    assert_eq!(back.len(), 1, "said once: {:?}", world.events);
+    assert!(
+        back[0].ends_with(" ms: media at 10.0.0.1:10000, conferences on it: 0"),
+        "{back:?}"
+    );
+    // Its stream breaks.
+    let bridge = world.bridges.remove("jvb1").unwrap();
+    world.kill_bridge("jvb1");
+    world.advance(10 * SECOND);
+    world.bridges.insert("jvb1".to_owned(), bridge);
+    let presence = world.bridge_presences["jvb1"].clone();
+    world.deliver(presence);
+    world.advance(SECOND);
+    let back = lines(&world, "bridge jvb1 is back after ");
+    assert_eq!(back.len(), 2, "{:?}", world.events);
+    assert_eq!(lines(&world, "bridge jvb1 came").len(), 1);
+}
+
 /// The bridge says that it hears nobody of these meetings, each of so many people.
 fn hears_nobody(world: &mut World, name: &str, meetings: &[(&str, usize)]) {
     let here = meetings.iter().map(|(_, people)| people).sum();

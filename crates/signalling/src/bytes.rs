@@ -17,7 +17,8 @@ use crate::brake::Attempts;
 use crate::gate::{Open, Place};
 use crate::now;
 use crate::peer::{Context, Next, Peer};
-use crate::server_task::Inbox;
+use crate::server_task::{Inbox, Reply};
+use crate::visitor::Visitor;
 
 /// Bytes read at a time.
 const READ_BUFFER: usize = 16 * 1024;
@@ -47,9 +48,9 @@ pub(crate) async fn serve_tcp(
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) if allow(address.ip()) => (stream, address.ip()),
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     context.metrics.refused("address");
-                    turn_away(&stream, &mut said);
+                    turn_away(&stream, address.ip(), &mut said);
                     continue;
                 }
                 Err(error) => {
@@ -68,20 +69,29 @@ pub(crate) async fn serve_tcp(
                 continue;
             }
         };
-        let attempts = context.brake.attempts(address);
+        let guest = Guest {
+            attempts: context.brake.attempts(address),
+            visitor: context.doorkeeper.visitor(address),
+        };
         let tls = Arc::clone(&tls);
-        tokio::spawn(tcp(stream, tls, context.clone(), place, attempts));
+        tokio::spawn(tcp(stream, tls, context.clone(), place, guest));
     }
 }
 
-/// Tells a peer whose address is not allowed, and now and then the operator. Whose address it is stays out of the log.
-fn turn_away(stream: &TcpStream, said: &mut Option<Instant>) {
+/// Who comes from another machine.
+struct Guest {
+    attempts: Attempts,
+    visitor: Visitor,
+}
+
+/// Tells a peer whose address is not allowed, and now and then the operator.
+fn turn_away(stream: &TcpStream, address: IpAddr, said: &mut Option<Instant>) {
     // As much as the socket takes at once: nobody waits for a stranger.
     let _ = stream.try_write(NOT_ALLOWED);
     if said.is_none_or(|said| said + SAY_AGAIN <= now()) {
         *said = Some(now());
         tracing::warn!(
-            "an XMPP connection was refused: its address is not in signalling.xmpp_allow"
+            "an XMPP connection from {address} was refused: its address is not in signalling.xmpp_allow"
         );
     }
 }
@@ -109,7 +119,7 @@ pub(crate) async fn serve_memory(mut listener: link::MemoryListener, context: Co
             let _open = context.metrics.connection("memory");
             let mut connection = ByteConnection::new(&context, Door::Process, place).await;
             connection.drive(stream).await;
-            connection.peer.finish().await;
+            connection.finish().await;
         });
     }
 }
@@ -119,12 +129,13 @@ async fn tcp(
     tls: Arc<rustls::ServerConfig>,
     context: Context,
     place: Place,
-    attempts: Attempts,
+    guest: Guest,
 ) {
     let _open = context.metrics.connection("tcp");
     let _ = stream.set_nodelay(true);
     let mut connection = ByteConnection::new(&context, Door::Service, place).await;
-    connection.attempts = Some(attempts);
+    connection.attempts = Some(guest.attempts);
+    connection.visitor = Some(guest.visitor);
     if let Some(stream) = connection.drive(stream).await {
         let evicted = connection.peer.evicted();
         let accept = async {
@@ -135,7 +146,7 @@ async fn tcp(
         };
         let Some(done) = accept.await else {
             connection.peer.made_room();
-            return connection.peer.finish().await;
+            return connection.finish().await;
         };
         match done {
             Ok(Ok(stream)) => {
@@ -149,7 +160,7 @@ async fn tcp(
             Err(_) => context.metrics.refused("tls"),
         }
     }
-    connection.peer.finish().await;
+    connection.finish().await;
 }
 
 struct ByteConnection {
@@ -157,6 +168,8 @@ struct ByteConnection {
     peer: Peer,
     /// Logins of the peer's address, where others could guess passwords.
     attempts: Option<Attempts>,
+    /// What operators read of it, if it comes from elsewhere.
+    visitor: Option<Visitor>,
     inbox: Inbox,
     _place: Open,
 }
@@ -174,6 +187,7 @@ impl ByteConnection {
             server,
             peer,
             attempts: None,
+            visitor: None,
             inbox,
             _place: place.connection,
         }
@@ -271,6 +285,9 @@ impl ByteConnection {
             {
                 return Next::Drop;
             }
+            if let Some(visitor) = &mut self.visitor {
+                visitor.on_event(&event);
+            }
             match self.peer.on_event(event).await {
                 Next::Continue => {}
                 next => return next,
@@ -291,22 +308,37 @@ impl ByteConnection {
     }
 
     /// Takes a reply and those behind it.
-    fn on_replies(&mut self, reply: Option<crate::server_task::Reply>) -> Next {
+    fn on_replies(&mut self, reply: Option<Reply>) -> Next {
         let Some(mut reply) = reply else {
             return Next::Drop;
         };
         let mut budget = 128;
         loop {
-            match self.peer.on_reply(&mut self.server, reply) {
+            match self.on_reply(reply) {
                 Next::Continue => {}
                 next => return next,
             }
             budget -= 1;
             match self.inbox.try_recv() {
                 Some(following) if budget > 0 => reply = following,
-                Some(following) => return self.peer.on_reply(&mut self.server, following),
+                Some(following) => return self.on_reply(following),
                 None => return Next::Continue,
             }
         }
+    }
+
+    fn on_reply(&mut self, reply: Reply) -> Next {
+        if let Some(visitor) = &mut self.visitor {
+            visitor.on_reply(&reply);
+        }
+        self.peer.on_reply(&mut self.server, reply)
+    }
+
+    /// The connection is over.
+    async fn finish(self) {
+        if let Some(visitor) = self.visitor {
+            visitor.went();
+        }
+        self.peer.finish().await;
     }
 }

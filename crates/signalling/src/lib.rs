@@ -27,6 +27,7 @@ mod peer;
 mod room_names;
 mod seen;
 mod server_task;
+mod visitor;
 mod web;
 mod websocket;
 

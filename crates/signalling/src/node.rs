@@ -27,6 +27,7 @@ use crate::metrics::{FocusMetrics, Metrics};
 use crate::operator::Operators;
 use crate::peer::Context;
 use crate::seen::Seen;
+use crate::visitor::Doorkeeper;
 use crate::{
     SignallingConfig, TcpConfig, bytes, conference_request, jitsi, now, server_task, websocket,
 };
@@ -80,6 +81,7 @@ impl Node {
             service_gate: Gate::new(GateLimits::service()),
             process_gate: Gate::new(GateLimits::process()),
             brake: Brake::default(),
+            doorkeeper: Doorkeeper::default(),
             metrics,
             stopping: stopped.clone(),
         };

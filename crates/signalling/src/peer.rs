@@ -14,6 +14,7 @@ use crate::gate::{Gate, Stranger};
 use crate::now;
 use crate::pacer::{self, Pacer};
 use crate::server_task::{Caller, Inbox, Reply, Request, ServerHandle};
+use crate::visitor::Doorkeeper;
 
 /// What every connection gets from its node.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     /// For parts of this process.
     pub(crate) process_gate: Gate,
     pub(crate) brake: Brake,
+    /// What operators read of services elsewhere.
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) metrics: crate::metrics::Metrics,
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -26,6 +26,7 @@ impl Focus {
         // A move may fail at once and cause the next one; more than a few rounds are left to the next input.
         for _ in 0..8 {
             self.judge_bridges();
+            self.tell_of_returned();
             self.attach_returned();
             let losses = self.bridges.take_losses();
             let improved = self.bridges.take_improved();
@@ -216,6 +217,21 @@ impl Focus {
             if leave {
                 *self.leaving.entry(room).or_default() += 1;
             }
+        }
+    }
+
+    /// Operators read which bridges are there again.
+    fn tell_of_returned(&mut self) {
+        for (bridge, media, after) in self.bridges.take_back() {
+            let on_it = self.conferences.values().filter(|c| c.is_on(&bridge));
+            let conferences = on_it.count();
+            let Some(io) = self.io.as_mut() else { return };
+            io.event(Event::BridgeBack {
+                bridge,
+                media,
+                after,
+                conferences,
+            });
         }
     }
 

@@ -11,7 +11,7 @@ import { DOMAIN } from './network.mjs';
 /** Rooms of equal size, full of people. All send; in each room one of them speaks. */
 export class Crowd {
     /** `pictures`: how many cameras each of them wants at most, all without it. */
-    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15 }) {
+    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15, threads = 1 }) {
         const people = senders + receivers;
 
         this.size = rooms * people;
@@ -23,7 +23,7 @@ export class Crowd {
         this.folder = mkdtempSync(join(tmpdir(), 'pontoon-crowd-'));
         this.child = host.spawn(binary, [
             'load', server, '--i-am-allowed-to', '--domain', DOMAIN, '--room', room, '--rooms', rooms, '--senders', senders,
-            '--receivers', receivers, '--layout', 'tiles', '--height', 180, '--last-n', pictures, '--frame-rate', frameRate,
+            '--receivers', receivers, '--layout', 'tiles', '--height', 180, '--last-n', pictures, '--frame-rate', frameRate, '--threads', threads,
             '--speaker-change', 0, '--ramp', 20, '--duration', 86_400, '--people', '-',
             '--json', join(this.folder, 'report.json'), '--log', 'warn'
         ].map(String), { stdio: [ 'ignore', 'pipe', 'pipe' ] });

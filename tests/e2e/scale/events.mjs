@@ -6,6 +6,8 @@ import { BRIDGES, FURTHER } from './network.mjs';
 import { LARGE } from './scene.mjs';
 
 const MINUTE = 60_000;
+/** People in the room of many. */
+const AUDIENCE = Number(process.env.AUDIENCE ?? 300);
 
 /** Does it to the bridge of the large room, `times` times, each time when all is calm. */
 async function toItsBridge(scene, kind, times, deed, options = {}) {
@@ -72,14 +74,10 @@ async function drain(scene, times) {
 
 /** One meeting of thirty over all bridges, with relays; one of the bridges is killed. */
 async function wide(scene, times) {
-    for (const crowd of scene.crowds) {
-        await scene.dismiss(crowd);
-    }
-    await scene.installation.set('focus.strategy', 'split');
-    await scene.calm();
-    await scene.gather({ room: 'wide', senders: 30, pictures: 4, frameRate: 10 });
+    await scene.spread();
     for (let n = 0; n < times; n++) {
-        await scene.calm();
+        // A new one each time: whoever lost their bridge is on the other two.
+        const crowd = await scene.gather({ room: 'wide', senders: 30, pictures: 4, frameRate: 10 });
         const places = scene.places()['wide-0'];
 
         assert.equal(places.length, BRIDGES.length, 'the meeting is on all bridges');
@@ -87,7 +85,38 @@ async function wide(scene, times) {
 
         await scene.measure('wide', [ 'wide-0' ], () => part.kill());
         await part.back();
+        await scene.dismiss(crowd);
+        await scene.calm();
     }
+}
+
+/** One room of many who only receive, over all bridges with relays: what it costs the bridges, and what arrives. */
+async function audience(scene) {
+    await scene.spread();
+    const crowd = await scene.gather({
+        room: 'audience', senders: 2, receivers: AUDIENCE - 2, frameRate: 10, threads: 2, patience: 60_000 + 200 * AUDIENCE
+    });
+    const places = scene.places()['audience-0'];
+    const used = () => places.map(({ bridge }) => scene.part(bridge).cpu());
+
+    assert.equal(places.length, BRIDGES.length, 'the meeting is on all bridges');
+    const before = used();
+    const from = Date.now();
+
+    await pause(20_000);
+    const seconds = (Date.now() - from) / 1000;
+    const processors = used().map((cpu, n) => Math.round((cpu - before[n]) / seconds / 10) / 100);
+    const people = Object.fromEntries(scene.status().bridges.map(({ name, people: on }) => [ name, on ]));
+
+    assert.deepEqual(await crowd.whole({ timeout: 60_000 }), [], 'all are served');
+    await scene.dismiss(crowd);
+    const { whole, join_time: join, picture_time: picture } = crowd.report();
+    const times = ({ p50, p95, max }) => ({ p50: Math.round(p50), p95: Math.round(p95), max: Math.round(max) });
+
+    scene.figures.audience = {
+        people: AUDIENCE, on_each_bridge: places.map(({ id }) => people[id]), processors, packets_per_second: whole.received_rate,
+        loss: whole.loss, connected_ms: times(join), first_picture_ms: times(picture)
+    };
 }
 
 /** Each kind: from how often it shall happen to what happens. */
@@ -137,5 +166,7 @@ export const EVENTS = {
         await meet.start();
     }),
 
-    wide
+    wide,
+
+    audience
 };

@@ -60,6 +60,11 @@ class Part {
         return this.run([ 'pontoon', ...args, '--config', `/etc/pontoon/${this.service.replace('pontoon-', '')}.debconf.toml` ]);
     }
 
+    /** Processor time it took so far, in milliseconds. */
+    cpu() {
+        return Number(this.run([ 'systemctl', 'show', '--value', '--property=CPUUsageNSec', this.service ])) / 1e6;
+    }
+
     signal(name) {
         this.run([ 'systemctl', 'kill', '--kill-whom=main', `--signal=${name}`, this.service ]);
     }

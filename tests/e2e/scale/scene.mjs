@@ -30,11 +30,11 @@ export class Scene {
     }
 
     /** Lets people come, and waits until each gets what is due. */
-    async gather(options) {
+    async gather({ patience = PATIENCE, ...options }) {
         const crowd = new Crowd({ host: this.hosts.people, server: this.hosts.meet.address, ...options });
 
         this.crowds.push(crowd);
-        const unserved = await crowd.whole({ timeout: PATIENCE });
+        const unserved = await crowd.whole({ timeout: patience });
 
         assert.deepEqual(unserved, [], `all are served; ${crowd.said.join('\n')}`);
 
@@ -44,6 +44,18 @@ export class Scene {
     async dismiss(crowd) {
         this.crowds = this.crowds.filter(other => other !== crowd);
         await crowd.leave();
+    }
+
+    /** Sends everybody home and has each meeting from now on spread over all bridges. */
+    async spread() {
+        for (const crowd of this.crowds) {
+            await this.dismiss(crowd);
+        }
+        if (!this.spreads) {
+            this.spreads = true;
+            await this.installation.set('focus.strategy', 'split');
+        }
+        await this.calm();
     }
 
     /** What the meet node says of bridges and meetings. */

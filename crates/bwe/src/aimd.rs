@@ -36,6 +36,8 @@ pub(crate) struct Aimd {
     capacity: LinkCapacity,
     state: State,
     changed: Option<u64>,
+    /// When it went down last.
+    reduced: Option<u64>,
     round_trip: u64,
 }
 
@@ -48,6 +50,7 @@ impl Aimd {
             capacity: LinkCapacity::default(),
             state: State::Hold,
             changed: None,
+            reduced: None,
             round_trip: ROUND_TRIP,
         }
     }
@@ -64,8 +67,17 @@ impl Aimd {
 
     /// A measurement replaces the rate.
     pub(crate) fn set(&mut self, now: u64, rate: f64) {
+        if rate < self.rate {
+            self.reduced = Some(now);
+        }
         self.rate = rate.max(self.min);
         self.changed = Some(now);
+    }
+
+    /// Whether what the last step down has brought is known: it was a round trip ago.
+    pub(crate) fn has_settled(&self, now: u64) -> bool {
+        self.reduced
+            .is_none_or(|at| now.saturating_sub(at) >= self.round_trip)
     }
 
     /// Whether queues that still grow are a reason to send even less.
@@ -130,6 +142,7 @@ impl Aimd {
         }
         self.capacity.overused(self.arrives);
         self.state = State::Hold;
+        self.reduced = Some(now);
         self.changed = Some(now);
     }
 

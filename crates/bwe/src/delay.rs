@@ -122,7 +122,7 @@ impl DelayBased {
                     let rate = self.aimd.rate().min(MEASURED_SHARE * probed);
                     self.aimd.set(now, rate);
                 }
-                None => self.overused(now, report),
+                None => self.overused(now, report, stands),
             },
             Some(probed) => {
                 self.aimd.set(now, probed);
@@ -136,13 +136,17 @@ impl DelayBased {
         outcome
     }
 
-    fn overused(&mut self, now: u64, report: &Report) {
+    fn overused(&mut self, now: u64, report: &Report, stands: bool) {
         // What arrives while a queue grows is what the path carries; before, it may have been more.
         let arrives = report
             .arrives
             .map(|rate| report.recent.map_or(rate, |recent| rate.min(recent)));
         match arrives {
-            Some(rate) if self.aimd.may_reduce(now, rate) => {
+            // That a queue stands is said once and then not for a while: growth in between, with each report, is no reason to
+            // pass over it.
+            Some(rate)
+                if self.aimd.may_reduce(now, rate) || stands && self.aimd.has_settled(now) =>
+            {
                 self.aimd.update(now, Usage::Overuse, arrives, false);
             }
             Some(_) => {}
@@ -198,6 +202,25 @@ mod tests {
             "{}",
             delay.rate()
         );
+    }
+
+    /// The queue was full, or nearly so, when the path was first looked at: nothing grows, and a round trip is longer than
+    /// the time between two reports.
+    #[test]
+    fn a_full_queue_is_left_that_does_not_grow() {
+        let mut delay = DelayBased::new(800_000.0, 10_000.0);
+        delay.set_round_trip(300 * MS);
+        for n in 0..40 {
+            let now = n * 50 * MS;
+            let waits = (n as i64 * 20_000).min(120_000);
+            let said = Report {
+                fastest: waits,
+                arrives: Some(490_000.0),
+                ..Report::default()
+            };
+            delay.finish(now, &said);
+        }
+        assert!(delay.rate() < 490_000.0, "{}", delay.rate());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The whole system over narrow, slow, lossy and changing lines: pictures, sound, what the line drops, how soon all is back.
 //!
-//! `make sim` runs every row and prints the tables; without it a few of them run. Every row has its bounds.
+//! `make sim` runs every row and prints the tables; without it a few of them run. Every row has its bounds. `WHY=1` prints what
+//! the bridge knew of the watcher's line beside each row, second by second.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -120,6 +121,28 @@ impl Meeting {
         self.world.net.path_stats(bridge, watcher)
     }
 
+    /// What the bridge knew of the line in the last seconds, kbit/s: estimate, for video, sent, taken; and the layers.
+    fn why(&self, seconds: usize) {
+        if std::env::var_os("WHY").is_none() {
+            return;
+        }
+        let shard = self.world.bridges[0].controller.shard();
+        let conference = shard.conferences()[0];
+        let id = sfu::EndpointId::new(self.world.bots[self.watcher].endpoint()).unwrap();
+        let line = shard.endpoint_stats(conference, &id).unwrap().line;
+        let skipped = line.series.len().saturating_sub(seconds);
+        for s in line.series.iter().skip(skipped) {
+            let [estimate, for_video, sent, taken] =
+                [s.estimate, s.for_video, s.sent, s.taken].map(|rate| rate / 1_000);
+            println!(
+                "    -{:>4.1} s: {estimate:>5} {for_video:>5} {sent:>5} {taken:>5} {:?}",
+                s.ago as f64 / 1e6,
+                &s.heights[..2],
+            );
+        }
+        println!("    {:?}", line.streams);
+    }
+
     fn decoded(&self) -> BTreeMap<String, (u64, Option<u8>)> {
         let video = self.world.bots[self.watcher].video();
         video
@@ -209,6 +232,7 @@ fn a_narrow_line_carries_what_fits() {
         let s = meeting.run(20 * SECOND);
         let name = format!("{rate} kbit/s, {round_trip} ms");
         show(&name, &s);
+        meeting.why(24);
         assert!(s.heard >= 0.97, "{name}: {s:?}");
         assert!(s.dropped <= 0.03, "{name}: {s:?}");
         let best = s.fps.iter().copied().fold(0.0, f64::max);

@@ -1,5 +1,5 @@
 // Joining, being in and losing a meeting, against a server played by the test.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { VirtualClock } from "../src/protocol/clock";
 import { Conference, type ConferenceEvents } from "../src/protocol/conference";
 import { readConfig } from "../src/protocol/config";
@@ -120,6 +120,52 @@ describe("joining", () => {
     expect(world.conference.state).toBe("joined");
     expect(world.conference.room?.moderator).toBe(true);
     expect(world.conference.room?.occupants.size).toBe(0);
+  });
+
+  /** The focus is asked by HTTP, and answers when the test says so. */
+  function byHttp(): { world: World; answer: () => Promise<void>; undo: () => void } {
+    let release: (response: Response) => void = () => undefined;
+    const answered = new Promise<Response>((resolve) => {
+      release = resolve;
+    });
+    const asked = vi.spyOn(globalThis, "fetch").mockReturnValue(answered);
+    const conferenceRequestUrl = "https://meet.example.com/conference-request/v1";
+    const world = new World({ conferenceRequestUrl, pontoon: { pipelinedLogin: true } });
+    const answer = async (): Promise<void> => {
+      release(Response.json({ ready: true, focusJid: "focus@auth.meet.example.com" }));
+      for (let i = 0; i < 10; i++) await new Promise((done) => setTimeout(done, 0));
+      await world.settle();
+    };
+    return { world, answer, undo: () => asked.mockRestore() };
+  }
+
+  it("enters a meeting that is going on before the focus has answered", async () => {
+    const { world, undo } = byHttp();
+    world.conference.join({ name: "Ann" });
+    await world.online();
+    await world.settle();
+    const [join] = world.sent("presence");
+    expect(join?.attrs["to"]).toBe(`${ROOM}/a1b2c3d4`);
+    world.presence("focus", "focus@auth.meet.example.com/focus", "", "moderator");
+    world.presence("a1b2c3d4", ME, "", "participant", '<status code="110"/>');
+    await world.clock.advance(0);
+    expect(world.conference.state).toBe("joined");
+    undo();
+  });
+
+  it("enters one that is not yet there once the focus has answered", async () => {
+    const { world, answer, undo } = byHttp();
+    world.conference.join({ name: "Ann" });
+    await world.online();
+    await world.settle();
+    world.socket.receive(
+      `<presence xmlns="jabber:client" type="error" from="${ROOM}/a1b2c3d4"><error type="cancel"><not-allowed xmlns="${NS.stanzas}"/><text xmlns="${NS.stanzas}">Room creation is restricted</text></error></presence>`,
+    );
+    await world.clock.advance(0);
+    expect(world.sent("presence")).toHaveLength(1);
+    await answer();
+    expect(world.sent("presence")).toHaveLength(2);
+    undo();
   });
 
   it("asks again while the focus is not ready", async () => {

@@ -1,6 +1,6 @@
-// Starts the page: reads the settings of the deployment, begins to connect, then draws.
+// Starts the page: reads the settings of the deployment, begins to connect, and has the page drawn. What draws is a script of
+// its own (page.tsx), asked for at once: it comes while this one connects.
 
-import { render } from "preact";
 import { LocalMedia } from "../model/local-media";
 import { Meeting } from "../model/meeting";
 import { SettingsStore } from "../model/settings";
@@ -14,15 +14,8 @@ import { type Embedder, type MeetingConfig, readConfig } from "../protocol/confi
 import { randomHex } from "../protocol/ids";
 import { type RoomAddress, readPath } from "../protocol/room-names";
 import { Transports } from "../protocol/transports";
-import { App } from "./app";
-import { HomePage } from "./components/pages";
-import { Toasts } from "./components/toast";
-import { placeToasts } from "./covers";
 import { takeEarly } from "./early";
-import overlayStyle from "./overlay.css?inline";
-import roomStyle from "./room.css?inline";
 import { playKnock } from "./sounds";
-import pageStyle from "./style.css?inline";
 import { timings } from "./timings";
 
 /** For tests and for looking into a meeting from the console. */
@@ -41,6 +34,7 @@ declare global {
 }
 
 timings.mark("scriptStarted");
+const page = import("./page");
 
 function storage(): globalThis.Storage | undefined {
   try {
@@ -72,8 +66,8 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Begins to connect at once; returns what draws the page when there is one to draw on. */
-function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLElement) => void {
+/** Begins to connect at once. */
+function startMeeting(room: RoomAddress, settings: SettingsStore): Meeting {
   const config: MeetingConfig = readConfig(window.config, location, embedder());
   if (config.displayName !== undefined) settings.forVisit({ name: config.displayName });
   const transports = new Transports({
@@ -124,14 +118,7 @@ function startMeeting(room: RoomAddress, settings: SettingsStore): (root: HTMLEl
   else meeting.entry.join(settings.get().name);
   void media.start(audioOn && !config.startWithAudioMuted, videoOn && !config.startWithVideoMuted);
   watch(meeting);
-  return (root) => {
-    document.title = `${room.title} · Pontoon`;
-    render(<App meeting={meeting} />, root);
-    // Apart from the page: it comes along into what covers the page.
-    const toasts = document.createElement("div");
-    render(<Toasts notices={meeting.notices} />, toasts);
-    placeToasts(toasts);
-  };
+  return meeting;
 }
 
 /** Reacts to the browser: network changes, a hidden or closing page. Also offers the debugging handle. */
@@ -213,15 +200,21 @@ async function main(): Promise<void> {
   const settings = new SettingsStore(storage(), () => randomHex(32));
   const reading = readPath(location.pathname);
   const able = typeof globalThis.RTCPeerConnection === "function";
-  const draw = reading.kind === "room" && able ? startMeeting(reading.room, settings) : undefined;
-  const style = document.createElement("style");
-  style.textContent = pageStyle + overlayStyle + roomStyle;
-  document.head.append(style);
+  const meeting = reading.kind === "room" && able ? startMeeting(reading.room, settings) : undefined;
   const root = await pageParsed();
   if (root === null) return;
-  if (draw !== undefined) draw(root);
-  else if (reading.kind !== "room") render(<HomePage settings={settings} address={reading} />, root);
-  else root.textContent = texts.cannotMeet;
+  if (reading.kind === "room" && meeting === undefined) {
+    root.textContent = texts.cannotMeet;
+    return;
+  }
+  try {
+    const { drawHome, drawMeeting } = await page;
+    if (meeting !== undefined) drawMeeting(root, meeting);
+    else if (reading.kind !== "room") drawHome(root, settings, reading);
+  } catch (error) {
+    console.error(error);
+    root.textContent = texts.cannotLoad;
+  }
 }
 
 void main();

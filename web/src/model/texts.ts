@@ -57,6 +57,7 @@ export const texts = {
   // Pages.
   brandHome: "Pontoon, home",
   cannotMeet: "This browser cannot take part in video meetings. Please use a current browser.",
+  cannotLoad: "The page did not load completely. Please reload it.",
   yourName: "Your name",
   prejoin: {
     picture: "Your picture",

@@ -53,10 +53,17 @@ export interface ChannelPort {
 }
 
 const MAX_RETRY = 60_000;
+/** How long an early port is listened to after the other one has opened: messages may be on their way. */
+const EARLY_KEPT = 5_000;
 
 export class BridgeChannel extends Emitter<BridgeChannelEvents> {
   isOpen = false;
   private port: ChannelPort | undefined;
+  /** One that is open sooner, until the other one is. */
+  private early: ChannelPort | undefined;
+  /** The one to write to. */
+  private ready: ChannelPort | undefined;
+  private earlyTimer: Timer | undefined;
   private retryTimer: Timer | undefined;
   private retries = 0;
   private ended = false;
@@ -66,13 +73,17 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
   private readonly openPort: () => ChannelPort;
   private readonly reconnects: boolean;
 
-  /** @param reconnects whether a closed port is opened anew; a data channel lives with its session */
-  constructor(openPort: () => ChannelPort, reconnects: boolean, clock: Clock) {
+  /**
+   * @param reconnects whether a closed port is opened anew; a data channel lives with its session
+   * @param openEarly opens a port that is there sooner and is used until the other one is open
+   */
+  constructor(openPort: () => ChannelPort, reconnects: boolean, clock: Clock, openEarly?: () => ChannelPort) {
     super();
     this.openPort = openPort;
     this.reconnects = reconnects;
     this.clock = clock;
     this.open();
+    if (openEarly !== undefined) this.begin(openEarly());
   }
 
   /** The connection to the server had to be made anew: so has that of a port of its own. */
@@ -116,7 +127,7 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
   private send(colibriClass: string, fields: Readonly<Record<string, unknown>>): void {
     if (!this.isOpen) return;
     try {
-      this.port?.send(JSON.stringify({ colibriClass, ...fields }));
+      this.ready?.send(JSON.stringify({ colibriClass, ...fields }));
     } catch (error) {
       console.warn("the bridge channel did not take a message", error);
     }
@@ -125,22 +136,42 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
   private open(): void {
     const port = this.openPort();
     this.port = port;
-    port.onopen = () => {
-      if (port !== this.port) return;
-      this.isOpen = true;
-      this.retries = 0;
-      for (const [sourceName, videoType] of this.videoTypes) {
-        this.send("SourceVideoTypeMessage", { sourceName, videoType });
-      }
-      if (this.wanted !== undefined) this.send("ReceiverVideoConstraints", { ...this.wanted });
-      this.emit("open", undefined);
-    };
-    port.onmessage = (event) => {
-      if (port === this.port && typeof event.data === "string") this.receive(event.data);
-    };
+    this.listen(port, () => port === this.port);
     port.onclose = () => {
       if (port === this.port) this.onClosed();
     };
+  }
+
+  private begin(port: ChannelPort): void {
+    this.early = port;
+    this.listen(port, () => port === this.early);
+    port.onclose = () => {
+      if (port === this.early) this.endEarly();
+    };
+  }
+
+  private listen(port: ChannelPort, current: () => boolean): void {
+    port.onopen = () => {
+      if (current() && (this.ready === undefined || port === this.port)) this.opened(port);
+    };
+    port.onmessage = (event) => {
+      if (current() && typeof event.data === "string") this.receive(event.data);
+    };
+  }
+
+  private opened(port: ChannelPort): void {
+    const isFirst = !this.isOpen;
+    this.ready = port;
+    this.isOpen = true;
+    this.retries = 0;
+    for (const [sourceName, videoType] of this.videoTypes) {
+      this.send("SourceVideoTypeMessage", { sourceName, videoType });
+    }
+    if (this.wanted !== undefined) this.send("ReceiverVideoConstraints", { ...this.wanted });
+    if (port === this.port && this.early !== undefined) {
+      this.earlyTimer = this.clock.setTimeout(() => this.endEarly(), EARLY_KEPT);
+    }
+    if (isFirst) this.emit("open", undefined);
   }
 
   private onClosed(): void {
@@ -155,15 +186,25 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
   }
 
   private drop(): void {
-    const port = this.port;
+    const { port } = this;
     this.port = undefined;
-    if (port !== undefined) {
-      port.onopen = null;
-      port.onmessage = null;
-      port.onclose = null;
-      port.close();
-    }
-    if (!this.isOpen) return;
+    end(port);
+    this.endEarly();
+    this.lose(port);
+  }
+
+  private endEarly(): void {
+    const { early } = this;
+    this.clock.clearTimeout(this.earlyTimer);
+    this.early = undefined;
+    end(early);
+    this.lose(early);
+  }
+
+  /** A port has ended. */
+  private lose(port: ChannelPort | undefined): void {
+    if (port === undefined || port !== this.ready) return;
+    this.ready = undefined;
     this.isOpen = false;
     this.emit("closed", undefined);
   }
@@ -223,6 +264,14 @@ export class BridgeChannel extends Emitter<BridgeChannelEvents> {
         break;
     }
   }
+}
+
+function end(port: ChannelPort | undefined): void {
+  if (port === undefined) return;
+  port.onopen = null;
+  port.onmessage = null;
+  port.onclose = null;
+  port.close();
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

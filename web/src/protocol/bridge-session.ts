@@ -35,6 +35,8 @@ export interface BridgeSessionOptions {
   readonly lastN: number;
   readonly preferSctp: boolean;
   readonly ignoreDomain: string | undefined;
+  /** Host and port of the server, to which there is a connection. */
+  readonly serverHost: string;
   readonly layers: number;
   readonly codecs: readonly string[];
   readonly iceRestart: boolean;
@@ -291,13 +293,16 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private openChannel(contents: readonly Content[]): void {
     const hasData = contents.some((c) => c.media === "application" && c.transport?.sctpPort !== undefined);
     const urls = contents.flatMap((c) => c.transport?.webSocketUrls ?? []);
-    const allowed = urls.find((u) => hostOf(u) !== this.options.ignoreDomain) ?? urls[0];
+    const allowed = urls.find((u) => parsed(u)?.hostname !== this.options.ignoreDomain) ?? urls[0];
     if (hasData && (this.options.preferSctp || allowed === undefined)) {
       const dataChannel = (): RTCDataChannel =>
         this.options.pc.createDataChannel("JVB data channel", {
           protocol: "http://jitsi.org/protocols/colibri",
         });
-      this.useChannel(new BridgeChannel(dataChannel, false, this.options.clock));
+      // On the connection that is there a WebSocket is open long before the path of the media, and the data channel on that.
+      const near = urls.find((u) => parsed(u)?.host === this.options.serverHost);
+      const early = near === undefined ? undefined : () => this.options.openWebSocket(near);
+      this.useChannel(new BridgeChannel(dataChannel, false, this.options.clock, early));
     } else if (allowed !== undefined) {
       this.useChannel(new BridgeChannel(() => this.options.openWebSocket(allowed), true, this.options.clock));
     }
@@ -475,10 +480,10 @@ function inMediaOrder(contents: readonly Content[]): Content[] {
   return [...contents].sort((a, b) => MEDIA_ORDER.indexOf(a.media) - MEDIA_ORDER.indexOf(b.media));
 }
 
-function hostOf(url: string): string {
+function parsed(url: string): URL | undefined {
   try {
-    return new URL(url).hostname;
+    return new URL(url);
   } catch {
-    return "";
+    return undefined;
   }
 }

@@ -122,6 +122,8 @@ export class Conference extends Emitter<ConferenceEvents> {
   private connection: Connection = NOT_CONNECTED;
   private password: string | undefined;
   private httpReply: Promise<ConferenceReply> | undefined;
+  /** Whether the room was entered once without waiting for the focus's answer. */
+  private unasked = false;
   private sessionId: string | undefined;
   private focusJid: string | undefined;
   private stepTimer: Timer | undefined;
@@ -308,6 +310,18 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   private async ask(attempt: number): Promise<void> {
     const early = this.httpReply;
+    if (early !== undefined && this.mayGoAhead()) {
+      this.unasked = true;
+      this.focusJid = this.options.config.focusUserJid;
+      early.then(
+        ({ sessionId }) => {
+          this.sessionId = sessionId ?? this.sessionId;
+        },
+        () => undefined,
+      );
+      this.happened({ type: "ready", attempt });
+      return;
+    }
     this.httpReply = undefined;
     let reply: ConferenceReply;
     try {
@@ -322,6 +336,14 @@ export class Conference extends Emitter<ConferenceEvents> {
     const live = reply.properties["live"] !== "false";
     if (!live) this.emit("joinFailed", new ProtocolError("not-live"));
     this.happened(live && reply.ready ? { type: "ready", attempt } : { type: "later", attempt });
+  }
+
+  /**
+   * A meeting that is going on can be entered at once. Where there is none the room says so, and only what the focus answers
+   * makes one. Other servers may make a room of their own for whoever comes.
+   */
+  private mayGoAhead(): boolean {
+    return this.options.config.pipelinedLogin && !this.unasked && !this.connection.returning;
   }
 
   private onRequestFailed(attempt: number, error: unknown): void {
@@ -477,6 +499,7 @@ export class Conference extends Emitter<ConferenceEvents> {
 
   private onJoined(): void {
     if (this.lobby !== undefined && this.lobby.jid !== this.room?.lobbyJid) this.closeLobby();
+    this.httpReply = undefined;
     this.happened({ type: "entered" });
     this.sessions?.onRoster();
     this.emit("roster", undefined);
@@ -486,7 +509,8 @@ export class Conference extends Emitter<ConferenceEvents> {
     const { attempt, tries, returning } = this.connection;
     this.lobbyRoom = error.lobbyRoom;
     if (error.condition === "room-does-not-exist" && tries < ROOM_RETRIES) {
-      this.happened({ type: "later", attempt, after: 300 + 700 * this.options.random() });
+      const after = this.httpReply === undefined ? 300 + 700 * this.options.random() : 0;
+      this.happened({ type: "later", attempt, after });
     } else if (returning && error.code === "join-failed" && tries < RETURN_RETRIES) {
       // The room may not have noticed yet that the one we were is gone.
       this.happened({ type: "later", attempt });

@@ -189,6 +189,7 @@ export class Sessions extends Emitter<SessionsEvents> {
       lastN: config.lastN,
       preferSctp: config.preferSctp,
       ignoreDomain: config.ignoreBridgeDomain,
+      serverHost: new URL(config.webSocketUrl).host,
       layers: config.simulcast ? 3 : 1,
       codecs: this.codecs(),
       iceRestart: config.iceRestart,

@@ -36,7 +36,7 @@ pub(crate) fn run(
 fn memory() -> [f64; 2] {
     const VIEWERS: usize = 200;
     const PAIRS: usize = 10;
-    const REST: Duration = Duration::from_secs(3);
+    const REST: Duration = Duration::from_secs(2);
     let mut scene = Scene::start(1);
     // What the first ones bring about is there once.
     scene.join("warm", 4, Role::Simulcaster);
@@ -128,9 +128,7 @@ impl Bench {
         report: &mut Report,
     ) {
         let raw = self.raw(receivers, report);
-        let best = saturation::run(self, name, &raw, scene, &mut |round| {
-            report.note_latency((round.busy() - LOADED).abs(), round.waited());
-        });
+        let best = saturation::run(self, name, &raw, scene, &mut |_| {});
         report.saturation.extend(best.map(|best| (name, best)));
     }
 
@@ -156,7 +154,9 @@ impl Bench {
             scene.settle(PEOPLE * (MORE + 1));
             scene.count();
             let raw = self.raw(PEOPLE * (MORE + 1), report);
-            let best = saturation::run(self, "10x10", &raw, &mut scene, &mut |_| {});
+            let best = saturation::run(self, "10x10", &raw, &mut scene, &mut |round| {
+                report.note_latency((round.busy() - LOADED).abs(), round.waited());
+            });
             report.saturation.extend(best.map(|best| ("10x10", best)));
         }
     }

@@ -14,7 +14,7 @@ use crate::account::Account;
 use crate::raw::{AUDIO, FRAME, Readers, VIDEO, keys};
 use crate::scene::FRAME_RATE;
 
-const LENGTH: Duration = Duration::from_millis(1_500);
+const LENGTH: Duration = Duration::from_millis(1_000);
 /// A receiver reports so often, and what came in between.
 const REPORT: Duration = Duration::from_millis(50);
 const REPORTED: u16 = 9;

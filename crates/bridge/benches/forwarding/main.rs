@@ -65,8 +65,8 @@ fn main() {
     } else {
         Effort {
             rounds: 3,
-            seconds: 4,
-            step: 2,
+            seconds: 3,
+            step: 1,
         }
     };
     net::pin_current_thread(0).unwrap();

@@ -16,7 +16,7 @@ pub(crate) const AUDIO: usize = 110;
 /// Packets of a frame.
 pub(crate) const FRAME: usize = 6;
 /// How long one figure is measured.
-const LENGTH: Duration = Duration::from_millis(400);
+const LENGTH: Duration = Duration::from_millis(250);
 /// Receivers of one socket, at addresses of their own.
 const SEATS: usize = 32;
 /// Datagrams of one call.

@@ -86,7 +86,8 @@ before(async () => {
     const { hosts } = world;
 
     server = pontoon([ 'up', '--https', '443', '--http', '80', '--udp', '10000', '--log', process.env.MEDIA_LOG ?? 'info' ],
-        { env: { PONTOON_BRIDGE_HTTP: INSIGHT }, start: hosts.meet.spawn.bind(hosts.meet) });
+        // As operators set it up: with the address that people use.
+        { env: { PONTOON_BRIDGE_HTTP: INSIGHT, PONTOON_FRONT_PUBLIC_URL: `https://${hosts.meet.address}` }, start: hosts.meet.spawn.bind(hosts.meet) });
     await server.line(/joined the brewery/);
 });
 

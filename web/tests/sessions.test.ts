@@ -275,6 +275,30 @@ describe("the bridge session", () => {
     expect(world.jingles("session-info")).toHaveLength(1);
   });
 
+  it("mends as soon as the server is back when the way to it was lost together with that of the media", async () => {
+    for (const [lost, mended] of [
+      [true, 1],
+      [false, 0],
+    ] as const) {
+      const world = new World();
+      const pc = await world.bridge();
+      pc.ice("connected");
+      const time = async (from: number, to: number, moving: boolean): Promise<void> => {
+        for (let at = from; at < to; at += 100) {
+          if (moving) pc.picture = at;
+          if (moving) pc.bytes += 100;
+          await world.clock.advance(100);
+        }
+      };
+      await time(0, 4_000, true);
+      world.sessions.setOnline(false);
+      await time(4_000, 4_300, !lost);
+      world.sessions.setOnline(true);
+      await time(4_300, 4_500, !lost);
+      expect(world.jingles("session-info")).toHaveLength(mended);
+    }
+  });
+
   it("does not mend because pictures stand still while packets come", async () => {
     const world = new World();
     const pc = await world.bridge();

@@ -9,7 +9,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::any;
 use futures_util::SinkExt as _;
 use sfu::ConferenceId;
 use sfu::control::WebSocketId;
@@ -31,7 +31,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/colibri-ws/{server}/{conference}/{endpoint}", get(upgrade))
+        // By GET, or by CONNECT over HTTP/2.
+        .route("/colibri-ws/{server}/{conference}/{endpoint}", any(upgrade))
         .with_state(shared)
 }
 

@@ -43,8 +43,14 @@ const MOST_RATES: usize = 16_384;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing may move on a connection on which a request is in progress. Some requests wait a minute for news.
 const STALL: Duration = Duration::from_secs(120);
+/// An HTTP/2 connection within which something was upgraded takes no further requests after so long, in which a page has asked
+/// for all it begins with. Whoever has to connect anew, because the network has changed, must not be led to the connection
+/// that is dead: browsers notice that late.
+const RETIRES: Duration = Duration::from_secs(5);
 /// How long a connection may take to end once it should.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The same where something was upgraded within it, which ends with its connection and not before.
+const FAREWELL_UPGRADED: Duration = Duration::from_millis(200);
 
 /// Trusted proxies carry many people, and are one holder without limits of their own.
 type Holder = Option<AddressClass>;
@@ -95,11 +101,12 @@ impl Guard {
             guard: self.clone(),
             address,
             evicted: Arc::default(),
+            upgraded: Notify::new(),
             activity: Mutex::default(),
             start: now,
             moved: AtomicU64::new(0),
         }));
-        visit.rest();
+        visit.rest(&mut lock(&visit.0.activity));
         Some(visit)
     }
 }
@@ -136,16 +143,27 @@ impl Inner {
 
 #[derive(Default)]
 struct Activity {
-    /// Requests in progress.
+    /// Requests in progress, and streams of HTTP/2 that are open.
     busy: usize,
+    /// Of these, streams.
+    streams: usize,
     /// Its place among the idle ones.
     idle: Option<Slot<Holder>>,
+}
+
+impl Activity {
+    /// Whether something that was upgraded is open within the connection: a stream without a request.
+    fn is_upgraded(&self) -> bool {
+        self.streams > self.busy - self.streams
+    }
 }
 
 struct VisitInner {
     guard: Guard,
     address: Holder,
     evicted: Arc<Notify>,
+    /// Something may have been upgraded.
+    upgraded: Notify,
     activity: Mutex<Activity>,
     start: Instant,
     /// When bytes last moved, in milliseconds after `start`.
@@ -158,8 +176,7 @@ pub(crate) struct Visit(Arc<VisitInner>);
 
 impl Visit {
     /// No request is in progress.
-    fn rest(&self) {
-        let mut activity = lock(&self.0.activity);
+    fn rest(&self, activity: &mut Activity) {
         let mut inner = lock(&self.0.guard.inner);
         let (slot, evicted) = inner.idle.enter(self.0.address);
         if let Some(signal) = evicted.and_then(|evicted| inner.signals.remove(&evicted)) {
@@ -171,14 +188,54 @@ impl Visit {
 
     /// A request is in progress until the result is dropped.
     pub(crate) fn begin(&self) -> Busy {
+        self.work(0);
+        Busy(Some(self.clone()))
+    }
+
+    /// What its connection has spawned for HTTP/2.
+    pub(crate) fn streams(&self) -> Streams {
+        Streams(self.clone())
+    }
+
+    /// Something more keeps it busy.
+    fn work(&self, streams: usize) {
         let mut activity = lock(&self.0.activity);
         activity.busy += 1;
+        activity.streams += streams;
         if let Some(slot) = activity.idle.take() {
             let mut inner = lock(&self.0.guard.inner);
             inner.idle.leave(slot);
             inner.signals.remove(&slot);
         }
-        Busy(Some(self.clone()))
+    }
+
+    /// Something that kept it busy is over.
+    fn done(&self, streams: usize) {
+        let mut activity = lock(&self.0.activity);
+        activity.busy -= 1;
+        activity.streams -= streams;
+        if activity.is_upgraded() {
+            self.0.upgraded.notify_one();
+        }
+        self.moves();
+        if activity.busy == 0 {
+            self.rest(&mut activity);
+        }
+    }
+
+    fn is_upgraded(&self) -> bool {
+        lock(&self.0.activity).is_upgraded()
+    }
+
+    /// Returns when something that was upgraded has been open for a while.
+    async fn retires(&self) {
+        loop {
+            self.0.upgraded.notified().await;
+            sleep(RETIRES).await;
+            if self.is_upgraded() {
+                return;
+            }
+        }
     }
 
     /// Returns when the connection has to make room for others.
@@ -237,17 +294,43 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let Some(visit) = self.0.take() else {
-            return;
-        };
-        let mut activity = lock(&visit.0.activity);
-        activity.busy -= 1;
-        let idle = activity.busy == 0;
-        drop(activity);
-        visit.moves();
-        if idle {
-            visit.rest();
+        if let Some(visit) = self.0.take() {
+            visit.done(0);
         }
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection, each of which keeps it busy as long as it is open: a request, and what it was
+/// upgraded to.
+#[derive(Clone)]
+pub(crate) struct Streams(Visit);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        let open = OpenStream::new(&self.0);
+        tokio::spawn(async move {
+            stream.await;
+            drop(open);
+        });
+    }
+}
+
+struct OpenStream(Visit);
+
+impl OpenStream {
+    fn new(visit: &Visit) -> Self {
+        visit.work(1);
+        Self(visit.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.done(1);
     }
 }
 
@@ -396,15 +479,26 @@ impl Watcher {
         connection: C,
     ) -> Result<(), C::Error> {
         tokio::pin!(connection);
-        tokio::select! {
-            done = connection.as_mut() => return done,
-            () = stopped(&mut self.stopping) => {}
-            () = self.visit.over() => {}
+        let mut retired = false;
+        loop {
+            tokio::select! {
+                done = connection.as_mut() => return done,
+                () = stopped(&mut self.stopping) => break,
+                () = self.visit.over() => break,
+                () = self.visit.retires(), if !retired => {
+                    connection.as_mut().graceful_shutdown();
+                    retired = true;
+                }
+            }
         }
         connection.as_mut().graceful_shutdown();
+        let patience = match self.visit.is_upgraded() {
+            true => FAREWELL_UPGRADED,
+            false => FAREWELL,
+        };
         tokio::select! {
             done = connection => done,
-            () = sleep(FAREWELL) => Ok(()),
+            () = sleep(patience) => Ok(()),
         }
     }
 }
@@ -427,6 +521,7 @@ mod tests {
 
     use futures_util::FutureExt as _;
     use http_body_util::Empty;
+    use hyper::Method;
     use hyper::Request;
     use hyper::body::{Bytes, Incoming};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -490,17 +585,34 @@ mod tests {
         tokio::spawn(async move {
             let _connections = connections;
             let io = TokioIo::new(Counted::new(far, visit.clone()));
-            let service = hyper::service::service_fn(move |_request: Request<Incoming>| {
+            let streams = visit.streams();
+            let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 let busy = visit.begin();
+                let upgrades = request.method() == Method::CONNECT;
+                if upgrades {
+                    let upgraded = hyper::upgrade::on(&mut request);
+                    tokio::spawn(async move {
+                        let upgraded = upgraded.await;
+                        sleep(work).await;
+                        drop(upgraded);
+                    });
+                }
                 async move {
-                    sleep(work).await;
-                    let response = Response::new(Body::from("done"));
-                    Ok::<_, std::convert::Infallible>(busy.until_sent(response))
+                    let body = if upgrades {
+                        Body::empty()
+                    } else {
+                        sleep(work).await;
+                        Body::from("done")
+                    };
+                    Ok::<_, std::convert::Infallible>(busy.until_sent(Response::new(body)))
                 }
             });
-            let mut builder = auto::Builder::new(TokioExecutor::new());
+            let mut builder = auto::Builder::new(streams);
             builder.http1().timer(TokioTimer::new());
-            builder.http2().timer(TokioTimer::new());
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .enable_connect_protocol();
             let connection = builder.serve_connection_with_upgrades(io, service);
             let _ = watcher.watch(connection).await;
         });
@@ -512,6 +624,16 @@ mod tests {
             .body(Empty::new())
             .unwrap();
         sender.send_request(request).await.unwrap().status()
+    }
+
+    /// A request for a WebSocket (RFC 8441, section 4).
+    fn connect() -> Request<Empty<Bytes>> {
+        let mut request = Request::connect("https://localhost/socket")
+            .body(Empty::new())
+            .unwrap();
+        let websocket = hyper::ext::Protocol::from_static("websocket");
+        request.extensions_mut().insert(websocket);
+        request
     }
 
     #[tokio::test(start_paused = true)]
@@ -531,6 +653,61 @@ mod tests {
         let _ = ended.await.unwrap();
         let idle = start.elapsed();
         assert!(idle >= PATIENCE && idle <= PATIENCE + FAREWELL, "{idle:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_connection_is_busy_as_long_as_something_upgraded_is_open() {
+        let guard = guard();
+        let open = Duration::from_secs(90);
+        let stream = serve(&guard, open);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        let ended = tokio::spawn(connection);
+        // The settings of the other side come before its first answer.
+        ask(&mut sender).await;
+        let start = Instant::now();
+        let answer = sender.send_request(connect()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(start.elapsed() < open);
+        assert_eq!(lock(&guard.inner).idle.taken(), 0);
+        let upgraded = hyper::upgrade::on(answer).await.unwrap();
+        let _ = ended.await.unwrap();
+        let lived = start.elapsed();
+        assert!(lived >= open && lived <= open + PATIENCE, "{lived:?}");
+        drop(upgraded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_connects_anew_is_not_led_to_the_connection_of_before() {
+        let guard = guard();
+        let stream = serve(&guard, Duration::from_secs(60));
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        let ended = tokio::spawn(connection);
+        ask(&mut sender).await;
+        let answer = sender.send_request(connect()).await.unwrap();
+        let upgraded = hyper::upgrade::on(answer).await.unwrap();
+        sleep(RETIRES * 2).await;
+        let again = Request::get("https://localhost/")
+            .body(Empty::new())
+            .unwrap();
+        assert!(
+            sender.send_request(again).await.is_err(),
+            "no further requests"
+        );
+        let mut io = TokioIo::new(upgraded);
+        let mut byte = [0];
+        let open = tokio::time::timeout(
+            Duration::from_secs(40),
+            tokio::io::AsyncReadExt::read(&mut io, &mut byte),
+        );
+        assert!(open.await.is_err(), "what was upgraded goes on");
+        drop(io);
+        let _ = ended.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

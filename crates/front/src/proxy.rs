@@ -4,7 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use axum::http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -50,6 +54,12 @@ async fn exchange(base: &Uri, mut request: Request<Body>) -> io::Result<Response
     tokio::spawn(connection.with_upgrades());
 
     let client = hyper::upgrade::on(&mut request);
+    let over_http2 = request.version() == Version::HTTP_2 && request.method() == Method::CONNECT;
+    if over_http2 {
+        *request.method_mut() = Method::GET;
+        *request.version_mut() = Version::HTTP_11;
+        ask_for_upgrade(request.headers_mut());
+    }
     let path = request
         .uri()
         .path_and_query()
@@ -64,8 +74,28 @@ async fn exchange(base: &Uri, mut request: Request<Body>) -> io::Result<Response
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let bridge = hyper::upgrade::on(&mut response);
         tokio::spawn(join(client, bridge));
+        if over_http2 {
+            *response.status_mut() = StatusCode::OK;
+            for of_http1 in [
+                header::CONNECTION,
+                header::UPGRADE,
+                header::SEC_WEBSOCKET_ACCEPT,
+            ] {
+                response.headers_mut().remove(of_http1);
+            }
+        }
     }
     Ok(response.map(Body::new))
+}
+
+/// What a WebSocket over HTTP/2 (RFC 8441, section 5) leaves out, and one over HTTP/1.1 needs.
+fn ask_for_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let key = STANDARD.encode(rand::random::<[u8; 16]>());
+    if let Ok(key) = HeaderValue::try_from(key) {
+        headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    }
 }
 
 async fn join(client: OnUpgrade, bridge: OnUpgrade) {

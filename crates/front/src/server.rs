@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCo
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use telemetry::Metrics;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
@@ -592,7 +592,7 @@ where
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Response<Body>> + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(watcher.visit.streams());
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -601,7 +601,9 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS);
+        .max_concurrent_streams(MAX_STREAMS)
+        // WebSockets on the connection that brought the page (RFC 8441): opening another one takes three round trips.
+        .enable_connect_protocol();
     let visit = watcher.visit.clone();
     let stream = Counted::new(stream, visit.clone());
     let service = hyper::service::service_fn(|request| {

@@ -129,6 +129,23 @@ impl Running {
             .unwrap()
     }
 
+    async fn http2(&self) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
+        let mut config = self.tls.config().as_ref().clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(("127.0.0.1", self.https)).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(ServerName::try_from("localhost").unwrap(), stream)
+            .await
+            .unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
     async fn get(&self, path: &str) -> (StatusCode, hyper::HeaderMap, String) {
         self.get_with(path, &[]).await
     }
@@ -214,21 +231,7 @@ async fn pages_endpoints_health_and_metrics() {
 #[tokio::test]
 async fn http2_is_spoken_when_asked_for() {
     let front = start(BTreeMap::new(), Vec::new());
-    let mut config = front.tls.config().as_ref().clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(("127.0.0.1", front.https))
-        .await
-        .unwrap();
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from("localhost").unwrap(), stream)
-        .await
-        .unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut sender = front.http2().await;
     let request = Request::get("https://10.0.0.5/config.js")
         .body(Empty::<Bytes>::new())
         .unwrap();
@@ -502,6 +505,42 @@ async fn websockets_of_bridges_here_and_elsewhere() {
         say_hello(&front, "/colibri-ws/away/c/e?pwd=x").await,
         "hello"
     );
+}
+
+/// As browsers do once the page came over HTTP/2.
+#[tokio::test]
+async fn websockets_of_bridges_here_and_elsewhere_over_http2() {
+    let bridge = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", bridge.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async { axum::serve(bridge, echo()).await });
+    let front = start(BTreeMap::from([("away".to_owned(), base)]), vec![echo()]);
+    let mut sender = front.http2().await;
+    let page = Request::get("https://localhost/Room")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    read(sender.send_request(page).await.unwrap()).await;
+    for path in ["/colibri-ws/here/c/e?pwd=x", "/colibri-ws/away/c/e?pwd=x"] {
+        let mut request = Request::connect(format!("https://localhost{path}"))
+            .header("sec-websocket-version", "13")
+            .body(Empty::new())
+            .unwrap();
+        let websocket = hyper::ext::Protocol::from_static("websocket");
+        request.extensions_mut().insert(websocket);
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let upgraded = hyper::upgrade::on(answer).await.unwrap();
+        let mut socket = tokio_tungstenite::WebSocketStream::from_raw_socket(
+            TokioIo::new(upgraded),
+            tokio_tungstenite::tungstenite::protocol::Role::Client,
+            None,
+        )
+        .await;
+        socket.send("hello".into()).await.unwrap();
+        let heard = socket.next().await.unwrap().unwrap();
+        assert_eq!(heard.to_text().unwrap(), "hello", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -358,6 +358,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   setOnline(online: boolean): void {
     this.online = online;
     if (online) this.channel?.renew();
+    // What took the way to the server may have taken that to the bridge. If so, it is mended as soon as the server is there.
+    else if (this.connected) void this.pulse.doubt();
     if (!online && this.mendTimer !== undefined) {
       this.stopMending();
       this.mendOnline = true;

@@ -71,6 +71,11 @@ export class Pulse {
     }
   }
 
+  /** Something else was lost: listens if pictures came until now, of which something is always on its way. */
+  async doubt(): Promise<void> {
+    if (this.newest !== undefined && this.options.clock.now() - this.movedAt <= 2 * LOOK) await this.listen();
+  }
+
   /** Listens for a moment; tells if nothing comes. */
   async listen(): Promise<void> {
     if (this.listening || this.ended) return;

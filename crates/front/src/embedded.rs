@@ -1,5 +1,8 @@
 //! The web client in the binary.
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
@@ -23,11 +26,65 @@ pub(crate) fn find(name: &str) -> Option<&'static File> {
     FILES.get(at)
 }
 
-/// The page of the web client.
-pub(crate) fn page() -> &'static str {
-    let file = find("index.html");
-    file.and_then(|file| std::str::from_utf8(file.plain).ok())
-        .unwrap_or_default()
+/// The page of the web client, of a server with this domain: so its script can begin the login before all else is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    text: Arc<str>,
+    tag: String,
+}
+
+impl Page {
+    pub(crate) fn new(domain: &str) -> Self {
+        let file = find("index.html");
+        let plain = file.and_then(|file| std::str::from_utf8(file.plain).ok());
+        let plain = plain.unwrap_or_default();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let text = match domain.chars().all(is_plain) {
+            true => plain.replacen("<html ", &format!("<html data-domain=\"{domain}\" "), 1),
+            false => plain.to_owned(),
+        };
+        let hash = digest::digest(&digest::SHA256, text.as_bytes());
+        let tag = hash.as_ref().iter().take(8);
+        Self {
+            tag: format!(
+                "\"{}\"",
+                tag.map(|b| format!("{b:02x}")).collect::<String>()
+            ),
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Answers a request for it. It is small: whoever is in front of this compresses it.
+    pub(crate) fn respond(&self, request: &HeaderMap) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::try_from(&self.tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if has(request, &self.tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        headers.insert(header::CONTENT_TYPE, content_type("index.html"));
+        *response.body_mut() = Body::from(self.text.as_bytes().to_vec());
+        response
+    }
+}
+
+/// Whether whoever asks has what this tag is of.
+fn has(request: &HeaderMap, tag: &str) -> bool {
+    let tags = request.get(header::IF_NONE_MATCH);
+    tags.and_then(|value| value.to_str().ok())
+        .is_some_and(|tags| {
+            tags.split(',')
+                .any(|one| one.trim().trim_start_matches("W/") == tag)
+        })
 }
 
 impl File {
@@ -38,14 +95,7 @@ impl File {
         headers.insert(header::ETAG, HeaderValue::from_static(self.tag));
         headers.insert(header::CACHE_CONTROL, self.cache_control());
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        let matches = request
-            .get(header::IF_NONE_MATCH)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|tags| {
-                tags.split(',')
-                    .any(|tag| tag.trim().trim_start_matches("W/") == self.tag)
-            });
-        if matches {
+        if has(request, self.tag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
@@ -105,7 +155,7 @@ pub(crate) fn accepts(request: &HeaderMap, coding: &str) -> bool {
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-    use super::{File, accepts, content_type, find};
+    use super::{File, Page, accepts, content_type};
 
     static FILE: File = File {
         name: "assets/app-1a2b.js",
@@ -156,9 +206,18 @@ mod tests {
                 .unwrap()
                 .contains("immutable")
         );
-        let page = find("index.html")
-            .expect("there is always a page")
-            .respond(&HeaderMap::new());
+        let page = Page::new("meet.example.com");
+        assert!(
+            page.text()
+                .contains("<html data-domain=\"meet.example.com\" ")
+        );
+        let again = page.respond(&HeaderMap::from_iter([(
+            header::IF_NONE_MATCH,
+            HeaderValue::try_from(&page.tag).unwrap(),
+        )]));
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert!(!Page::new("\"").text().contains("data-domain"));
+        let page = page.respond(&HeaderMap::new());
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-cache");
         assert_eq!(
             page.headers()[header::CONTENT_TYPE],

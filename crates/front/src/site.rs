@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use crate::address::{decode, is_tenant};
 use crate::answer::status;
 use crate::client_config::{ClientConfig, Place};
-use crate::embedded;
+use crate::embedded::{self, Page};
 use crate::headers::PageHeaders;
 use crate::metrics::Counters;
 use crate::ssi::{self, Source};
@@ -39,6 +39,8 @@ const DIRECTORIES: [&str; 10] = [
 pub(crate) struct Site {
     /// A foreign web tree; the built-in client without one.
     tree: Option<Tree>,
+    /// The page of the built-in client.
+    page: Page,
     client: ClientConfig,
     /// Host people use, when requests do not tell it.
     public_host: Option<String>,
@@ -72,9 +74,11 @@ impl Site {
         bridge_origins: &[String],
         counters: Counters,
     ) -> Self {
+        let page = Page::new(&client.domain);
         Self {
             tree: root.map(|root| Tree::new(root, counters.clone())),
-            headers: PageHeaders::new(embedded::page(), &client.embed_origins, bridge_origins),
+            headers: PageHeaders::new(page.text(), &client.embed_origins, bridge_origins),
+            page,
             client,
             public_host,
             counters,
@@ -222,14 +226,11 @@ impl Site {
                 Some(page) => self.foreign_html(&page, "", host, tenant),
                 None => self.missing(StatusCode::NOT_FOUND).await,
             },
-            None => match embedded::find("index.html") {
-                Some(page) => {
-                    let mut response = page.respond(headers);
-                    self.headers.own_page(response.headers_mut(), host);
-                    response
-                }
-                None => status(StatusCode::NOT_FOUND),
-            },
+            None => {
+                let mut response = self.page.respond(headers);
+                self.headers.own_page(response.headers_mut(), host);
+                response
+            }
         }
     }
 

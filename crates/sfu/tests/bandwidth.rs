@@ -387,3 +387,26 @@ fn a_line_that_comes_back_carries_pictures_at_once() {
         assert!(s.fps.iter().all(|fps| *fps > 20.0), "{seconds} s: {s:?}");
     }
 }
+
+/// Sending all again that was lost meanwhile would keep the line busy for longer than pictures from their beginning.
+#[test]
+fn whoever_comes_from_another_address_has_pictures_at_once() {
+    for rate in [700_000, 1_200_000, 3_000_000] {
+        let mut w = meeting(slow(rate), false, 360);
+        w.run(10 * SECOND);
+        w.net.cut(w.clients[WATCHER].address.ip());
+        w.run(Duration::from_millis(1_500));
+        w.rebind(WATCHER, "10.9.9.9:40000".parse().unwrap());
+        w.line(WATCHER, slow(rate));
+        let (before, back) = (w.clients[WATCHER].arrived, w.now);
+        w.run_until(10 * SECOND, "something", |w| {
+            w.clients[WATCHER].arrived > before + 10
+        });
+        let took = w.run_until(5 * SECOND, "pictures of both", |w| {
+            let mut streams = w.clients[WATCHER].receiver.streams.values();
+            streams.all(|s| s.last_frame.is_some_and(|at| at > back))
+        });
+        println!("{rate}: {took:?}");
+        assert!(took < SECOND / 5, "{rate}: {took:?}");
+    }
+}

@@ -21,6 +21,8 @@ const LOOK = 250;
 const STEADY = 2_000;
 /** They stand still when none has come for this long. */
 const STILL = 800;
+/** Browsers count bytes a moment late; milliseconds. */
+const LATE = 100;
 /** How long to listen before a path counts as silent: feedback on what we send comes more often. */
 const LISTEN = 300;
 
@@ -73,7 +75,12 @@ export class Pulse {
 
   /** Something else was lost: listens if pictures came until now, of which something is always on its way. */
   async doubt(): Promise<void> {
-    if (this.newest !== undefined && this.options.clock.now() - this.movedAt <= 2 * LOOK) await this.listen();
+    const { clock } = this.options;
+    if (this.newest === undefined || clock.now() - this.movedAt > 2 * LOOK) return;
+    await new Promise<void>((resolve) => {
+      clock.setTimeout(resolve, LATE);
+    });
+    await this.listen();
   }
 
   /** Listens for a moment; tells if nothing comes. */

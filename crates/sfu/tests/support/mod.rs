@@ -63,6 +63,8 @@ pub struct Client {
     /// The shard it is on: 0 is `World::shard`.
     pub at: usize,
     pub address: SocketAddr,
+    /// What it takes for its address itself.
+    home: SocketAddr,
     transport: Transport,
     srtp: Option<(rtc::srtp::Inbound, rtc::srtp::Outbound)>,
     pub connected: bool,
@@ -307,6 +309,7 @@ impl World {
             id: endpoint_id(name),
             at: self.join_at,
             address,
+            home: address,
             transport,
             srtp: None,
             connected: false,
@@ -364,6 +367,12 @@ impl World {
     pub fn line(&mut self, client: usize, spec: LinkSpec) {
         let to = self.clients[client].address.ip();
         self.net.set_path(self.bridge.ip(), to, spec);
+    }
+
+    /// A client is seen at another address from now on, as behind an address translation that was made anew.
+    pub fn rebind(&mut self, client: usize, address: SocketAddr) {
+        self.clients[client].address = address;
+        self.by_address.insert(address, client);
     }
 
     /// Runs for a time in steps of one millisecond.
@@ -603,7 +612,8 @@ impl Client {
                 }
             }
             _ => {
-                self.transport.handle_control(now, d.from, d.to, &d.bytes);
+                self.transport
+                    .handle_control(now, d.from, self.home, &d.bytes);
             }
         }
     }
@@ -669,7 +679,7 @@ impl Client {
             net.send(
                 now,
                 Datagram {
-                    from: t.from,
+                    from: self.address,
                     to: t.to,
                     bytes,
                 },

@@ -435,15 +435,22 @@ impl Conference {
             link.set_keys(inbound);
             out.set_keys(outbound);
         }
-        self.path_changed(cx.us, peer);
+        self.path_changed(cx, peer);
         self.see_to_missing_pictures(cx, peer, u64::MAX);
         self.schedule(cx, peer);
     }
 
     /// The path to an endpoint is another one, or there is none any more.
-    pub(crate) fn path_changed(&mut self, now: u64, peer: PeerId) {
+    pub(crate) fn path_changed(&mut self, cx: &mut Context<'_>, peer: PeerId) {
         let path = self.links.get(peer).and_then(|l| l.transport.path());
-        self.set_path(now, peer, path.map(|p| (p.local, p.remote)));
+        if self.set_path(cx.us, peer, path.map(|p| (p.local, p.remote))) {
+            // Sending all of it again would take longer than a picture from its beginning.
+            if let Some(receiver) = self.receivers.get_mut(peer) {
+                receiver.cut();
+            }
+            self.see_to_missing_pictures(cx, peer, u64::MAX);
+            self.schedule(cx, peer);
+        }
     }
 
     /// Nothing more is sent to an endpoint for now.
@@ -456,15 +463,16 @@ impl Conference {
         now: u64,
         peer: PeerId,
         path: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
-    ) {
+    ) -> bool {
         let Some(out) = self.outs.get_mut(peer) else {
-            return;
+            return false;
         };
-        out.set_path(now, path);
+        let was_cut = out.set_path(now, path);
         if let Some(receiver) = self.receivers.get_mut(peer) {
             receiver.set_live(out.is_connected());
             self.audio.changed();
         }
+        was_cut
     }
 
     /// All numbers of endpoints and relays.

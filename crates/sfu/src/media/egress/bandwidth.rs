@@ -23,6 +23,8 @@ const GUESSED: u64 = 300_000;
 /// Whoever reported and then did not for so long was cut off: what is known of the line is of another time, and what was
 /// lost meanwhile says nothing of it.
 const CUT: u64 = 2_000_000;
+/// Whoever reports does so several times a second: after so long without a report nothing arrives.
+const SILENT: u64 = 400_000;
 /// Most loss that is made room for: more is repaired by less video.
 const MOST_REPAIR: f64 = 0.3;
 /// Most streams whose reports are told apart, and most packets of one between two reports.
@@ -196,6 +198,11 @@ impl Bandwidth {
         if let Some(estimator) = &mut self.estimator {
             estimator.feedback(now, acked, rtt);
         }
+    }
+
+    /// Whether a receiver that reported before does not any more.
+    pub(super) fn is_silent(&self, now: u64) -> bool {
+        self.heard.is_some() && now >= self.last_heard + SILENT
     }
 
     /// The line is another one, or may be.

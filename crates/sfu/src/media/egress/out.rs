@@ -151,16 +151,20 @@ impl PeerOut {
         self.outbound = Some(outbound);
     }
 
-    /// Sets our address and the peer's; without them nothing is sent.
-    pub(crate) fn set_path(&mut self, now: u64, path: Option<(SocketAddr, SocketAddr)>) {
+    /// Sets our address and the peer's; without them nothing is sent. Whether it is another path than before, and what was
+    /// sent lately on that was lost.
+    pub(crate) fn set_path(&mut self, now: u64, path: Option<(SocketAddr, SocketAddr)>) -> bool {
         let known = self.known_path;
         self.known_path = path.or(known);
-        if known.is_some() && self.known_path != known {
+        let is_another = known.is_some() && self.known_path != known;
+        let was_cut = is_another && self.line.bandwidth.is_silent(now);
+        if is_another {
             self.line.bandwidth.begin_again(now);
             self.pacer = Pacer::default();
             self.set_pace(now);
         }
         self.path = path;
+        was_cut
     }
 
     /// Whether something can be sent.

@@ -109,7 +109,7 @@ impl Shard {
         match event {
             rtc::Event::PathChanged(_) | rtc::Event::ConsentRestored => {
                 self.with(now, place.conference, |c, cx| {
-                    c.path_changed(cx.us, place.peer)
+                    c.path_changed(cx, place.peer)
                 });
             }
             // Nothing more is sent to a peer that left or does not consent (RFC 7675).

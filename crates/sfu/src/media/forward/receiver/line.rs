@@ -71,6 +71,12 @@ impl Receiver {
         }
     }
 
+    /// All that was on its way was lost: every picture goes on at a key frame.
+    pub(crate) fn cut(&mut self) {
+        let sent = self.video.iter_mut().filter(|s| s.encoding().is_some());
+        sent.for_each(VideoSlot::interrupt);
+    }
+
     /// Video of a stream was given up on its way: it goes on at a key frame.
     pub(crate) fn interrupted(&mut self, ssrc: u32) {
         if let Some(slot) = self.video.iter_mut().find(|s| s.ssrc == ssrc) {

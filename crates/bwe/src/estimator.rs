@@ -34,6 +34,8 @@ pub struct Estimator {
     /// Average time from sending to report, microseconds.
     round_trip: Option<f64>,
     arrives: Option<f64>,
+    /// A probe has measured something.
+    measured: bool,
     /// Arrivals of a report that has them in another order than they were sent: place in the report.
     disorder: Vec<(i64, u32)>,
 }
@@ -71,6 +73,7 @@ impl Estimator {
             prober: Prober::new(start, max),
             round_trip: None,
             arrives: None,
+            measured: false,
             disorder: Vec::new(),
         }
     }
@@ -159,6 +162,7 @@ impl Estimator {
             usage: self.delay.usage(),
             in_alr: self.alr.since().is_some(),
             loss_ratio: self.target.loss_ratio() as f32,
+            measured: self.measured,
         }
     }
 
@@ -250,6 +254,10 @@ impl Estimator {
 
     fn report(&mut self, overview: &Overview, in_alr: bool) -> Report {
         let (is_probe, probed) = self.clusters.take();
+        if is_probe {
+            self.prober.answered();
+        }
+        self.measured |= probed.is_some();
         Report {
             fastest: overview.fastest,
             arrives: self.arrives,

@@ -74,4 +74,6 @@ pub struct Estimate {
     pub in_alr: bool,
     /// Share of bytes lost lately, 0 to 1.
     pub loss_ratio: f32,
+    /// A probe has measured the path: until then, and before delay or loss have said something, the target is a guess.
+    pub measured: bool,
 }

@@ -105,11 +105,10 @@ fn a_room_of_nine_sees_everybody_soon_after_its_bridge_was_killed() {
         let now = world.now();
         for n in 0..9 {
             let served = world.with_bot(n, |bot| bot.take_served(now));
-            // A new line is taken for 0.8 Mbit/s at first, which is too little for eight pictures: the last two come when it is
-            // known better.
+            // A new line is taken for 0.8 Mbit/s at first, which is too little for eight pictures: they are sent on trust.
             let (audio, video) = (served.audio.unwrap(), served.video.unwrap());
             assert!(
-                served.sees == 8 && audio <= SECOND && video <= SECOND * 3,
+                served.sees == 8 && audio <= SECOND && video <= SECOND * 6 / 5,
                 "seed {seed}, bot {n}: {served:?}"
             );
         }

@@ -317,6 +317,60 @@ fn a_line_that_is_free_again_is_used_at_once() {
     }
 }
 
+/// Eight pictures begin at once, on trust: where they take more than the line carries, that is over soon, and nothing keeps
+/// its queue full.
+#[test]
+fn many_pictures_that_begin_at_once_do_not_stay_in_the_way_of_sound() {
+    let mut all = Vec::new();
+    for rate in [300, 500, 700, 1_000, 1_500, 2_500] {
+        for round_trip in [40, 200] {
+            all.push((rate, round_trip));
+        }
+    }
+    for (rate, round_trip) in rows(all, 5) {
+        let mut world = World::new(&WorldConfig {
+            seed: rate,
+            bridges: 1,
+            path: LinkSpec::default(),
+        });
+        world.run(SECOND);
+        for n in 0..8 {
+            let sender = world.join("line", |config| {
+                config.max_height = 180;
+                let layers = config.video.iter_mut().flat_map(|video| &mut video.layers);
+                layers.for_each(|layer| layer.bitrate /= 2);
+            });
+            if n < 2 {
+                world.with_bot(sender, |bot| bot.speak(-30));
+            }
+            world.run(SECOND / 5);
+        }
+        world.run(2 * SECOND);
+        let watcher = IpAddr::from([10, 0, 1, 18]);
+        let bridge = world.bridges[0].address.ip();
+        let spec = line(rate * 1_000, round_trip, Loss::None);
+        let back = LinkSpec {
+            delay: spec.delay,
+            ..LinkSpec::default()
+        };
+        world.net.set_path(bridge, watcher, spec);
+        world.net.set_path(watcher, bridge, back);
+        let watcher = world.join("line", |config| {
+            config.video = None;
+            config.max_height = 180;
+        });
+        let mut meeting = Meeting { world, watcher };
+        assert_eq!(meeting.ends(watcher).1, IpAddr::from([10, 0, 1, 18]));
+        let first = meeting.run(4 * SECOND);
+        let s = meeting.run(6 * SECOND);
+        let name = format!("eight pictures, {rate} kbit/s, {round_trip} ms");
+        show(&name, &first);
+        show("    after 4 s", &s);
+        assert!(s.heard >= 0.95, "{name}: {s:?}");
+        assert!(s.dropped <= 0.03, "{name}: {s:?}");
+    }
+}
+
 /// The other way: what a sender's line loses is repaired before it is forwarded.
 #[test]
 fn a_lossy_uplink_is_repaired() {

@@ -27,6 +27,9 @@ const ENOUGH: f64 = 1.2;
 /// A wish for this much more than at the last probe is a reason for another one, once that is so long ago, microseconds.
 const MORE: f64 = 1.2;
 const MORE_EVERY: u64 = 500_000;
+/// So many probes follow each other so soon as long as nothing was ever heard of any of their packets: a peer that does not
+/// know a stream yet does not report it.
+const EAGER: u8 = 4;
 /// How long a probe waits when the path is not fit for one, microseconds.
 const RETRY: u64 = 250_000;
 /// A drop to this share is a large one; within this time the path is asked for so much of what was, microseconds.
@@ -73,6 +76,9 @@ pub(crate) struct Prober {
     wanted: f64,
     /// What was wanted at the last probe, or since then if that was less.
     asked_for: f64,
+    /// Packets of a probe were reported; probes so far of which none was.
+    answered: bool,
+    unanswered: u8,
     limit: Limit,
     /// A result above this is a reason to ask for more.
     further: f64,
@@ -94,6 +100,8 @@ impl Prober {
             max,
             wanted: 0.0,
             asked_for: 0.0,
+            answered: false,
+            unanswered: 0,
             limit: Limit::Known,
             further: f64::INFINITY,
             begun: None,
@@ -115,6 +123,7 @@ impl Prober {
     /// When [`Prober::on_timer`] has something to do.
     pub(crate) fn timeout(&self) -> Option<u64> {
         match self.state {
+            State::Waiting if self.is_ignored() => self.begun.map(|at| at + MORE_EVERY),
             State::Waiting => self.begun.map(|at| at + RESULT),
             State::First => (self.wanted > 0.0).then_some(self.retry),
             State::Done => self.due(),
@@ -124,7 +133,7 @@ impl Prober {
     /// When the path is asked again.
     fn due(&self) -> Option<u64> {
         let begun = self.begun.unwrap_or(0);
-        let at = if self.wants_more() {
+        let at = if self.wants_more() || self.is_ignored() {
             begun + MORE_EVERY
         } else if self.estimate < self.wanted {
             begun + WANTED_EVERY
@@ -141,6 +150,16 @@ impl Prober {
         self.wanted > self.asked_for * MORE && self.estimate < self.wanted
     }
 
+    /// Nothing was ever heard of a probe, and there were not many.
+    fn is_ignored(&self) -> bool {
+        !self.answered && self.unanswered < EAGER && self.estimate < self.wanted
+    }
+
+    /// The peer has reported packets of a probe.
+    pub(crate) fn answered(&mut self) {
+        self.answered = true;
+    }
+
     /// Time has passed.
     pub(crate) fn on_timer(&mut self, now: u64) {
         if self.timeout().is_none_or(|at| at > now) {
@@ -149,7 +168,7 @@ impl Prober {
         match self.state {
             State::First => self.first(now),
             State::Waiting => self.state = State::Done,
-            State::Done if self.wants_more() => self.more(now),
+            State::Done if self.wants_more() || self.is_ignored() => self.more(now),
             State::Done => self.begin(now, &[STEP * self.estimate], true),
         }
     }
@@ -236,6 +255,9 @@ impl Prober {
             Limit::LossIncreasing => most = most.min(self.estimate * LOSS_LIMITED),
             Limit::Known => {}
         }
+        if self.begun.is_some() {
+            self.unanswered = self.unanswered.saturating_add(1);
+        }
         self.begun = Some(now);
         self.asked_for = self.wanted;
         self.state = State::Done;
@@ -290,6 +312,7 @@ mod tests {
         let mut prober = Prober::new(300_000.0, 10_000_000.0);
         prober.demand(0, wanted);
         polled(&mut prober);
+        prober.answered();
         prober.set_estimate(SECOND / 5, 500_000.0, Limit::Known);
         prober.on_timer(SECOND);
         polled(&mut prober);
@@ -334,6 +357,26 @@ mod tests {
         assert_eq!(prober.timeout(), Some(MORE_EVERY));
         prober.on_timer(MORE_EVERY);
         assert_eq!(polled(&mut prober), [1_000, 1_700]);
+    }
+
+    #[test]
+    fn what_nobody_heard_of_is_asked_again_soon_but_not_for_ever() {
+        let mut prober = Prober::new(300_000.0, 10_000_000.0);
+        prober.demand(0, 800_000.0);
+        let mut asked = vec![0];
+        let mut now = 0;
+        while let Some(at) = prober.timeout().filter(|at| *at < 8 * SECOND) {
+            now = at.max(now);
+            prober.on_timer(now);
+            if !polled(&mut prober).is_empty() && asked.last() != Some(&now) {
+                asked.push(now);
+            }
+        }
+        let gaps: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.len() > 5, "{gaps:?}");
+        let (soon, later) = gaps.split_at(usize::from(EAGER));
+        assert!(soon.iter().all(|gap| *gap == MORE_EVERY), "{gaps:?}");
+        assert!(later.iter().all(|gap| *gap >= WANTED_EVERY), "{gaps:?}");
     }
 
     #[test]

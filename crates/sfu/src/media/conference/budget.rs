@@ -3,6 +3,7 @@
 use super::Conference;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
+use crate::media::forward::Room;
 use crate::media::table::PeerId;
 
 /// Parts of probes, and what waits, may leave so much early, microseconds: timers are coarse.
@@ -17,16 +18,19 @@ impl Conference {
         else {
             return;
         };
-        out.set_pace(cx.us);
+        out.set_pace(cx.us, receiver.budget().rates().0);
         let bandwidth = out.bandwidth_mut();
         let line = bandwidth.target(cx.us);
-        let available = bandwidth.for_video(cx.us);
-        let sure = bandwidth.is_sure(cx.us);
-        if receiver.set_line(cx.us, line, (available, sure)) {
+        let room = Room {
+            available: bandwidth.for_video(cx.us),
+            trusted: bandwidth.trusted(cx.us),
+            sure: bandwidth.is_sure(cx.us),
+        };
+        if receiver.set_line(cx.us, line, room) {
             self.plan.budget_changed(peer);
         }
-        let (_, ideal) = receiver.budget().rates();
-        bandwidth.demand(cx.us, ideal);
+        let (taken, ideal) = receiver.budget().rates();
+        bandwidth.demand(cx.us, ideal, taken > 0);
         if let Some(target) = bandwidth
             .target(cx.us)
             .filter(|_| receiver.is_tell_due(cx.us, TELL_INTERVAL))

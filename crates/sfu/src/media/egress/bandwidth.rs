@@ -1,7 +1,7 @@
 //! What the line to a receiver carries: an estimate where it reports when packets arrived, else what it says itself and
 //! what its reports say of loss.
 
-use bwe::{Acked, Estimate, Estimator, Probe};
+use bwe::{Acked, Estimate, Estimator, Probe, Usage};
 use rtc::ahead;
 use rtp::rtcp::ReportBlock;
 use smallvec::SmallVec;
@@ -20,6 +20,15 @@ const REMB_KEPT: u64 = 10_000_000;
 const MUTE: u64 = 5_000_000;
 /// The first reports and probes have said what they have to say after so long.
 const GUESSED: u64 = 300_000;
+/// The least pictures of all are sent on trust, up to this rate, as long as nothing is known of a line and nothing speaks
+/// against it: the first pictures of a large meeting take more than the first guess.
+const TRUST: u64 = 2_000_000;
+/// For so long after a picture was wanted first.
+const TRUSTED: u64 = 2_000_000;
+/// A packet so large is of video; once one is reported, the receiver knows the streams that probes are made of, and it is
+/// waited for no longer than this.
+const LARGE: u16 = 500;
+const UNKNOWN: u64 = 400_000;
 /// Whoever reported and then did not for so long was cut off: what is known of the line is of another time, and what was
 /// lost meanwhile says nothing of it.
 const CUT: u64 = 2_000_000;
@@ -50,6 +59,16 @@ pub(crate) struct Bandwidth {
     heard: Option<u64>,
     audio: AudioMeter,
     untold: Untold,
+    first: First,
+}
+
+/// The first time that video is wanted.
+#[derive(Debug, Default)]
+struct First {
+    /// When it was.
+    wanted: Option<u64>,
+    /// Packets of it were reported, or were waited for long enough.
+    known: bool,
 }
 
 /// What left and the estimator was not told yet: it is out of the cache when a burst is sent, and may be told a little later.
@@ -136,6 +155,7 @@ impl Bandwidth {
                 ..AudioMeter::default()
             },
             untold: Untold::default(),
+            first: First::default(),
         }
     }
 
@@ -194,6 +214,10 @@ impl Bandwidth {
             return;
         };
         self.heard.get_or_insert(now);
+        if !self.first.known {
+            let is_video = |packet: &Acked| packet.arrived.is_some() && packet.size >= LARGE;
+            self.first.known = acked.iter().any(is_video);
+        }
         self.tell();
         if let Some(estimator) = &mut self.estimator {
             estimator.feedback(now, acked, rtt);
@@ -266,6 +290,17 @@ impl Bandwidth {
         self.estimator.is_none() || self.heard.is_some_and(|heard| now >= heard + GUESSED)
     }
 
+    /// What the least pictures may take of it on trust.
+    pub(crate) fn trusted(&mut self, now: u64) -> Option<u64> {
+        let (estimate, start) = (self.estimate()?, self.config?.start);
+        let young = self
+            .first
+            .wanted
+            .is_none_or(|wanted| now < wanted + TRUSTED);
+        let well = estimate.target >= start && estimate.usage != Usage::Overuse;
+        (young && well && !estimate.measured).then(|| TRUST.saturating_sub(self.audio.rate(now)))
+    }
+
     /// What is left for video, repairs of it taken off.
     pub(crate) fn for_video(&mut self, now: u64) -> Option<u64> {
         let target = self.target(now)?;
@@ -274,8 +309,16 @@ impl Bandwidth {
         Some((free as f64 / (1.0 + loss.clamp(0.0, MOST_REPAIR))) as u64)
     }
 
-    /// All that is wanted of it, so that more is looked for.
-    pub(crate) fn demand(&mut self, now: u64, video: u64) {
+    /// All that is wanted of it, so that more is looked for. `sent`: some of it is sent already, so that a probe of the
+    /// receiver's streams waits until it knows them: it does not report others.
+    pub(crate) fn demand(&mut self, now: u64, video: u64, sent: bool) {
+        if video > 0 && !self.first.known {
+            let since = *self.first.wanted.get_or_insert(now);
+            self.first.known = !sent || now >= since + UNKNOWN;
+            if !self.first.known {
+                return;
+            }
+        }
         let wanted = video + video / RESERVE + self.audio.rate;
         if let Some(estimator) = &mut self.estimator {
             estimator.demand(now, wanted);
@@ -400,7 +443,7 @@ mod tests {
     #[test]
     fn what_was_lost_while_it_was_cut_off_says_nothing_of_a_line() {
         let mut line = Bandwidth::new(true, CONFIG, 0);
-        line.demand(0, 2_000_000);
+        line.demand(0, 2_000_000, false);
         let mut now = 1_000 * MS;
         for _ in 0..200 {
             now += 50 * MS;

@@ -29,6 +29,8 @@ const MAX_PACKET: usize = 1500;
 const USUAL_PACKET: u64 = 1250;
 /// Video that waits for so long shows that the line is behind, microseconds.
 const BEHIND: u64 = 100_000;
+/// While a line is trusted, its first pictures leave as if they took so many times as much: all begin with key frames.
+const FIRST: u64 = 2;
 /// Packets that left since those that feedback is about, or so.
 const REPORTED: u16 = 24;
 /// What a packet of padding carries, bytes (RFC 3550 §5.1: at most 255).
@@ -161,7 +163,7 @@ impl PeerOut {
         if is_another {
             self.line.bandwidth.begin_again(now);
             self.pacer = Pacer::default();
-            self.set_pace(now);
+            self.set_pace(now, 0);
         }
         self.path = path;
         was_cut
@@ -239,9 +241,15 @@ impl PeerOut {
         self.fillers.push(filler);
     }
 
-    /// The line carries what is estimated, from now on.
-    pub(crate) fn set_pace(&mut self, now: u64) {
-        self.pacer.set_line(self.line.bandwidth.target(now));
+    /// The line carries what is estimated, or trusted, from now on; `taken`: what video takes of it.
+    pub(crate) fn set_pace(&mut self, now: u64, taken: u64) {
+        let bandwidth = &mut self.line.bandwidth;
+        let trusted = bandwidth
+            .trusted(now)
+            .map_or(0, |most| most.min(FIRST * taken));
+        let line = bandwidth.target(now).map(|line| line.max(trusted));
+        let loss = bandwidth.estimate().map_or(0.0, |e| e.loss_ratio);
+        self.pacer.set_line(line, loss);
     }
 
     /// When something that waits may leave.

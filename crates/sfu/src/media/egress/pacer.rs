@@ -10,6 +10,10 @@ const FASTER: u64 = 12;
 const FASTER_NARROW: u64 = 9;
 /// Up to here a line is narrow, bits per second.
 const NARROW: u64 = 500_000;
+/// Where so much is lost its queue may be full, and any pace beyond what the line carries would keep it so: each loss brings
+/// repeats and key frames, which wait here in their turn.
+const LOSSY: f32 = 0.04;
+const FASTER_LOSSY: u64 = 8;
 /// So much may leave at once, as time at that pace, nanoseconds.
 const SLACK: u64 = 20_000_000;
 /// What leaves regardless of the pace, audio above all, holds up the rest for no longer than this, nanoseconds: when the
@@ -33,10 +37,14 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// The line carries so many bits per second; `None` for no limit.
-    pub(super) fn set_line(&mut self, line: Option<u64>) {
+    /// The line carries so many bits per second, `None` for no limit, and loses this share of what is sent.
+    pub(super) fn set_line(&mut self, line: Option<u64>, loss: f32) {
         let pace = line.map(|line| {
-            let faster = if line > NARROW { FASTER } else { FASTER_NARROW };
+            let faster = match line > NARROW {
+                _ if loss >= LOSSY => FASTER_LOSSY,
+                true => FASTER,
+                false => FASTER_NARROW,
+            };
             (line.clamp(1, u64::MAX / FASTER) * faster / 8).max(1)
         });
         self.per_byte = pace.map_or(0, |pace| 8_000_000_000 / pace.min(8_000_000_000));
@@ -130,15 +138,42 @@ mod tests {
     #[test]
     fn sound_beyond_the_pace_is_not_owed_for_long() {
         let mut pacer = Pacer::default();
-        pacer.set_line(Some(30_000));
+        pacer.set_line(Some(30_000), 0.0);
         let mut now = 0;
         while now < 30_000_000 {
             pacer.left(now, 300);
             now += 20_000;
         }
         assert_eq!(pacer.room(now), 0);
-        pacer.set_line(Some(2_000_000));
+        pacer.set_line(Some(2_000_000), 0.0);
         assert!(pacer.room(now + 250_000) > 0);
+    }
+
+    #[test]
+    fn where_much_is_lost_no_more_leaves_than_the_line_carries() {
+        for (line, loss, expected) in [
+            (800_000, 0.0, 150),
+            (400_000, 0.0, 56),
+            (800_000, 0.1, 100),
+            (400_000, 0.1, 50),
+        ] {
+            let mut pacer = Pacer::default();
+            pacer.set_line(Some(line), loss);
+            let start = 3_600_000_000;
+            let mut sent = 0;
+            for ms in 0..1_000 {
+                let now = start + ms * 1_000;
+                while pacer.room(now) > 0 {
+                    pacer.left(now, 100);
+                    sent += 100;
+                }
+            }
+            let a_millisecond = sent / 1_020;
+            assert!(
+                (expected - 1..=expected + 1).contains(&a_millisecond),
+                "{line} {loss}: {a_millisecond}"
+            );
+        }
     }
 
     #[test]
@@ -146,7 +181,7 @@ mod tests {
         let mut pacer = Pacer::default();
         let start = 3_600_000_000;
         assert_eq!(pacer.room(start), u64::MAX);
-        pacer.set_line(Some(800_000));
+        pacer.set_line(Some(800_000), 0.0);
         // 150 bytes a millisecond.
         let mut sent = 0;
         for ms in 0..1_000 {

@@ -24,10 +24,23 @@ const BEGINNING: u64 = 5_000_000;
 /// Between two climbs.
 const CLIMB_PAUSE: u64 = 600_000;
 
+/// What a line has room for, bits per second.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    /// What video may take; `None` for no limit.
+    pub(crate) available: Option<u64>,
+    /// What the least pictures of all may take on trust, while nothing is known of the line.
+    pub(crate) trusted: Option<u64>,
+    /// That is more than a guess.
+    pub(crate) sure: bool,
+}
+
 /// See the module. Rates are bits per second, times microseconds.
 #[derive(Debug)]
 pub(crate) struct Budget {
     available: Option<u64>,
+    /// More than that, which the least pictures may take.
+    trusted: u64,
     /// That is more than a guess.
     sure: bool,
     /// With what it was shared out last, and when.
@@ -52,6 +65,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             available: None,
+            trusted: 0,
             sure: false,
             fitted: None,
             fitted_at: 0,
@@ -72,6 +86,11 @@ impl Budget {
     /// What may be sent; `None` for no limit.
     pub(crate) fn available(&self) -> Option<u64> {
         self.available
+    }
+
+    /// What the least pictures may take beyond that, on trust.
+    pub(crate) fn trusted(&self) -> u64 {
+        self.trusted
     }
 
     /// What the layers being sent take, and what the best ones would.
@@ -104,16 +123,23 @@ impl Budget {
         self.held_until
     }
 
-    /// Sets what may be sent, and whether that is more than a guess; whether to share it out anew now.
-    pub(crate) fn set(&mut self, now: u64, available: Option<u64>, sure: bool) -> bool {
+    /// Sets what may be sent; whether to share it out anew now.
+    pub(crate) fn set(&mut self, now: u64, room: Room) -> bool {
+        let Room {
+            available, sure, ..
+        } = room;
         let surer = sure && !std::mem::replace(&mut self.sure, sure);
         self.available = available;
+        let extra = available.zip(room.trusted);
+        self.trusted = extra.map_or(0, |(available, trusted)| trusted.saturating_sub(available));
         let (Some(available), Some(fitted)) = (available, self.fitted) else {
             return available.is_some() != self.fitted.is_some();
         };
         if surer {
             return true;
         }
+        // What is sent on trust does not count as too much.
+        let available = available.max(self.spent.min(available + self.trusted));
         self.short_since = match available < self.spent {
             true => self.short_since.or(Some(now)),
             false => None,
@@ -174,6 +200,14 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
 
+    fn room(available: Option<u64>, sure: bool) -> Room {
+        Room {
+            available,
+            sure,
+            trusted: None,
+        }
+    }
+
     fn fitted(spent: u64, climbed: bool, fell: bool) -> Fit {
         Fit {
             spent,
@@ -189,60 +223,83 @@ mod tests {
     fn what_newcomers_take_from_each_other_of_a_guess_is_had_back_once_it_is_none() {
         let mut budget = Budget::default();
         let now = 3_600 * SECOND;
-        budget.set(now, Some(500), false);
+        budget.set(now, room(Some(500), false));
         budget.fitted(now, &fitted(500, true, false));
         budget.fitted(now + SECOND / 10, &fitted(400, false, true));
-        assert!(budget.set(now + SECOND / 5, Some(1_500), true));
+        assert!(budget.set(now + SECOND / 5, room(Some(1_500), true)));
         assert!(budget.may_climb(now + SECOND / 5));
+    }
+
+    #[test]
+    fn what_is_sent_on_trust_is_no_reason_to_send_less_until_the_trust_is_gone() {
+        let mut budget = Budget::default();
+        let now = 3_600 * SECOND;
+        let trusting = Room {
+            trusted: Some(1_500),
+            ..room(Some(500), false)
+        };
+        budget.set(now, trusting);
+        assert_eq!(budget.trusted(), 1_000);
+        budget.fitted(now, &fitted(1_200, false, false));
+        let later = now + SECOND / 5;
+        assert!(!budget.set(later, trusting));
+        assert!(budget.set(later, room(Some(500), false)));
+        assert_eq!(budget.trusted(), 0);
     }
 
     #[test]
     fn less_is_taken_at_once_and_more_with_patience() {
         let mut budget = Budget::default();
         let mut now = 3_600 * SECOND;
-        assert!(!budget.set(now, None, false));
-        assert!(budget.set(now, Some(500), false), "the first limit is news");
+        assert!(!budget.set(now, room(None, false)));
+        assert!(
+            budget.set(now, room(Some(500), false)),
+            "the first limit is news"
+        );
         budget.fitted(now, &fitted(100, false, false));
         assert!(!budget.may_climb(now), "it is a guess");
-        assert!(budget.set(now, Some(500), true), "it is none any more");
+        assert!(
+            budget.set(now, room(Some(500), true)),
+            "it is none any more"
+        );
         assert!(budget.may_climb(now));
         budget.fitted(now, &fitted(400, false, false));
         now += SECOND / 2;
-        assert!(!budget.set(now, Some(510), true), "hardly more");
-        assert!(budget.set(now, Some(600), true));
-        assert!(!budget.set(now, Some(399), true), "a dip");
+        assert!(!budget.set(now, room(Some(510), true)), "hardly more");
+        assert!(budget.set(now, room(Some(600), true)));
+        assert!(!budget.set(now, room(Some(399), true)), "a dip");
         now += PATIENCE;
-        assert!(budget.set(now, Some(399), true));
-        assert!(budget.set(now, Some(299), true), "more than a dip");
+        assert!(budget.set(now, room(Some(399), true)));
+        assert!(budget.set(now, room(Some(299), true)), "more than a dip");
         budget.fitted(now, &fitted(200, false, true));
         now += SECOND / 2;
-        assert!(!budget.set(now, Some(600), true), "held");
-        assert!(budget.set(now, Some(140), true), "still less");
+        assert!(!budget.set(now, room(Some(600), true)), "held");
+        assert!(budget.set(now, room(Some(140), true)), "still less");
         now += SECOND;
-        assert!(budget.set(now, Some(600), true));
+        assert!(budget.set(now, room(Some(600), true)));
     }
 
     #[test]
     fn what_seemed_to_take_little_is_looked_at_again() {
         let mut budget = Budget::default();
         let mut now = 3_600 * SECOND;
-        budget.set(now, Some(500), true);
+        budget.set(now, room(Some(500), true));
         let fit = Fit {
             is_limited: false,
             ..fitted(100, false, false)
         };
         budget.fitted(now, &fit);
         now += SECOND / 2;
-        assert!(!budget.set(now, Some(500), true));
+        assert!(!budget.set(now, room(Some(500), true)));
         now += SECOND / 2;
-        assert!(budget.set(now, Some(500), true));
+        assert!(budget.set(now, room(Some(500), true)));
     }
 
     #[test]
     fn whoever_falls_after_each_climb_climbs_more_seldom() {
         let mut budget = Budget::default();
         let mut now = 3_600 * SECOND;
-        budget.set(now, Some(500), true);
+        budget.set(now, room(Some(500), true));
         budget.fitted(now, &fitted(200, false, false));
         now += 2 * BEGINNING;
         let mut waits = Vec::new();

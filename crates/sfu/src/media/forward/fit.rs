@@ -20,6 +20,9 @@ const KEEP_MARGIN: u64 = 16;
 const LAST_PICTURE: u64 = 5;
 const FIRST_PICTURE: u64 = 6;
 
+/// What a line is trusted with before anything is known of it is for pictures that take no more than this.
+const LITTLE: u64 = 250_000;
+
 /// What was decided for a source before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
@@ -66,9 +69,14 @@ pub(super) struct Fit {
     pub(super) fell: bool,
 }
 
-/// Shares `budget` (bits per second; `None` for no limit) among sources, most wanted first. `may_climb`: sources may have
-/// more than before.
-pub(super) fn fit(contenders: &[Contender], budget: Option<u64>, may_climb: bool) -> Fit {
+/// Shares `budget` (bits per second; `None` for no limit) among sources, most wanted first, and `trusted` beside it among
+/// the least pictures of each. `may_climb`: sources may have more than before.
+pub(super) fn fit(
+    contenders: &[Contender],
+    budget: Option<u64>,
+    trusted: u64,
+    may_climb: bool,
+) -> Fit {
     let ladders: SmallVec<[Ladder; 16]> = contenders.iter().map(ladder).collect();
     let mut climbers: SmallVec<[Climber<'_>; 16]> =
         contenders.iter().zip(&ladders).map(Climber::new).collect();
@@ -79,7 +87,13 @@ pub(super) fn fit(contenders: &[Contender], budget: Option<u64>, may_climb: bool
     let ideal = climbers.iter().map(|c| c.rate(c.top())).sum();
     match ideal <= budget && may_climb {
         true => climbers.iter_mut().for_each(|c| c.at = c.top()),
-        false => share(&mut climbers, budget, may_climb),
+        false => {
+            let left = Left {
+                all: budget.saturating_add(trusted),
+                trusted,
+            };
+            share(&mut climbers, left, may_climb);
+        }
     }
     let mut fit = Fit {
         ideal,
@@ -127,9 +141,22 @@ pub(super) fn outlook(contender: &Contender) -> Outlook {
     }
 }
 
+/// What is left to be shared out, bits per second.
+struct Left {
+    all: u64,
+    /// What of it was for the least pictures alone.
+    trusted: u64,
+}
+
+impl Left {
+    /// What is left for whatever it be.
+    fn free(&self) -> u64 {
+        self.all.saturating_sub(self.trusted)
+    }
+}
+
 /// Passes over all in their order, a step each, until nothing more fits.
-fn share(climbers: &mut [Climber<'_>], budget: u64, may_climb: bool) {
-    let mut left = budget;
+fn share(climbers: &mut [Climber<'_>], mut left: Left, may_climb: bool) {
     for climber in climbers.iter_mut().filter(|c| c.contender.on_stage) {
         let goal = climber.stage_goal();
         while climber.at < goal && climber.climb(&mut left, may_climb) {}
@@ -141,7 +168,7 @@ fn share(climbers: &mut [Climber<'_>], budget: u64, may_climb: bool) {
         }
     }
     if let Some(first) = climbers.first_mut() {
-        first.oversend(left);
+        first.oversend(left.free());
     }
 }
 
@@ -236,24 +263,30 @@ impl<'a> Climber<'a> {
     }
 
     /// Takes the next place, if what is left suffices, and with it all that cost no more.
-    fn climb(&mut self, left: &mut u64, may_climb: bool) -> bool {
+    fn climb(&mut self, left: &mut Left, may_climb: bool) -> bool {
         let next = self.at + 1;
         let top = if may_climb {
             self.top()
         } else {
-            self.held.max(self.start()).max(self.last_resort(*left))
+            self.held
+                .max(self.start())
+                .max(self.last_resort(left.free()))
         };
         if next > top {
             return false;
         }
         let (now, price) = (self.rate(self.at), self.price(next));
-        if price > left.saturating_add(now) {
+        let room = match next == 1 && self.rate(1) <= LITTLE {
+            true => left.all,
+            false => left.free(),
+        };
+        if price > room.saturating_add(now) {
             return false;
         }
-        *left = left.saturating_add(now).saturating_sub(self.rate(next));
+        left.all = left.all.saturating_add(now).saturating_sub(self.rate(next));
         self.at = next;
         while self.at < top && self.rate(self.at + 1) <= self.rate(self.at) {
-            *left += self.rate(self.at) - self.rate(self.at + 1);
+            left.all += self.rate(self.at) - self.rate(self.at + 1);
             self.at += 1;
         }
         true
@@ -403,7 +436,7 @@ mod tests {
     }
 
     fn targets(contenders: &[Contender], budget: u64) -> Vec<Option<Target>> {
-        fit(contenders, Some(budget), true).targets.to_vec()
+        fit(contenders, Some(budget), 0, true).targets.to_vec()
     }
 
     #[test]
@@ -420,12 +453,34 @@ mod tests {
             (2_190_000, [all(2), all(1)]),
             (3_000_000, [all(2), all(2)]),
         ] {
-            let fit = fit(&two(), Some(budget), true);
+            let fit = fit(&two(), Some(budget), 0, true);
             assert_eq!(fit.targets[..], expected, "{budget}");
             assert!(fit.spent <= budget, "{budget}");
             assert_eq!((fit.ideal, fit.is_limited), (3_000_000, budget < 3_000_000));
         }
-        assert_eq!(fit(&two(), None, true).targets[..], [all(2), all(2)]);
+        assert_eq!(fit(&two(), None, 0, true).targets[..], [all(2), all(2)]);
+    }
+
+    #[test]
+    fn what_a_line_is_trusted_with_is_for_the_least_pictures() {
+        let two = [camera(Held::New), camera(Held::New)];
+        let fit = |trusted, may_climb| {
+            let fit = fit(&two, Some(50_000), trusted, may_climb);
+            fit.targets.to_vec()
+        };
+        assert_eq!(fit(0, false), [None, None]);
+        for may_climb in [false, true] {
+            assert_eq!(fit(200_000, may_climb), [at(0, 0), at(0, 0)]);
+            assert_eq!(fit(9_000_000, may_climb), [at(0, 0), at(0, 0)]);
+        }
+        let mut tall = camera(Held::New);
+        tall.layers.drain(..2);
+        let all = super::fit(&[tall], Some(50_000), 9_000_000, true);
+        assert_eq!(
+            all.targets[..],
+            [None],
+            "a great one waits until more is known"
+        );
     }
 
     #[test]
@@ -448,7 +503,7 @@ mod tests {
         assert_eq!(held(all(0)), [all(0)]);
         assert_eq!(held(all(1)), [all(1)]);
         assert_eq!(held(all(2)), [all(1)]);
-        let fit = fit(&[camera(Held::At(all(2)))], Some(520_000), true);
+        let fit = fit(&[camera(Held::At(all(2)))], Some(520_000), 0, true);
         assert!(fit.fell && !fit.climbed);
     }
 
@@ -472,7 +527,7 @@ mod tests {
             camera(Held::At(None)),
             camera(Held::New),
         ];
-        let fit = fit(&contenders, Some(10_000_000), false);
+        let fit = fit(&contenders, Some(10_000_000), 0, false);
         assert_eq!(fit.targets[..], [all(0), None, all(0)]);
         assert!(fit.is_limited && !fit.climbed && !fit.fell);
     }
@@ -480,7 +535,7 @@ mod tests {
     #[test]
     fn the_most_wanted_has_a_picture_while_climbs_are_held_back() {
         let two = [camera(Held::At(None)), camera(Held::At(None))];
-        let fit = |budget| fit(&two, Some(budget), false).targets.to_vec();
+        let fit = |budget| fit(&two, Some(budget), 0, false).targets.to_vec();
         assert_eq!(fit(300_000), [at(0, 0), None]);
         assert_eq!(fit(80_000), [None, None], "only where it fits well");
     }

@@ -26,6 +26,7 @@ mod slot_tests;
 mod stage;
 
 pub(crate) use audio::AudioPlan;
+pub(crate) use budget::Room;
 pub(crate) use burst::{Burst, Pass};
 pub(crate) use crossing::Crossing;
 pub(crate) use plan::Plan;

@@ -2,6 +2,7 @@
 //! what is thinned while the line is behind.
 
 use super::Receiver;
+use crate::media::forward::budget::Room;
 use crate::media::forward::slot::VideoSlot;
 use crate::media::ingest::Feed;
 use crate::media::packet::Filler;
@@ -14,17 +15,11 @@ const MOST_FILLERS: usize = 64;
 const RECENT: u16 = 32;
 
 impl Receiver {
-    /// Sets what its line carries, and what of it is free for video, bits per second, and whether that is more than a
-    /// guess; whether to share that out anew.
-    pub(crate) fn set_line(
-        &mut self,
-        now: u64,
-        line: Option<u64>,
-        (video, sure): (Option<u64>, bool),
-    ) -> bool {
+    /// Sets what its line carries, bits per second, and what of it is free for video; whether to share that out anew.
+    pub(crate) fn set_line(&mut self, now: u64, line: Option<u64>, video: Room) -> bool {
         self.resends.set_line(line);
         self.protection.set_line(line);
-        self.budget.set(now, video, sure)
+        self.budget.set(now, video)
     }
 
     /// Its line is behind with what it was sent, or not any more.

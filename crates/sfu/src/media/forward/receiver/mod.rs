@@ -40,8 +40,8 @@ const EAGER_TRIES: u32 = 40;
 /// Oldest key frame worth replaying to a receiver without a picture, and to one that has one.
 const REPLAY_AGE: u64 = 2_500_000;
 const REPLAY_AGE_SWITCH: u64 = 300_000;
-/// Longest replay on a line of limited rate: what it carries in half a second, as a share of its bits per second, and this
-/// in any case, bytes.
+/// Longest replays on a line of limited rate, of all streams that begin: what it carries in half a second, as a share of its
+/// bits per second, and this in any case, bytes.
 const REPLAY_SHARE: u64 = 16;
 const LEAST_REPLAY: u64 = 10_000;
 /// Between two sender reports about a stream.
@@ -495,10 +495,12 @@ impl Receiver {
         emit: &mut impl FnMut(Outgoing),
     ) {
         let live = self.live;
-        let most = self
-            .budget
-            .available()
-            .map_or(u64::MAX, |b| (b / REPLAY_SHARE).max(LEAST_REPLAY));
+        let begin = self.video.iter().filter(|s| s.picture_due().is_some());
+        let begin = begin.count().max(1) as u64;
+        let most = self.budget.available().map_or(u64::MAX, |available| {
+            let room = available + self.budget.trusted();
+            (room / REPLAY_SHARE / begin).max(LEAST_REPLAY)
+        });
         let slow = self.budget.is_short();
         let resends = &mut self.resends;
         let Lane::Slot(at) = self.lanes.get(id.index()).copied().unwrap_or_default() else {

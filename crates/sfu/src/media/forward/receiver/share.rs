@@ -65,11 +65,12 @@ impl Receiver {
         self.wanted = wanted;
         let (names, contenders): (SmallVec<[FeedId; 16]>, Vec<Contender>) =
             contenders.into_iter().unzip();
-        let budget = self
-            .settings
-            .assumed_bandwidth()
-            .or(self.budget.available());
-        let fit = fit(&contenders, budget, self.budget.may_climb(now));
+        let assumed = self.settings.assumed_bandwidth();
+        let (budget, trusted) = match assumed {
+            Some(_) => (assumed, 0),
+            None => (self.budget.available(), self.budget.trusted()),
+        };
+        let fit = fit(&contenders, budget, trusted, self.budget.may_climb(now));
         self.budget.fitted(now, &fit);
         for (feed, target) in names.into_iter().zip(fit.targets) {
             if let Some(slot) = self.video_of(feed) {

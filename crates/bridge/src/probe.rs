@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::shared::Shared;
 
 /// Whoever does not answer in this time does not answer.
-const PATIENCE: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_millis(120);
 /// Questions to each port: a datagram may be lost.
 const QUESTIONS: u32 = 2;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use net::ReceiveSlab;
 use rand::Rng;
 use sfu::control::{ControlConfig, Controller, Note, Output, WebSocketId};
-use sfu::{Disposition, Egress, ShardConfig};
+use sfu::{Disposition, Egress, Hearing, ShardConfig};
 use tokio::sync::mpsc;
 
 use crate::handover::Handover;
@@ -29,6 +29,8 @@ const BURST: usize = 32;
 const COMMANDS_PER_ROUND: usize = 64;
 /// How often the state is published while nothing changes.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whom it hears, where meetings are: a focus asks for that several times a second.
+const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 /// A thread that wakes so much too late was held up: what it has not heard meanwhile means nothing,
 const HELD_UP: Duration = Duration::from_millis(500);
 /// for this time.
@@ -64,6 +66,7 @@ struct State {
     /// The latest moment the controller was told.
     latest: Instant,
     next_snapshot: Instant,
+    next_hearing: Instant,
     /// When it should be awake next.
     awake: Instant,
     /// Silence means nothing before this time.
@@ -146,6 +149,7 @@ impl Worker {
                 closing: Vec::new(),
                 latest: now,
                 next_snapshot: now,
+                next_hearing: now,
                 awake: now,
                 deaf_until: now,
                 echoes: Vec::new(),
@@ -208,12 +212,14 @@ impl Worker {
         state.working += end.saturating_duration_since(start);
         if state.dirty || state.next_snapshot <= end {
             self.publish(state, end);
+        } else if state.next_hearing <= end {
+            self.publish_hearing(state, end);
         }
         if !more_commands && !more_input && !more_told && !state.stop {
-            let deadline = state
-                .controller
-                .poll_timeout()
-                .map_or(state.next_snapshot, |t| t.min(state.next_snapshot));
+            let has_meetings = state.controller.meetings().next().is_some();
+            let hearing = has_meetings.then_some(state.next_hearing);
+            let own = hearing.map_or(state.next_snapshot, |t| t.min(state.next_snapshot));
+            let deadline = state.controller.poll_timeout().map_or(own, |t| t.min(own));
             state.awake = deadline.max(end);
             self.intake.wait(end, deadline);
         }
@@ -524,11 +530,10 @@ impl Worker {
                 (meeting.to_owned(), id, stats)
             })
             .collect();
+        let hearing = hearing(state, now);
+        state.next_hearing = now + HEARING_INTERVAL;
         let hears = state.deaf_until <= now;
-        let hearing = state.controller.meetings().filter(|_| hears);
-        let hearing =
-            hearing.filter_map(|(meeting, id)| Some((meeting.to_owned(), shard.hearing(now, id)?)));
-        let hearing = hearing.collect();
+        let shard = state.controller.shard();
         let related = state.controller.meetings().filter(|_| hears);
         let broken = related.flat_map(|(meeting, id)| {
             let relays = shard.broken_relays(now, id).into_iter();
@@ -566,4 +571,24 @@ impl Worker {
             self.shared.changed();
         }
     }
+
+    fn publish_hearing(&self, state: &mut State, now: Instant) {
+        if let Some(handle) = self.shared.workers.get(self.index) {
+            let hearing = hearing(state, now);
+            lock(&handle.snapshot).hearing = hearing;
+            state.next_hearing = now + HEARING_INTERVAL;
+        }
+    }
+}
+
+/// Whom it hears, by meeting; nothing where silence means nothing.
+fn hearing(state: &State, now: Instant) -> Vec<(String, Hearing)> {
+    let shard = state.controller.shard();
+    let hears = state.deaf_until <= now;
+    let meetings = state.controller.meetings().filter(|_| hears);
+    let hearing = meetings.filter_map(|(meeting, id)| {
+        let hearing = shard.hearing(now, id)?;
+        Some((meeting.to_owned(), hearing))
+    });
+    hearing.collect()
 }

@@ -19,7 +19,11 @@ const MAX_MEDIA: usize = 8;
 /// An answer overdue for so long is a reason to ask other bridges,
 const DOUBT: Duration = Duration::from_millis(400);
 /// or for so long, of a bridge whose answers take a quarter of it at most.
-pub(crate) const QUICK_DOUBT: Duration = Duration::from_millis(200);
+pub(crate) const QUICK_DOUBT: Duration = Duration::from_millis(150);
+/// A bridge that is silent for so long, and that no other bridge reaches, is dead: by how long its answers take otherwise.
+const CERTAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
+/// That is so many times as long.
+const SURELY: u32 = 10;
 /// An answer that takes so many times as long as others did is doubtful.
 const DOUBTFUL: u32 = 4;
 /// With each answer this part of the slowest one before is forgotten.
@@ -85,6 +89,8 @@ pub(crate) struct Bridge {
     media: Vec<SocketAddr>,
     /// It does not answer, but another bridge reaches it: what runs on it goes on.
     pub(crate) unreachable: bool,
+    /// Something that was said to it came back.
+    pub(crate) bounced: bool,
     /// When other bridges were asked last and have not answered.
     questioned: Option<Instant>,
     /// When another bridge reached it last, and when last not.
@@ -129,6 +135,7 @@ impl Bridge {
             silent: false,
             media: Vec::new(),
             unreachable: false,
+            bounced: false,
             questioned: None,
             vouched: None,
             denied: None,
@@ -199,6 +206,13 @@ impl Bridge {
     fn doubt(&self) -> Duration {
         let usual = self.answers_in.map(|usual| usual * DOUBTFUL);
         usual.map_or(DOUBT, |usual| usual.clamp(QUICK_DOUBT, DOUBT))
+    }
+
+    /// Silence for so long, where no other bridge reaches it either, means that it is dead.
+    pub(crate) fn certain(&self) -> Duration {
+        let [least, most] = CERTAIN;
+        let usual = self.answers_in.map(|usual| usual * SURELY);
+        usual.map_or(most, |usual| usual.clamp(least, most))
     }
 
     /// Whether others may be asked about it now.
@@ -477,7 +491,7 @@ mod tests {
     fn who_answers_quickly_is_doubted_soon() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        for (answer, doubt) in [(ms(2), ms(200)), (ms(80), ms(320)), (ms(300), ms(400))] {
+        for (answer, doubt) in [(ms(2), ms(150)), (ms(80), ms(320)), (ms(300), ms(400))] {
             let mut bridge = Bridge::new(start);
             bridge.media = vec![SocketAddr::from(([10, 0, 0, 1], 10_000))];
             let mut now = start;

@@ -18,8 +18,8 @@ use crate::status::BridgeStatus;
 const AWAY_GRACE: Duration = Duration::from_secs(5);
 /// Bridges asked about another one.
 const WITNESSES: usize = 2;
-/// A bridge that is silent for so long, and that no other bridge reaches, is dead.
-const CERTAIN: Duration = Duration::from_secs(1);
+/// An answer overdue for so long supports what people complain of.
+const OVERDUE: Duration = Duration::from_millis(500);
 /// People that a bridge must miss at least before it, and not they, is taken to be at fault.
 const MISSED: usize = 3;
 /// Complaints are evidence together when they come within this time.
@@ -71,6 +71,8 @@ pub(crate) struct Bridges {
     returned: Vec<FullJid>,
     /// Bridges that are there again, or answer again, and how long nothing came from them.
     back: Vec<(FullJid, Duration)>,
+    /// Bridges that did not answer, or of which something came back, and are heard again.
+    heard: Vec<FullJid>,
     /// Bridges that are away for so long that people should know.
     missed: Vec<FullJid>,
     /// Bridges of which somebody complained.
@@ -80,6 +82,8 @@ pub(crate) struct Bridges {
     hearings: Vec<(FullJid, String, bool)>,
     /// Relays that a bridge says to be broken.
     broken: Vec<(FullJid, BrokenRelay)>,
+    /// Rounds of health checks.
+    rounds: u32,
     /// Other bridges should be asked about those that are away.
     ask: bool,
     /// A bridge began to drain, or to be able to take what others want to be rid of.
@@ -209,8 +213,11 @@ impl Bridges {
         );
         let (was_drained, was_graceful) = (bridge.is_drained(), bridge.graceful_shutdown);
         bridge.read(&stats);
-        if let Some(quiet) = bridge.answers(now) {
-            self.back.push((jid.clone(), quiet));
+        let bounced = std::mem::take(&mut bridge.bounced);
+        let quiet = bridge.answers(now);
+        self.back.extend(quiet.map(|quiet| (jid.clone(), quiet)));
+        if quiet.is_some() || bounced {
+            self.heard.push(jid.clone());
         }
         self.improved |= !usable && bridge.is_usable(now);
         let changed = (
@@ -341,7 +348,7 @@ impl Bridges {
                 bridge: suspect.clone(),
                 witness: witness.clone(),
             });
-        } else if bridge.is_denied(now) && !bridge.silent && quiet >= CERTAIN {
+        } else if bridge.is_denied(now) && !bridge.silent && quiet >= bridge.certain() {
             bridge.silent = true;
             self.lose_silent(now, suspect, quiet);
         }
@@ -408,6 +415,23 @@ impl Bridges {
         bridge.is_some_and(|bridge| bridge.is_vouched(now))
     }
 
+    /// Not on the present stream, or not reached by us while another bridge reaches it: it may not have heard what it was told.
+    pub(crate) fn is_out_of_sight(&self, now: Instant, jid: &FullJid) -> bool {
+        self.is_away(jid) || self.is_cut_off(now, jid)
+    }
+
+    /// Something that was said to it came back. When it is heard, it is there after all.
+    pub(crate) fn on_bounce(&mut self, jid: &FullJid) {
+        if let Some(bridge) = self.all.get_mut(jid) {
+            bridge.bounced = true;
+        }
+    }
+
+    /// Bridges that are heard again on the stream on which they were not for a while.
+    pub(crate) fn take_heard(&mut self) -> Vec<FullJid> {
+        std::mem::take(&mut self.heard)
+    }
+
     /// Whether it can be asked whom it hears.
     pub(crate) fn has_evidence(&self, jid: &FullJid) -> bool {
         self.all.get(jid).is_some_and(Bridge::has_evidence)
@@ -421,6 +445,7 @@ impl Bridges {
             self.away.insert(jid, Away::new(now, Some(bridge)));
         }
         self.returned.clear();
+        self.heard.clear();
         self.missed.clear();
         self.reported.clear();
     }
@@ -486,8 +511,11 @@ impl Bridges {
         let Some(bridge) = self.all.get_mut(jid) else {
             return;
         };
-        if let Some(quiet) = bridge.answers(now) {
-            self.back.push((jid.clone(), quiet));
+        let bounced = std::mem::take(&mut bridge.bounced);
+        let quiet = bridge.answers(now);
+        self.back.extend(quiet.map(|quiet| (jid.clone(), quiet)));
+        if quiet.is_some() || bounced {
+            self.heard.push(jid.clone());
             self.improved = true;
         }
     }
@@ -599,7 +627,7 @@ impl Bridges {
         };
         let overdue = bridge
             .asked
-            .is_some_and(|at| now.saturating_duration_since(at) >= config.health_interval);
+            .is_some_and(|at| now.saturating_duration_since(at) >= OVERDUE);
         let rooms: BTreeSet<&BareJid> = bridge.complaints.iter().map(|c| &c.room).collect();
         let independent = bridge.complaints.len() >= INDEPENDENT
             && rooms.len() >= conferences.clamp(1, INDEPENDENT);
@@ -613,9 +641,13 @@ impl Bridges {
         }
     }
 
-    /// A round of health checks: whom to ask, and who has been silent for too long.
+    /// A round of health checks: whom to ask, and who has been silent for too long. Bridges without people are asked in every
+    /// second round.
     pub(crate) fn check(&mut self, now: Instant, config: &BridgeConfig) -> Vec<FullJid> {
         self.check_away(now);
+        self.rounds = self.rounds.wrapping_add(1);
+        let all = self.rounds.is_multiple_of(2);
+        let mut asked_now = Vec::new();
         let witnesses: BTreeSet<FullJid> = self.witnesses(now).cloned().collect();
         let mut silent = Vec::new();
         for (jid, bridge) in &mut self.all {
@@ -623,7 +655,7 @@ impl Bridges {
             // Other bridges that can be asked have a say, and some more time for it.
             let asked = bridge.has_evidence() && witnesses.iter().any(|witness| witness != jid);
             let patience = match asked {
-                true if bridge.is_denied(now) => CERTAIN,
+                true if bridge.is_denied(now) => bridge.certain(),
                 true => 2 * config.health_timeout,
                 false => config.health_timeout,
             };
@@ -631,8 +663,11 @@ impl Bridges {
             if overdue && !bridge.silent && !bridge.is_vouched(now) {
                 silent.push((jid.clone(), quiet));
             }
-            bridge.unanswered = bridge.unanswered.saturating_add(1);
-            bridge.asked.get_or_insert(now);
+            if all || bridge.people() > 0 {
+                bridge.unanswered = bridge.unanswered.saturating_add(1);
+                bridge.asked.get_or_insert(now);
+                asked_now.push(jid.clone());
+            }
             if bridge.failed_until.is_some_and(|until| until <= now) {
                 bridge.failed_until = None;
                 self.improved = true;
@@ -653,7 +688,7 @@ impl Bridges {
                 self.lose_silent(now, &jid, quiet);
             }
         }
-        self.all.keys().cloned().collect()
+        asked_now
     }
 
     /// After a pause of our own stream: silence so far means nothing.

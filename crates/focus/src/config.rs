@@ -56,7 +56,8 @@ pub struct FocusConfig {
 /// How bridges are watched and chosen.
 #[derive(Debug, Clone)]
 pub struct BridgeConfig {
-    /// Time between two health checks of one bridge.
+    /// Time between two health checks of a bridge with people on it; others are asked half as often. Longer where there are
+    /// many bridges.
     pub health_interval: Duration,
     /// A health check without an answer counts as failed after this time.
     pub health_timeout: Duration,
@@ -144,7 +145,7 @@ impl BridgeConfig {
 impl Default for BridgeConfig {
     fn default() -> Self {
         Self {
-            health_interval: Duration::from_millis(500),
+            health_interval: Duration::from_millis(150),
             health_timeout: Duration::from_millis(1500),
             reply_timeout: Duration::from_secs(2),
             failure_hold: Duration::from_secs(10),

@@ -67,6 +67,8 @@ pub(crate) enum Purpose {
         other: String,
         create: bool,
         modify: Box<ConferenceModify>,
+        /// It is said again, after it came back as what could not be delivered.
+        again: bool,
     },
     /// New ICE credentials for an endpoint.
     IceRestart {

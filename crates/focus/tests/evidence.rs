@@ -85,14 +85,14 @@ fn is_told(world: &World) -> bool {
 }
 
 #[test]
-fn a_stopped_bridge_that_nobody_reaches_is_left_within_a_second_and_a_half() {
+fn a_stopped_bridge_that_nobody_reaches_is_left_within_three_quarters_of_a_second() {
     for phase in 0..10 {
         let mut world = meeting(2);
         world.advance(Duration::from_millis(50 * phase));
         world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
-        world.advance(Duration::from_millis(500));
+        world.advance(Duration::from_millis(350));
         assert_eq!(offers(&world), [1, 1], "a hiccup is no death");
-        world.advance(Duration::from_millis(1050));
+        world.advance(Duration::from_millis(400));
         assert_eq!(offers(&world), [2, 2], "phase {phase}: {:?}", world.events);
         assert!(world.home_of(MEETING).contains(&"jvb2"));
     }

@@ -273,3 +273,50 @@ fn a_newcomer_to_another_bridge_takes_people_along_from_one_that_cannot_be_told(
         assert_eq!(world.clients[cut].offers.len(), 2, "{:#?}", world.events);
     }
 }
+
+/// Whoever it is placed with: on a bridge that has no relay to the one that is cut off yet, or on one that has.
+#[test]
+fn who_came_while_a_bridge_was_cut_off_is_made_known_to_it_when_it_is_heard() {
+    for bridges in [2, 3] {
+        let mut world = spread(bridges, &["aa", "bb"]);
+        let gone = home(&world, "aa");
+        reach(&mut world, &gone);
+        world.bridges.get_mut(&gone).unwrap().health = Health::Frozen;
+        world.advance(2 * SECOND);
+        world.join(FakeClient::new("cc"));
+        world.advance(10 * SECOND);
+        assert_ne!(home(&world, "cc"), gone);
+        let before = world.bridges.values().map(|b| b.requests.len());
+        let before: usize = before.sum();
+        world.advance(10 * SECOND);
+        let after = world.bridges.values().map(|b| b.requests.len());
+        assert_eq!(after.sum::<usize>(), before, "nobody is asked meanwhile");
+        world.bridges.get_mut(&gone).unwrap().health = Health::Well;
+        world.advance(2 * SECOND);
+        assert_whole(&world);
+        assert_eq!(offers(&world), [1, 1, 1], "{:#?}", world.events);
+        assert_eq!(world.focus.stats().relays_failed_total, 0);
+    }
+}
+
+/// The server says that a bridge could not be reached: its stream may have just ended, which is no fault of its relays.
+#[test]
+fn what_could_not_be_delivered_is_said_again_before_it_counts() {
+    for bounces in [1, 2, 1_000] {
+        let mut world = spread(3, &["aa", "bb"]);
+        let home_of_a = home(&world, "aa");
+        let bounce = || ErrorAnswer::plain("service-unavailable", "");
+        let bridge = world.bridges.get_mut(&home_of_a).unwrap();
+        bridge.errors.extend((0..bounces).map(|_| bounce()));
+        let before = bridge.requests.len();
+        world.join(FakeClient::new("cc"));
+        world.advance(5 * SECOND);
+        let asked = world.bridges[&home_of_a].requests.len() - before;
+        assert!(asked < 40, "{asked} requests in 5 s");
+        if bounces < 1_000 {
+            assert_whole(&world);
+            assert_eq!(offers(&world), [1, 1, 1], "{bounces}: {:#?}", world.events);
+            assert_eq!(world.focus.stats().relays_failed_total, 0);
+        }
+    }
+}

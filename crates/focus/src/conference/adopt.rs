@@ -178,6 +178,17 @@ impl Conference {
             return self.attach_bridge(cx);
         }
         // It was left while it was away: what it was to be told then, it is told now.
+        self.say_what_was_kept(cx, bridge);
+    }
+
+    /// A bridge that did not answer for a while, or of which something came back, is heard again on the same stream.
+    pub(crate) fn on_bridge_heard(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
+        if self.phase == Phase::Ready {
+            self.say_what_was_kept(cx, bridge);
+        }
+    }
+
+    fn say_what_was_kept(&mut self, cx: &mut Context<'_>, bridge: &FullJid) {
         let to = bridge.to_string();
         let all = std::mem::take(&mut self.undone).into_iter();
         let (its, others): (Vec<Undone>, Vec<Undone>) = all.partition(|u| u.to == to);
@@ -250,12 +261,13 @@ impl Conference {
                 nick,
                 bridge_session,
                 modify,
+                again,
                 ..
             } => {
                 let stay = self.stay_by_id(&bridge_session);
                 let known = stay.filter(|stay| stay.endpoints.contains(&nick));
                 if let Some(bridge) = known.map(|stay| stay.bridge.clone()) {
-                    self.send_update(cx, &nick, &bridge, &bridge_session, *modify, false);
+                    self.send_update(cx, &nick, &bridge, &bridge_session, *modify, again);
                 }
             }
             Purpose::IceRestart { nick, sid, .. } => {
@@ -264,13 +276,7 @@ impl Conference {
                     self.restart_ice(cx, &nick, &sid);
                 }
             }
-            Purpose::Relay {
-                at,
-                other,
-                create,
-                modify,
-                ..
-            } => self.ask_relay(cx, &at, &other, create, *modify),
+            purpose @ Purpose::Relay { .. } => self.ask_relay_again(cx, purpose),
             Purpose::Allocate { nick, sid, .. } => {
                 // Its endpoint is dropped as one without an owner, and asked for anew.
                 if let Some(member) = self.members.get_mut(&nick) {

@@ -69,7 +69,7 @@ impl Conference {
         self.keep_for(bridge, purpose);
     }
 
-    fn keep_for(&mut self, bridge: &FullJid, purpose: Purpose) {
+    pub(super) fn keep_for(&mut self, bridge: &FullJid, purpose: Purpose) {
         if self.undone.len() < MAX_UNDONE {
             let to = bridge.to_string();
             self.undone.push(Undone { to, purpose });

@@ -6,6 +6,7 @@ use stanza::jingle::{Action, Content, Creator, Jingle};
 use stanza::media::IceTransport;
 
 use super::Conference;
+use super::relays::is_bounce;
 use crate::context::Context;
 use crate::event::{Event, Reinvite};
 
@@ -27,14 +28,23 @@ impl Conference {
             return;
         };
         let bridge = known.bridge.clone();
+        if !known.endpoints.contains(nick) && answer.is_none() {
+            return;
+        }
         let Some(answer) = answer else {
-            // Each update carries the whole state of what it changes, so it can be said twice.
-            if !again && known.endpoints.contains(nick) {
+            if cx.bridges.is_out_of_sight(cx.io.now, &bridge) {
+                self.keep_update(nick, &bridge, stay, modify, again);
+            } else if !again {
+                // Each update carries the whole state of what it changes, so it can be said twice.
                 self.send_update(cx, nick, &bridge, stay, modify, true);
             }
             return;
         };
         match ErrorAnswer::of_iq(answer) {
+            Some(error) if is_bounce(&error) && !again => {
+                cx.bridges.on_bounce(&bridge);
+                self.keep_update(nick, &bridge, stay, modify, true);
+            }
             None => {
                 if let Some(known) = self.current_mut(stay) {
                     known.errors = 0;

@@ -57,14 +57,31 @@ impl Conference {
         again: bool,
     ) {
         let payload = Element::from(&modify);
-        let purpose = Purpose::Update {
+        let purpose = self.update(nick, stay, modify, again);
+        self.ask_bridge(cx, bridge, payload, purpose);
+    }
+
+    /// Keeps an update that a bridge may not have heard, until it is heard.
+    pub(super) fn keep_update(
+        &mut self,
+        nick: &str,
+        bridge: &FullJid,
+        stay: &str,
+        modify: ConferenceModify,
+        again: bool,
+    ) {
+        let purpose = self.update(nick, stay, modify, again);
+        self.keep_for(bridge, purpose);
+    }
+
+    fn update(&self, nick: &str, stay: &str, modify: ConferenceModify, again: bool) -> Purpose {
+        Purpose::Update {
             room: self.room.clone(),
             nick: nick.to_owned(),
             bridge_session: stay.to_owned(),
             modify: Box::new(modify),
             again,
-        };
-        self.ask_bridge(cx, bridge, payload, purpose);
+        }
     }
 
     /// Asks for new ICE credentials inside the session of `nick`.

@@ -256,8 +256,19 @@ impl Conference {
         let now = cx.io.now;
         let mut members = self.members.values();
         let held = members.any(|m| m.hold_until.is_some_and(|until| until > now));
-        let untold = self.away(cx).any(|bridge| self.has_newcomers_for(bridge));
-        if held || untold {
+        if held {
+            self.schedule_retry(cx);
+        }
+        self.watch_untold(cx);
+    }
+
+    /// As long as a bridge that cannot be told is to be told of somebody, it is looked at again whether it is left.
+    pub(crate) fn watch_untold(&mut self, cx: &mut Context<'_>) {
+        let now = cx.io.now;
+        let is_untold = |bridge: &FullJid| {
+            cx.bridges.is_out_of_sight(now, bridge) && self.has_newcomers_for(bridge)
+        };
+        if self.bridges().any(is_untold) {
             self.schedule_retry(cx);
         }
     }

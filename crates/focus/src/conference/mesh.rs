@@ -23,6 +23,8 @@ pub(super) struct End {
     pub(super) stay: String,
     pub(super) bridge: FullJid,
     pub(super) relay: String,
+    /// That it is to make the relay is kept to be said again: it may not know of it.
+    pub(super) unheard: bool,
     /// Its side of the transport, once it has told it.
     pub(super) transport: Option<IceTransport>,
     /// People of the other end that it was told of, with their sources.

@@ -29,6 +29,7 @@ fn end_of(stay: &Stay) -> Option<End> {
         stay: stay.id.clone(),
         bridge: stay.bridge.clone(),
         relay: stay.relay.clone()?,
+        unheard: false,
         transport: None,
         told: BTreeMap::new(),
     })
@@ -162,6 +163,9 @@ impl Conference {
             return;
         };
         let (at, other) = (&link.ends[end], &link.ends[1 - end]);
+        if at.unheard {
+            return;
+        }
         let mut people = self.people_behind(&at.stay, &other.stay);
         let mut endpoints = Vec::new();
         if gone {
@@ -257,44 +261,115 @@ impl Conference {
         create: bool,
         modify: ConferenceModify,
     ) {
-        let link = self
-            .mesh
-            .links
-            .iter()
-            .find(|link| link.is_between(at, other));
-        let Some(bridge) = link.map(|link| link.ends[link.at(at)].bridge.clone()) else {
+        let payload = Element::from(&modify);
+        if let Some(bridge) = self.bridge_of_relay(at, other) {
+            let purpose = Purpose::Relay {
+                room: self.room.clone(),
+                at: at.to_owned(),
+                other: other.to_owned(),
+                create,
+                modify: Box::new(modify),
+                again: false,
+            };
+            self.ask_bridge(cx, &bridge, payload, purpose);
+        }
+    }
+
+    /// Says again what a bridge may not have heard about a relay.
+    pub(super) fn ask_relay_again(&mut self, cx: &mut Context<'_>, purpose: Purpose) {
+        let Purpose::Relay {
+            at,
+            other,
+            create,
+            modify,
+            ..
+        } = &purpose
+        else {
             return;
         };
-        let payload = Element::from(&modify);
-        let purpose = Purpose::Relay {
-            room: self.room.clone(),
-            at: at.to_owned(),
-            other: other.to_owned(),
-            create,
-            modify: Box::new(modify),
+        let Some(bridge) = self.bridge_of_relay(at, other) else {
+            return;
         };
+        // It may have made one all the same, of which nobody knows the transport.
+        let made = modify.relays.iter().filter(|_| *create);
+        for id in made.map(|relay| relay.id.clone()).collect::<Vec<_>>() {
+            self.expire_relay(cx, &bridge, id);
+        }
+        let payload = Element::from(&**modify);
+        self.set_unheard(&purpose, false);
         self.ask_bridge(cx, &bridge, payload, purpose);
+    }
+
+    /// Notes whether a request to make a relay is kept.
+    fn set_unheard(&mut self, purpose: &Purpose, unheard: bool) {
+        if let Purpose::Relay {
+            at, other, create, ..
+        } = purpose
+            && *create
+        {
+            let mut links = self.mesh.links.iter_mut();
+            if let Some(link) = links.find(|link| link.is_between(at, other)) {
+                let end = link.at(at);
+                link.ends[end].unheard = unheard;
+            }
+        }
+    }
+
+    fn bridge_of_relay(&self, at: &str, other: &str) -> Option<FullJid> {
+        let mut links = self.mesh.links.iter();
+        let link = links.find(|link| link.is_between(at, other))?;
+        Some(link.ends[link.at(at)].bridge.clone())
+    }
+
+    /// A bridge that another one reaches, or that has just lost its stream, may not have heard this. It is said again once the
+    /// bridge is heard, and not before: what runs on it goes on meanwhile. Whether that is so.
+    fn keep_unheard(
+        &mut self,
+        cx: &mut Context<'_>,
+        bridge: &FullJid,
+        mut purpose: Purpose,
+        answer: Option<&Element>,
+    ) -> bool {
+        let Purpose::Relay { again, .. } = &mut purpose else {
+            return false;
+        };
+        let keeps = match answer.map(ErrorAnswer::of_iq) {
+            None => cx.bridges.is_out_of_sight(cx.io.now, bridge),
+            Some(error) => error.is_some_and(|e| is_bounce(&e)) && !*again,
+        };
+        if keeps {
+            if answer.is_some() {
+                *again = true;
+                cx.bridges.on_bounce(bridge);
+            }
+            self.set_unheard(&purpose, true);
+            self.keep_for(bridge, purpose);
+        }
+        keeps
     }
 
     /// A bridge answered about a relay, or did not.
     pub(crate) fn on_relay_answered(
         &mut self,
         cx: &mut Context<'_>,
-        at: &str,
-        other: &str,
-        create: bool,
+        purpose: Purpose,
         answer: Option<&Element>,
     ) {
-        let mut links = self.mesh.links.iter_mut();
-        let Some(link) = links.find(|link| link.is_between(at, other)) else {
+        let Purpose::Relay {
+            at, other, create, ..
+        } = &purpose
+        else {
             return;
         };
+        let (at, other, create) = (at.clone(), other.clone(), *create);
+        let (at, other) = (at.as_str(), other.as_str());
+        let Some(bridge) = self.bridge_of_relay(at, other) else {
+            return;
+        };
+        if self.keep_unheard(cx, &bridge, purpose, answer) {
+            return;
+        }
         let Some(answer) = answer else {
-            let bridge = link.ends[link.at(at)].bridge.clone();
-            if cx.bridges.is_cut_off(cx.io.now, &bridge) {
-                // What runs on it goes on. What it was told is kept for it by the server.
-                return;
-            }
             return self.on_relay_failed(cx, at, other, "it did not answer".to_owned());
         };
         if let Some(error) = ErrorAnswer::of_iq(answer) {
@@ -302,9 +377,13 @@ impl Conference {
             let reason = format!("{} {text}", error.condition);
             return self.on_relay_failed(cx, at, other, reason);
         }
-        if !create {
-            return;
+        if create {
+            self.on_relay_made(cx, at, other, answer);
         }
+    }
+
+    /// A bridge has made its end of a relay. Once both have, each is told of the other's.
+    fn on_relay_made(&mut self, cx: &mut Context<'_>, at: &str, other: &str, answer: &Element) {
         let modified = answer
             .children()
             .find_map(|child| ConferenceModified::try_from(child).ok());
@@ -314,6 +393,10 @@ impl Conference {
             .find(|ice| ice.ufrag.is_some() && !ice.fingerprints.is_empty());
         let Some(ice) = ice else {
             return self.on_relay_failed(cx, at, other, "its answer has no transport".to_owned());
+        };
+        let mut links = self.mesh.links.iter_mut();
+        let Some(link) = links.find(|link| link.is_between(at, other)) else {
+            return;
         };
         let end = link.at(at);
         link.ends[end].transport = Some(ice);
@@ -430,6 +513,12 @@ impl Conference {
             }
         }
     }
+}
+
+/// Whether the server says in a bridge's place that it could not be reached.
+pub(super) fn is_bounce(error: &ErrorAnswer) -> bool {
+    let undelivered = ["service-unavailable", "recipient-unavailable"];
+    error.reason.is_none() && undelivered.contains(&error.condition.as_str())
 }
 
 /// A bridge's transport as the other one is told it.

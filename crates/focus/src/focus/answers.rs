@@ -64,16 +64,12 @@ impl Focus {
                     answer
                 ));
             }
-            Purpose::Relay {
-                room,
-                at,
-                other,
-                create,
-                ..
-            } => {
+            Purpose::Relay { ref room, .. } => {
                 self.heard_bridge(answer);
+                let room = room.clone();
                 with_conference!(self, &room, |c, cx| {
-                    c.on_relay_answered(cx, &at, &other, create, answer);
+                    c.on_relay_answered(cx, purpose, answer);
+                    c.watch_untold(cx);
                     c.leave_unrelated(cx);
                 });
             }

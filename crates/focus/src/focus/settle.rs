@@ -255,6 +255,13 @@ impl Focus {
                 }
             }
         }
+        for bridge in self.bridges.take_heard() {
+            let on_it = self.conferences.values().filter(|c| c.is_on(&bridge));
+            for room in on_it.map(|c| c.room().clone()).collect::<Vec<_>>() {
+                with_conference!(self, &room, |conference, cx| conference
+                    .on_bridge_heard(cx, &bridge));
+            }
+        }
     }
 
     /// Enters rooms again, some at a time.

@@ -1,7 +1,7 @@
 //! What is due at some time.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stanza::jitsi::evidence::People;
 use stanza::{FullJid, element, ns};
@@ -11,6 +11,11 @@ use crate::bridge::QUICK_DOUBT;
 use crate::conference::Conference;
 use crate::context::Context;
 use crate::io::{Io, Purpose, Timer};
+
+/// All bridges together are asked how they are about once in this time at most,
+const EACH: Duration = Duration::from_millis(10);
+/// but each after this time at least.
+const SELDOM: Duration = Duration::from_millis(500);
 
 impl Focus {
     /// Does what is due at `now`.
@@ -95,7 +100,9 @@ impl Focus {
                 config.health_timeout,
             );
         }
-        io.after(config.health_interval, Timer::Health);
+        let all = EACH * u32::try_from(self.bridges.len()).unwrap_or(u32::MAX);
+        let interval = config.health_interval.max(all.min(SELDOM));
+        io.after(interval, Timer::Health);
         io.after(QUICK_DOUBT, Timer::Doubt);
         self.ask_witnesses();
     }

@@ -54,6 +54,16 @@ describe("parseJingle", () => {
     expect(video?.transport?.candidates[0]).toMatchObject({ ip: "203.0.113.7", port: "10000", type: "host" });
   });
 
+  it("tells the browser of DTLS in checks where the bridge takes it", () => {
+    const xml = fixture("bridge-offer.xml");
+    const options = (of: string): string[] => [
+      ...new Set(new RemoteSections(jingleOf(of).contents, () => false).toSdp().match(/a=ice-options:.*/g)),
+    ];
+    expect(options(xml)).toEqual(["a=ice-options:trickle"]);
+    const taking = xml.replaceAll("</transport>", `<sped xmlns="${NS.sped}"/></transport>`);
+    expect(options(taking)).toEqual(["a=ice-options:trickle sped googspedv1"]);
+  });
+
   it("expands compact sources, and ignores what is malformed in them", () => {
     const json = {
       sources: {

@@ -13,6 +13,15 @@ pub(crate) fn endpoint(visitor: bool, stats: &EndpointStats) -> Value {
         "loss": stats.loss,
         "received": {"packets": stats.packets_received, "bytes": stats.bytes_received},
         "sent": {"packets": stats.packets_sent, "bytes": stats.bytes_sent},
+        "transport": {
+            "path_changes": stats.transport.path_changes,
+            "dtls_in_checks": stats.transport.dtls_embedded,
+            "dropped": {
+                "stun": stats.transport.stun_dropped,
+                "dtls": stats.transport.dtls_dropped,
+                "channel": stats.transport.channel_dropped,
+            },
+        },
         "line": line(&stats.line),
     })
 }

@@ -20,5 +20,6 @@ pub use stream::{
     whole_frames, write_frame,
 };
 pub use transport::{
-    Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig, TransportStats,
+    EmbeddedDtls, Event, FailReason, Path, SendError, Transmit, Transport, TransportConfig,
+    TransportStats,
 };

@@ -179,3 +179,16 @@ proptest! {
         let _ = Jingle::try_from(&jingle);
     }
 }
+
+#[test]
+fn a_transport_says_that_it_takes_dtls_in_checks() {
+    let transport = IceTransport {
+        sped: true,
+        ..IceTransport::default()
+    };
+    let element = Element::from(&transport);
+    assert!(element.has_child("sped", "urn:pontoon:sped:0"));
+    assert_eq!(IceTransport::try_from(&element), Ok(transport));
+    let plain = Element::from(&IceTransport::default());
+    assert_eq!(plain.children().count(), 0);
+}

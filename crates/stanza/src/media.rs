@@ -4,6 +4,8 @@ use minidom::Element;
 use rxml::{Namespace, NcName};
 use thiserror::Error;
 
+use crate::ns::SPED as NS_SPED;
+
 /// `urn:xmpp:jingle:apps:rtp:1`
 pub const NS_RTP: &str = "urn:xmpp:jingle:apps:rtp:1";
 /// `urn:xmpp:jingle:apps:rtp:rtcp-fb:0`
@@ -399,6 +401,8 @@ pub struct IceTransport {
     pub ice_generation: Option<i32>,
     /// RTP and RTCP share the transport.
     pub rtcp_mux: bool,
+    /// It takes DTLS inside of connectivity checks (draft-hancke-webrtc-sped).
+    pub sped: bool,
     /// DTLS fingerprints.
     pub fingerprints: Vec<Fingerprint>,
     /// Candidates.
@@ -429,6 +433,7 @@ impl TryFrom<&Element> for IceTransport {
             pwd: string(element, "pwd").filter(|s| !s.is_empty()),
             ice_generation: number(element, "ice-generation"),
             rtcp_mux: element.has_child("rtcp-mux", NS_ICE),
+            sped: element.has_child("sped", NS_SPED),
             fingerprints,
             candidates: children(element, "candidate", NS_ICE)
                 .filter_map(|c| Candidate::try_from(c).ok())
@@ -448,6 +453,9 @@ impl From<&IceTransport> for Element {
         set(&mut element, "ice-generation", t.ice_generation);
         if t.rtcp_mux {
             element.append_child(Element::bare("rtcp-mux", NS_ICE));
+        }
+        if t.sped {
+            element.append_child(Element::bare("sped", NS_SPED));
         }
         for fingerprint in &t.fingerprints {
             element.append_child(fingerprint.into());

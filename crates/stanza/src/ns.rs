@@ -196,6 +196,8 @@ namespaces! {
     PLACE = "urn:pontoon:place:0";
     /// Ours: a client takes a second session beside the first and says when it can do without that one.
     MOVES = "urn:pontoon:moves:0";
+    /// Ours: a transport takes DTLS inside of connectivity checks.
+    SPED = "urn:pontoon:sped:0";
     /// Ours: whom a bridge hears.
     PEOPLE = "urn:pontoon:people:0";
     /// Ours: a bridge shall become empty.

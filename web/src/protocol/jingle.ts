@@ -60,6 +60,8 @@ export interface Transport {
   readonly sctpPort?: number;
   readonly webSocketUrls: readonly string[];
   readonly iceGeneration?: number;
+  /** The bridge takes DTLS inside of connectivity checks (draft-hancke-webrtc-sped). */
+  readonly sped?: boolean;
 }
 
 /** One SSRC of a source, as signalled. */
@@ -220,6 +222,7 @@ export function parseTransport(element: XmlElement): Transport {
     ...(!Number.isNaN(sctp) && { sctpPort: sctp }),
     webSocketUrls: children(element, "web-socket", NS.colibri).flatMap((w) => w.attrs["url"] ?? []),
     ...(!Number.isNaN(generation) && { iceGeneration: generation }),
+    ...(child(element, "sped", NS.sped) && { sped: true }),
   };
 }
 

@@ -98,7 +98,8 @@ function writeData(lines: string[], section: SdpSection): void {
 
 function writeTransportLines(lines: string[], transport: Transport): void {
   lines.push(`a=ice-ufrag:${clean(transport.ufrag)}`, `a=ice-pwd:${clean(transport.pwd)}`);
-  lines.push("a=ice-options:trickle");
+  // Chromium's name of the draft's version is beside the draft's own.
+  lines.push(`a=ice-options:trickle${transport.sped ? " sped googspedv1" : ""}`);
   for (const fingerprint of transport.fingerprints) {
     lines.push(`a=fingerprint:${clean(fingerprint.hash)} ${clean(fingerprint.value)}`);
   }

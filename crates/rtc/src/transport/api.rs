@@ -140,6 +140,8 @@ pub struct TransportStats {
     pub stun_dropped: u64,
     /// DTLS datagrams dropped: from unvalidated addresses, over a limit, or undecodable.
     pub dtls_dropped: u64,
+    /// DTLS datagrams that came inside of connectivity checks (draft-hancke-webrtc-sped).
+    pub dtls_embedded: u64,
     /// Channel messages dropped: binary, not UTF-8, on another stream, or too long.
     pub channel_dropped: u64,
     /// How often the path changed after the first.

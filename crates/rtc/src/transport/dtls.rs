@@ -27,6 +27,16 @@ pub(super) enum DtlsEvent {
     Closed,
 }
 
+impl DtlsEvent {
+    /// The datagram for the peer.
+    pub(super) fn sent(&self) -> Option<&[u8]> {
+        match self {
+            Self::Send(datagram) => Some(datagram),
+            _ => None,
+        }
+    }
+}
+
 /// One DTLS association.
 pub(super) struct Association {
     dtls: Dtls,

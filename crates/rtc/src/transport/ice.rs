@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -76,6 +76,8 @@ pub(super) struct Credentials {
 pub(super) struct IceTransmit {
     pub(super) path: Path,
     pub(super) bytes: Box<[u8]>,
+    /// What it was signed with.
+    pub(super) key: Arc<str>,
 }
 
 /// What became of a STUN message.
@@ -91,7 +93,9 @@ pub(super) enum Handled {
 pub(super) struct Agent {
     agent: IceAgent,
     pub(super) credentials: Credentials,
-    has_remote: bool,
+    /// Keys of answers and of checks (RFC 8445 §7.2.2): our password, and the peer's once it is known.
+    own_key: Arc<str>,
+    remote_key: Option<Arc<str>>,
     outstanding: VecDeque<(TransactionId, Path, Instant)>,
     /// When the session was found without pairs, and next tries them again.
     revive_at: Option<Instant>,
@@ -120,8 +124,9 @@ impl Agent {
         agent.set_max_candidate_pairs(MAX_PAIRS);
         let mut agent = Self {
             agent,
+            own_key: credentials.pwd.as_str().into(),
             credentials,
-            has_remote: false,
+            remote_key: None,
             outstanding: VecDeque::new(),
             revive_at: None,
             paths: Paths::default(),
@@ -152,13 +157,13 @@ impl Agent {
     }
 
     pub(super) fn has_remote(&self) -> bool {
-        self.has_remote
+        self.remote_key.is_some()
     }
 
     /// Sets the peer's credentials, once: they are fixed for a session.
     pub(super) fn set_remote_credentials(&mut self, remote: &Credentials) {
-        if !self.has_remote {
-            self.has_remote = true;
+        if self.remote_key.is_none() {
+            self.remote_key = Some(remote.pwd.as_str().into());
             self.agent.set_remote_credentials(IceCreds {
                 ufrag: remote.ufrag.clone(),
                 pass: remote.pwd.clone(),
@@ -294,17 +299,22 @@ impl Agent {
         let transmit = self.agent.poll_transmit()?;
         let path = path_of(transmit.proto, transmit.source, transmit.destination);
         let bytes: Box<[u8]> = Box::from(&transmit.contents[..]);
-        if let (true, Some(id)) = (bytes.starts_with(&[0, 1]), transaction_id(&bytes)) {
+        let is_request = bytes.starts_with(&[0, 1]);
+        let key = match (is_request, &self.remote_key) {
+            (true, Some(key)) => key.clone(),
+            _ => self.own_key.clone(),
+        };
+        if let (true, Some(id)) = (is_request, transaction_id(&bytes)) {
             if self.outstanding.len() >= MAX_OUTSTANDING {
                 self.outstanding.pop_front();
             }
             self.outstanding.push_back((id, path, now));
         }
-        Some(IceTransmit { path, bytes })
+        Some(IceTransmit { path, bytes, key })
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        let agent = if self.has_remote {
+        let agent = if self.has_remote() {
             self.agent.poll_timeout()
         } else {
             None

@@ -12,6 +12,7 @@ mod dtls;
 mod hostile_tests;
 mod ice;
 mod paths;
+mod sped;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub use api::{Event, FailReason, Path, SendError, Transmit, TransportConfig, Tra
 use channel::{Channel, ChannelEvent, EarlyPackets, Opening};
 use dtls::{Association, DtlsEvent};
 use ice::{Agent, Credentials, Handled};
+pub use sped::EmbeddedDtls;
+use sped::Embedding;
 
 /// How long a replaced ICE session still answers.
 const TRANSITION: Duration = Duration::from_secs(3);
@@ -70,7 +73,9 @@ pub struct Transport {
     fingerprints: Vec<Fingerprint>,
     role: Option<DtlsRole>,
     dtls: Option<Association>,
+    /// Parts of the peer's handshake that came before ours began, and the paths they came on.
     held: VecDeque<(Path, Vec<u8>)>,
+    embedding: Embedding,
     channel: Option<Channel>,
     early: EarlyPackets,
     inbound: Option<Inbound>,
@@ -107,6 +112,7 @@ impl Transport {
             role: None,
             dtls: None,
             held: VecDeque::new(),
+            embedding: Embedding::default(),
             channel: None,
             early: EarlyPackets::default(),
             inbound: None,
@@ -291,10 +297,33 @@ impl Transport {
         });
         let accepted =
             agent.is_some_and(|agent| agent.handle(now, path, datagram) == Handled::Accepted);
-        if !accepted {
+        if accepted {
+            self.handle_embedded(now, path, datagram);
+        } else {
             self.stats.stun_dropped += 1;
         }
         accepted
+    }
+
+    /// What an authentic STUN message carries of DTLS. Its sender is the peer, whatever path it came on.
+    fn handle_embedded(&mut self, now: Instant, path: Path, message: &[u8]) {
+        let embedded = EmbeddedDtls::parse(message);
+        self.embedding.heard(embedded, self.connected);
+        self.dtls_queue
+            .retain(|datagram| !embedded.acknowledges(datagram));
+        let (Some(datagram), true, false) = (embedded.data, self.embedding.is_on(), self.over)
+        else {
+            return;
+        };
+        if demux(datagram) != Some(PacketKind::Dtls) {
+            self.stats.dtls_dropped += 1;
+            return;
+        }
+        self.stats.dtls_embedded += 1;
+        match self.dtls {
+            Some(_) => self.feed_dtls(now, datagram),
+            None => self.hold(path, datagram),
+        }
     }
 
     fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
@@ -304,16 +333,26 @@ impl Transport {
         }
         if self.dtls.is_some() && self.agents().any(|agent| agent.paths.is_validated(path)) {
             self.feed_dtls(now, datagram);
-        } else if self.held.len() < MAX_HELD {
-            // A browser's ClientHello comes when its own check was answered, often before ours is.
-            self.held.push_back((path, datagram.to_vec()));
         } else {
-            self.stats.dtls_dropped += 1;
+            // A browser's ClientHello comes when its own check was answered, often before ours is.
+            self.hold(path, datagram);
         }
         true
     }
 
+    fn hold(&mut self, path: Path, datagram: &[u8]) {
+        if self.held.iter().any(|(_, held)| held == datagram) {
+            return;
+        }
+        if self.held.len() < MAX_HELD {
+            self.held.push_back((path, datagram.to_vec()));
+        } else {
+            self.stats.dtls_dropped += 1;
+        }
+    }
+
     fn feed_dtls(&mut self, now: Instant, datagram: &[u8]) {
+        self.embedding.took(datagram);
         let failure = self
             .dtls
             .as_mut()
@@ -345,7 +384,9 @@ impl Transport {
     /// The next datagram to send, written to the start of `buf` (1,500 bytes suffice; one that does not fit is lost).
     pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         while let Some(stun) = self.stun_queue.pop_front() {
-            if let Some(transmit) = copy_out(buf, stun.path, &stun.bytes) {
+            let embedded = self.embedding.embed(&stun.bytes, &stun.key);
+            let bytes = embedded.as_deref().unwrap_or(&stun.bytes);
+            if let Some(transmit) = copy_out(buf, stun.path, bytes) {
                 return Some(transmit);
             }
         }
@@ -523,13 +564,13 @@ impl Transport {
         }
     }
 
-    /// Begins DTLS once there is a path and the peer's role and fingerprints are known.
+    /// Begins DTLS once the peer's role and fingerprints are known and there is a path, or the peer's checks carry it.
     fn begin_dtls(&mut self, now: Instant) {
         let (None, Some(role), false, false) = (
             &self.dtls,
             self.role,
             self.fingerprints.is_empty(),
-            self.over || self.path.is_none(),
+            self.over || (self.path.is_none() && !self.embedding.is_on()),
         ) else {
             return self.release_held(now);
         };
@@ -543,7 +584,8 @@ impl Transport {
             return;
         }
         for (path, datagram) in std::mem::take(&mut self.held) {
-            if self.agents().any(|agent| agent.paths.is_validated(path)) {
+            let validated = self.agents().any(|agent| agent.paths.is_validated(path));
+            if validated || self.embedding.is_on() {
                 self.feed_dtls(now, &datagram);
             } else {
                 self.held.push_back((path, datagram));
@@ -562,6 +604,8 @@ impl Transport {
         } else if self.dtls.as_ref().is_some_and(Association::is_connected) && !self.connected {
             self.fail(Some(FailReason::NoSrtpProfile));
         }
+        self.embedding
+            .offer(events.iter().filter_map(DtlsEvent::sent));
         while let Some(event) = events.pop_front() {
             match event {
                 DtlsEvent::Send(datagram) if self.dtls_queue.len() < MAX_QUEUED => {

@@ -40,6 +40,35 @@ fn joins_quickly_on_a_good_network() {
     ));
 }
 
+/// The handshake of a browser that carries it in its checks, beside one that does not; and how many datagrams that took.
+fn handshake(embeds: bool, fate: Fate) -> (Duration, u64) {
+    let mut w = World::new(Setting::new(fate));
+    if embeds {
+        w.b.embedding.begin();
+    }
+    w.signal();
+    let connected = w.run_until(Duration::from_secs(30), World::both_connected);
+    assert!(connected, "{:?}", w.events);
+    (w.elapsed(), w.sent)
+}
+
+#[test]
+fn a_handshake_in_checks_saves_a_round_trip() {
+    let slow = || -> Fate { Box::new(|_, _, _| vec![Duration::from_millis(50)]) };
+    let ((plain, datagrams), (embedded, fewer)) =
+        (handshake(false, slow()), handshake(true, slow()));
+    let trip = Duration::from_millis(100);
+    assert!(embedded + trip <= plain, "{embedded:?}, {plain:?}");
+    assert!(fewer <= datagrams, "{fewer} instead of {datagrams}");
+}
+
+#[test]
+fn a_handshake_in_checks_survives_loss() {
+    for seed in 0..40 {
+        handshake(true, lossy(seed, 20));
+    }
+}
+
 /// A browser checks before its answer has come through signalling; what it sent until then is made use of at once.
 #[test]
 fn checks_that_came_before_the_answer() {

@@ -141,6 +141,7 @@ pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTranspor
             .filter(|_| restart)
             .map(|g| i32::try_from(g).unwrap_or(i32::MAX)),
         rtcp_mux: true,
+        sped: true,
         fingerprints: vec![wire::Fingerprint {
             hash: local.fingerprint.hash_name().to_owned(),
             setup: wire::Setup::from_name(local.setup.as_str()),

@@ -1,6 +1,7 @@
 //! Counters of a shard; hosts export them.
 
 use super::ids::SourceName;
+use rtc::TransportStats;
 
 /// Why a packet went no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -475,6 +476,8 @@ pub struct EndpointStats {
     pub connected: bool,
     /// Whether something is heard from it.
     pub active: bool,
+    /// What its transport dropped and saw.
+    pub transport: TransportStats,
     /// The line towards it.
     pub line: LineStats,
 }

@@ -324,6 +324,7 @@ impl Conference {
             loss: out.loss(),
             connected: out.is_connected(),
             active: link.is_active(),
+            transport: link.transport_stats(),
             line: self.line_stats(peer, now),
         })
     }

@@ -381,6 +381,11 @@ impl Link {
             .ok_or(DropReason::Padding)
     }
 
+    /// What its transport dropped and saw.
+    pub(crate) fn transport_stats(&self) -> rtc::TransportStats {
+        self.transport.stats()
+    }
+
     /// Round trip, microseconds: of media reports, else of connectivity checks.
     pub(crate) fn round_trip(&self) -> Option<u64> {
         let checked = || self.transport.stats().rtt;

@@ -1,5 +1,7 @@
 // Narrow, changing and lossy lines towards one receiver, and a narrow one from a sender.
 
+import assert from 'node:assert/strict';
+
 import { dropped, received, sending, until } from '../lib/media.mjs';
 
 /** Delay of each way and the queue of every line here, milliseconds. */
@@ -175,6 +177,12 @@ async function firstPicture(context, t, delay, trials = '') {
         const steps = await pages[1].evaluate(() => globalThis.pontoon.timings());
 
         t.diagnostic(`${2 * delay} ms round trip ${trials}: ${JSON.stringify(steps)}`);
+        if (trials) {
+            const inChecks = Object.values(context.insight()).map(({ transport }) => transport.dtls_in_checks);
+
+            // The sender's browser does not know of it.
+            assert.equal(inChecks.filter(count => count > 0).length, 1, `a handshake in checks: ${inChecks}`);
+        }
         times.push(steps.firstRemoteFrame);
         await context.leave(pages);
         await context.freeCable();

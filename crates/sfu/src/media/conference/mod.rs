@@ -40,6 +40,8 @@ const DEFAULT_RTT: u64 = 100_000;
 /// Silence of an endpoint that says something is wrong with the way from it, microseconds: clients check the way at least
 /// every 2.5 s.
 const UNHEARD: u64 = 3_000_000;
+/// The same of one that sent all the time.
+const UNHEARD_LIVELY: u64 = 2_000_000;
 /// The same before its transport is up.
 const UNHEARD_AT_FIRST: u64 = 6_000_000;
 /// Loss beyond which a way is bad.
@@ -301,6 +303,7 @@ impl Conference {
         for (peer, _, link) in self.clients() {
             let out = self.outs.get(peer);
             let limit = match out.is_some_and(|out| out.is_connected()) {
+                true if link.was_lively() => UNHEARD_LIVELY,
                 true => UNHEARD,
                 false => UNHEARD_AT_FIRST,
             };

@@ -30,6 +30,9 @@ const MAX_RTT: u64 = 7_000_000;
 const FIRST_TRANSFER: u64 = 15_000_000;
 /// Silent for so long: it is not there at present.
 const MAX_SILENCE: u64 = 8_000_000;
+/// So many packets in a second are of one who sends all the time, and who counts as such for so many seconds after that.
+const LIVELY: u64 = 10;
+const LIVELY_FOR: u8 = 4;
 /// Addresses remembered; ICE restarts and NAT rebinding add some.
 const MAX_ADDRESSES: usize = 32;
 
@@ -93,6 +96,8 @@ pub(crate) struct Link {
     media_noted: bool,
     total: Traffic,
     window: Traffic,
+    /// Seconds for which it still counts as one that sends all the time.
+    lively: u8,
     fir_seq: u8,
     pub(crate) scheduled: Scheduled,
     /// User fragments and addresses by which its datagrams are found.
@@ -128,6 +133,7 @@ impl Link {
             media_noted: false,
             total: Traffic::default(),
             window: Traffic::default(),
+            lively: 0,
             fir_seq: 0,
             scheduled: Scheduled::default(),
             ufrags: Vec::new(),
@@ -483,7 +489,16 @@ impl Link {
         let mut window = std::mem::take(&mut self.window);
         (window.packets_sent, window.bytes_sent) = (packets, bytes);
         self.total.add(&window);
+        self.lively = match window.packets_received >= LIVELY {
+            true => LIVELY_FOR,
+            false => self.lively.saturating_sub(1),
+        };
         window
+    }
+
+    /// Whether it sent all the time until a few seconds ago.
+    pub(crate) fn was_lively(&self) -> bool {
+        self.lively > 0
     }
 
     /// All packets and bytes so far; the same of what was sent in the current window.

@@ -311,7 +311,7 @@ describe("the bridge session", () => {
     expect(world.jingles("session-info")).toEqual([]);
   });
 
-  it("mends another loss soon after the first", async () => {
+  it("gives new credentials time, and mends another loss after that", async () => {
     const world = new World();
     const pc = await world.bridge();
     pc.ice("connected");
@@ -320,6 +320,10 @@ describe("the bridge session", () => {
     const info = (generation: number): string =>
       `<iq xmlns="jabber:client" type="set" id="t${generation}" from="${ROOM}/focus"><jingle xmlns="${NS.jingle}" action="transport-info" sid="sid1"><content name="audio" creator="initiator"><transport xmlns="${NS.iceUdp}" ice-generation="${generation}" ufrag="newufrag" pwd="newpassword"/></content></jingle></iq>`;
     await world.handle(info(1));
+    world.sessions.checkPaths();
+    await world.clock.advance(400);
+    expect(world.jingles("session-info")).toHaveLength(1);
+    await world.clock.advance(4_000);
     world.sessions.checkPaths();
     await world.clock.advance(400);
     expect(world.jingles("session-info")).toHaveLength(2);

@@ -60,6 +60,11 @@ export interface BridgeSessionEvents {
 }
 
 const ICE_RESTART_TIMEOUT = 15_000;
+/**
+ * How long new credentials are given to work although nothing comes: browsers learn of a new network up to two seconds late,
+ * and then look for paths in it by themselves. Milliseconds.
+ */
+const RESTART_PATIENCE = 4_000;
 const ACCEPT_TIMEOUT = 10_000;
 const AUDIO_PATIENCE = 50;
 
@@ -81,6 +86,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private readonly pulse: Pulse;
   private mendTimer: Timer | undefined;
   private mending = false;
+  /** When new credentials were taken, as long as they have not worked. */
+  private restartedAt: number | undefined;
   /** Whether the server can be reached, without which nothing is mended. */
   private online = true;
   private mendOnline = false;
@@ -115,7 +122,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
         this.emit("still", undefined);
         this.checkPath();
       },
-      onSilent: () => this.mend(),
+      onSilent: () => this.onSilent(),
     });
   }
 
@@ -347,6 +354,11 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     if (this.connected) void this.pulse.listen();
   }
 
+  private onSilent(): void {
+    const at = this.restartedAt;
+    if (at === undefined || this.options.clock.now() - at >= RESTART_PATIENCE) this.mend();
+  }
+
   private lost(): void {
     if (!this.connected) return;
     this.connected = false;
@@ -430,6 +442,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
     );
     // From here on, another loss is another one.
     this.mending = false;
+    this.restartedAt = this.options.clock.now();
     await this.iq(writeJingle(this.head("transport-info"), ...bodies));
   }
 

@@ -642,8 +642,15 @@ export class Conference extends Emitter<ConferenceEvents> {
     this.warm = undefined;
     if (ready === undefined || ready.signalingState === "closed")
       return this.options.newPeerConnection(configuration);
-    if (servers.length > 0) ready.setConfiguration(configuration);
-    return ready;
+    try {
+      if (servers.length > 0) ready.setConfiguration(configuration);
+      return ready;
+    } catch (error) {
+      // Some browsers do not let relays be changed before anything was negotiated.
+      console.warn("the connection that was ready is replaced", error);
+      ready.close();
+      return this.options.newPeerConnection(configuration);
+    }
   }
 
   remoteTracks(): RemoteTrack[] {

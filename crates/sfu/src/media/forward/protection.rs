@@ -24,9 +24,10 @@ pub(super) struct Protection {
     taken: bool,
     lossy: bool,
     narrow: bool,
-    /// By receiver reports on sound, and by transport-wide feedback.
+    /// By receiver reports on sound, and by transport-wide feedback, which comes many times as often: where there is that,
+    /// reports tell of what is over.
     reported: f64,
-    measured: f64,
+    measured: Option<f64>,
 }
 
 impl Protection {
@@ -43,7 +44,7 @@ impl Protection {
 
     /// Smoothed loss by transport-wide feedback, 0 to 1.
     pub(super) fn measured(&mut self, loss: f64) {
-        self.measured = loss;
+        self.measured = Some(loss);
         self.judge();
     }
 
@@ -55,7 +56,7 @@ impl Protection {
     }
 
     fn judge(&mut self) {
-        let loss = self.reported.max(self.measured);
+        let loss = self.measured.unwrap_or(self.reported);
         let (lossy, calm) = match self.narrow {
             true => (LOSSY_NARROW, CALM_NARROW),
             false => (LOSSY, CALM),
@@ -88,11 +89,21 @@ mod tests {
         assert_eq!(p.distance(), 2);
         p.measured(0.0);
         assert_eq!(p.distance(), 1);
+    }
+
+    #[test]
+    fn reports_count_where_packets_are_not_told_one_by_one() {
+        let mut p = Protection::default();
+        p.set_taken(true);
         p.reported(50);
         assert_eq!(p.distance(), 2);
         for _ in 0..4 {
             p.reported(0);
         }
+        assert_eq!(p.distance(), 1);
+        // A report on sound comes every five seconds: what it says of a congestion was long ago.
+        p.reported(255);
+        p.measured(0.0);
         assert_eq!(p.distance(), 1);
     }
 

@@ -1,5 +1,6 @@
 //! A participant without IO.
 
+mod features;
 mod view;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -196,19 +197,6 @@ impl Bot {
     }
 
     fn presence(&self) -> stanza::Build {
-        let features = [
-            "urn:xmpp:jingle:apps:rtp:audio",
-            "urn:xmpp:jingle:apps:rtp:video",
-            "urn:xmpp:jingle:transports:dtls-sctp:1",
-            "urn:ietf:rfc:4588",
-            "http://jitsi.org/tcc",
-            "http://jitsi.org/ssrc-rewriting-1",
-            "http://jitsi.org/json-encoded-sources",
-            "http://jitsi.org/source-name",
-        ];
-        let moves = self.config.moves.then_some(ns::MOVES);
-        let features = features.into_iter().chain(moves);
-        let feature = |var: &str| element("feature", ns::CLIENT).attr("var", var);
         let muted = |yes: bool| format!("{{\"muted\":{yes}}}");
         let sources = format!(
             "{{\"{0}-a0\":{1},\"{0}-v0\":{2}}}",
@@ -218,7 +206,7 @@ impl Bot {
         );
         element("presence", ns::CLIENT)
             .attr("to", format!("{}/{}", self.config.room, self.endpoint))
-            .child(element("features", ns::CLIENT).children(features.map(feature)))
+            .child(features::in_presence(self.config.moves))
             .child(element("SourceInfo", ns::CLIENT).text(sources))
             .child(element("jitsi_participant_codecList", ns::CLIENT).text("vp8"))
             .child(element("nick", "http://jabber.org/protocol/nick").text(&self.config.name))
@@ -277,6 +265,9 @@ impl Bot {
     }
 
     fn handle_request(&mut self, now: Instant, stanza: &Element) {
+        if let Some(answer) = features::answer(stanza, self.config.moves) {
+            return self.stanzas.push_back(answer);
+        }
         let jingle = Jingle::element_of(stanza).and_then(|e| Jingle::try_from(e).ok());
         self.stanzas.push_back(iq::result_to(stanza, None));
         let Some(jingle) = jingle else { return };

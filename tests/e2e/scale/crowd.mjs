@@ -10,14 +10,18 @@ import { DOMAIN } from './network.mjs';
 
 /** Rooms of equal size, full of people. All send; in each room one of them speaks. */
 export class Crowd {
-    /** `pictures`: how many cameras each of them wants at most, all without it. */
-    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15, threads = 1 }) {
+    /**
+     * `pictures`: how many cameras each of them wants at most, all without it. `count`: most of who only receives counts packets
+     * and does not look at them.
+     */
+    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15, threads = 1, count = false }) {
         const people = senders + receivers;
 
         this.size = rooms * people;
         this.rooms = Array.from({ length: rooms }, (_, n) => `${room}-${n}`);
         this.pictures = pictures;
         this.senders = senders;
+        this.count = count;
         this.records = [];
         this.waiters = new Set();
         this.folder = mkdtempSync(join(tmpdir(), 'pontoon-crowd-'));
@@ -25,7 +29,7 @@ export class Crowd {
             'load', server, '--i-am-allowed-to', '--domain', DOMAIN, '--room', room, '--rooms', rooms, '--senders', senders,
             '--receivers', receivers, '--layout', 'tiles', '--height', 180, '--last-n', pictures, '--frame-rate', frameRate, '--threads', threads,
             '--speaker-change', 0, '--ramp', 20, '--duration', 86_400, '--people', '-',
-            '--json', join(this.folder, 'report.json'), '--log', 'warn'
+            '--json', join(this.folder, 'report.json'), '--log', 'warn', ...count ? [ '--count' ] : []
         ].map(String), { stdio: [ 'ignore', 'pipe', 'pipe' ] });
         this.exited = once(this.child, 'exit');
         createInterface({ input: this.child.stdout }).on('line', line => {
@@ -89,8 +93,9 @@ export class Crowd {
 
     /** Who does not get at this moment what is due. */
     unserved(record) {
-        const served = person => person.joined && person.connected && person.sees >= this.due(record, person)
-            && (person.hears || this.isSpeaker(person));
+        const looks = person => !this.count || this.isSender(person);
+        const gets = person => person.sees >= this.due(record, person) && (person.hears || this.isSpeaker(person));
+        const served = person => person.joined && person.connected && (gets(person) || !looks(person));
         const absent = Array.from({ length: this.size - record.people.length }, () => 'somebody who is not there');
 
         return [ ...absent, ...record.people.filter(person => !served(person)).map(({ name, room, sees, hears, joined, connected }) =>

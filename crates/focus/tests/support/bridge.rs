@@ -350,6 +350,7 @@ pub fn ice(bridge: &str, endpoint: &str, number: u32, generation: Option<i32>) -
         pwd: Some("0wm3zu5q7t1xw8k2l4y6n8p0".into()),
         ice_generation: generation,
         rtcp_mux: true,
+        sped: false,
         fingerprints: vec![Fingerprint {
             hash: "sha-256".into(),
             setup: Some(setup),

@@ -210,6 +210,9 @@ impl FocusTask {
                 () = async { sleep_until(due.unwrap_or_else(now).into()).await }, if due.is_some() => {}
                 () = crate::stopped(&mut stopping) => return self.goodbye().await,
             }
+            if self.focus.poll_timeout().is_some_and(|due| due <= now()) {
+                self.hear_all();
+            }
             let now = now();
             if self.focus.poll_timeout().is_some_and(|due| due <= now)
                 && !self.guarded(|focus| focus.handle_timeout(now))
@@ -219,6 +222,17 @@ impl FocusTask {
             }
             self.carry_out();
             self.save(now);
+        }
+    }
+
+    /// What has come is heard before time judges: a focus that is behind would take those for silent whose answers it has not
+    /// read yet.
+    fn hear_all(&mut self) {
+        for _ in 0..self.events.len() {
+            match self.events.try_recv() {
+                Ok(event) => self.on_link(event),
+                Err(_) => return,
+            }
         }
     }
 

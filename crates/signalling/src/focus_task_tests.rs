@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use link::{Credentials, LinkConfig, Target};
-use stanza::BareJid;
+use stanza::{BareJid, FullJid};
 use telemetry::Metrics;
 
 use super::*;
@@ -133,4 +133,25 @@ async fn a_focus_finds_its_meetings_in_the_file_of_the_one_before() {
     drop(stop);
     let last = Store::new(Some(directory.path().join("meetings.json")), now()).load();
     assert!(last.is_empty());
+}
+
+#[tokio::test]
+async fn all_that_has_come_is_heard_before_time_judges() {
+    let (_node, mut task) = task(&Metrics::new(), None).await;
+    let (sender, events) = mpsc::channel(8);
+    task.events = events;
+    let jid = FullJid::new("focus@auth.meet.internal/focus").unwrap();
+    let online = LinkEvent::Online {
+        jid,
+        resumed: false,
+    };
+    let offline = LinkEvent::Offline {
+        reason: "it broke".to_owned(),
+    };
+    for event in [online.clone(), offline, online] {
+        sender.try_send(event).unwrap();
+    }
+    task.hear_all();
+    assert!(task.online.is_some());
+    assert!(task.events.is_empty());
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stanza::FullJid;
-use stanza::colibri2::MediaSource;
 use stanza::media::IceTransport;
+
+use crate::sources::SourceSet;
 
 /// Relays between two bridges that may fail one after another before one of the bridges is given up.
 const MAX_FAILURES: u32 = 3;
@@ -28,7 +29,7 @@ pub(super) struct End {
     /// Its side of the transport, once it has told it.
     pub(super) transport: Option<IceTransport>,
     /// People of the other end that it was told of, with their sources.
-    pub(super) told: BTreeMap<String, Vec<MediaSource>>,
+    pub(super) told: BTreeMap<String, SourceSet>,
 }
 
 /// A relay between two bridges: the elder one first.

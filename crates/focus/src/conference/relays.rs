@@ -2,12 +2,12 @@
 //! was told of the people behind them, and what is missing of that. See `Conference::relate`, which sees to it all.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use stanza::colibri2::{
-    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, MediaSource, Relay, Sctp,
-    SctpRole, Transport, capability,
+    ConferenceModified, ConferenceModify, Endpoint, ErrorAnswer, Relay, Sctp, SctpRole, Transport,
+    capability,
 };
 use stanza::media::{IceTransport, Setup};
 use stanza::{Element, FullJid};
@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::features::Features;
 use crate::io::Purpose;
 use crate::offer;
+use crate::sources::SourceSet;
 
 /// The mesh of all bridges.
 const MESH: &str = "0";
@@ -129,12 +130,15 @@ impl Conference {
                 }),
                 endpoints: people
                     .iter()
-                    .map(|(nick, sources)| self.relayed(nick, true, sources.clone()))
+                    .map(|(nick, sources)| self.relayed(nick, true, *sources))
                     .collect(),
                 ..Relay::default()
             };
+            let told = people.into_iter();
+            let told =
+                told.map(|(nick, sources)| (nick.to_owned(), sources.cloned().unwrap_or_default()));
             requests.push((at.stay.clone(), other.stay.clone(), relay));
-            link.ends[n].told = people;
+            link.ends[n].told = told.collect();
         }
         self.mesh.links.push(link);
         for (at, other, relay) in requests {
@@ -166,22 +170,33 @@ impl Conference {
         if at.unheard {
             return;
         }
-        let mut people = self.people_behind(&at.stay, &other.stay);
+        let people = self.people_behind(&at.stay, &other.stay);
         let mut endpoints = Vec::new();
+        let mut news = Vec::new();
         if gone {
-            let left = at.told.keys().filter(|nick| !people.contains_key(*nick));
-            endpoints.extend(left.map(|nick| Endpoint {
-                id: nick.clone(),
-                expire: true,
-                ..Endpoint::default()
-            }));
-            people = at.told.clone().into_iter().collect();
-            people.retain(|nick, _| endpoints.iter().all(|gone| gone.id != *nick));
+            let left = at.told.keys();
+            for nick in left.filter(|nick| !people.contains_key(nick.as_str())) {
+                endpoints.push(Endpoint {
+                    id: nick.clone(),
+                    expire: true,
+                    ..Endpoint::default()
+                });
+                news.push((nick.clone(), None));
+            }
         } else {
             for (nick, sources) in &people {
-                let told = at.told.get(nick);
-                if told != Some(sources) {
-                    endpoints.push(self.relayed(nick, told.is_none(), sources.clone()));
+                let told = at.told.get(*nick);
+                let is_new = match (told, sources) {
+                    (Some(told), Some(sources)) => told != *sources,
+                    (Some(told), None) => !told.is_empty(),
+                    (None, _) => true,
+                };
+                if is_new {
+                    endpoints.push(self.relayed(nick, told.is_none(), *sources));
+                    news.push((
+                        (*nick).to_owned(),
+                        Some(sources.cloned().unwrap_or_default()),
+                    ));
                 }
             }
         }
@@ -200,44 +215,54 @@ impl Conference {
         let found = self.mesh.links.iter_mut();
         if let Some(link) = found.into_iter().find(|link| link.is_between(&at, &other)) {
             let end = link.at(&at);
-            link.ends[end].told = people;
+            let told = &mut link.ends[end].told;
+            for (nick, sources) in news {
+                match sources {
+                    Some(sources) => told.insert(nick, sources),
+                    None => told.remove(&nick),
+                };
+            }
         }
         self.ask_relay(cx, &at, &other, false, modify);
     }
 
-    /// Participants that one stay's bridge is to know as being behind its relay to another one's, with their sources.
-    fn people_behind(&self, at: &str, of: &str) -> BTreeMap<String, Vec<MediaSource>> {
+    /// Participants that one stay's bridge is to know as being behind its relay to another one's, with their sources, if they
+    /// have any. It is asked after whatever happens in the conference, so it looks at each of them once and copies nothing.
+    fn people_behind(&self, at: &str, of: &str) -> BTreeMap<&str, Option<&SourceSet>> {
         let find = |id: &str| self.stays().find(|stay| stay.id == id);
         let (Some(at), Some(of)) = (find(at), find(of)) else {
             return BTreeMap::new();
         };
+        let there: HashSet<&String> = at.endpoints.iter().collect();
         let people = of.endpoints.iter().filter(|nick| {
             let member = self.members.get(*nick);
             let visitor = member.is_none_or(super::Member::is_visitor);
-            !visitor && !at.endpoints.contains(*nick) && self.is_at_home(nick, of)
+            !visitor && !there.contains(nick) && self.is_at_home(nick, of)
         });
-        let sources = |nick: &String| {
-            let sources = self.sources.of(nick).map(|set| set.to_colibri());
-            (nick.clone(), sources.unwrap_or_default())
-        };
-        people.map(sources).collect()
+        people
+            .map(|nick| (nick.as_str(), self.sources.of(nick)))
+            .collect()
     }
 
     /// Who changes bridges is on two of them for a while: what counts is the session, and before there is one the invitation.
+    /// `nick` is on the bridge of `stay`.
     fn is_at_home(&self, nick: &str, stay: &Stay) -> bool {
         let Some(member) = self.members.get(nick) else {
             return false;
         };
         let session = member.session.as_ref().map(|session| &session.stay);
+        if session == Some(&stay.id) {
+            return true;
+        }
         let lasting = session.filter(|id| {
             let mut stays = self.stays();
-            stays.any(|s| s.id == **id && s.endpoints.contains(nick))
+            stays.any(|s| s.id == **id && s.endpoints.iter().any(|other| other == nick))
         });
         let home = lasting.or(member.invite.as_ref().map(|invite| &invite.stay));
         home == Some(&stay.id)
     }
 
-    fn relayed(&self, nick: &str, create: bool, sources: Vec<MediaSource>) -> Endpoint {
+    fn relayed(&self, nick: &str, create: bool, sources: Option<&SourceSet>) -> Endpoint {
         let member = self.members.get(nick);
         let stats_id = member.and_then(|member| member.info.stats_id.clone());
         let capabilities = [capability::SOURCE_NAMES, capability::SSRC_REWRITING];
@@ -246,7 +271,7 @@ impl Conference {
             id: nick.to_owned(),
             create,
             stats_id: stats_id.filter(|_| create),
-            sources: Some(sources),
+            sources: Some(sources.map(SourceSet::to_colibri).unwrap_or_default()),
             capabilities: names.map(|name| (*name).to_owned()).collect(),
             ..Endpoint::default()
         }
@@ -502,7 +527,9 @@ impl Conference {
             };
             let told = |stay: &Stay| {
                 let nicks = stay.endpoints.iter();
-                nicks.map(|nick| (nick.clone(), Vec::new())).collect()
+                nicks
+                    .map(|nick| (nick.clone(), SourceSet::default()))
+                    .collect()
             };
             (elder.told, newer.told) = (told(b), told(a));
             if !self.mesh.has(&elder.stay, &newer.stay) {

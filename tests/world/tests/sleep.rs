@@ -1,4 +1,4 @@
-//! Somebody's machine sleeps for a while; when it wakes up, it is in the meeting as before.
+//! Somebody's machine sleeps for a while, or the bridge's; afterwards all is as before.
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -42,4 +42,27 @@ fn who_slept_sees_the_others_again() {
             world.events[0]
         );
     }
+}
+
+/// When it goes on, its people's consent is long over, and what came before it stopped was never reported to them: nothing of that
+/// is due any more. (It was, for ever, so that no time passed.)
+#[test]
+fn a_bridge_that_was_stopped_for_long_goes_on() {
+    let mut world = World::new(&WorldConfig {
+        seed: 237,
+        bridges: 1,
+        path: LinkSpec::default(),
+    });
+    world.run(SECOND);
+    for _ in 0..3 {
+        world.join("standup", |config| config.max_height = 180);
+    }
+    assert!(world.run_until(5 * SECOND, |w| w.everybody_sees(2)));
+    world.stop_bridge(0);
+    world.run(40 * SECOND);
+    world.continue_bridge(0);
+    world.run(20 * SECOND);
+    let before = world.frames(1);
+    world.run(5 * SECOND);
+    assert!(world.frames(1) > before + 60, "{:?}", world.decisions);
 }

@@ -37,14 +37,16 @@ impl Conference {
         let pictures = receiver.and_then(|r| r.pictures_due());
         let due = [
             transport,
-            link.feedback_due(),
+            // Nothing is reported to who cannot be sent anything.
+            out.and_then(|_| link.feedback_due()),
             pictures.map(|t| t.max(cx.us + MS)),
             bandwidth.map(|t| t.max(cx.us + 20 * MS)),
             out.and_then(|o| o.due(cx.us)).map(|t| t.max(cx.us + MS)),
             missing.then_some(cx.us + 20 * MS),
         ];
         let next = due.into_iter().flatten().fold(cx.us + visit, u64::min);
-        cx.wake(next, peer, &mut link.scheduled);
+        // Whatever is due already waits for the next moment, or no other would come.
+        cx.wake(next.max(cx.us + 1), peer, &mut link.scheduled);
     }
 
     /// Sees to it that the conference is looked at.

@@ -228,7 +228,7 @@ impl Bot {
             Some("error") if me => self.out(refusal(stanza)),
             Some("unavailable") if me => self.out("left the room".into()),
             Some("unavailable") => {
-                if nick == "focus" {
+                if nick == "focus" && self.phase != Phase::Left {
                     // The focus is gone: ask for it again, as clients do.
                     self.end_session();
                     self.ask_focus(now);
@@ -236,7 +236,7 @@ impl Bot {
                     self.events.push_back(Event::OccupantLeft(nick));
                 }
             }
-            None if me && self.phase != Phase::Joined && has_self_status(stanza) => {
+            None if me && self.phase == Phase::Joining && has_self_status(stanza) => {
                 self.phase = Phase::Joined;
                 self.events.push_back(Event::Joined(self.endpoint.clone()));
             }
@@ -697,6 +697,8 @@ impl Bot {
             .attr("type", "unavailable");
         self.stanzas.push_back(presence.done());
         self.phase = Phase::Left;
+        // What it has asked for is not waited for any more.
+        self.request = None;
         self.end_session();
     }
 

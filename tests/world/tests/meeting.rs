@@ -171,3 +171,29 @@ fn cameras_of_one_layer_are_seen_soon_though_it_takes_more_than_lines_are_first_
     let seen = world.run_until(4 * SECOND, everybody_sees_everybody);
     assert!(seen, "{}", describe(&world));
 }
+
+#[test]
+fn who_leaves_before_it_was_let_in_stays_out() {
+    for after in 0..12 {
+        let mut world = World::new(&WorldConfig {
+            seed: 227,
+            bridges: 1,
+            path: LinkSpec::default(),
+        });
+        world.run(SECOND);
+        let stays = world.join("standup", |_| {});
+        world.run(SECOND);
+        let leaves = world.join("standup", |_| {});
+        world.run(Duration::from_millis(after));
+        world.with_bot(leaves, bot::Bot::leave);
+        world.run(3 * SECOND);
+        let seen = world.events[stays].iter().fold(0, |seen, (_, event)| {
+            seen + match event {
+                bot::Event::OccupantJoined(_) => 1,
+                bot::Event::OccupantLeft(_) => -1,
+                _ => 0,
+            }
+        });
+        assert_eq!(seen, 0, "after {after} ms: {:?}", world.events);
+    }
+}

@@ -13,9 +13,9 @@ use crate::{Credentials, LinkConfig, LinkEvent, Target};
 
 /// Wait before the second attempt; it doubles up to the configured maximum.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// Wait after a login that the server refused: it will hardly think better of it soon.
-const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
-
+/// Wait after a login that the server refused, at first and at most: an account may have been made a moment ago, but after that
+/// it will hardly think better of it soon.
+const REFUSED_BACKOFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 /// Wait after somebody else was found to have our address: at first, and at most. Whoever comes back takes the address from
 /// the other one on many servers, so it must not be often.
 const TAKEN_BACKOFF: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(300));
@@ -61,6 +61,7 @@ impl Driver {
     async fn run(&mut self) {
         let mut backoff = Duration::ZERO;
         let mut taken_backoff = TAKEN_BACKOFF.0;
+        let mut refused_backoff = REFUSED_BACKOFF.0;
         loop {
             let mut closing = self.closing.clone();
             let step = self.connection().await;
@@ -71,7 +72,9 @@ impl Driver {
                 Step::Close => return,
                 Step::Refused(reason) => {
                     tracing::debug!(%domain, %reason, "no XMPP stream; trying again now and then");
-                    (LinkEvent::Refused { reason }, REFUSED_BACKOFF)
+                    let wait = refused_backoff;
+                    refused_backoff = (wait * 2).min(REFUSED_BACKOFF.1);
+                    (LinkEvent::Refused { reason }, wait)
                 }
                 Step::Taken(reason) => {
                     let wait = if self.config.yields {
@@ -93,6 +96,7 @@ impl Driver {
                 }
                 Step::Lost(reason) if was_online => {
                     (backoff, taken_backoff) = (Duration::ZERO, TAKEN_BACKOFF.0);
+                    refused_backoff = REFUSED_BACKOFF.0;
                     tracing::info!(%domain, %reason, "XMPP stream lost");
                     (LinkEvent::Offline { reason }, backoff)
                 }

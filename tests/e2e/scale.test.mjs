@@ -59,11 +59,14 @@ before(async () => {
 });
 
 after(async () => {
-    for (const crowd of scene?.crowds ?? []) {
-        await crowd.leave();
+    try {
+        for (const crowd of scene?.crowds ?? []) {
+            await crowd.leave();
+        }
+    } finally {
+        scene?.installation.stop();
+        network?.stop();
     }
-    scene?.installation.stop();
-    network?.stop();
 });
 
 test('the firewalls are the guide\'s', { skip }, () => {

@@ -247,7 +247,9 @@ impl Layering {
         let all = (0..frame.targets).map(|t| frame.layers_of(t).0);
         self.top = all.max().unwrap_or(0);
         let current = frame.best_target(self.spatial, self.temporal);
+        // Not in the middle of a picture: what went on of it may have been told to be its end.
         let may_switch = current != Some(target)
+            && frame.spatial <= self.spatial
             && frame.indication(target) == Indication::Switch
             && self.has_references(frame, number);
         let mut active = 0;

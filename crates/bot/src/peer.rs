@@ -239,7 +239,7 @@ impl Peer {
         Some(Counting::new(now, keys, sender, self.codecs.transport_cc))
     }
 
-    /// Where datagrams come from and go to.
+    /// Queues a datagram that is not of str0m.
     pub(crate) fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         self.transmits.push_back((to, bytes));
     }

@@ -527,7 +527,11 @@ mod tests {
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use hyper_util::server::conn::auto;
 
+    use tokio::task::JoinHandle;
+
     use super::*;
+
+    type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
 
     fn guard() -> Guard {
         Guard::new(Counters::default())
@@ -619,11 +623,19 @@ mod tests {
         near
     }
 
-    async fn ask(sender: &mut hyper::client::conn::http2::SendRequest<Empty<Bytes>>) -> StatusCode {
+    async fn ask(sender: &mut Sender) -> StatusCode {
         let request = Request::get("https://localhost/")
             .body(Empty::new())
             .unwrap();
         sender.send_request(request).await.unwrap().status()
+    }
+
+    /// A client of such a connection, and its end.
+    async fn http2(guard: &Guard, work: Duration) -> (Sender, JoinHandle<hyper::Result<()>>) {
+        let io = TokioIo::new(serve(guard, work));
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (sender, connection) = handshake.await.unwrap();
+        (sender, tokio::spawn(connection))
     }
 
     /// A request for a WebSocket (RFC 8441, section 4).
@@ -640,12 +652,7 @@ mod tests {
     async fn an_idle_http2_connection_is_closed_and_a_busy_one_is_not() {
         let guard = guard();
         let work = Duration::from_secs(90);
-        let stream = serve(&guard, work);
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        let ended = tokio::spawn(connection);
+        let (mut sender, ended) = http2(&guard, work).await;
         let start = Instant::now();
         assert_eq!(ask(&mut sender).await, StatusCode::OK);
         assert!(start.elapsed() >= work, "a request may wait");
@@ -659,12 +666,7 @@ mod tests {
     async fn an_http2_connection_is_busy_as_long_as_something_upgraded_is_open() {
         let guard = guard();
         let open = Duration::from_secs(90);
-        let stream = serve(&guard, open);
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        let ended = tokio::spawn(connection);
+        let (mut sender, ended) = http2(&guard, open).await;
         // The settings of the other side come before its first answer.
         ask(&mut sender).await;
         let start = Instant::now();
@@ -682,12 +684,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_connects_anew_is_not_led_to_the_connection_of_before() {
         let guard = guard();
-        let stream = serve(&guard, Duration::from_secs(60));
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        let ended = tokio::spawn(connection);
+        let (mut sender, ended) = http2(&guard, Duration::from_secs(60)).await;
         ask(&mut sender).await;
         let answer = sender.send_request(connect()).await.unwrap();
         let upgraded = hyper::upgrade::on(answer).await.unwrap();

@@ -489,14 +489,19 @@ async fn say_hello(front: &Running, path: &str) -> String {
         .to_string()
 }
 
-#[tokio::test]
-async fn websockets_of_bridges_here_and_elsewhere() {
+/// With a bridge of its own, and one elsewhere that is called "away".
+async fn with_bridges() -> Running {
     let bridge = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", bridge.local_addr().unwrap())
         .parse()
         .unwrap();
     tokio::spawn(async { axum::serve(bridge, echo()).await });
-    let front = start(BTreeMap::from([("away".to_owned(), base)]), vec![echo()]);
+    start(BTreeMap::from([("away".to_owned(), base)]), vec![echo()])
+}
+
+#[tokio::test]
+async fn websockets_of_bridges_here_and_elsewhere() {
+    let front = with_bridges().await;
     assert_eq!(
         say_hello(&front, "/colibri-ws/here/c/e?pwd=x").await,
         "hello"
@@ -510,12 +515,7 @@ async fn websockets_of_bridges_here_and_elsewhere() {
 /// As browsers do once the page came over HTTP/2.
 #[tokio::test]
 async fn websockets_of_bridges_here_and_elsewhere_over_http2() {
-    let bridge = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", bridge.local_addr().unwrap())
-        .parse()
-        .unwrap();
-    tokio::spawn(async { axum::serve(bridge, echo()).await });
-    let front = start(BTreeMap::from([("away".to_owned(), base)]), vec![echo()]);
+    let front = with_bridges().await;
     let mut sender = front.http2().await;
     let page = Request::get("https://localhost/Room")
         .body(Empty::<Bytes>::new())

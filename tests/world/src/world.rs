@@ -125,6 +125,14 @@ impl World {
         Self::with_focus(config, |_| {})
     }
 
+    /// A world whose focus gives each member of a meeting a bridge of its own, as far as there are any.
+    #[must_use]
+    pub fn split(config: &WorldConfig) -> Self {
+        Self::with_focus(config, |focus| {
+            focus.bridges.strategy = focus::Strategy::Split;
+        })
+    }
+
     /// The same, with a focus of other settings.
     ///
     /// # Panics

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use focus::Strategy;
 use sim::LinkSpec;
 use world::{Party, World, WorldConfig};
 
@@ -12,13 +11,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A meeting of two over two of three bridges, and a third person who comes while the bridge of the first is cut off from the
 /// meet node. `breaks`: in the end its connection breaks, and what waited in it is lost.
 fn newcomer(seed: u64, breaks: bool) {
-    let config = WorldConfig {
+    let mut world = World::split(&WorldConfig {
         seed,
         bridges: 3,
         path: LinkSpec::default(),
-    };
-    let mut world = World::with_focus(&config, |focus| {
-        focus.bridges.strategy = Strategy::Split;
     });
     world.run(SECOND);
     for _ in 0..2 {

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use bot::{Event, Layer, VideoSpec};
-use focus::Strategy;
 use sim::{LinkSpec, Loss};
 use world::{World, WorldConfig};
 
@@ -16,13 +15,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// One meeting of some people on bridges of their own, as far as there are enough; everybody sees everybody.
 fn meeting(seed: u64, bridges: u8, people: usize, path: LinkSpec) -> World {
-    let config = WorldConfig {
+    let mut world = World::split(&WorldConfig {
         seed,
         bridges,
         path,
-    };
-    let mut world = World::with_focus(&config, |focus| {
-        focus.bridges.strategy = Strategy::Split;
     });
     world.run(SECOND);
     for n in 0..people {
@@ -192,13 +188,10 @@ const SHOWN: usize = 12;
 
 /// Thirty people on three bridges: small pictures of some, and sound of a few.
 fn large_meeting(seed: u64) -> World {
-    let config = WorldConfig {
+    let mut world = World::split(&WorldConfig {
         seed,
         bridges: 3,
         path: LinkSpec::default(),
-    };
-    let mut world = World::with_focus(&config, |focus| {
-        focus.bridges.strategy = Strategy::Split;
     });
     world.run(SECOND);
     for n in 0..30 {

@@ -18,7 +18,6 @@ impl Conference {
         else {
             return;
         };
-        out.set_pace(cx.us, receiver.budget().rates().0);
         let bandwidth = out.bandwidth_mut();
         let line = bandwidth.target(cx.us);
         let room = Room {
@@ -26,6 +25,8 @@ impl Conference {
             trusted: bandwidth.trusted(cx.us),
             sure: bandwidth.is_sure(cx.us),
         };
+        out.set_pace(cx.us, receiver.budget().rates().0, room.trusted);
+        let bandwidth = out.bandwidth_mut();
         if receiver.set_line(cx.us, line, room) {
             self.plan.budget_changed(peer);
         }

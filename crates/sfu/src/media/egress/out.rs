@@ -163,7 +163,7 @@ impl PeerOut {
         if is_another {
             self.line.bandwidth.begin_again(now);
             self.pacer = Pacer::default();
-            self.set_pace(now, 0);
+            self.set_pace(now, 0, None);
         }
         self.path = path;
         was_cut
@@ -242,11 +242,9 @@ impl PeerOut {
     }
 
     /// The line carries what is estimated, or trusted, from now on; `taken`: what video takes of it.
-    pub(crate) fn set_pace(&mut self, now: u64, taken: u64) {
+    pub(crate) fn set_pace(&mut self, now: u64, taken: u64, trusted: Option<u64>) {
         let bandwidth = &mut self.line.bandwidth;
-        let trusted = bandwidth
-            .trusted(now)
-            .map_or(0, |most| most.min(FIRST * taken));
+        let trusted = trusted.map_or(0, |most| most.min(FIRST * taken));
         let line = bandwidth.target(now).map(|line| line.max(trusted));
         let loss = bandwidth.estimate().map_or(0.0, |e| e.loss_ratio);
         self.pacer.set_line(line, loss);

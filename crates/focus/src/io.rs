@@ -65,6 +65,8 @@ pub(crate) enum Purpose {
         /// Id of the stay on the bridge that is asked, and of the one on the other bridge.
         at: String,
         other: String,
+        /// Which of the relays between the two it is about, one after another.
+        number: u64,
         create: bool,
         modify: Box<ConferenceModify>,
         /// It is said again, after it came back as what could not be delivered.

@@ -173,6 +173,33 @@ fn errors_of_a_relay_do_not_add_up_over_the_life_of_a_meeting() {
     assert_whole(&world);
 }
 
+/// A bridge that was too busy to answer for a while was told several things by then: that is one failure, not several in a row.
+#[test]
+fn what_was_said_of_a_relay_before_it_was_made_anew_says_nothing_of_the_new_one() {
+    let people = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"];
+    let mut world = spread(2, &people);
+    let busy = home(&world, "aa");
+    let elsewhere = people.iter().filter(|nick| home(&world, nick) != busy);
+    let elsewhere: Vec<&str> = elsewhere.copied().collect();
+    assert!(elsewhere.len() > 3, "{elsewhere:?}");
+    world.bridges.get_mut(&busy).unwrap().deaf = true;
+    for nick in &elsewhere[..3] {
+        world.leave(nick);
+        world.advance(SECOND / 4);
+    }
+    world.advance(SECOND);
+    world.bridges.get_mut(&busy).unwrap().deaf = false;
+    world.advance(3 * SECOND);
+    assert_eq!(
+        world.focus.stats().relays_failed_total,
+        1,
+        "{:#?}",
+        world.events
+    );
+    assert_eq!(homes(&world), ["jvb1", "jvb2"]);
+    assert_whole(&world);
+}
+
 #[test]
 fn where_no_relay_holds_the_meeting_comes_together_on_bridges_that_reach_each_other() {
     let mut world = spread(3, &["aa", "bb", "cc", "dd"]);

@@ -33,7 +33,7 @@ impl Conference {
         self.adopting = false;
         self.inside = true;
         self.owner_asked = None;
-        for member in self.members.values_mut() {
+        for (_, member) in self.members.iter_mut() {
             member.seen = false;
             // Whether the client got it, and what it said of it, is not known.
             member.next = None;
@@ -68,7 +68,7 @@ impl Conference {
     /// Everybody in the room has seen the focus leave: no session goes on, and each member gets a new one.
     fn void_sessions(&mut self, cx: &mut Context<'_>) {
         let mut void = 0;
-        for member in self.members.values_mut().filter(|m| m.seen) {
+        for (_, member) in self.members.iter_mut().filter(|(_, m)| m.seen) {
             member.invite = None;
             member.next = None;
             member.hold_until = None;
@@ -146,7 +146,8 @@ impl Conference {
 
     /// Whether an offer that is not accepted yet arrived, and whether its acceptance was lost, nobody knows.
     fn watch_doubtful(&mut self, cx: &mut Context<'_>) {
-        let sessions = self.members.values_mut().filter_map(|m| m.session.as_mut());
+        let all = self.members.details_mut();
+        let sessions = all.filter_map(|(_, m)| m.session.as_mut());
         let mut doubtful = false;
         for session in sessions.filter(|session| !session.active && !session.stale) {
             session.doubtful = true;
@@ -241,6 +242,7 @@ impl Conference {
             let nicks: Vec<String> = stay.endpoints.iter().filter(ownerless).cloned().collect();
             for nick in nicks {
                 stay.endpoints.remove(&nick);
+                self.members.touch(&nick);
                 all.push((stay.bridge.clone(), nick));
             }
         }

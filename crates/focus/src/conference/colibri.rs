@@ -76,6 +76,7 @@ impl Conference {
             ("item-not-found", Some(Reason::UnknownEndpoint)) => {
                 let endpoint = error.endpoint.as_deref().unwrap_or(nick).to_owned();
                 current.endpoints.remove(&endpoint);
+                self.members.touch(&endpoint);
                 self.reinvite(cx, &endpoint, Reinvite::BridgeForgot);
             }
             ("item-not-found", Some(Reason::ConferenceNotFound)) => {

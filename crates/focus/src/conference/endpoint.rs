@@ -114,6 +114,7 @@ impl Conference {
 
     /// Removes the endpoint of `nick`, and with the last one the conference, from the bridges it is on.
     pub(super) fn expire_endpoint(&mut self, cx: &mut Context<'_>, nick: &str) {
+        self.members.touch(nick);
         self.leave_retiring(cx, nick);
         let stays = self.stay.iter_mut().chain(&mut self.further);
         let there = stays.filter_map(|stay| {
@@ -145,6 +146,7 @@ impl Conference {
 
     /// `nick` needs nothing any more of the bridges that the conference is leaving.
     pub(super) fn leave_retiring(&mut self, cx: &mut Context<'_>, nick: &str) {
+        self.members.touch(nick);
         for mut stay in std::mem::take(&mut self.retiring) {
             let was_there = stay.endpoints.remove(nick);
             if stay.endpoints.is_empty() {

@@ -10,6 +10,7 @@ use stanza::{Element, element, iq, ns};
 
 use super::mesh::Mesh;
 use super::moderation::Moderation;
+use super::roll::Roll;
 use super::{Conference, Phase, Waiter};
 use crate::config::NICK;
 use crate::context::Context;
@@ -47,7 +48,7 @@ impl Conference {
             inside: true,
             place: None,
             waiters: Vec::new(),
-            members: BTreeMap::new(),
+            members: Roll::default(),
             stay: None,
             further: Vec::new(),
             mesh: Mesh::default(),

@@ -505,7 +505,7 @@ impl Conference {
         self.avoid = Some((loss.bridge.clone(), cx.io.now));
         let mut moved = 0;
         let mut useless = Vec::new();
-        for (nick, member) in &mut self.members {
+        for (nick, member) in self.members.iter_mut() {
             let invite = member.invite.take_if(|invite| invite.stay == stay.id);
             let next = member.next.take_if(|n| n.session.stay == stay.id);
             useless.extend(next.map(|next| (nick.clone(), next.session.sid)));

@@ -173,6 +173,7 @@ impl Conference {
             return refuse(Condition::Forbidden, "visitors do not send");
         }
         let limit = cx.config.max_ssrcs_per_user;
+        self.members.touch(nick);
         self.sources
             .add(nick, added, limit)
             .or_else(|error| refuse(Condition::BadRequest, error.to_string()))
@@ -234,6 +235,7 @@ impl Conference {
         if change.is_empty() {
             return;
         }
+        self.members.touch(nick);
         let sources = Some(self.colibri_sources(nick));
         self.update_endpoint(
             cx,

@@ -113,7 +113,8 @@ impl Conference {
         cx.io.totals.lasted.1 += member.lasted(cx.io.now);
         // Receivers infer from the presence that the sources are gone.
         self.sources.remove_owner(nick);
-        for session in self.members.values_mut().filter_map(|m| m.session.as_mut()) {
+        let others = self.members.details_mut();
+        for session in others.filter_map(|(_, m)| m.session.as_mut()) {
             session.signalled.remove(nick);
         }
         self.expire_endpoint(cx, nick);

@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) ends: [End; 2],
     /// Since when both know each other's transports.
     pub(super) made: Option<Instant>,
+    /// Which of the relays between the two it is, one after another.
+    pub(super) number: u64,
 }
 
 /// Relays between two bridges that failed one after another.
@@ -60,6 +62,8 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
     pub(super) links: Vec<Link>,
+    /// The stays that the conference had when the relays were seen to last.
+    pub(super) stays: Vec<String>,
     /// By bridge, the elder first.
     failures: BTreeMap<(FullJid, FullJid), Failures>,
     /// Bridges that could not be related to others, and since when.

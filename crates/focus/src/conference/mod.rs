@@ -19,6 +19,7 @@ mod publish;
 mod record;
 mod relays;
 mod requests;
+mod roll;
 mod room;
 mod signal;
 mod stays;
@@ -40,6 +41,7 @@ use crate::status::{MeetingStatus, PlaceStatus};
 pub(crate) use member::Member;
 use mesh::Mesh;
 use moderation::Moderation;
+use roll::Roll;
 
 /// Who waits for the room to be ready.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ pub(crate) struct Conference {
     /// What the room calls the place of the focus. Another name: it left in between, and everybody has seen that.
     place: Option<String>,
     waiters: Vec<Waiter>,
-    members: BTreeMap<String, Member>,
+    members: Roll,
     /// The bridge it is on; the first one, if it is on several.
     stay: Option<Stay>,
     /// The other bridges it is on.

@@ -193,7 +193,7 @@ impl Conference {
 
     /// Those who learn sources from the focus are taken to know what it knew.
     fn assume_told(&mut self, config: &FocusConfig) {
-        for (nick, member) in &mut self.members {
+        for (nick, member) in self.members.details_mut() {
             let told = member.is_told_sources();
             let features = member.features.unwrap_or(Features::ASSUMED);
             let Some(session) = member.session.as_mut().filter(|_| told) else {

@@ -2,7 +2,7 @@
 //! was told of the people behind them, and what is missing of that. See `Conference::relate`, which sees to it all.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use stanza::colibri2::{
@@ -13,6 +13,7 @@ use stanza::media::{IceTransport, Setup};
 use stanza::{Element, FullJid};
 
 use super::mesh::{End, Link, Verdict};
+use super::roll::Touched;
 use super::{Conference, Stay};
 use crate::context::Context;
 use crate::event::Event;
@@ -23,6 +24,9 @@ use crate::sources::SourceSet;
 
 /// The mesh of all bridges.
 const MESH: &str = "0";
+
+/// What a bridge is told of the people behind a relay: whom with which sources, and who is gone.
+type News = Vec<(String, Option<SourceSet>)>;
 
 /// A stay's end of a relay; `None` if its bridge makes none.
 fn end_of(stay: &Stay) -> Option<End> {
@@ -40,7 +44,7 @@ impl Conference {
     /// Sees to it that all bridges have relays to each other, and know who is behind them.
     pub(crate) fn relate(&mut self, cx: &mut Context<'_>) {
         if self.further.is_empty() && self.mesh.links.is_empty() {
-            return;
+            return self.members.touch_all();
         }
         self.drop_links(cx);
         self.make_links(cx);
@@ -95,6 +99,7 @@ impl Conference {
                     links.push(Link {
                         ends: [elder, newer],
                         made: None,
+                        number: 0,
                     });
                 }
             }
@@ -105,6 +110,7 @@ impl Conference {
     }
 
     fn make_link(&mut self, cx: &mut Context<'_>, mut link: Link) {
+        link.number = cx.io.count();
         let mut requests = Vec::new();
         for n in [0, 1] {
             let (at, other) = (&link.ends[n], &link.ends[1 - n]);
@@ -151,18 +157,54 @@ impl Conference {
     }
 
     /// Tells the bridges what is new of the people behind their relays: who is gone first, since whoever went from one bridge
-    /// to another cannot be behind two relays.
+    /// to another cannot be behind two relays. It is asked after whatever happens in the conference, so it looks only at those
+    /// whom something happened to.
     pub(super) fn relate_those_there(&mut self, cx: &mut Context<'_>) {
+        self.note_stays();
+        let touched = self.members.take_touched();
         for gone in [true, false] {
             for n in 0..self.mesh.links.len() {
                 for end in [0, 1] {
-                    self.relate_people(cx, n, end, gone);
+                    self.relate_people(cx, n, end, gone, &touched);
                 }
             }
         }
+        debug_assert!(self.is_related(), "somebody changed and was not touched");
     }
 
-    fn relate_people(&mut self, cx: &mut Context<'_>, link: usize, end: usize, gone: bool) {
+    /// Other bridges than before: that concerns everybody.
+    fn note_stays(&mut self) {
+        let known = self.mesh.stays.iter().map(String::as_str);
+        if known.ne(self.stays().map(|stay| stay.id.as_str())) {
+            self.mesh.stays = self.stays().map(|stay| stay.id.clone()).collect();
+            self.members.touch_all();
+        }
+    }
+
+    /// Whether each bridge was told who is behind its relays.
+    fn is_related(&self) -> bool {
+        self.mesh.links.iter().all(|link| {
+            [0, 1].into_iter().all(|end| {
+                let (at, other) = (&link.ends[end], &link.ends[1 - end]);
+                let people = self.people_behind(&at.stay, &other.stay);
+                let none = SourceSet::default();
+                let told = at.told.iter().map(|(nick, set)| (nick.as_str(), set));
+                at.unheard
+                    || told.eq(people
+                        .iter()
+                        .map(|(nick, set)| (*nick, set.unwrap_or(&none))))
+            })
+        })
+    }
+
+    fn relate_people(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: usize,
+        end: usize,
+        gone: bool,
+        touched: &Touched,
+    ) {
         let Some(link) = self.mesh.links.get(link) else {
             return;
         };
@@ -170,50 +212,32 @@ impl Conference {
         if at.unheard {
             return;
         }
-        let people = self.people_behind(&at.stay, &other.stay);
-        let mut endpoints = Vec::new();
-        let mut news = Vec::new();
-        if gone {
-            let left = at.told.keys();
-            for nick in left.filter(|nick| !people.contains_key(nick.as_str())) {
-                endpoints.push(Endpoint {
-                    id: nick.clone(),
-                    expire: true,
-                    ..Endpoint::default()
-                });
-                news.push((nick.clone(), None));
-            }
-        } else {
-            for (nick, sources) in &people {
-                let told = at.told.get(*nick);
-                let is_new = match (told, sources) {
-                    (Some(told), Some(sources)) => told != *sources,
-                    (Some(told), None) => !told.is_empty(),
-                    (None, _) => true,
-                };
-                if is_new {
-                    endpoints.push(self.relayed(nick, told.is_none(), *sources));
-                    news.push((
-                        (*nick).to_owned(),
-                        Some(sources.cloned().unwrap_or_default()),
-                    ));
-                }
-            }
-        }
-        if endpoints.is_empty() {
+        let news = match gone {
+            true => self.gone_from(at, &other.stay, touched),
+            false => self.new_behind(at, &other.stay, touched),
+        };
+        if news.is_empty() {
             return;
         }
-        let (at, other, id) = (at.stay.clone(), other.stay.clone(), other.relay.clone());
+        let endpoints = news.iter().map(|(nick, sources)| match sources {
+            Some(sources) => self.relayed(nick, !at.told.contains_key(nick), Some(sources)),
+            None => Endpoint {
+                id: nick.clone(),
+                expire: true,
+                ..Endpoint::default()
+            },
+        });
         let modify = ConferenceModify {
             relays: vec![Relay {
-                id,
-                endpoints,
+                id: other.relay.clone(),
+                endpoints: endpoints.collect(),
                 ..Relay::default()
             }],
             ..self.modify()
         };
-        let found = self.mesh.links.iter_mut();
-        if let Some(link) = found.into_iter().find(|link| link.is_between(&at, &other)) {
+        let (at, other) = (at.stay.clone(), other.stay.clone());
+        let mut links = self.mesh.links.iter_mut();
+        if let Some(link) = links.find(|link| link.is_between(&at, &other)) {
             let end = link.at(&at);
             let told = &mut link.ends[end].told;
             for (nick, sources) in news {
@@ -226,22 +250,64 @@ impl Conference {
         self.ask_relay(cx, &at, &other, false, modify);
     }
 
-    /// Participants that one stay's bridge is to know as being behind its relay to another one's, with their sources, if they
-    /// have any. It is asked after whatever happens in the conference, so it looks at each of them once and copies nothing.
-    fn people_behind(&self, at: &str, of: &str) -> BTreeMap<&str, Option<&SourceSet>> {
-        let find = |id: &str| self.stays().find(|stay| stay.id == id);
-        let (Some(at), Some(of)) = (find(at), find(of)) else {
-            return BTreeMap::new();
+    /// Whom a bridge was told of and who is not behind its relay any more.
+    fn gone_from(&self, at: &End, of: &str, touched: &Touched) -> News {
+        let (there, stay) = (self.stay_by_id(&at.stay), self.stay_by_id(of));
+        let is_gone = |nick: &&String| !self.is_behind(nick, there, stay);
+        let gone: Vec<&String> = match touched {
+            Touched::All => at.told.keys().filter(is_gone).collect(),
+            Touched::Some(nicks) => {
+                let told = nicks.iter().filter(|nick| at.told.contains_key(*nick));
+                told.filter(is_gone).collect()
+            }
         };
-        let there: HashSet<&String> = at.endpoints.iter().collect();
-        let people = of.endpoints.iter().filter(|nick| {
-            let member = self.members.get(*nick);
-            let visitor = member.is_none_or(super::Member::is_visitor);
-            !visitor && !there.contains(nick) && self.is_at_home(nick, of)
+        gone.into_iter().map(|nick| (nick.clone(), None)).collect()
+    }
+
+    /// Who is behind a bridge's relay and unknown to it, or known with other sources.
+    fn new_behind(&self, at: &End, of: &str, touched: &Touched) -> News {
+        let (there, stay) = (self.stay_by_id(&at.stay), self.stay_by_id(of));
+        let is_new = |nick: &&String| {
+            let sources = self.sources.of(nick);
+            let is_new = match (at.told.get(*nick), sources) {
+                (Some(told), Some(sources)) => told != sources,
+                (Some(told), None) => !told.is_empty(),
+                (None, _) => true,
+            };
+            is_new && self.is_behind(nick, there, stay)
+        };
+        let new: Vec<&String> = match (touched, stay) {
+            (Touched::Some(nicks), _) => nicks.iter().filter(is_new).collect(),
+            (Touched::All, Some(stay)) => stay.endpoints.iter().filter(is_new).collect(),
+            (Touched::All, None) => Vec::new(),
+        };
+        let news = new.into_iter().map(|nick| {
+            let sources = self.sources.of(nick).cloned().unwrap_or_default();
+            (nick.clone(), Some(sources))
         });
+        news.collect()
+    }
+
+    /// Participants that one stay's bridge is to know as being behind its relay to another one's, with their sources, if they
+    /// have any.
+    fn people_behind(&self, at: &str, of: &str) -> BTreeMap<&str, Option<&SourceSet>> {
+        let (at, of) = (self.stay_by_id(at), self.stay_by_id(of));
+        let people = of.into_iter().flat_map(|stay| &stay.endpoints);
         people
+            .filter(|nick| self.is_behind(nick, at, of))
             .map(|nick| (nick.as_str(), self.sources.of(nick)))
             .collect()
+    }
+
+    fn is_behind(&self, nick: &str, at: Option<&Stay>, of: Option<&Stay>) -> bool {
+        let (Some(at), Some(of)) = (at, of) else {
+            return false;
+        };
+        let member = self.members.get(nick);
+        of.endpoints.contains(nick)
+            && !at.endpoints.contains(nick)
+            && member.is_some_and(|member| !member.is_visitor())
+            && self.is_at_home(nick, of)
     }
 
     /// Who changes bridges is on two of them for a while: what counts is the session, and before there is one the invitation.
@@ -287,11 +353,12 @@ impl Conference {
         modify: ConferenceModify,
     ) {
         let payload = Element::from(&modify);
-        if let Some(bridge) = self.bridge_of_relay(at, other) {
+        if let Some((bridge, number)) = self.bridge_of_relay(at, other) {
             let purpose = Purpose::Relay {
                 room: self.room.clone(),
                 at: at.to_owned(),
                 other: other.to_owned(),
+                number,
                 create,
                 modify: Box::new(modify),
                 again: false,
@@ -305,6 +372,7 @@ impl Conference {
         let Purpose::Relay {
             at,
             other,
+            number,
             create,
             modify,
             ..
@@ -312,7 +380,8 @@ impl Conference {
         else {
             return;
         };
-        let Some(bridge) = self.bridge_of_relay(at, other) else {
+        let relay = self.bridge_of_relay(at, other);
+        let Some((bridge, _)) = relay.filter(|(_, present)| present == number) else {
             return;
         };
         // It may have made one all the same, of which nobody knows the transport.
@@ -336,14 +405,16 @@ impl Conference {
             if let Some(link) = links.find(|link| link.is_between(at, other)) {
                 let end = link.at(at);
                 link.ends[end].unheard = unheard;
+                self.members.touch_all();
             }
         }
     }
 
-    fn bridge_of_relay(&self, at: &str, other: &str) -> Option<FullJid> {
+    /// The bridge at one end of a relay, and which of the relays between the two it is.
+    fn bridge_of_relay(&self, at: &str, other: &str) -> Option<(FullJid, u64)> {
         let mut links = self.mesh.links.iter();
         let link = links.find(|link| link.is_between(at, other))?;
-        Some(link.ends[link.at(at)].bridge.clone())
+        Some((link.ends[link.at(at)].bridge.clone(), link.number))
     }
 
     /// A bridge that another one reaches, or that has just lost its stream, may not have heard this. It is said again once the
@@ -373,7 +444,7 @@ impl Conference {
         keeps
     }
 
-    /// A bridge answered about a relay, or did not.
+    /// A bridge answered about a relay, or did not. What it says of one that was made anew since says nothing of the new one.
     pub(crate) fn on_relay_answered(
         &mut self,
         cx: &mut Context<'_>,
@@ -381,14 +452,19 @@ impl Conference {
         answer: Option<&Element>,
     ) {
         let Purpose::Relay {
-            at, other, create, ..
+            at,
+            other,
+            number,
+            create,
+            ..
         } = &purpose
         else {
             return;
         };
         let (at, other, create) = (at.clone(), other.clone(), *create);
         let (at, other) = (at.as_str(), other.as_str());
-        let Some(bridge) = self.bridge_of_relay(at, other) else {
+        let relay = self.bridge_of_relay(at, other);
+        let Some((bridge, _)) = relay.filter(|(_, present)| present == number) else {
             return;
         };
         if self.keep_unheard(cx, &bridge, purpose, answer) {
@@ -536,6 +612,7 @@ impl Conference {
                 self.mesh.links.push(Link {
                     ends: [elder, newer],
                     made: Some(now),
+                    number: 0,
                 });
             }
         }

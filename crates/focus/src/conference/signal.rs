@@ -24,6 +24,7 @@ impl Conference {
     /// Forgets the sources of a session that ended, and tells the others.
     pub(super) fn drop_sources(&mut self, cx: &mut Context<'_>, owner: &str) {
         if self.sources.remove_owner(owner).is_some() {
+            self.members.touch(owner);
             self.tell_sources(cx, owner);
         }
     }

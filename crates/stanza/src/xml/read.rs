@@ -89,7 +89,8 @@ impl Skipped {
     /// What a WebSocket message was that [`parse`] refused.
     #[must_use]
     pub fn of_message(error: XmlError, message: &[u8]) -> Self {
-        let mut parser = parser(&Limits::FROM_SERVER);
+        let longest = longest_token(&Limits::FROM_SERVER);
+        let mut parser = parser(longest.min(message.len()));
         let mut rest = message;
         match parser.parse(&mut rest, true) {
             Ok(Some(Event::StartElement(_, name, attrs))) => Self::of_tag(error, &name, &attrs),
@@ -144,7 +145,7 @@ impl Reader {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            parser: parser(&limits),
+            parser: parser(longest_token(&limits)),
             limits,
             input: Vec::new(),
             offset: 0,
@@ -380,7 +381,7 @@ pub fn parse(input: impl AsRef<[u8]>, limits: &Limits) -> Result<Element, XmlErr
     if rest.len() > limits.bytes {
         return Err(XmlError::TooLarge);
     }
-    let mut parser = parser(limits);
+    let mut parser = parser(longest_token(limits).min(rest.len()));
     let mut tree = Tree::default();
     let mut root = None;
     let mut came = 0;
@@ -413,7 +414,7 @@ pub fn root(input: impl AsRef<[u8]>, limits: &Limits) -> Result<Element, XmlErro
     let mut window = input
         .get(..limits.bytes.min(input.len()))
         .unwrap_or_default();
-    let mut parser = parser(limits);
+    let mut parser = parser(longest_token(limits).min(window.len()));
     loop {
         match parser.parse(&mut window, false) {
             Ok(Some(Event::StartElement(_, name, mut attrs))) => {
@@ -441,9 +442,10 @@ fn longest_token(limits: &Limits) -> usize {
     }
 }
 
-fn parser(limits: &Limits) -> Parser {
+/// It takes memory of twice the longest token at once, so a small document is worth a small limit.
+fn parser(longest_token: usize) -> Parser {
     let mut parser = Parser::with_options(Options {
-        max_token_length: longest_token(limits),
+        max_token_length: longest_token,
         ..Options::default()
     });
     // Without it white space between stanzas would wait inside the parser and count towards the next stanza.

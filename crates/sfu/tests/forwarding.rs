@@ -404,11 +404,8 @@ fn asking_for_packets_again_and_again_multiplies_nothing() {
     assert!(w.shard.stats().retransmit_refused > 0);
 }
 
-/// A speaker with `count` microphones and a listener with slots for fifty.
-fn choir(count: u32, rewriting: bool) -> World {
-    let mut w = World::new(good(), 12);
-    w.join("a", None, None, rewriting);
-    w.join("b", None, None, rewriting);
+/// The first client has `count` microphones.
+fn set_microphones(w: &mut World, count: u32) {
     let source = |n: u32| {
         let name = source_name(&format!("a-a{n}"));
         Source::from_groups(name, MediaKind::Audio, VideoType::Camera, &[5000 + n], &[]).unwrap()
@@ -420,6 +417,14 @@ fn choir(count: u32, rewriting: bool) -> World {
     w.shard
         .update_endpoint(w.now, CONFERENCE, &endpoint_id("a"), update)
         .unwrap();
+}
+
+/// A speaker with `count` microphones and a listener with slots for fifty.
+fn choir(count: u32, rewriting: bool) -> World {
+    let mut w = World::new(good(), 12);
+    w.join("a", None, None, rewriting);
+    w.join("b", None, None, rewriting);
+    set_microphones(&mut w, count);
     w.connect_all();
     w.want(1, 0);
     w
@@ -496,6 +501,68 @@ fn the_loudest_have_the_audio_slots() {
     });
     let messages = audio_maps(&w).len() - told;
     assert!(messages <= 4 * 5 + 1, "{messages} messages in four seconds");
+}
+
+#[test]
+fn who_speaks_after_all_slots_were_given_to_others_who_are_silent_now_is_heard() {
+    const COUNT: u32 = 56;
+    let mut w = choir(COUNT, true);
+    sing(&mut w, 0, 50, 50, |_, _| 60);
+    assert_eq!(w.clients[1].heard.len(), 50);
+    // They have stopped; one who has not said anything yet begins.
+    w.run(2 * SECOND);
+    for step in 0..50 {
+        let packet = audio_packet(5055, step, u32::from(step) * 960, 40);
+        w.clients[0].outbox.0.push(packet);
+        w.run(Duration::from_millis(20));
+    }
+    let maps = audio_maps(&w);
+    let mut entries = maps.iter().flat_map(|map| map.iter());
+    let name = source_name("a-a55");
+    let entry = entries.find(|e| e.source == name).unwrap();
+    let before = w.clients[1].heard[&entry.ssrc].0;
+    assert!(before > 30, "{before} packets");
+}
+
+#[test]
+fn who_wants_to_know_ahead_is_told_of_sources_before_they_send() {
+    let ahead = |count: u32| {
+        let mut w = World::new(good(), 13);
+        w.join("a", None, None, true);
+        w.sound_ahead = true;
+        w.join("b", None, None, true);
+        w.sound_ahead = false;
+        w.join("c", None, None, true);
+        set_microphones(&mut w, count);
+        w.connect_all();
+        w.run(SECOND);
+        w
+    };
+    let mut w = ahead(3);
+    let told: std::collections::BTreeSet<String> = audio_maps(&w)
+        .iter()
+        .flat_map(|map| map.iter())
+        .map(|entry| entry.source.as_str().to_owned())
+        .collect();
+    let all = ["a-a0", "a-a1", "a-a2", "c-a0"].map(str::to_owned);
+    assert_eq!(told, all.into_iter().collect());
+    let is_map = |notice: &ChannelNotice| matches!(notice, ChannelNotice::AudioSourcesMap(_));
+    let others = [0, 2].map(|n| {
+        w.clients[n]
+            .notices
+            .iter()
+            .filter(|(_, n)| is_map(n))
+            .count()
+    });
+    assert_eq!(others, [0, 0], "others are not");
+    // What comes then comes under the number that was told, without a further word.
+    let maps = audio_maps(&w).len();
+    sing(&mut w, 0, 20, 3, |_, _| 60);
+    assert_eq!(w.clients[1].heard.len(), 3);
+    assert_eq!(audio_maps(&w).len(), maps);
+    // There are more than slots: the loudest have them, as always.
+    let w = ahead(56);
+    assert!(audio_maps(&w).is_empty());
 }
 
 #[test]

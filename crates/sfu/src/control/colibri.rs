@@ -233,6 +233,7 @@ impl Controller {
         let spec = EndpointSpec {
             stats_id: request.stats_id.clone(),
             ssrc_rewriting: request.has_capability(capability::SSRC_REWRITING),
+            sound_ahead: request.has_capability(capability::SOUND_AHEAD),
             private_addresses: self.config.private_addresses
                 || request.has_capability(capability::PRIVATE_ADDRESSES),
             visitor: request.is_visitor(),

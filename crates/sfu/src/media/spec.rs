@@ -207,6 +207,8 @@ pub struct EndpointSpec {
     pub stats_id: Option<String>,
     /// It accepts rewritten SSRCs and source maps (capability `ssrc-rewriting`).
     pub ssrc_rewriting: bool,
+    /// It is told of all who may be heard before they are (capability `sound-ahead`).
+    pub sound_ahead: bool,
     /// It may be given private addresses as candidates (capability `private-address-connectivity`).
     pub private_addresses: bool,
     /// It only watches: no sources of its own, no messages to others.
@@ -232,6 +234,7 @@ impl EndpointSpec {
             id,
             stats_id: None,
             ssrc_rewriting: false,
+            sound_ahead: false,
             private_addresses: true,
             visitor: false,
             payload_types: Vec::new(),

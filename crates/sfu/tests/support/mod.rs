@@ -115,6 +115,8 @@ pub struct World {
     pub datagrams: u64,
     /// Whether those who join from now on take redundant audio.
     pub red: bool,
+    /// Whether they want to know ahead of whom they may hear.
+    pub sound_ahead: bool,
     egress: Egress,
     certificate: Arc<rtc::Certificate>,
     rng: rand_chacha::ChaCha12Rng,
@@ -203,6 +205,7 @@ impl World {
             runs: 0,
             datagrams: 0,
             red: false,
+            sound_ahead: false,
             egress: Egress::new(512 * 1024),
             certificate,
             rng: rand_chacha::ChaCha12Rng::seed_from_u64(seed),
@@ -233,6 +236,7 @@ impl World {
         let audio_ssrc = 1_000_000 * (index as u32 + 1);
         let mut spec = EndpointSpec::new(endpoint_id(name));
         spec.ssrc_rewriting = rewriting;
+        spec.sound_ahead = self.sound_ahead;
         spec.sctp = false;
         spec.payload_types = vec![
             payload(VP8, MediaKind::Video, "VP8"),

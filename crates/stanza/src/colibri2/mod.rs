@@ -26,6 +26,8 @@ pub mod capability {
     pub const RTP_MID_DEMUX: &str = "rtp-mid-demux";
     /// Private host candidates are useful to the endpoint.
     pub const PRIVATE_ADDRESSES: &str = "private-address-connectivity";
+    /// Ours: whose sound it is that may come is told before it comes, so that it is heard at once.
+    pub const SOUND_AHEAD: &str = "sound-ahead";
 }
 
 #[cfg(test)]

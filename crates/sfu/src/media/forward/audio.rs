@@ -1,6 +1,8 @@
 //! Which audio sources have the slots of a receiver: all, as long as there are slots; where there are more sources than
 //! slots the loudest, looked at from time to time, so that packets do not steal slots from each other.
 
+use smallvec::SmallVec;
+
 use super::audio_slot::Voice;
 use super::receiver::{Lane, MAX_SLOTS};
 use super::stage::Stage;
@@ -19,6 +21,8 @@ pub(crate) struct AudioPlan {
     change: u64,
     /// By feed: the change up to which all receivers were asked whether they want it.
     asked: Vec<u64>,
+    /// The change, and the number of sources, for which those who want to know ahead were told.
+    told_ahead: (u64, usize),
     next_review: u64,
 }
 
@@ -50,16 +54,19 @@ impl AudioPlan {
         }
     }
 
-    /// Gives slots of receivers that have none left to louder sources.
+    /// Tells who wants to know ahead of sources that may be heard. Gives slots of receivers that have none left to louder ones.
     pub(crate) fn review(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>) {
         if cx.us < self.next_review {
             return;
         }
         self.next_review = cx.us + REVIEW_INTERVAL;
-        let voices = voices(stage, cx.us);
-        if voices.len() <= MAX_SLOTS {
-            return;
+        let sources = stage.feeds.iter();
+        let sources = sources.filter(|(_, f)| f.kind() == MediaKind::Audio);
+        let sources: SmallVec<[FeedId; 16]> = sources.map(|(feed, _)| feed).collect();
+        if sources.len() <= MAX_SLOTS {
+            return self.tell_ahead(cx, stage, &sources);
         }
+        let voices = voices(stage, cx.us);
         let receivers: Vec<PeerId> = stage.receivers.keys().collect();
         for peer in receivers {
             let Some(receiver) = stage.receivers.get_mut(peer) else {
@@ -73,6 +80,24 @@ impl AudioPlan {
             }
         }
     }
+
+    /// There is a slot for everybody: who wants to know ahead is told of all, whether or not anything has come of them.
+    fn tell_ahead(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, sources: &[FeedId]) {
+        let known = (self.change, sources.len());
+        if std::mem::replace(&mut self.told_ahead, known) == known {
+            return;
+        }
+        let receivers = stage.receivers.iter();
+        let ahead = receivers.filter(|(_, receiver)| receiver.wants_sound_ahead());
+        let ahead: Vec<PeerId> = ahead.map(|(peer, _)| peer).collect();
+        for peer in ahead {
+            let slots = sources
+                .iter()
+                .filter_map(|feed| ask(cx, stage, peer, *feed));
+            let slots: Vec<usize> = slots.collect();
+            tell_map(cx, stage, peer, &slots);
+        }
+    }
 }
 
 /// Receivers that have not decided about a feed decide.
@@ -80,27 +105,29 @@ impl AudioPlan {
 fn ask_all(cx: &mut Context<'_>, stage: &mut Stage<'_>, feed: FeedId) {
     let receivers: Vec<PeerId> = stage.receivers.keys().collect();
     for peer in receivers {
-        let (Some(receiver), Some(source)) = (stage.receivers.get_mut(peer), stage.feeds.get(feed))
-        else {
-            continue;
-        };
-        if receiver.lane(feed) != Lane::New || !receiver.is_live() {
-            continue;
-        }
-        if !receiver.hears(source.name()) {
-            receiver.set_lane(feed, Lane::Closed);
-            continue;
-        }
-        let rewriting = receiver.is_rewriting();
-        let ssrc = match rewriting {
-            true => receiver.new_ssrc(cx.rng, stage.ssrcs),
-            false => source.spec().encodings.first().map_or(0, |e| e.ssrc),
-        };
-        let bound = receiver.bind_audio(cx.us, feed, ssrc);
-        if let Some(at) = bound.filter(|_| rewriting) {
+        if let Some(at) = ask(cx, stage, peer, feed) {
             tell_map(cx, stage, peer, &[at]);
         }
     }
+}
+
+/// A receiver that has not decided about a feed decides. The slot that it is to be told of, if any.
+fn ask(cx: &mut Context<'_>, stage: &mut Stage<'_>, peer: PeerId, feed: FeedId) -> Option<usize> {
+    let (receiver, source) = (stage.receivers.get_mut(peer)?, stage.feeds.get(feed)?);
+    if receiver.lane(feed) != Lane::New || !receiver.is_live() {
+        return None;
+    }
+    if !receiver.hears(source.name()) {
+        receiver.set_lane(feed, Lane::Closed);
+        return None;
+    }
+    let rewriting = receiver.is_rewriting();
+    let ssrc = match rewriting {
+        true => receiver.new_ssrc(cx.rng, stage.ssrcs),
+        false => source.spec().encodings.first().map_or(0, |e| e.ssrc),
+    };
+    let bound = receiver.bind_audio(cx.us, feed, ssrc);
+    bound.filter(|_| rewriting)
 }
 
 fn tell_map(cx: &mut Context<'_>, stage: &Stage<'_>, peer: PeerId, slots: &[usize]) {

@@ -113,6 +113,7 @@ pub(in crate::media::forward) enum Lane {
 pub(crate) struct Receiver {
     id: EndpointId,
     rewriting: bool,
+    sound_ahead: bool,
     takes_audio: bool,
     takes_video: bool,
     /// Packets can be sent to it.
@@ -157,6 +158,7 @@ impl Receiver {
         Self {
             id: spec.id.clone(),
             rewriting: spec.ssrc_rewriting,
+            sound_ahead: spec.sound_ahead,
             takes_audio: false,
             takes_video: false,
             live: false,
@@ -186,6 +188,11 @@ impl Receiver {
     /// Whether its SSRCs are the bridge's own, told by maps.
     pub(crate) fn is_rewriting(&self) -> bool {
         self.rewriting
+    }
+
+    /// Whether it is to be told of sources before anything of them can be heard.
+    pub(in crate::media::forward) fn wants_sound_ahead(&self) -> bool {
+        self.sound_ahead && self.rewriting && self.live
     }
 
     /// Whether packets can be sent to it.

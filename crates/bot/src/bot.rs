@@ -284,6 +284,13 @@ impl Bot {
                 }
             }
             Action::SessionTerminate => self.terminated(now, &jingle.sid),
+            Action::SessionInfo if jingle.moving == Some(Moving::Done) => {
+                let next = self.next.as_mut().map(|(call, _)| call);
+                if let Some(next) = next.filter(|next| next.sid() == jingle.sid) {
+                    next.fill(now);
+                    self.ask();
+                }
+            }
             _ => {}
         }
     }
@@ -309,9 +316,9 @@ impl Bot {
             return;
         };
         let jid = jid.to_string();
-        let here = self.call.as_ref().filter(|call| call.connected.is_some());
-        let here = here.map(|call| Moving::Beside(call.sid().to_owned()));
-        let beside = self.config.moves && here.is_some() && offer.moving == here;
+        let spare = matches!(offer.moving, Some(Moving::Spare(_)));
+        let beside = self.call.as_ref().is_some_and(|call| call.bears(&offer));
+        let beside = beside && self.config.moves;
         if !beside {
             self.end_session();
         }
@@ -339,7 +346,8 @@ impl Bot {
         self.focus = to.to_owned();
         let id = self.id();
         self.stanzas.push_back(iq::set(to, &id, &accept));
-        let call = Call::new(offer, peer);
+        let mut call = Call::new(offer, peer);
+        call.spare = beside && spare;
         match beside {
             true => self.next = Some((call, Seen::default())),
             false => self.call = Some(call),
@@ -373,6 +381,7 @@ impl Bot {
             return;
         };
         call.go_on();
+        call.spare = false;
         if call.connected.is_none() {
             self.camera = None;
         }
@@ -387,7 +396,7 @@ impl Bot {
         let (Some(call), Some((next, _))) = (&self.call, &self.next) else {
             return;
         };
-        let Some(since) = next.connected else {
+        let Some(since) = next.connected.filter(|_| !next.spare) else {
             return;
         };
         let ready = next.channel_open && next.has_all_of(now, call);
@@ -464,8 +473,8 @@ impl Bot {
                 call.peer.handle_timeout(now)?;
             }
         }
-        if self.calls().all(|call| call.connected.is_none()) {
-            return Ok(());
+        if self.calls().all(|call| !call.carries()) {
+            return self.receive_due(now);
         }
         let stamp = now.saturating_duration_since(self.epoch).as_micros() as u64;
         let frames = self.camera.iter_mut().flat_map(|c| c.capture(now, stamp));
@@ -475,7 +484,7 @@ impl Bot {
             for (n, packet) in frame.packets.into_iter().enumerate() {
                 self.seen.tally.sent_packets += 1;
                 self.seen.tally.sent_bytes += packet.len() as u64;
-                for call in self.calls().filter(|call| call.connected.is_some()) {
+                for call in self.calls().filter(|call| call.carries()) {
                     let (layer, time) = (frame.layer, frame.timestamp);
                     let packet = packet.clone();
                     call.peer
@@ -491,11 +500,16 @@ impl Bot {
             self.seen.tally.sent_bytes += payload.len() as u64;
             let (ssrc, ticks) = (self.sources.audio, self.audio_ticks);
             let level = spoken(self.audio_level, ticks);
-            for call in self.calls().filter(|call| call.connected.is_some()) {
+            for call in self.calls().filter(|call| call.carries()) {
                 call.peer
                     .send_audio(now, ssrc, ticks, level, payload.clone())?;
             }
         }
+        self.receive_due(now)
+    }
+
+    /// Who may be heard on a spare session is made ready for as well.
+    fn receive_due(&mut self, now: Instant) -> Result<(), PeerError> {
         for call in self.calls().filter(|call| call.connected.is_some()) {
             call.receive_due(now)?;
         }
@@ -613,7 +627,7 @@ impl Bot {
         let text = ClientMessage::ReceiverVideoConstraints(constraints).to_json();
         let next = self.next.as_mut().map(|(call, _)| call);
         let calls = self.call.iter_mut().chain(next);
-        let open = calls.filter(|call| call.channel_open);
+        let open = calls.filter(|call| call.channel_open && !call.spare);
         let sent: Vec<_> = open.map(|call| call.peer.send_text(&text)).collect();
         sent.into_iter().for_each(|sent| self.check(sent));
     }
@@ -729,9 +743,10 @@ impl Bot {
         let calls = self.call.iter().chain(next).chain(&self.former);
         let peers = calls.clone().map(|call| call.peer.timeout());
         let camera = self.camera.as_ref().map(Camera::next_at);
-        let connected = calls.clone().any(|call| call.connected.is_some());
-        let audio = (connected && self.config.audio).then_some(self.next_audio);
-        let streams = calls.filter_map(Call::stream_due).min();
+        let carries = calls.clone().any(Call::carries);
+        let audio = (carries && self.config.audio).then_some(self.next_audio);
+        let streams = calls.filter(|call| call.connected.is_some());
+        let streams = streams.filter_map(Call::stream_due).min();
         let others = [request, camera, audio, streams].into_iter().flatten();
         others.chain(peers).min()
     }

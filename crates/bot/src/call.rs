@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use stanza::jingle::Jingle;
+use stanza::jingle::{Jingle, Moving};
 
 use crate::counting::Counting;
 use crate::media::voice_stamp;
@@ -64,13 +64,15 @@ impl Seen {
 pub(crate) struct Call {
     pub(crate) offer: Jingle,
     pub(crate) peer: Peer,
-    /// When ICE and DTLS were done.
+    /// When ICE and DTLS were done, or a spare session came to carry something.
     pub(crate) connected: Option<Instant>,
     pub(crate) channel_open: bool,
     /// The focus was told that its media are dead.
     pub(crate) complained: bool,
     /// Highest picture of ours that the bridge wants, once it has said so.
     pub(crate) wanted: Option<i32>,
+    /// Nothing goes over it yet.
+    pub(crate) spare: bool,
     streams: BTreeMap<u32, Stream>,
     /// What comes is counted and not decrypted; and where the bridge is.
     counting: Option<(Counting, SocketAddr)>,
@@ -85,9 +87,30 @@ impl Call {
             channel_open: false,
             complained: false,
             wanted: None,
+            spare: false,
             streams: BTreeMap::new(),
             counting: None,
         }
+    }
+
+    /// Whether a session is offered beside this one. A spare one may come while this one is still being connected.
+    pub(crate) fn bears(&self, offer: &Jingle) -> bool {
+        match &offer.moving {
+            Some(Moving::Beside(sid)) => sid == self.sid() && self.connected.is_some(),
+            Some(Moving::Spare(sid)) => sid == self.sid(),
+            _ => false,
+        }
+    }
+
+    /// A spare session is one like others from now on.
+    pub(crate) fn fill(&mut self, now: Instant) {
+        self.spare = false;
+        self.connected = self.connected.map(|_| now);
+    }
+
+    /// Whether media go over it.
+    pub(crate) fn carries(&self) -> bool {
+        self.connected.is_some() && !self.spare
     }
 
     pub(crate) fn sid(&self) -> &str {

@@ -425,6 +425,13 @@ pub const OPTIONS: &[OptionSpec] = &[
         "The number of Jitsi's focus.",
     ),
     option(
+        "focus.standby",
+        Kind::Bool,
+        DefaultValue::Toml("false"),
+        "Give clients that can (ours) a spare connection on another bridge, over which nothing goes until their bridge is lost: then they are heard there within a moment. Meetings that are on several bridges have none.",
+        "Each person has two connections then, one of them idle.",
+    ),
+    option(
         "focus.overloaded",
         Kind::Integer { min: 1, max: 1000 },
         DefaultValue::Toml("80"),

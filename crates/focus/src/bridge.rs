@@ -59,6 +59,8 @@ pub(crate) struct Bridge {
     reported_people: usize,
     /// People on it, as the conferences of this focus know.
     pub(crate) people: usize,
+    /// Spare connections on it, of people who are elsewhere; its report counts them as people.
+    pub(crate) spares: usize,
     /// A bridge that does not say counts as draining.
     draining: Option<bool>,
     /// An operator wants it to become empty.
@@ -119,6 +121,7 @@ impl Bridge {
             participant_stress: None,
             reported_people: 0,
             people: 0,
+            spares: 0,
             draining: None,
             ordered: false,
             graceful_shutdown: false,
@@ -336,7 +339,8 @@ impl Bridge {
 
     /// People on it, promised ones included.
     pub(crate) fn people(&self) -> usize {
-        self.people.max(self.reported_people)
+        let reported = self.reported_people.saturating_sub(self.spares);
+        self.people.max(reported)
     }
 
     /// Load of people that its report does not show yet: those who came a moment ago, and as much of what the people on it
@@ -440,6 +444,7 @@ impl Bridge {
             ending: self.graceful_shutdown || self.shutting_down,
             meetings: 0,
             people: 0,
+            spares: 0,
             unheard: self.people_report.unheard,
             heard_ms: now.saturating_duration_since(self.heard).as_millis() as u64,
         }
@@ -478,6 +483,22 @@ impl Bridge {
             version: self.version.as_deref(),
             has_relays: self.relay_id.is_some(),
             suspect: self.suspicion(now).is_some(),
+        }
+    }
+
+    /// The same where a spare connection is to be placed: as if all who have one here already had come.
+    pub(crate) fn candidate_for_spares<'a>(
+        &'a self,
+        now: Instant,
+        config: &BridgeConfig,
+        jid: &'a FullJid,
+    ) -> Candidate<'a> {
+        let each = self.participant_stress.unwrap_or(config.participant_stress);
+        let candidate = self.candidate(now, config, jid);
+        Candidate {
+            promised: candidate.promised + self.spares as f64 * each.max(0.0),
+            people: candidate.people + self.spares,
+            ..candidate
         }
     }
 }

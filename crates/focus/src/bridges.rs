@@ -11,8 +11,9 @@ use crate::bridge::{Bridge, Complaint};
 use crate::config::BridgeConfig;
 use crate::event::Event;
 use crate::io::Io;
-use crate::selection::{self, Choice, Wanted};
 use crate::status::BridgeStatus;
+
+mod placing;
 
 /// Time for bridges to come back into sight.
 const AWAY_GRACE: Duration = Duration::from_secs(5);
@@ -663,7 +664,7 @@ impl Bridges {
             if overdue && !bridge.silent && !bridge.is_vouched(now) {
                 silent.push((jid.clone(), quiet));
             }
-            if all || bridge.people() > 0 {
+            if all || bridge.people() > 0 || bridge.spares > 0 {
                 bridge.unanswered = bridge.unanswered.saturating_add(1);
                 bridge.asked.get_or_insert(now);
                 asked_now.push(jid.clone());
@@ -695,13 +696,6 @@ impl Bridges {
     pub(crate) fn excuse(&mut self, now: Instant) {
         for bridge in self.all.values_mut() {
             bridge.was_heard(now);
-        }
-    }
-
-    /// A participant is placed on the bridge, which counts at once.
-    pub(crate) fn promise(&mut self, now: Instant, rampup: Duration, jid: &FullJid) {
-        if let Some(bridge) = self.all.get_mut(jid) {
-            bridge.promise(now, rampup);
         }
     }
 
@@ -754,42 +748,6 @@ impl Bridges {
                 drains: drain,
             });
         }
-    }
-
-    /// The choice of this very bridge.
-    pub(crate) fn this(
-        &self,
-        now: Instant,
-        config: &BridgeConfig,
-        jid: &FullJid,
-        reason: &str,
-    ) -> Option<Choice> {
-        let bridge = self.all.get(jid).filter(|b| b.could_take(now))?;
-        Some(bridge.candidate(now, config, jid).choice(reason))
-    }
-
-    /// Sets how many people are on each bridge; those that are not named have none.
-    pub(crate) fn set_people(&mut self, people: &BTreeMap<FullJid, usize>) {
-        for (jid, bridge) in &mut self.all {
-            bridge.people = people.get(jid).copied().unwrap_or_default();
-        }
-    }
-
-    /// Chooses a bridge for a participant of a conference.
-    ///
-    /// # Errors
-    /// What is wrong with all of them, in words.
-    pub(crate) fn choose(
-        &self,
-        now: Instant,
-        config: &BridgeConfig,
-        wanted: &Wanted<'_>,
-    ) -> Result<Choice, String> {
-        let candidates = self.all.iter();
-        let candidates: Vec<_> = candidates
-            .map(|(jid, bridge)| bridge.candidate(now, config, jid))
-            .collect();
-        selection::choose(config, &candidates, wanted)
     }
 }
 

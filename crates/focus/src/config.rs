@@ -83,6 +83,8 @@ pub struct BridgeConfig {
     pub max_people: Option<usize>,
     /// People of one meeting on one bridge beyond which others take the next, where a meeting may be on several.
     pub max_people_of_meeting: Option<usize>,
+    /// Clients that can hold a spare connection on another bridge, ready for when theirs is lost.
+    pub standby: bool,
     /// One meeting may be on bridges of several versions.
     pub mix_versions: bool,
 }
@@ -158,6 +160,7 @@ impl Default for BridgeConfig {
             region_groups: Vec::new(),
             max_people: None,
             max_people_of_meeting: Some(80),
+            standby: false,
             mix_versions: false,
         }
     }

@@ -29,6 +29,9 @@ pub(crate) struct Features {
     /// Takes a session beside the one it has.
     #[serde(default)]
     pub(crate) moves: bool,
+    /// Holds such a session without using it.
+    #[serde(default)]
+    pub(crate) spares: bool,
 }
 
 impl Features {
@@ -46,6 +49,7 @@ impl Features {
         json_sources: false,
         audio_mute: false,
         moves: false,
+        spares: false,
     };
 
     /// What bridges take from each other: everything.
@@ -62,6 +66,7 @@ impl Features {
         json_sources: true,
         audio_mute: true,
         moves: false,
+        spares: false,
     };
 
     pub(crate) fn from_list<'a>(list: impl IntoIterator<Item = &'a str>) -> Self {
@@ -78,6 +83,7 @@ impl Features {
             json_sources: false,
             audio_mute: false,
             moves: false,
+            spares: false,
         };
         for feature in list {
             match feature {
@@ -93,6 +99,7 @@ impl Features {
                 ns::JSON_SOURCES => features.json_sources = true,
                 "http://jitsi.org/protocol/audio-mute" => features.audio_mute = true,
                 ns::MOVES => features.moves = true,
+                ns::SPARES => features.spares = true,
                 _ => {}
             }
         }

@@ -70,6 +70,7 @@ macro_rules! with_conference {
             let $cx = &mut cx;
             $body;
             $conference.relate(&mut cx);
+            $conference.ensure_spares(&mut cx);
         }
     };
 }

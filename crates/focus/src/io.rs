@@ -51,6 +51,12 @@ pub(crate) enum Purpose {
         nick: String,
         sid: String,
     },
+    /// A spare endpoint.
+    Spare {
+        room: BareJid,
+        nick: String,
+        sid: String,
+    },
     /// A change of an endpoint, which may be said again.
     Update {
         room: BareJid,
@@ -110,6 +116,7 @@ impl Purpose {
             Self::Features { room, .. }
             | Self::Initiate { room, .. }
             | Self::Allocate { room, .. }
+            | Self::Spare { room, .. }
             | Self::Update { room, .. }
             | Self::Relay { room, .. }
             | Self::IceRestart { room, .. }
@@ -149,6 +156,8 @@ pub(crate) enum Timer {
     Retry(BareJid),
     /// Whoever has two sessions for a move had time enough to connect the second.
     Moved(BareJid),
+    /// Spare sessions that came to nothing may be tried again.
+    Spares(BareJid),
     /// Offers whose arrival is doubtful after a break are still not accepted.
     Doubtful(BareJid),
     /// Members did not come back to a room that the server made anew.
@@ -264,6 +273,11 @@ impl Io {
             low >> 48,
             low & 0xffff_ffff_ffff
         )
+    }
+
+    /// A random part of a time.
+    pub(crate) fn random_part(&mut self, of: Duration) -> Duration {
+        of.mul_f64(f64::from(self.rng.next_u32()) / f64::from(u32::MAX))
     }
 
     pub(crate) fn send(&mut self, stanza: Element) {

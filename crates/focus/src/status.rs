@@ -94,6 +94,8 @@ pub struct BridgeStatus {
     pub meetings: usize,
     /// People of this focus on it.
     pub people: usize,
+    /// Spare connections of people of this focus on it, which carry nothing.
+    pub spares: usize,
     /// People from whom it hears nothing, by its own word.
     pub unheard: usize,
     /// Milliseconds since it said anything.
@@ -115,6 +117,8 @@ pub struct MeetingStatus {
     pub waits: bool,
     /// Where it is.
     pub bridges: Vec<PlaceStatus>,
+    /// Where its people have spare connections.
+    pub spares: Option<PlaceStatus>,
 }
 
 /// A meeting's place on a bridge.

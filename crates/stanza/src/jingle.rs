@@ -208,7 +208,10 @@ pub struct BridgeSession {
 pub enum Moving {
     /// In `session-initiate`: this session goes on until the one that is offered carries everything.
     Beside(String),
-    /// In `session-info`: the session carries everything, and the former one is not needed any more.
+    /// In `session-initiate`: the one that is offered carries nothing before this session ends, or before it is said to go on.
+    Spare(String),
+    /// In `session-info` of a client: the session carries everything, and the former one is not needed any more. Of the focus: a
+    /// spare one shall carry everything.
     Done,
 }
 
@@ -485,6 +488,7 @@ impl TryFrom<&Element> for Jingle {
             moving: element
                 .get_child("move", ns::MOVES)
                 .map(|moving| match moving.attr("sid") {
+                    Some(sid) if flag(moving, "spare") => Moving::Spare(sid.to_owned()),
                     Some(sid) => Moving::Beside(sid.to_owned()),
                     None => Moving::Done,
                 }),
@@ -535,10 +539,12 @@ impl From<&Jingle> for Element {
             .children(muted)
             .children(j.moving.as_ref().map(|moving| {
                 let sid = match moving {
-                    Moving::Beside(sid) => Some(sid),
+                    Moving::Beside(sid) | Moving::Spare(sid) => Some(sid),
                     Moving::Done => None,
                 };
-                element("move", ns::MOVES).attr_opt("sid", sid)
+                let spare = matches!(moving, Moving::Spare(_));
+                let element = element("move", ns::MOVES).attr_opt("sid", sid);
+                element.flag("spare", spare)
             }))
             .children(
                 j.sources

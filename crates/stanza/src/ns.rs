@@ -196,6 +196,8 @@ namespaces! {
     PLACE = "urn:pontoon:place:0";
     /// Ours: a client takes a second session beside the first and says when it can do without that one.
     MOVES = "urn:pontoon:moves:0";
+    /// Ours: a client holds such a second session without using it, until the first ends or it is told to.
+    SPARES = "urn:pontoon:spares:0";
     /// Ours: a transport takes DTLS inside of connectivity checks.
     SPED = "urn:pontoon:sped:0";
     /// Ours: whom a bridge hears.

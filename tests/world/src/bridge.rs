@@ -40,6 +40,8 @@ pub struct Bridge {
     next_port: u16,
     /// Neither hears nor says anything any more.
     pub dead: bool,
+    /// Its host says that nobody is at its ports.
+    pub(crate) is_refused: bool,
     /// The same for a while.
     pub(crate) stopped: bool,
 }
@@ -75,6 +77,7 @@ impl Bridge {
             next_presence: now,
             next_port: FIRST_PORT,
             dead: false,
+            is_refused: false,
             stopped: false,
         }
     }

@@ -58,12 +58,14 @@ impl World {
         };
     }
 
-    /// Ends a bridge as a power cut does. With `stream`, its connection to the server is seen to close at once.
+    /// Ends a bridge as a power cut does. With `stream` only its program: its host, which goes on, closes its connection to the
+    /// server and says to whoever asks that nobody is at its ports.
     pub fn kill_bridge(&mut self, n: usize, stream: bool) {
         let bridge = &mut self.bridges[n];
         if std::mem::replace(&mut bridge.dead, true) {
             return;
         }
+        bridge.is_refused = stream;
         let address = bridge.address.ip();
         self.net.cut(address);
         match stream {
@@ -170,7 +172,12 @@ impl World {
             there.any(|b| b.is_at(*to)) && self.passes(from, to.ip())
         };
         let answered = probe.addresses.iter().any(answers);
-        let wait = if answered { Duration::ZERO } else { UNANSWERED };
+        let refused = |to: &std::net::SocketAddr| {
+            let mut there = self.bridges.iter().filter(|b| b.dead && b.is_refused);
+            there.any(|b| b.is_at(*to)) && self.passes(from, to.ip())
+        };
+        let known = answered || probe.addresses.iter().all(refused);
+        let wait = if known { Duration::ZERO } else { UNANSWERED };
         let answer = iq::result_to(request, Some(Probe::answer(answered)));
         self.post_after(wait, Party::Bridge(n), Content::Up(answer));
     }

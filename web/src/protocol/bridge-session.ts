@@ -76,6 +76,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   /** Whether it was connected and is not at present. */
   interrupted = false;
   readonly region: string;
+  /** Nothing goes over it yet. */
+  spare = false;
 
   private readonly options: BridgeSessionOptions;
   private codecs: readonly string[];
@@ -196,6 +198,12 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
   private whenAccepted(task: () => unknown): void {
     if (this.accepted) task();
     else this.afterAccept.push(task);
+  }
+
+  /** A spare session is one like others from now on. */
+  fill(): void {
+    this.spare = false;
+    this.onIceState(this.media.pc.iceConnectionState);
   }
 
   close(): void {
@@ -342,6 +350,9 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
       this.interrupted = false;
       this.pulse.start();
       this.emit("connected", undefined);
+    } else if (this.spare) {
+      // A spare one is not mended: the focus makes another.
+      if (state === "failed") this.terminate("connectivity-error", "ICE FAILED", true);
     } else if (state === "failed" || state === "disconnected") {
       // Browsers say so after seconds of silence; the path goes on being used if it is not dead after all.
       this.lost();
@@ -351,7 +362,8 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
 
   /** Something says that the path may be dead: listens, and mends it if nothing comes. */
   checkPath(): void {
-    if (this.connected) void this.pulse.listen();
+    // On a spare one nothing comes in any case.
+    if (this.connected && !this.spare) void this.pulse.listen();
   }
 
   private onSilent(): void {

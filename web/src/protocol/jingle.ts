@@ -101,6 +101,10 @@ export interface Jingle {
   readonly reason?: { readonly condition: string; readonly text: string };
   /** The session beside which this one is offered, to take its place when it carries everything. */
   readonly beside?: string;
+  /** It carries nothing before that session ends, or before the focus says that it shall. */
+  readonly spare?: boolean;
+  /** A spare session shall carry everything. */
+  readonly go?: boolean;
 }
 
 function numberOf(value: string | undefined): number {
@@ -113,7 +117,8 @@ export function parseJingle(element: XmlElement): Jingle {
   const session = child(element, "bridge-session", NS.focus);
   const reason = child(element, "reason", NS.jingle);
   const json = child(element, "json-message", NS.jitmeet);
-  const beside = child(element, "move", NS.moves)?.attrs["sid"];
+  const move = child(element, "move", NS.moves);
+  const beside = move?.attrs["sid"];
   return {
     action: element.attrs["action"] ?? "",
     sid: element.attrs["sid"] ?? "",
@@ -122,7 +127,8 @@ export function parseJingle(element: XmlElement): Jingle {
     ...(session !== undefined && {
       bridgeSession: { id: session.attrs["id"] ?? "", region: session.attrs["region"] ?? "" },
     }),
-    ...(beside !== undefined && { beside }),
+    ...(beside !== undefined && { beside, spare: move?.attrs["spare"] === "true" }),
+    ...(move !== undefined && beside === undefined && { go: true }),
     ...(reason !== undefined && {
       reason: {
         condition: children(reason).find((c) => c.name !== "text")?.name ?? "",

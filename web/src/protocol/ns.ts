@@ -43,4 +43,5 @@ export const NS = {
   colibri: "http://jitsi.org/protocol/colibri",
   colibri2: "jitsi:colibri2",
   moves: "urn:pontoon:moves:0",
+  spares: "urn:pontoon:spares:0",
 } as const;

@@ -189,7 +189,7 @@ export function featuresFor(options: { ssrcRewriting: boolean; opusRed: boolean 
     "urn:xmpp:jingle:transports:ice-udp:1",
   ];
   // A session beside another one needs the bridges to say what is what on each.
-  if (options.ssrcRewriting) features.push("http://jitsi.org/ssrc-rewriting-1", NS.moves);
+  if (options.ssrcRewriting) features.push("http://jitsi.org/ssrc-rewriting-1", NS.moves, NS.spares);
   if (options.opusRed) features.push("http://jitsi.org/opus-red");
   return features.sort();
 }

@@ -49,6 +49,14 @@ export interface SessionsOptions {
 }
 
 const NO_TRACKS: LocalTracks = { audio: null, video: null, desktop: null };
+/** What is wanted on a spare session. */
+const NOTHING: ReceiverConstraints = {
+  lastN: 0,
+  onStageSources: [],
+  selectedSources: [],
+  defaultConstraints: { maxHeight: 0 },
+  constraints: {},
+};
 /** How often a session beside another one is looked at, and after how long it is taken as it is; milliseconds. */
 const MOVE_LOOK = 50;
 const MOVE_PATIENCE = 4_000;
@@ -151,9 +159,9 @@ export class Sessions extends Emitter<SessionsEvents> {
       if (fromFocus) this.endBridge(jingle.sid);
       else if (this.peer !== undefined) this.onPeerOver(this.peer);
     } else if (fromFocus) {
-      this.bridges()
-        .find((bridge) => bridge.sid === jingle.sid)
-        ?.handle(jingle);
+      const bridge = this.bridges().find((b) => b.sid === jingle.sid);
+      if (jingle.go === true && bridge?.spare) this.fill(bridge);
+      bridge?.handle(jingle);
     } else {
       this.peer?.handle(jingle);
     }
@@ -174,7 +182,9 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   private startBridge(offer: Jingle): void {
     if (this.closed) return;
-    const beside = this.bridge?.connected === true && offer.beside === this.bridge.sid;
+    // A spare one may come while the other one is still being connected.
+    const there = this.bridge?.connected === true || offer.spare === true;
+    const beside = there && offer.beside !== undefined && offer.beside === this.bridge?.sid;
     if (beside) this.closeNext();
     else this.closeOthers();
     if (!beside) this.bridge?.close();
@@ -200,7 +210,8 @@ export class Sessions extends Emitter<SessionsEvents> {
     else this.bridge = bridge;
     this.watchBridge(bridge);
     if (!beside) this.setMedia(this.usesPeer ? this.media : "connecting");
-    if (this.usesPeer) void bridge.media.setSending(false);
+    bridge.spare = beside && offer.spare === true;
+    if (this.usesPeer || bridge.spare) void bridge.media.setSending(false);
     void bridge.start(offer);
   }
 
@@ -214,7 +225,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     );
     bridge.on("channel", (channel) => this.watchChannel(bridge, channel));
     bridge.on("connected", () => {
-      if (bridge === this.next) this.watchMove(bridge, this.options.clock.now() + MOVE_PATIENCE);
+      if (bridge === this.next && !bridge.spare) this.beginMove(bridge);
       else if (bridge === this.bridge && !this.usesPeer) this.setMedia("connected");
     });
     bridge.on(
@@ -229,6 +240,18 @@ export class Sessions extends Emitter<SessionsEvents> {
   }
 
   // --- moves to another bridge --------------------------------------------------------------
+
+  /** A spare session carries media from now on. */
+  private fill(bridge: BridgeSession): void {
+    bridge.fill();
+    if (!this.usesPeer) void bridge.media.setSending(true);
+    if (this.constraints !== undefined) bridge.channel?.setReceiverConstraints(this.constraints);
+    if (bridge === this.next && bridge.connected) this.beginMove(bridge);
+  }
+
+  private beginMove(next: BridgeSession): void {
+    this.watchMove(next, this.options.clock.now() + MOVE_PATIENCE);
+  }
 
   /** Takes the next session when everything comes on it, and at the latest in time. */
   private watchMove(next: BridgeSession, deadline: number): void {
@@ -257,6 +280,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.former = undefined;
     this.bridge = next;
     this.next = undefined;
+    if (next.spare) this.fill(next);
     if (!this.usesPeer) this.setMedia(this.bridgeMedia());
     for (const tell of this.told.get(next)?.values() ?? []) tell();
     this.emit("tracks", undefined);
@@ -314,10 +338,12 @@ export class Sessions extends Emitter<SessionsEvents> {
     if (bridge === this.next) this.closeNext();
     if (bridge === this.former) this.former = undefined;
     if (bridge !== this.bridge) return;
-    if (this.next !== undefined) {
+    if (this.next !== undefined && !this.next.spare) {
       this.takeNext();
       return;
     }
+    // Nobody else is on the bridge of a spare one as long as ours works for them.
+    this.closeNext();
     this.bridge = undefined;
     if (!this.usesPeer) this.setMedia("interrupted");
     this.emit("tracks", undefined);
@@ -327,7 +353,8 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   private watchChannel(bridge: BridgeSession, channel: BridgeChannel): void {
     this.announceVideoTypes(channel);
-    if (this.constraints !== undefined) channel.setReceiverConstraints(this.constraints);
+    if (bridge.spare) channel.setReceiverConstraints(NOTHING);
+    else if (this.constraints !== undefined) channel.setReceiverConstraints(this.constraints);
     const told = new Map<string, () => void>();
     this.told.set(bridge, told);
     // Only one session is shown; what the bridge of another one says of the meeting is kept for when that is.
@@ -365,7 +392,9 @@ export class Sessions extends Emitter<SessionsEvents> {
 
   setReceiverConstraints(constraints: ReceiverConstraints): void {
     this.constraints = constraints;
-    for (const bridge of [this.bridge, this.next]) bridge?.channel?.setReceiverConstraints(constraints);
+    for (const bridge of [this.bridge, this.next]) {
+      if (bridge?.spare !== true) bridge?.channel?.setReceiverConstraints(constraints);
+    }
     this.wantFromPeer();
   }
 
@@ -497,7 +526,7 @@ export class Sessions extends Emitter<SessionsEvents> {
     this.peer = undefined;
     session.end(reason);
     if (!wasUsed) return;
-    for (const bridge of this.bridges()) void bridge.media.setSending(true);
+    for (const bridge of this.bridges()) if (!bridge.spare) void bridge.media.setSending(true);
     this.setMedia(this.bridgeMedia());
     this.emit("peer", false);
     this.emit("tracks", undefined);

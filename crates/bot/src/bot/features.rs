@@ -14,9 +14,13 @@ const FEATURES: [&str; 8] = [
     "http://jitsi.org/source-name",
 ];
 
-/// All of them; `moves`: it can have two sessions for a while.
+/// What those have who can have two sessions: for a while, or one as a spare.
+const OF_TWO_SESSIONS: [&str; 2] = [ns::MOVES, ns::SPARES];
+
+/// All of them; `moves`: it can have two sessions.
 fn features(moves: bool) -> impl Iterator<Item = &'static str> {
-    FEATURES.into_iter().chain(moves.then_some(ns::MOVES))
+    let further = OF_TWO_SESSIONS.into_iter().filter(move |_| moves);
+    FEATURES.into_iter().chain(further)
 }
 
 /// For its presence.

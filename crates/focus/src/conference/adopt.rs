@@ -93,6 +93,9 @@ impl Conference {
     pub(super) fn adopt(&mut self, cx: &mut Context<'_>, created: bool) {
         self.adopting = false;
         self.phase = Phase::Ready;
+        // Which of the spare sessions there are is not known: they are made anew.
+        self.drop_standby(cx);
+        self.delay_spares(cx);
         if created {
             let room = self.room.clone();
             cx.io.after(MISSING_WAIT, Timer::Missing(room));

@@ -16,7 +16,7 @@ use crate::sources::{self, SourceSet};
 /// The owner under which clients know the bridge's own sources.
 const BRIDGE_OWNER: &str = "jvb";
 
-/// The endpoint that a bridge is asked for.
+/// The endpoint that a bridge is asked for; a spare one shall be ready to hear everybody at once.
 pub(super) fn new_endpoint(
     cx: &Context<'_>,
     nick: &str,
@@ -24,6 +24,7 @@ pub(super) fn new_endpoint(
     sctp: bool,
     mute: ForceMute,
     member: &Member,
+    spare: bool,
 ) -> Endpoint {
     let wanted = [
         (true, capability::SOURCE_NAMES),
@@ -32,6 +33,7 @@ pub(super) fn new_endpoint(
             features.ssrc_rewriting && features.mid_demux && cx.config.codecs.mid,
             capability::RTP_MID_DEMUX,
         ),
+        (spare, capability::SOUND_AHEAD),
     ];
     Endpoint {
         id: nick.to_owned(),

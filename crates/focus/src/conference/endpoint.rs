@@ -116,6 +116,7 @@ impl Conference {
     pub(super) fn expire_endpoint(&mut self, cx: &mut Context<'_>, nick: &str) {
         self.members.touch(nick);
         self.leave_retiring(cx, nick);
+        self.expire_spare(cx, nick);
         let stays = self.stay.iter_mut().chain(&mut self.further);
         let there = stays.filter_map(|stay| {
             let removed = stay.endpoints.remove(nick);
@@ -129,6 +130,24 @@ impl Conference {
                 self.expire_one(cx, &bridge, nick);
             }
         }
+    }
+
+    /// Removes the spare endpoint of `nick`, and with the last one the conference, from the bridge it is on.
+    pub(super) fn expire_spare(&mut self, cx: &mut Context<'_>, nick: &str) {
+        if let Some(member) = self.members.get_mut(nick) {
+            member.spare_asked = None;
+        }
+        let Some(mut stay) = self.standby.take() else {
+            return;
+        };
+        let was_there = stay.endpoints.remove(nick);
+        if was_there && stay.endpoints.is_empty() {
+            return self.expire_conference(cx, &stay.bridge);
+        }
+        if was_there {
+            self.expire_one(cx, &stay.bridge, nick);
+        }
+        self.standby = Some(stay);
     }
 
     pub(super) fn expire_one(&mut self, cx: &mut Context<'_>, bridge: &FullJid, nick: &str) {
@@ -176,6 +195,7 @@ impl Conference {
             .into_iter()
             .chain(std::mem::take(&mut self.further))
             .chain(std::mem::take(&mut self.retiring))
+            .chain(self.standby.take())
             .collect();
         for stay in &stays {
             let there = cx.bridges.contains(&stay.bridge) || cx.bridges.is_away(&stay.bridge);

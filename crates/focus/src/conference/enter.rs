@@ -53,6 +53,7 @@ impl Conference {
             further: Vec::new(),
             mesh: Mesh::default(),
             retiring: Vec::new(),
+            standby: None,
             sources: SourceTable::default(),
             moderation: Moderation::default(),
             rtcstats: request
@@ -88,6 +89,7 @@ impl Conference {
             single_timer: None,
             retry_timer: None,
             move_timer: None,
+            spare_timer: None,
             room,
         }
     }

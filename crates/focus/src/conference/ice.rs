@@ -33,13 +33,13 @@ impl Conference {
     /// ICE failed for a participant, who gets another session: at once, then after growing pauses, then no more.
     pub(super) fn on_ice_failed(&mut self, cx: &mut Context<'_>, nick: &str, request: &Element) {
         let now = cx.io.now;
-        let Some(member) = self.members.get_mut(nick) else {
-            return;
-        };
-        if member.next.as_ref().is_some_and(|n| n.session.active) {
+        if self.has_other_session(nick) {
             cx.io.answer(iq::result_to(request, None));
             return self.finish_move(cx, nick);
         }
+        let Some(member) = self.members.get_mut(nick) else {
+            return;
+        };
         if member.session.as_ref().is_none_or(|session| session.stale) {
             // It is being replaced already.
             return cx.io.answer(iq::result_to(request, None));

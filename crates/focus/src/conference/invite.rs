@@ -1,5 +1,5 @@
 //! Giving each member a session: choosing a bridge, asking it for an endpoint, offering.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stanza::colibri2::{ConferenceModified, ConferenceModify, ErrorAnswer, Reason as BridgeReason};
@@ -100,7 +100,7 @@ impl Conference {
             stay: stay.id.clone(),
             sctp,
         });
-        let endpoint = new_endpoint(cx, nick, features, sctp, start, member);
+        let endpoint = new_endpoint(cx, nick, features, sctp, start, member, false);
         let create = !stay.created;
         stay.created = true;
         stay.endpoints.insert(nick.to_owned());
@@ -202,28 +202,9 @@ impl Conference {
 
     /// Begins a stay on a bridge that was chosen; its id.
     fn begin_stay(&mut self, cx: &mut Context<'_>, choice: Choice) -> String {
-        let why = choice.why();
-        cx.io.event(Event::BridgeSelected {
-            room: self.room.clone(),
-            bridge: choice.bridge.clone(),
-            reason: choice.reason,
-            stress: choice.stress,
-            promised: choice.promised,
-            candidates: choice.candidates,
-            others: choice.others,
-        });
-        let id = cx.io.uuid();
-        let stay = Stay {
-            id: id.clone(),
-            relay: cx.bridges.relay_id(&choice.bridge).map(str::to_owned),
-            bridge: choice.bridge,
-            region: choice.region,
-            created: false,
-            endpoints: BTreeSet::new(),
-            why,
-            feedback: None,
-            errors: 0,
-        };
+        self.tell_choice(cx, &choice);
+        let stay = Stay::new(cx, choice);
+        let id = stay.id.clone();
         match self.stay {
             None => self.stay = Some(stay),
             Some(_) => self.further.push(stay),
@@ -488,6 +469,10 @@ impl Conference {
 
     /// A bridge is lost or shall become empty: the conference leaves it, if it still works only for a better place.
     pub(crate) fn on_bridge_lost(&mut self, cx: &mut Context<'_>, loss: &Loss) {
+        if self.has_spares_on(&loss.bridge) {
+            self.drop_standby(cx);
+            self.delay_spares(cx);
+        }
         if !loss.planned || self.has_better_place(cx, &loss.bridge) {
             self.leave(cx, loss);
         }
@@ -536,12 +521,13 @@ impl Conference {
                 self.pause(cx);
             }
         }
+        self.take_standby(cx, loss.planned);
         self.ensure_sessions(cx);
     }
 
     /// Sends an offer: after ending the session it replaces, so that the client closes one and opens the other in one go, or
     /// beside it.
-    fn offer(
+    pub(super) fn offer(
         &mut self,
         cx: &mut Context<'_>,
         nick: &str,
@@ -549,7 +535,8 @@ impl Conference {
         ice: &IceTransport,
         sctp_port: Option<u16>,
     ) {
-        let beside = self.keeps_session(nick);
+        let spare = self.standby.as_ref().is_some_and(|stay| stay.id == at);
+        let beside = spare || self.keeps_session(nick);
         let former = self.members.get(nick).filter(|_| beside);
         let former = former.and_then(|m| m.session.as_ref().map(|s| s.sid.clone()));
         if former.is_none() {
@@ -561,7 +548,7 @@ impl Conference {
         }
         let start_muted = self.start_muted_of(nick);
         let to = self.occupant(nick);
-        let stays = self.stay.iter().chain(&self.further);
+        let stays = self.stay.iter().chain(&self.further).chain(&self.standby);
         let stay = stays.into_iter().find(|stay| stay.id == at);
         let (Some(stay), Some(member)) = (stay, self.members.get_mut(nick)) else {
             return;
@@ -583,7 +570,10 @@ impl Conference {
             region,
             ..BridgeSession::default()
         });
-        jingle.moving = former.map(Moving::Beside);
+        jingle.moving = former.map(match spare {
+            true => Moving::Spare,
+            false => Moving::Beside,
+        });
         jingle.start_muted = Some(start_muted).filter(|muted| muted.audio || muted.video);
         let mut signalled = BTreeMap::new();
         if member.is_told_sources() {
@@ -611,6 +601,7 @@ impl Conference {
                 sources: SourceSet::default(),
                 done: false,
                 since: cx.io.now,
+                spare,
             });
         } else {
             member.session = Some(session);
@@ -661,13 +652,18 @@ impl Conference {
         self.hold(cx, nick, RETRY);
     }
 
-    /// The next session of `nick` comes to nothing: it gets another one, and loses the one it has for that.
+    /// The next session of `nick` comes to nothing: it gets another one, and loses the one it has for that. A spare one is tried
+    /// again later.
     pub(super) fn drop_next(&mut self, cx: &mut Context<'_>, nick: &str) {
         let Some(member) = self.members.get_mut(nick) else {
             return;
         };
+        let next = member.next.take();
+        if next.as_ref().is_some_and(|next| next.spare) {
+            return self.lose_spare(cx, nick);
+        }
         member.no_next = true;
-        let Some(next) = member.next.take() else {
+        let Some(next) = next else {
             return;
         };
         if let Some(stay) = self.current_mut(&next.session.stay) {
@@ -694,8 +690,11 @@ impl Conference {
             return;
         };
         member.session = None;
-        member.next = None;
         member.invite = None;
+        if let Some(next) = member.next.take() {
+            // It would be taken in place of the one that ended.
+            self.terminate(cx, nick, &next.session.sid, "success", "not needed");
+        }
         self.drop_sources(cx, nick);
         self.expire_endpoint(cx, nick);
     }

@@ -33,6 +33,10 @@ pub(crate) struct Member {
     pub(super) session: Option<Session>,
     /// A session beside it, which will take its place.
     pub(super) next: Option<Next>,
+    /// A spare endpoint is being asked for.
+    pub(super) spare_asked: Option<Invite>,
+    /// A spare session came to nothing lately.
+    pub(super) spare_failed: bool,
     /// A session beside another one came to nothing: the next one is not made that way.
     pub(super) no_next: bool,
     /// An endpoint is being asked for.
@@ -84,6 +88,8 @@ pub(crate) struct Next {
     pub(super) done: bool,
     /// When it was offered.
     pub(super) since: Instant,
+    /// It carries nothing as long as the other one does.
+    pub(super) spare: bool,
 }
 
 /// An endpoint asked for, of which an offer will be made.
@@ -139,6 +145,8 @@ impl Member {
             order,
             session: None,
             next: None,
+            spare_asked: None,
+            spare_failed: false,
             no_next: false,
             invite: None,
             released: false,

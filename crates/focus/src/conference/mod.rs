@@ -22,6 +22,8 @@ mod requests;
 mod roll;
 mod room;
 mod signal;
+mod spares;
+mod standby;
 mod stays;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +86,17 @@ struct Stay {
     errors: u32,
 }
 
+impl Stay {
+    /// What operators are told of it.
+    fn place(&self) -> PlaceStatus {
+        PlaceStatus {
+            bridge: self.bridge.resource().as_str().to_owned(),
+            people: self.endpoints.len(),
+            why: self.why.clone(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Conference {
     room: BareJid,
@@ -103,6 +116,8 @@ pub(crate) struct Conference {
     mesh: Mesh,
     /// Bridges that members are just leaving.
     retiring: Vec<Stay>,
+    /// The bridge on which members have spare sessions.
+    standby: Option<Stay>,
     sources: SourceTable,
     moderation: Moderation,
     /// Statistics of the meeting may be collected.
@@ -146,6 +161,8 @@ pub(crate) struct Conference {
     retry_timer: Option<TimerKey>,
     /// Whoever has two sessions has them no longer.
     move_timer: Option<TimerKey>,
+    /// Spare sessions that came to nothing are tried again.
+    spare_timer: Option<TimerKey>,
 }
 
 impl Conference {
@@ -183,7 +200,8 @@ impl Conference {
 
     /// Whether the conference is on `bridge` now.
     pub(crate) fn is_on(&self, bridge: &FullJid) -> bool {
-        self.stays().any(|stay| stay.bridge == *bridge)
+        let mut stays = self.stays().chain(&self.standby);
+        stays.any(|stay| stay.bridge == *bridge)
     }
 
     /// An operator wants it on this bridge, or merely elsewhere.
@@ -193,11 +211,7 @@ impl Conference {
 
     /// What operators are told of it.
     pub(crate) fn status(&self) -> MeetingStatus {
-        let places = self.stays().map(|stay| PlaceStatus {
-            bridge: stay.bridge.resource().as_str().to_owned(),
-            people: stay.endpoints.len(),
-            why: stay.why.clone(),
-        });
+        let places = self.stays().map(Stay::place);
         MeetingStatus {
             room: self.room.to_string(),
             meeting_id: self.meeting_id.clone(),
@@ -205,6 +219,7 @@ impl Conference {
             sessions: self.session_count(),
             waits: self.info.bridge_not_available,
             bridges: places.collect(),
+            spares: self.standby.as_ref().map(Stay::place),
         }
     }
 
@@ -217,6 +232,21 @@ impl Conference {
     pub(crate) fn people_on(&self) -> impl Iterator<Item = (&FullJid, usize)> {
         self.stays()
             .map(|stay| (&stay.bridge, stay.endpoints.len()))
+    }
+
+    /// The bridge with the spare sessions of its people, and how many those are.
+    pub(crate) fn spares_on(&self) -> Option<(&FullJid, usize)> {
+        let standby = self.standby.as_ref();
+        standby.map(|stay| (&stay.bridge, stay.endpoints.len()))
+    }
+
+    /// Its people who would need a new session if they lost the one they have.
+    pub(crate) fn without_spares(&self) -> usize {
+        let without = |member: &&Member| {
+            let spare = member.next.as_ref().is_some_and(|next| next.spare);
+            member.session.is_some() && !spare
+        };
+        self.members.values().filter(without).count()
     }
 
     /// The bridge it is on; the first one, if it is on several.
@@ -239,7 +269,8 @@ impl Conference {
     }
 
     fn stay_by_id(&self, id: &str) -> Option<&Stay> {
-        self.stays().find(|stay| stay.id == id)
+        let mut stays = self.stays().chain(&self.standby);
+        stays.find(|stay| stay.id == id)
     }
 
     fn refused(&self, cx: &mut Context<'_>, nick: &str, reason: impl Into<String>) {

@@ -68,7 +68,8 @@ impl Conference {
         nick: &str,
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
-        if self.has_other_session(nick) {
+        let next = self.members.get(nick).and_then(|m| m.next.as_ref());
+        if next.is_some_and(|next| next.session.active) {
             let text = "the session is already accepted";
             return refuse(Condition::UnexpectedRequest, text);
         }

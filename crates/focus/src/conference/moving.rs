@@ -29,16 +29,17 @@ impl Conference {
         able && session.is_some_and(|session| there(&session.stay))
     }
 
-    /// Whether `nick` has accepted another session beside its own.
+    /// Whether `nick` has accepted another session beside its own, to which it is to move.
     pub(super) fn has_other_session(&self, nick: &str) -> bool {
         let next = self.members.get(nick).and_then(|m| m.next.as_ref());
-        next.is_some_and(|next| next.session.active)
+        next.is_some_and(|next| next.session.active && !next.spare)
     }
 
     /// Sets a time for those who have two sessions.
     pub(super) fn watch_moves(&mut self, cx: &mut Context<'_>) {
         let mut members = self.members.values();
-        if self.move_timer.is_none() && members.any(|member| member.next.is_some()) {
+        let moves = |member: &Member| member.next.as_ref().is_some_and(|next| !next.spare);
+        if self.move_timer.is_none() && members.any(moves) {
             let room = self.room.clone();
             self.move_timer = Some(cx.io.after(PATIENCE, Timer::Moved(room)));
         }

@@ -49,7 +49,8 @@ impl Conference {
             }
         }
         // Whoever changes bridges is on two of them for a while.
-        let stays = self.stays().map(|stay| stay.id.clone());
+        let stays = self.stays().chain(&self.standby);
+        let stays = stays.map(|stay| stay.id.clone());
         for stay in stays.collect::<Vec<_>>() {
             self.refresh_force_mutes_at(cx, &stay, &stale);
         }

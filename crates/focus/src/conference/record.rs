@@ -54,6 +54,7 @@ impl Conference {
             stay: self.stay.as_ref().map(Stay::record),
             further: self.further.iter().map(Stay::record).collect(),
             relays: self.mesh.record(),
+            standby: self.standby.as_ref().map(Stay::record),
             members: self
                 .members
                 .iter()
@@ -130,6 +131,11 @@ impl Conference {
         for stay in record.further.iter().take(MAX_FURTHER) {
             conference.further.push(Stay::from_record(config, stay)?);
         }
+        conference.standby = record
+            .standby
+            .as_ref()
+            .map(|stay| Stay::from_record(config, stay))
+            .transpose()?;
         conference.assume_relays(now, &record.relays);
         for member in &record.members {
             conference.read_member(config, member)?;

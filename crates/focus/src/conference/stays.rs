@@ -1,10 +1,30 @@
 //! The bridges of a conference: one, or several where meetings are spread.
 
+use std::collections::BTreeSet;
+
 use stanza::FullJid;
 
 use super::{Conference, Stay};
 use crate::context::Context;
-use crate::selection::Used;
+use crate::event::Event;
+use crate::selection::{Choice, Used};
+
+impl Stay {
+    /// One that begins on a bridge that was chosen.
+    pub(super) fn new(cx: &mut Context<'_>, choice: Choice) -> Self {
+        Self {
+            id: cx.io.uuid(),
+            relay: cx.bridges.relay_id(&choice.bridge).map(str::to_owned),
+            why: choice.why(),
+            bridge: choice.bridge,
+            region: choice.region,
+            created: false,
+            endpoints: BTreeSet::new(),
+            feedback: None,
+            errors: 0,
+        }
+    }
+}
 
 impl Conference {
     /// Whether members may be given endpoints on a bridge.
@@ -37,6 +57,19 @@ impl Conference {
     pub(super) fn are_bridges_away(&self, cx: &Context<'_>) -> bool {
         let mut bridges = self.bridges().peekable();
         bridges.peek().is_some() && bridges.all(|bridge| cx.bridges.is_away(bridge))
+    }
+
+    /// Operators read which bridge it gets, and why.
+    pub(super) fn tell_choice(&self, cx: &mut Context<'_>, choice: &Choice) {
+        cx.io.event(Event::BridgeSelected {
+            room: self.room.clone(),
+            bridge: choice.bridge.clone(),
+            reason: choice.reason.clone(),
+            stress: choice.stress,
+            promised: choice.promised,
+            candidates: choice.candidates,
+            others: choice.others.clone(),
+        });
     }
 
     /// Takes the stay on a bridge out. Another one becomes the first, if there is any.

@@ -37,7 +37,8 @@ impl Focus {
             };
             match restored {
                 Ok(conference) if !taken(&conference) => {
-                    for bridge in conference.bridges() {
+                    let spares = conference.spares_on().map(|(bridge, _)| bridge);
+                    for bridge in conference.bridges().chain(spares) {
                         focus.bridges.expect(now, bridge.clone());
                     }
                     let room = conference.room().clone();

@@ -47,6 +47,11 @@ impl Focus {
                 self.heard_bridge(answer);
                 with_conference!(self, &room, |c, cx| c.on_allocated(cx, &nick, &sid, answer));
             }
+            Purpose::Spare { room, nick, sid } => {
+                self.heard_bridge(answer);
+                with_conference!(self, &room, |c, cx| c
+                    .on_spare_answered(cx, &nick, &sid, answer));
+            }
             Purpose::Update {
                 room,
                 nick,

@@ -76,10 +76,16 @@ impl Focus {
             let on_it = on_them.entry(bridge.resource().as_str()).or_default();
             *on_it = (on_it.0 + 1, on_it.1 + people);
         }
+        let mut spares: HashMap<&str, usize> = HashMap::new();
+        for (bridge, count) in self.conferences.values().filter_map(Conference::spares_on) {
+            *spares.entry(bridge.resource().as_str()).or_default() += count;
+        }
         let mut bridges = self.bridges.status(now, &self.config.bridges);
         for bridge in &mut bridges {
             let on_it = on_them.get(bridge.name.as_str()).copied();
             (bridge.meetings, bridge.people) = on_it.unwrap_or_default();
+            let spares = spares.get(bridge.name.as_str()).copied();
+            bridge.spares = spares.unwrap_or_default();
         }
         bridges
     }

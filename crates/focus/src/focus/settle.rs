@@ -53,9 +53,10 @@ impl Focus {
                     bridges: &mut self.bridges,
                     caps: &mut self.caps,
                 };
-                self.conferences
-                    .values_mut()
-                    .for_each(|conference| conference.on_bridges_improved(&mut cx));
+                for conference in self.conferences.values_mut() {
+                    conference.on_bridges_improved(&mut cx);
+                    conference.delay_spares(&mut cx);
+                }
             }
         }
         self.bury();
@@ -91,7 +92,8 @@ impl Focus {
         };
         for loss in self.bridges.to_empty(now) {
             let on_it = self.conferences.values();
-            let on_it = on_it.filter(|c| c.is_placed_on(&loss.bridge));
+            let on_it =
+                on_it.filter(|c| c.is_placed_on(&loss.bridge) || c.has_spares_on(&loss.bridge));
             for room in on_it.map(|c| c.room().clone()).collect::<Vec<_>>() {
                 self.planned.entry(room).or_insert_with(|| loss.clone());
             }
@@ -127,11 +129,11 @@ impl Focus {
         }
     }
 
-    /// How many people it costs.
+    /// How many people need new sessions for it.
     fn move_conference(&mut self, room: &BareJid, loss: &Loss) -> usize {
         let mut people = 0;
         with_conference!(self, room, |conference, cx| {
-            people = conference.session_count();
+            people = conference.without_spares();
             conference.on_bridge_lost(cx, loss);
         });
         people

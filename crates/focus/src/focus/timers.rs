@@ -59,6 +59,9 @@ impl Focus {
             Timer::Moved(room) => {
                 with_conference!(self, &room, |conference, cx| conference.on_move_timer(cx))
             }
+            Timer::Spares(room) => {
+                with_conference!(self, &room, |conference, _cx| conference.on_spare_timer())
+            }
             Timer::Doubtful(room) => {
                 with_conference!(self, &room, |conference, cx| conference
                     .on_doubtful_timer(cx))
@@ -78,9 +81,12 @@ impl Focus {
 
     /// Counts the people on each bridge anew, so that no mistake about one of them lasts.
     fn count_people(&mut self) {
-        let mut people: BTreeMap<FullJid, usize> = BTreeMap::new();
+        let mut people: BTreeMap<FullJid, (usize, usize)> = BTreeMap::new();
         for (bridge, count) in self.conferences.values().flat_map(Conference::people_on) {
-            *people.entry(bridge.clone()).or_default() += count;
+            people.entry(bridge.clone()).or_default().0 += count;
+        }
+        for (bridge, count) in self.conferences.values().filter_map(Conference::spares_on) {
+            people.entry(bridge.clone()).or_default().1 += count;
         }
         self.bridges.set_people(&people);
     }

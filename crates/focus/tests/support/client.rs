@@ -129,6 +129,10 @@ impl FakeClient {
             return self.on_offer(request, jingle);
         }
         if self.next.as_ref().is_some_and(|n| n.sid == jingle.sid) {
+            if jingle.moving == Some(Moving::Done) {
+                let moved = self.moved();
+                return vec![ack, self.iq(&moved)];
+            }
             assert_eq!(jingle.action, Action::SessionTerminate);
             self.next = None;
             return vec![ack];
@@ -181,7 +185,9 @@ impl FakeClient {
 
     fn on_offer(&mut self, request: &Element, jingle: &Jingle) -> Vec<Element> {
         let there = self.session.as_ref().map(|s| Moving::Beside(s.sid.clone()));
-        let beside = there.is_some() && jingle.moving == there;
+        let spare = self.session.as_ref().map(|s| Moving::Spare(s.sid.clone()));
+        let known = jingle.moving == there || jingle.moving == spare;
+        let beside = there.is_some() && known;
         let able = self.features.contains(&ns::MOVES);
         assert!(
             self.session.is_none() || able,
@@ -219,7 +225,8 @@ impl FakeClient {
             accept.sid.clone_from(&jingle.sid);
             out.push(self.iq(&accept));
         }
-        if self.accepts && self.tells_moved {
+        let spare = matches!(jingle.moving, Some(Moving::Spare(_)));
+        if self.accepts && self.tells_moved && !spare {
             let moved = self.moved();
             out.push(self.iq(&moved));
         }

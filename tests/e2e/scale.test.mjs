@@ -27,6 +27,7 @@ const TIMES = {
     meet_restart: [ 1, 2, 5 ],
     meet_kill: [ 1, 2, 5 ],
     meet_down: [ 0, 0, 1 ],
+    kill_standby: [ 1, 5, 20 ],
     wide: [ 0, 0, 3 ],
     // Only where it is chosen: AUDIENCE people, 300 if it is not given, with an optimised binary (PONTOON=...).
     audience: [ 0, 0, 0 ]

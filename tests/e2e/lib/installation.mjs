@@ -4,8 +4,8 @@ import { launch } from './browser.mjs';
 import { createHosts } from './hosts.mjs';
 import { pontoon } from './server.mjs';
 
-/** Starts all of it; `stop` ends it. */
-export async function install() {
+/** Starts all of it; `stop` ends it. `meet`: further options of the meet node; `args`: of the browser. */
+export async function install({ meet: options = [], args } = {}) {
     const world = createHosts([ 'meet', 'bridge1', 'bridge2', 'people' ]);
     const { hosts } = world;
     const bridges = {};
@@ -18,7 +18,7 @@ export async function install() {
     hosts.bridge2.firewall([ 'udp dport 10000' ]);
     hosts.people.firewall([]);
     // At debug the log says by which word a room is called.
-    const meet = pontoon([ 'meet', '--log', 'info,focus=debug' ], { start: hosts.meet.spawn.bind(hosts.meet) });
+    const meet = pontoon([ 'meet', '--log', 'info,focus=debug', ...options ], { start: hosts.meet.spawn.bind(hosts.meet) });
     const [ , token ] = await meet.line(/pontoon bridge --join (\S+)/);
 
     for (const name of [ 'bridge1', 'bridge2' ]) {
@@ -28,7 +28,7 @@ export async function install() {
         await bridges[name].line(/is ready/);
         await bridges[name].line(/joined the brewery/);
     }
-    const browser = await launch({ executablePath: hosts.people.wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
+    const browser = await launch({ ...args && { args }, executablePath: hosts.people.wrapper(process.env.CHROMIUM ?? '/usr/bin/chromium') });
 
     async function stop() {
         await browser.close();

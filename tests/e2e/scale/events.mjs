@@ -13,6 +13,7 @@ const AUDIENCE = Number(process.env.AUDIENCE ?? 300);
 async function toItsBridge(scene, kind, times, deed, options = {}) {
     for (let n = 0; n < times; n++) {
         await scene.calm();
+        await options.before?.();
         const name = scene.bridgeOf(LARGE);
         const part = scene.part(name);
         const moved = await scene.measure(kind, [ LARGE ], () => deed(part, name), options.settle);
@@ -25,6 +26,22 @@ async function toItsBridge(scene, kind, times, deed, options = {}) {
         }
         await options.after?.(part, name);
     }
+}
+
+/** From now on people have spare connections on another bridge, and theirs is killed. */
+async function killWithSpares(scene, times) {
+    const people = () => scene.status().meetings.find(({ room }) => room.startsWith(LARGE)).spares?.people;
+
+    await scene.calm();
+    await scene.installation.set('focus.standby', 'true');
+    await toItsBridge(scene, 'kill_standby', times, part => part.kill(), {
+        before: async () => {
+            await scene.until('everybody has a spare connection', () => people() === LARGE_SIZE);
+            // That it is asked for does not say that it is there.
+            await pause(3_000);
+        },
+        after: part => part.back()
+    });
 }
 
 /** What is done to the meet node does not touch media: nobody gets another session. */
@@ -165,6 +182,8 @@ export const EVENTS = {
         await pause(10 * MINUTE);
         await meet.start();
     }),
+
+    kill_standby: killWithSpares,
 
     wide,
 

@@ -130,9 +130,12 @@ export class Packages {
 
     /** Another setting of the meet node. */
     set(key, value) {
-        const [ section, name ] = key.split('.');
+        const name = key.toUpperCase().replaceAll('.', '_');
+        const folder = '/etc/systemd/system/pontoon-meet.service.d';
 
-        this.parts.meet.run([ 'sh', '-c', 'cat >> /etc/pontoon/meet.toml' ], `[${section}]\n${name} = "${value}"\n`);
+        this.parts.meet.run(
+            [ 'sh', '-c', `mkdir -p ${folder} && cat > ${folder}/${name}.conf` ], `[Service]\nEnvironment=PONTOON_${name}=${value}\n`);
+        this.parts.meet.run([ 'systemctl', 'daemon-reload' ]);
         this.parts.meet.restart();
     }
 

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use crate::shared::Shared;
 
-/// Whoever does not answer in this time does not answer.
-const PATIENCE: Duration = Duration::from_millis(120);
 /// Questions to each port: a datagram may be lost.
-const QUESTIONS: u32 = 2;
+const QUESTIONS: u32 = 3;
+/// After each. Whoever has answered none in all this time does not answer.
+const PATIENCE: Duration = Duration::from_millis(65);
 
 /// Asks the ports and answers `request`, once the first has answered or none did.
 pub(crate) fn answer(

@@ -19,11 +19,13 @@ const MAX_MEDIA: usize = 8;
 /// An answer overdue for so long is a reason to ask other bridges,
 const DOUBT: Duration = Duration::from_millis(400);
 /// or for so long, of a bridge whose answers take a quarter of it at most.
-pub(crate) const QUICK_DOUBT: Duration = Duration::from_millis(150);
-/// A bridge that is silent for so long, and that no other bridge reaches, is dead: by how long its answers take otherwise.
-const CERTAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
+const QUICK_DOUBT: Duration = Duration::from_millis(100);
+/// A bridge whose answer is overdue for so long, and that no other bridge reaches, is dead: by how long its answers take
+/// otherwise. The least is what a move costs people: whoever waits for so long and moves then loses twice of what was
+/// needed at most, whether it would have gone on or not.
+const CERTAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(850)];
 /// That is so many times as long.
-const SURELY: u32 = 10;
+const SURELY: u32 = 8;
 /// An answer that takes so many times as long as others did is doubtful.
 const DOUBTFUL: u32 = 4;
 /// With each answer this part of the slowest one before is forgotten.
@@ -198,11 +200,21 @@ impl Bridge {
 
     /// Whether it is time to ask other bridges about it.
     pub(crate) fn is_doubtful(&self, now: Instant) -> bool {
-        let doubt = self.doubt();
-        let overdue = self
-            .asked
-            .is_some_and(|at| now.saturating_duration_since(at) >= doubt);
+        let overdue = self.asked.is_some_and(|at| at + self.doubt() <= now);
         overdue && self.can_be_questioned(now)
+    }
+
+    /// Its answer is overdue for long enough, and no other bridge reaches it: it does nothing any more.
+    pub(crate) fn is_dead(&self, now: Instant) -> bool {
+        let overdue = self.asked.is_some_and(|at| at + self.certain() <= now);
+        overdue && !self.silent && self.is_denied(now) && !self.is_vouched(now)
+    }
+
+    /// When one of the two may come to be so, if it goes on to say nothing.
+    pub(crate) fn next_judgement(&self, now: Instant) -> Option<Instant> {
+        let asked = self.asked.filter(|_| self.has_evidence() && !self.silent)?;
+        let moments = [asked + self.doubt(), asked + self.certain()];
+        moments.into_iter().filter(|at| *at > now).min()
     }
 
     /// How long an answer may be overdue.
@@ -211,8 +223,8 @@ impl Bridge {
         usual.map_or(DOUBT, |usual| usual.clamp(QUICK_DOUBT, DOUBT))
     }
 
-    /// Silence for so long, where no other bridge reaches it either, means that it is dead.
-    pub(crate) fn certain(&self) -> Duration {
+    /// An answer overdue for so long, where no other bridge reaches it either, means that it is dead.
+    fn certain(&self) -> Duration {
         let [least, most] = CERTAIN;
         let usual = self.answers_in.map(|usual| usual * SURELY);
         usual.map_or(most, |usual| usual.clamp(least, most))
@@ -512,7 +524,7 @@ mod tests {
     fn who_answers_quickly_is_doubted_soon() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        for (answer, doubt) in [(ms(2), ms(150)), (ms(80), ms(320)), (ms(300), ms(400))] {
+        for (answer, doubt) in [(ms(2), ms(100)), (ms(80), ms(320)), (ms(300), ms(400))] {
             let mut bridge = Bridge::new(start);
             bridge.media = vec![SocketAddr::from(([10, 0, 0, 1], 10_000))];
             let mut now = start;

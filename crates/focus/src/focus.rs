@@ -11,7 +11,7 @@ use crate::config::FocusConfig;
 use crate::context::Context;
 use crate::event::{Event, FocusStats};
 use crate::features::CapsCache;
-use crate::io::Io;
+use crate::io::{Io, TimerKey};
 use crate::request::{RequestError, RequestId};
 
 /// Addresses of the components that talk to the focus.
@@ -46,6 +46,8 @@ pub struct Focus {
     moved: (usize, usize),
     /// The next portion is due at some time.
     is_moving: bool,
+    /// An answer of a bridge may be overdue then.
+    doubt_timer: Option<TimerKey>,
     /// Something that a snapshot holds may have changed.
     changed: bool,
     /// Rooms just left, with the number of goodbyes the server still has to confirm.
@@ -82,7 +84,7 @@ mod orders;
 mod settle;
 mod timers;
 
-pub use orders::{OrderError, Then};
+pub use orders::{Leave, Left, OrderError, Then};
 
 impl Focus {
     /// A focus that is not connected yet. All ids it makes follow from `seed`.
@@ -103,6 +105,7 @@ impl Focus {
             planned: BTreeMap::new(),
             moved: (0, 0),
             is_moving: false,
+            doubt_timer: None,
             returning: BTreeSet::new(),
             changed: false,
             leaving: HashMap::new(),

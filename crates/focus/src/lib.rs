@@ -23,7 +23,7 @@ mod status;
 
 pub use config::{BridgeConfig, FocusConfig, Plain, Strategy};
 pub use event::{Event, FocusStats, IceRestarts, Reinvite};
-pub use focus::{Focus, OrderError, Then};
+pub use focus::{Focus, Leave, Left, OrderError, Then};
 pub use jingle_counts::JingleCounts;
 pub use request::{RequestError, RequestId};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -11,7 +11,7 @@ mod support;
 
 use std::time::Duration;
 
-use focus::{Event, Then};
+use focus::{Event, Leave, Then};
 use stanza::jitsi::evidence::{People, SilentMeeting};
 use support::*;
 
@@ -85,14 +85,14 @@ fn is_told(world: &World) -> bool {
 }
 
 #[test]
-fn a_stopped_bridge_that_nobody_reaches_is_left_within_three_quarters_of_a_second() {
+fn a_stopped_bridge_that_nobody_reaches_is_left_within_half_a_second() {
     for phase in 0..10 {
         let mut world = meeting(2);
-        world.advance(Duration::from_millis(50 * phase));
+        world.advance(Duration::from_millis(15 * phase));
         world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
-        world.advance(Duration::from_millis(350));
+        world.advance(Duration::from_millis(250));
         assert_eq!(offers(&world), [1, 1], "a hiccup is no death");
-        world.advance(Duration::from_millis(400));
+        world.advance(Duration::from_millis(220));
         assert_eq!(offers(&world), [2, 2], "phase {phase}: {:?}", world.events);
         assert!(world.home_of(MEETING).contains(&"jvb2"));
     }
@@ -420,6 +420,54 @@ fn operators_see_where_meetings_are_and_why_and_move_them() {
             .order_move(now, "no@conference.meet.test", None)
             .is_err()
     );
+}
+
+#[test]
+fn operators_have_some_people_leave_a_bridge() {
+    let mut world = meeting(2);
+    open(&mut world, "other");
+    world.advance(SECOND);
+    assert_eq!(world.home_of("other"), ["jvb1"]);
+    let leave = |world: &mut World, who: Leave| {
+        let now = world.now;
+        let left = world.focus.order_leave(now, &who);
+        world.run();
+        left.map(|left| (left.people, left.meetings))
+    };
+    let number = |bridge: &str, room: Option<&str>, people| Leave::Number {
+        bridge: bridge.to_owned(),
+        room: room.map(str::to_owned),
+        people,
+    };
+    let person = |endpoint: &str, bridge: Option<&str>| Leave::Person {
+        room: ROOM.to_owned(),
+        endpoint: endpoint.to_owned(),
+        bridge: bridge.map(str::to_owned),
+    };
+    // A meeting's people stay together, and its bridge may be told by its address.
+    let address = format!("{BREWERY}/jvb1");
+    assert_eq!(
+        leave(&mut world, number(&address, Some(ROOM), 1)),
+        Ok((2, 1))
+    );
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    assert_eq!(world.home_of("other"), ["jvb1"]);
+    // Who is not there need not leave.
+    assert_eq!(leave(&mut world, person("aa", Some("jvb1"))), Ok((0, 0)));
+    assert_eq!(leave(&mut world, person("zz", None)), Ok((0, 0)));
+    assert_eq!(leave(&mut world, number("jvb1", None, 0)), Ok((0, 0)));
+    assert_eq!(offers(&world), [2, 2, 1, 1]);
+    assert_eq!(leave(&mut world, person("aa", Some("jvb2"))), Ok((2, 1)));
+    assert_eq!(world.home_of(MEETING), ["jvb1"]);
+    let half = Leave::Fraction {
+        bridge: "jvb1".to_owned(),
+        fraction: 0.5,
+    };
+    assert_eq!(leave(&mut world, half), Ok((2, 1)));
+    assert_eq!(world.focus.status().bridges[0].people, 2);
+    for unknown in [number("jvb9", None, 1), number("jvb1", Some("no@x"), 1)] {
+        assert!(leave(&mut world, unknown).is_err());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use config::Settings;
@@ -80,21 +80,16 @@ pub(crate) fn serve_http(
     Ok(())
 }
 
-/// Who only looks comes in from wherever the port is open to; who changes something must be on this machine, or know the
-/// token.
+/// Who only looks comes in from wherever the port is open to; who changes something must be allowed to.
 async fn guard(
     State(token): State<Redacted<String>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
-    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let moves = request.uri().path().starts_with("/move-endpoints");
-    let given = request.headers().get(header::AUTHORIZATION);
-    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let known = given.is_some_and(|given| same(given, token.expose()));
     let local = peer.ip().to_canonical().is_loopback();
-    if (looks && !moves) || local || known {
+    let looks = looks(request.method(), request.uri().path());
+    if looks || may_order(request.headers(), local, token.expose()) {
         return next.run(request).await;
     }
     (
@@ -102,6 +97,20 @@ async fn guard(
         "orders come from this machine, or with the token in operator-token of the state directory\n",
     )
         .into_response()
+}
+
+/// Whether a request changes nothing.
+fn looks(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && !path.starts_with("/move-endpoints")
+}
+
+/// Whoever gives orders must be a program on this machine, or know the token. A page in a browser of this machine is not: any
+/// site could send such requests from there, and browsers say in these headers that it is one.
+fn may_order(headers: &HeaderMap, local: bool, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    local && !page || given.is_some_and(|given| same(given, token))
 }
 
 /// Compares without telling where the difference is.
@@ -167,6 +176,27 @@ mod tests {
         assert!(bind(&path).await.is_err(), "it is in use");
         drop(first);
         bind(&path).await.unwrap();
+    }
+
+    #[test]
+    fn orders_come_from_programs_of_this_machine_or_with_the_token() {
+        let headers = |all: &[(&'static str, &'static str)]| -> HeaderMap {
+            let all = all.iter();
+            all.map(|(name, value)| {
+                let name = header::HeaderName::from_static(name);
+                (name, header::HeaderValue::from_static(value))
+            })
+            .collect()
+        };
+        let curl = headers(&[("user-agent", "curl")]);
+        let page = headers(&[("sec-fetch-site", "cross-site")]);
+        let form = headers(&[("origin", "https://evil.example")]);
+        let known = headers(&[("authorization", "Bearer secret")]);
+        assert!(may_order(&curl, true, "secret") && !may_order(&curl, false, "secret"));
+        assert!(!may_order(&page, true, "secret") && !may_order(&form, true, "secret"));
+        assert!(may_order(&known, false, "secret") && !may_order(&known, false, "other"));
+        assert!(looks(&Method::GET, "/stats") && !looks(&Method::POST, "/drain"));
+        assert!(!looks(&Method::GET, "/move-endpoints/move-endpoint"));
     }
 
     #[test]

@@ -276,6 +276,11 @@ impl FocusTask {
                     let _ = done.send(focus.order_move(now, &room, to.as_deref()));
                 });
             }
+            Order::Leave { who, done } => {
+                self.guarded(|focus| {
+                    let _ = done.send(focus.order_leave(now, &who));
+                });
+            }
         }
     }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use focus::{BridgeStatus, Figures, FocusStats, JingleCounts, OrderError, Status, Then};
+use focus::{
+    BridgeStatus, Figures, FocusStats, JingleCounts, Leave, Left, OrderError, Status, Then,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -37,7 +40,15 @@ pub(crate) enum Order {
         to: Option<String>,
         done: oneshot::Sender<Result<(), OrderError>>,
     },
+    /// Some people shall leave a bridge.
+    Leave {
+        who: Leave,
+        done: oneshot::Sender<Result<Left, OrderError>>,
+    },
 }
+
+/// Why something is not done.
+type Refusal = (StatusCode, String);
 
 /// The way to the focus.
 #[derive(Clone)]
@@ -51,25 +62,22 @@ impl Door {
         answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
     }
 
-    async fn order(
+    /// Has an order carried out; the answer, where that cannot be.
+    async fn order<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<(), OrderError>>) -> Order,
-    ) -> Response {
+        order: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
+    ) -> Result<T, Refusal> {
         let (done, answer) = oneshot::channel();
-        if self.0.try_send(order(done)).is_err() {
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        }
-        match answer.await {
-            Ok(Ok(())) => StatusCode::OK.into_response(),
-            Ok(Err(error)) => {
-                let code = match error {
-                    OrderError::NoBridge(_) | OrderError::NoMeeting(_) => StatusCode::NOT_FOUND,
-                    _ => StatusCode::CONFLICT,
-                };
-                (code, error.to_string()).into_response()
-            }
-            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        }
+        let busy = || (StatusCode::SERVICE_UNAVAILABLE, String::new());
+        self.0.try_send(order(done)).map_err(|_| busy())?;
+        let done = answer.await.map_err(|_| busy())?;
+        done.map_err(|error| {
+            let code = match error {
+                OrderError::NoBridge(_) | OrderError::NoMeeting(_) => StatusCode::NOT_FOUND,
+                _ => StatusCode::CONFLICT,
+            };
+            (code, error.to_string())
+        })
     }
 }
 
@@ -111,6 +119,9 @@ impl Operators {
             .route("/status", get(status))
             .route("/drain", post(drain))
             .route("/move", post(move_meeting))
+            .route("/move-endpoints/move-endpoint", get(move_endpoint))
+            .route("/move-endpoints/move-endpoints", get(move_endpoints))
+            .route("/move-endpoints/move-fraction", get(move_fraction))
             .route("/about/version", get(version))
             .route("/about/health", get(health))
             .route("/stats", get(stats))
@@ -151,7 +162,7 @@ async fn followed() -> Json<Value> {
 }
 
 /// Reads an order, whatever type its sender says it has. `curl -d` says another one.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, (StatusCode, String)> {
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     let malformed = |error: serde_json::Error| {
         let text = format!("it is not understood: {error}\n");
         (StatusCode::BAD_REQUEST, text)
@@ -192,7 +203,7 @@ async fn drain(State(all): State<Operators>, body: Bytes) -> Response {
         then,
         done,
     };
-    all.door.order(order).await
+    all.door.order(order).await.into_response()
 }
 
 #[derive(Deserialize)]
@@ -207,7 +218,93 @@ async fn move_meeting(State(all): State<Operators>, body: Bytes) -> Response {
         Err(refusal) => return refusal.into_response(),
     };
     tracing::info!(to, "an operator moves a meeting");
-    all.door.order(|done| Order::Move { room, to, done }).await
+    let order = |done| Order::Move { room, to, done };
+    all.door.order(order).await.into_response()
+}
+
+/// Parameters of jicofo's `/move-endpoints`, all of them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MoveEndpoints {
+    conference: Option<String>,
+    endpoint: Option<String>,
+    bridge: Option<String>,
+    num_endpoints: Option<usize>,
+    fraction: Option<f64>,
+}
+
+/// Those of jicofo that are wanted.
+type Wanted = Result<Query<MoveEndpoints>, QueryRejection>;
+
+impl MoveEndpoints {
+    fn read(wanted: Wanted) -> Result<Self, Refusal> {
+        let read = wanted.map(|Query(wanted)| wanted);
+        read.map_err(|error| (StatusCode::BAD_REQUEST, error.body_text()))
+    }
+}
+
+/// A parameter that must be there.
+fn given(name: &str, value: Option<String>) -> Result<String, Refusal> {
+    let value = value.filter(|value| !value.is_empty());
+    let missing = || {
+        (
+            StatusCode::BAD_REQUEST,
+            format!("Missing parameter: {name}"),
+        )
+    };
+    value.ok_or_else(missing)
+}
+
+async fn move_endpoint(
+    State(all): State<Operators>,
+    wanted: Wanted,
+) -> Result<Json<Value>, Refusal> {
+    let wanted = MoveEndpoints::read(wanted)?;
+    let who = Leave::Person {
+        room: given("conference", wanted.conference)?,
+        endpoint: given("endpoint", wanted.endpoint)?,
+        bridge: wanted.bridge.filter(|bridge| !bridge.is_empty()),
+    };
+    leave(&all, who).await
+}
+
+async fn move_endpoints(
+    State(all): State<Operators>,
+    wanted: Wanted,
+) -> Result<Json<Value>, Refusal> {
+    let wanted = MoveEndpoints::read(wanted)?;
+    let who = Leave::Number {
+        bridge: given("bridge", wanted.bridge)?,
+        room: wanted.conference.filter(|room| !room.is_empty()),
+        people: wanted.num_endpoints.unwrap_or(1),
+    };
+    leave(&all, who).await
+}
+
+async fn move_fraction(
+    State(all): State<Operators>,
+    wanted: Wanted,
+) -> Result<Json<Value>, Refusal> {
+    let wanted = MoveEndpoints::read(wanted)?;
+    let who = Leave::Fraction {
+        bridge: given("bridge", wanted.bridge)?,
+        fraction: wanted.fraction.unwrap_or(0.1),
+    };
+    leave(&all, who).await
+}
+
+/// The form of jicofo's answer.
+async fn leave(all: &Operators, who: Leave) -> Result<Json<Value>, Refusal> {
+    let left = all.door.order(|done| Order::Leave { who, done }).await?;
+    tracing::info!(
+        people = left.people,
+        meetings = left.meetings,
+        "an operator has people leave a bridge"
+    );
+    Ok(Json(json!({
+        "movedEndpoints": left.people,
+        "conferences": left.meetings,
+    })))
 }
 
 async fn version() -> Json<Value> {

@@ -194,6 +194,70 @@ async fn metrics_have_the_names_and_types_of_the_recordings() {
 }
 
 #[tokio::test]
+async fn endpoints_are_moved_by_the_requests_of_jicofo() {
+    let node = TestNode::start().await;
+    let router = node.node.operator_router();
+    let (_bridge, _events) = bridge(&node, "jvb1").await;
+    must(until_bridges(&router, 1)).await;
+    let brewery = format!("jvbbrewery@internal.auth.{DOMAIN}");
+    let nobody = serde_json::json!({"movedEndpoints": 0, "conferences": 0});
+    for moved in [
+        "move-endpoints?bridge=jvb1".to_owned(),
+        format!("move-endpoints?bridge={brewery}/jvb1&numEndpoints=7"),
+        format!("move-fraction?bridge={brewery}/jvb1&fraction=0.5"),
+        "move-fraction?bridge=jvb1".to_owned(),
+    ] {
+        assert_eq!(
+            json(&router, &format!("/move-endpoints/{moved}")).await,
+            nobody
+        );
+    }
+    let room = format!("no@conference.{DOMAIN}");
+    for (refused, status, why) in [
+        (
+            "move-endpoints".to_owned(),
+            400,
+            "Missing parameter: bridge",
+        ),
+        (
+            "move-fraction?fraction=1".to_owned(),
+            400,
+            "Missing parameter: bridge",
+        ),
+        (
+            "move-endpoint?endpoint=a".to_owned(),
+            400,
+            "Missing parameter: conference",
+        ),
+        (
+            format!("move-endpoint?conference={room}"),
+            400,
+            "Missing parameter: endpoint",
+        ),
+        (
+            "move-endpoints?bridge=jvb1&numEndpoints=many".to_owned(),
+            400,
+            "",
+        ),
+        ("move-endpoints?bridge=jvb9".to_owned(), 404, "jvb9"),
+        (
+            format!("move-endpoint?conference={room}&endpoint=a"),
+            404,
+            room.as_str(),
+        ),
+        (
+            format!("move-endpoints?bridge=jvb1&conference={room}"),
+            404,
+            room.as_str(),
+        ),
+    ] {
+        let (code, text) = get(&router, &format!("/move-endpoints/{refused}")).await;
+        assert_eq!(code.as_u16(), status, "{refused}: {text}");
+        assert!(text.contains(why), "{refused}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_bridge_is_told_to_drain_and_to_be_started_again() {
     let node = TestNode::start().await;
     let router = node.node.operator_router();

@@ -11,7 +11,7 @@ use crate::streams::{Content, Party};
 use crate::world::{World, seed};
 
 /// A bridge says after this time that another one does not answer.
-const UNANSWERED: Duration = Duration::from_millis(240);
+const UNANSWERED: Duration = Duration::from_millis(195);
 /// A program that was started again logs in after this time.
 const START: Duration = Duration::from_secs(1);
 

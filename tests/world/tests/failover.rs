@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bot::Served;
 use sim::LinkSpec;
 use world::{World, WorldConfig};
 
@@ -71,46 +72,95 @@ fn camera() -> bot::VideoSpec {
     }
 }
 
+/// A room of nine who all see and hear each other on one of two bridges; and which it is.
+fn room_of_nine(seed: u64) -> (World, usize) {
+    let mut world = World::new(&WorldConfig {
+        seed,
+        bridges: 2,
+        path: LinkSpec {
+            delay: Duration::from_millis(10),
+            ..LinkSpec::default()
+        },
+    });
+    world.run(SECOND);
+    for n in 0..9 {
+        world.join("large", |bot| {
+            bot.video = Some(camera());
+            bot.max_height = 180;
+        });
+        world.with_bot(n, |bot| bot.speak(-20));
+        world.run(SECOND / 5);
+    }
+    let seen = world.run_until(8 * SECOND, |w| w.everybody_sees(8));
+    assert!(seen, "seed {seed}: {:?}", world.decisions);
+    world.run(5 * SECOND);
+    for served in served(&mut world) {
+        assert_eq!((served.sees, served.hears), (8, true), "before");
+    }
+    let home = (0..2).find(|n| world.bridges[*n].endpoints() == 9).unwrap();
+    (world, home)
+}
+
+/// What each of them got since it was asked last.
+fn served(world: &mut World) -> Vec<Served> {
+    let now = world.now();
+    let all = 0..world.bots.len();
+    all.map(|n| world.with_bot(n, |bot| bot.take_served(now)))
+        .collect()
+}
+
+/// All are served again, and went without sound and pictures for no longer than this.
+fn assert_served(world: &mut World, case: &str, sound: Duration, pictures: Duration) {
+    let all = served(world);
+    let (sounds, videos) = (all.iter().map(|s| s.audio), all.iter().map(|s| s.video));
+    println!(
+        "{case}: without sound for {:?}, pictures {:?}",
+        sounds.max(),
+        videos.max()
+    );
+    for (n, served) in all.into_iter().enumerate() {
+        let (audio, video) = (served.audio.unwrap(), served.video.unwrap());
+        assert!(
+            served.sees == 8 && audio <= sound && video <= pictures,
+            "{case}, bot {n}: {served:?}"
+        );
+    }
+}
+
 #[test]
 fn a_room_of_nine_sees_everybody_soon_after_its_bridge_was_killed() {
     for seed in 1..3 {
-        let mut world = World::new(&WorldConfig {
-            seed,
-            bridges: 2,
-            path: LinkSpec {
-                delay: Duration::from_millis(10),
-                ..LinkSpec::default()
-            },
-        });
-        world.run(SECOND);
-        for n in 0..9 {
-            world.join("large", |bot| {
-                bot.video = Some(camera());
-                bot.max_height = 180;
-            });
-            world.with_bot(n, |bot| bot.speak(-20));
-            world.run(SECOND / 5);
-        }
-        let seen = world.run_until(8 * SECOND, |w| w.everybody_sees(8));
-        assert!(seen, "seed {seed}: {:?}", world.decisions);
-        world.run(5 * SECOND);
-        let now = world.now();
-        for n in 0..9 {
-            let served = world.with_bot(n, |bot| bot.take_served(now));
-            assert_eq!((served.sees, served.hears), (8, true), "before");
-        }
-        let home = (0..2).find(|n| world.bridges[*n].endpoints() == 9).unwrap();
+        let (mut world, home) = room_of_nine(seed);
         world.kill_bridge(home, true);
         world.run(6 * SECOND);
-        let now = world.now();
-        for n in 0..9 {
-            let served = world.with_bot(n, |bot| bot.take_served(now));
-            // A new line is taken for 0.8 Mbit/s at first, which is too little for eight pictures: they are sent on trust.
-            let (audio, video) = (served.audio.unwrap(), served.video.unwrap());
-            assert!(
-                served.sees == 8 && audio <= SECOND && video <= SECOND * 6 / 5,
-                "seed {seed}, bot {n}: {served:?}"
-            );
-        }
+        // A new line is taken for 0.8 Mbit/s at first, which is too little for eight pictures: they are sent on trust.
+        let case = format!("seed {seed}");
+        assert_served(&mut world, &case, SECOND, SECOND * 6 / 5);
+    }
+}
+
+#[test]
+fn a_room_of_nine_hears_everybody_soon_after_its_bridge_stood_still() {
+    for phase in 0..4 {
+        let (mut world, home) = room_of_nine(1);
+        world.run(Duration::from_millis(40 * phase));
+        world.stop_bridge(home);
+        world.run(6 * SECOND);
+        let case = format!("phase {phase}");
+        let sound = Duration::from_millis(780);
+        assert_served(&mut world, &case, sound, Duration::from_millis(1_100));
+    }
+}
+
+#[test]
+fn a_room_of_nine_misses_no_half_second_when_its_bridge_is_drained() {
+    for seed in 1..3 {
+        let (mut world, home) = room_of_nine(seed);
+        world.drain(home);
+        let empty = world.run_until(10 * SECOND, |w| w.bridges[home].endpoints() == 0);
+        assert!(empty, "{:?}", world.decisions);
+        world.run(4 * SECOND);
+        let case = format!("seed {seed}");
+        assert_served(&mut world, &case, SECOND / 4, SECOND / 4);
     }
 }

@@ -32,6 +32,13 @@ impl Conference {
         self.current_stays().any(|stay| stay.bridge == *bridge)
     }
 
+    /// The bridge on which a member has an endpoint.
+    pub(crate) fn bridge_of(&self, nick: &str) -> Option<&FullJid> {
+        let mut all = self.current_stays();
+        let stay = all.find(|stay| stay.endpoints.contains(nick));
+        stay.map(|stay| &stay.bridge)
+    }
+
     /// Bridges where members are given endpoints.
     pub(crate) fn bridges(&self) -> impl Iterator<Item = &FullJid> {
         self.current_stays().map(|stay| &stay.bridge)

@@ -7,7 +7,6 @@ use stanza::jitsi::evidence::People;
 use stanza::{FullJid, element, ns};
 
 use super::Focus;
-use crate::bridge::QUICK_DOUBT;
 use crate::conference::Conference;
 use crate::context::Context;
 use crate::io::{Io, Purpose, Timer};
@@ -71,7 +70,10 @@ impl Focus {
                     .on_missing_timer(cx))
             }
             Timer::Move => self.on_move_timer(),
-            Timer::Doubt => self.ask_witnesses(),
+            Timer::Doubt => {
+                self.doubt_timer = None;
+                self.watch_silence();
+            }
             Timer::Health => {
                 self.check_bridges();
                 self.empty_bridges();
@@ -109,8 +111,20 @@ impl Focus {
         let all = EACH * u32::try_from(self.bridges.len()).unwrap_or(u32::MAX);
         let interval = config.health_interval.max(all.min(SELDOM));
         io.after(interval, Timer::Health);
-        io.after(QUICK_DOUBT, Timer::Doubt);
+        self.watch_silence();
+    }
+
+    /// Judges bridges whose answers are overdue, and sets a time for the next judgement.
+    pub(super) fn watch_silence(&mut self) {
         self.ask_witnesses();
+        let Some(io) = self.io.as_mut() else { return };
+        self.bridges.lose_dead(io.now);
+        if let Some(timer) = self.doubt_timer.take() {
+            io.cancel(timer);
+        }
+        let next = self.bridges.next_judgement(io.now);
+        let wait = next.map(|at| at.saturating_duration_since(io.now));
+        self.doubt_timer = wait.map(|wait| io.after(wait, Timer::Doubt));
     }
 
     /// While the focus is offline: whoever waited long enough is told to ask again.

@@ -45,6 +45,8 @@ pub struct FakeBridge {
     pub errors: VecDeque<ErrorAnswer>,
     pub conferences: BTreeMap<String, BTreeMap<String, BridgeEndpoint>>,
     pub requests: Vec<ConferenceModify>,
+    /// Answers of a real one, given instead of its own to what they are about.
+    pub recorded: Vec<Element>,
     created: u32,
 }
 
@@ -63,6 +65,7 @@ impl FakeBridge {
             errors: VecDeque::new(),
             conferences: BTreeMap::new(),
             requests: Vec::new(),
+            recorded: Vec::new(),
             created: 0,
         }
     }
@@ -122,9 +125,28 @@ impl FakeBridge {
             return Some(addressed(error.reply_to(request), request));
         }
         Some(match self.apply(&modify) {
-            Ok(modified) => iq::result_to(request, Some(Element::from(&modified))),
+            Ok(modified) => iq::result_to(request, Some(self.as_recorded(&modified))),
             Err(error) => addressed(error.reply_to(request), request),
         })
+    }
+
+    /// The recorded answer about the same, if there is one.
+    fn as_recorded(&mut self, answer: &ConferenceModified) -> Element {
+        let about = |answer: &ConferenceModified| {
+            let endpoints = answer.endpoints.iter();
+            let endpoints = endpoints.map(|e| (e.id.clone(), e.transport.is_some()));
+            let relays = answer.relays.iter();
+            let relays = relays.map(|r| (r.id.clone(), r.transport.is_some()));
+            (endpoints.collect::<Vec<_>>(), relays.collect::<Vec<_>>())
+        };
+        let same = |recorded: &Element| {
+            let recorded = ConferenceModified::try_from(recorded).unwrap();
+            about(&recorded) == about(answer)
+        };
+        match self.recorded.iter().position(same) {
+            Some(at) => self.recorded.remove(at),
+            None => Element::from(answer),
+        }
     }
 
     fn apply(&mut self, modify: &ConferenceModify) -> Result<ConferenceModified, ErrorAnswer> {
@@ -203,7 +225,7 @@ impl FakeBridge {
             self.created += 1;
             answer.transport = Some(Transport {
                 ice: Some(ice(&self.name, &request.id, self.created, None)),
-                sctp: request.transport.as_ref().and_then(|t| t.sctp),
+                sctp: request.transport.as_ref().and_then(|t| t.sctp).map(theirs),
                 ..Transport::default()
             });
         }
@@ -308,6 +330,17 @@ impl FakeBridge {
             }
         }
         Ok(answer)
+    }
+}
+
+/// Bridges say in which role the other one is.
+fn theirs(asked: Sctp) -> Sctp {
+    Sctp {
+        role: asked.role.map(|role| match role {
+            SctpRole::Client => SctpRole::Server,
+            SctpRole::Server => SctpRole::Client,
+        }),
+        port: Some(5000),
     }
 }
 

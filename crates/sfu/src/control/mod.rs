@@ -385,6 +385,8 @@ impl Controller {
 }
 
 #[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod relays_tests;
 #[cfg(test)]
 mod tests;

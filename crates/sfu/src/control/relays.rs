@@ -120,10 +120,15 @@ impl Controller {
             meeting.neighbours.insert(id.clone(), neighbour);
         }
         self.note(Note::RelayCreated(conference, id.clone()));
+        // As Jitsi's bridge answers: the role of the other one.
+        let theirs = match role {
+            SctpRole::Client => SctpRole::Server,
+            SctpRole::Server => SctpRole::Client,
+        };
         Ok(Transport {
             ice: Some(convert::local(&local, false)),
             sctp: Some(Sctp {
-                role: Some(role),
+                role: Some(theirs),
                 port: Some(SCTP_PORT),
             }),
             ..Transport::default()

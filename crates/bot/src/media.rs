@@ -29,10 +29,12 @@ pub struct VideoSpec {
     pub layers: Vec<Layer>,
     /// Frames a second.
     pub frame_rate: u32,
+    /// Three temporal layers of each, as browsers make of VP8 if asked to, and key frames as large as theirs.
+    pub temporal: bool,
 }
 
 impl Default for VideoSpec {
-    /// Three layers as a browser sends of a 720p camera.
+    /// Three layers as a browser sends of a 720p camera; every frame needs the one before.
     fn default() -> Self {
         let layer = |height, bitrate| Layer { height, bitrate };
         Self {
@@ -42,7 +44,36 @@ impl Default for VideoSpec {
                 layer(720, 1_500_000),
             ],
             frame_rate: 30,
+            temporal: false,
         }
+    }
+}
+
+/// Where a frame stands among temporal layers, and its size.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    layer: u8,
+    /// It needs no frame of its layer from before (the Y bit).
+    sync: bool,
+    /// Tenths of the mean size of a frame.
+    size: usize,
+}
+
+impl Place {
+    const KEY: usize = 20;
+    /// What browsers make of a still camera.
+    const LARGE_KEY: usize = 100;
+    const ALONE: Self = Self::of(0, true, 10);
+    /// The pattern of libvpx for three layers (RFC 7741 §4.2 has its bits).
+    const PATTERN: [Self; 4] = [
+        Self::of(0, false, 16),
+        Self::of(2, true, 8),
+        Self::of(1, true, 8),
+        Self::of(2, false, 8),
+    ];
+
+    const fn of(layer: u8, sync: bool, size: usize) -> Self {
+        Self { layer, sync, size }
     }
 }
 
@@ -66,6 +97,8 @@ pub(crate) struct Camera {
     frame: u32,
     picture_ids: Vec<u16>,
     tl0: Vec<u8>,
+    /// Frames of each layer since its key frame.
+    since_key: Vec<usize>,
     key_wanted: Vec<bool>,
     /// Highest layer that anybody wants; `None`: no video at all.
     top: Option<usize>,
@@ -81,6 +114,7 @@ impl Camera {
             frame: 0,
             picture_ids: (0..layers).map(|n| 1_000 * (n as u16 + 1)).collect(),
             tl0: vec![0; layers],
+            since_key: vec![0; layers],
             key_wanted: vec![true; layers],
             top: layers.checked_sub(1),
             spec,
@@ -147,13 +181,35 @@ impl Camera {
             .collect()
     }
 
+    /// Where the next frame of a layer stands.
+    fn place(&mut self, layer: usize, key: bool) -> Place {
+        let since_key = &mut self.since_key[layer];
+        *since_key = if key { 0 } else { *since_key + 1 };
+        let place = match self.spec.temporal {
+            true => Place::PATTERN[*since_key % Place::PATTERN.len()],
+            false => Place::ALONE,
+        };
+        match (key, self.spec.temporal) {
+            (true, true) => Place {
+                size: Place::LARGE_KEY,
+                ..place
+            },
+            (true, false) => Place {
+                size: Place::KEY,
+                ..place
+            },
+            (false, _) => place,
+        }
+    }
+
     fn encode(&mut self, layer: usize, stamp: u64) -> Vec<Vec<u8>> {
         let spec = self.spec.layers[layer];
         let key = std::mem::take(&mut self.key_wanted[layer]);
         let mean = spec.bitrate as usize / 8 / self.spec.frame_rate.max(1) as usize;
-        let size = if key { mean * 2 } else { mean }.max(64);
+        let place = self.place(layer, key);
+        let size = (mean * place.size / 10).max(64);
         self.picture_ids[layer] = (self.picture_ids[layer] + 1) & 0x7fff;
-        self.tl0[layer] = self.tl0[layer].wrapping_add(1);
+        self.tl0[layer] = self.tl0[layer].wrapping_add(u8::from(place.layer == 0));
         let body = frame_body(key, spec.height, self.frame, layer as u8, stamp, size);
         let id = self.picture_ids[layer];
         // Packets of a frame are as equal as can be, as browsers make them: the first ones are a byte longer.
@@ -169,7 +225,7 @@ impl Camera {
                 packet.push(0xe0);
                 packet.extend_from_slice(&(0x8000 | id).to_be_bytes());
                 packet.push(self.tl0[layer]);
-                packet.push(0x20);
+                packet.push(place.layer << 6 | u8::from(place.sync) << 5);
                 packet.extend_from_slice(chunk);
                 packet
             })
@@ -322,6 +378,32 @@ mod tests {
             assert!(longest.unwrap() <= PACKET);
         }
         assert_eq!(voice_stamp(&voice(77)), Some(77));
+    }
+
+    #[test]
+    fn three_temporal_layers_take_what_all_frames_alike_take() {
+        let now = Instant::now();
+        let spec = VideoSpec {
+            temporal: true,
+            ..VideoSpec::default()
+        };
+        let mut camera = Camera::new(spec, now);
+        let mut sizes = [0; 3];
+        for n in 0..41 {
+            let at = now + Duration::from_millis(34 * n);
+            let frame = camera.capture(at, 0).swap_remove(0);
+            let layer = usize::from(frame.packets[0][5] >> 6);
+            assert_eq!(layer, [0, 2, 1, 2][n as usize % 4]);
+            let size: usize = frame.packets.iter().map(|p| p.len() - DESCRIPTOR).sum();
+            sizes[layer] += if n == 0 { 0 } else { size };
+        }
+        let mean = 200_000 / 8 / 30;
+        let all = 40 * mean;
+        assert!(
+            sizes.iter().sum::<usize>().abs_diff(all) < all / 20,
+            "{sizes:?}"
+        );
+        assert!(sizes[0].abs_diff(all * 4 / 10) < all / 20, "{sizes:?}");
     }
 
     #[test]

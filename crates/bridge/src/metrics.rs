@@ -281,6 +281,11 @@ fn counters(t: &Totals, shared: &Shared) -> Vec<(&'static str, &'static str, u64
             s.keyframe_requests,
         ),
         (
+            "keyframe_requests_deferred",
+            "Times that a key frame was not asked for yet, since only the line of one receiver was the reason",
+            s.keyframe_requests_deferred,
+        ),
+        (
             "keyframe_replays",
             "Key frames replayed from the store",
             s.keyframe_replays,

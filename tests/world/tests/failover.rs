@@ -69,6 +69,7 @@ fn camera() -> bot::VideoSpec {
     bot::VideoSpec {
         layers: whole.layers.iter().map(half).collect(),
         frame_rate: 15,
+        ..whole
     }
 }
 

@@ -37,6 +37,7 @@ fn course(seed: u64) -> Vec<String> {
             config.video = Some(VideoSpec {
                 layers: vec![Layer { height, bitrate }],
                 frame_rate: 10,
+                temporal: false,
             });
             config.audio = n % 2 == 0;
         });

@@ -24,6 +24,7 @@ fn who_slept_sees_the_others_again() {
                 config.video = Some(VideoSpec {
                     layers: vec![Layer { height, bitrate }],
                     frame_rate: 10,
+                    temporal: false,
                 });
             });
         }

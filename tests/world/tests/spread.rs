@@ -202,6 +202,7 @@ fn large_meeting(seed: u64) -> World {
                     bitrate: 30_000,
                 }],
                 frame_rate: 5,
+                temporal: false,
             };
             bot.video = (n < SHOWN).then_some(video);
             bot.audio = n < 4;

@@ -150,6 +150,7 @@ impl Plan {
         Some(VideoSpec {
             layers: layers.iter().map(scale).collect(),
             frame_rate: self.frame_rate,
+            temporal: false,
         })
     }
 }

@@ -171,6 +171,7 @@ fn video(role: Role) -> Option<VideoSpec> {
         Role::Speaker | Role::Talker => Some(VideoSpec {
             layers: vec![single],
             frame_rate: FRAME_RATE,
+            temporal: false,
         }),
         Role::Simulcaster => Some(VideoSpec::default()),
     }

@@ -35,6 +35,7 @@ pub(crate) async fn join(target: Target, name: &str, number: usize) -> Handle {
         video: Some(VideoSpec {
             layers,
             frame_rate: 15,
+            temporal: false,
         }),
         audio: true,
         max_height: 360,

@@ -112,6 +112,7 @@ pub async fn join(https: u16, person: u64) -> Handle {
         video: Some(VideoSpec {
             layers: vec![layer],
             frame_rate: 15,
+            temporal: false,
         }),
         audio: true,
         max_height: 180,

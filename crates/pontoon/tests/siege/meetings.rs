@@ -122,6 +122,7 @@ async fn join(server: &Server, room: &str, person: u64) -> Handle {
         video: Some(VideoSpec {
             layers: vec![layer(180, 100_000), layer(360, 300_000)],
             frame_rate: 15,
+            temporal: false,
         }),
         audio: true,
         max_height: 360,

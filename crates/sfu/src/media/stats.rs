@@ -117,6 +117,8 @@ pub struct Stats {
     pub nacked: u64,
     /// Key frame requests sent to senders.
     pub keyframe_requests: u64,
+    /// Times that a sender was not asked for a key frame yet, since only what one receiver's line carries was the reason.
+    pub keyframe_requests_deferred: u64,
     /// Relays to other bridges created.
     pub relays_created: u64,
     /// Key frame requests received from receivers.
@@ -223,6 +225,7 @@ impl Stats {
             probe_packets,
             nacked,
             keyframe_requests,
+            keyframe_requests_deferred,
             relays_created,
             keyframe_requests_received,
             keyframe_replays,
@@ -270,6 +273,10 @@ impl Stats {
             (&mut self.probe_packets, probe_packets),
             (&mut self.nacked, nacked),
             (&mut self.keyframe_requests, keyframe_requests),
+            (
+                &mut self.keyframe_requests_deferred,
+                keyframe_requests_deferred,
+            ),
             (&mut self.relays_created, relays_created),
             (
                 &mut self.keyframe_requests_received,

@@ -148,6 +148,7 @@ impl Storm {
             config.video = Some(VideoSpec {
                 layers: vec![layer],
                 frame_rate: if crowd { 4 } else { 8 },
+                temporal: false,
             });
             config.audio = talks;
         });

@@ -139,6 +139,14 @@ impl Conference {
             cx.stats.layering_changes += 1;
             self.plan.layers_changed(feed);
         }
+        let fresh: SmallVec<[FeedId; 8]> = self
+            .feeds
+            .iter_mut()
+            .filter_map(|(id, feed)| feed.take_key_news().then_some(id))
+            .collect();
+        for feed in fresh {
+            self.plan.key_frame_came(feed, &self.receivers);
+        }
         self.decide(cx, |cx, plan, audio, stage, floor| {
             plan.settle(cx, stage, floor.order());
             audio.review(cx, stage);

@@ -313,7 +313,8 @@ impl PeerOut {
         self.line.bandwidth.fetch();
     }
 
-    /// Writes what waits, and a burst, into the arena, as far as the pace allows; the rest waits. Whether something does.
+    /// Writes what waits, and a burst, into the arena, as far as the pace allows; the rest waits. Whether something does, or
+    /// was given up.
     pub(crate) fn flush(
         &mut self,
         outlet: &mut Outlet<'_>,
@@ -345,7 +346,8 @@ impl PeerOut {
         self.rtcp.clear();
         self.compounds.clear();
         let probes = self.line.probing.is_some_and(|p| !p.is_over(outlet.now));
-        !self.queue.is_empty() || !self.pending.is_empty() || probes
+        let waits = !self.queue.is_empty() || !self.pending.is_empty();
+        waits || probes || !self.interrupted.is_empty()
     }
 
     /// Audio first, then retransmissions, then video in the order it came. What finds no room waits.

@@ -15,9 +15,10 @@ const OVERSEND: u64 = 500_000;
 /// of their rates: one in so many. Rates are measured, and vary.
 const CLIMB_MARGIN: u64 = 8;
 const KEEP_MARGIN: u64 = 16;
-/// The last picture is given up when there is less than so many eighths of the least it takes: estimates dip. It is begun
-/// with so many: where no video is sent, an estimate says little of what the line would carry.
-const LAST_PICTURE: u64 = 5;
+/// The last picture is given up when there is less than so many eighths of the least it takes: estimates dip, and the key frame
+/// with which it would begin again takes more than it does meanwhile. It is begun with so many: where no video is sent, an
+/// estimate says little of what the line would carry.
+const LAST_PICTURE: u64 = 3;
 const FIRST_PICTURE: u64 = 6;
 
 /// What a line is trusted with before anything is known of it is for pictures that take no more than this.
@@ -40,6 +41,8 @@ pub(super) struct Contender {
     pub(super) constraint: i32,
     pub(super) video_type: VideoType,
     pub(super) on_stage: bool,
+    /// It may take something that begins at a key frame, which it has not now.
+    pub(super) may_switch: bool,
     pub(super) held: Held,
 }
 
@@ -67,6 +70,8 @@ pub(super) struct Fit {
     /// Somebody has more, or less, than before.
     pub(super) climbed: bool,
     pub(super) fell: bool,
+    /// The contender that is given up last.
+    pub(super) leader: Option<usize>,
 }
 
 /// Shares `budget` (bits per second; `None` for no limit) among sources, most wanted first, and `trusted` beside it among
@@ -80,13 +85,15 @@ pub(super) fn fit(
     let ladders: SmallVec<[Ladder; 16]> = contenders.iter().map(ladder).collect();
     let mut climbers: SmallVec<[Climber<'_>; 16]> =
         contenders.iter().zip(&ladders).map(Climber::new).collect();
-    if let Some(first) = climbers.first_mut() {
-        first.is_first = true;
+    // Who cannot have a picture now does not keep others from having one.
+    let leader = climbers.iter().position(|c| c.reach() > 0);
+    if let Some(leader) = leader.and_then(|at| climbers.get_mut(at)) {
+        leader.leads = true;
     }
     let budget = budget.unwrap_or(u64::MAX);
     let ideal = climbers.iter().map(|c| c.rate(c.top())).sum();
     match ideal <= budget && may_climb {
-        true => climbers.iter_mut().for_each(|c| c.at = c.top()),
+        true => climbers.iter_mut().for_each(|c| c.at = c.reach()),
         false => {
             let left = Left {
                 all: budget.saturating_add(trusted),
@@ -98,6 +105,7 @@ pub(super) fn fit(
     let mut fit = Fit {
         ideal,
         spent: climbers.iter().map(|c| c.rate(c.at)).sum(),
+        leader,
         ..Fit::default()
     };
     for climber in &climbers {
@@ -179,8 +187,8 @@ struct Climber<'a> {
     at: usize,
     /// Where it was before.
     held: usize,
-    /// The most wanted: given up last.
-    is_first: bool,
+    /// The most wanted one that can be had: given up last.
+    leads: bool,
 }
 
 impl<'a> Climber<'a> {
@@ -200,12 +208,26 @@ impl<'a> Climber<'a> {
             ladder,
             at: 0,
             held: held.min(ladder.len()),
-            is_first: false,
+            leads: false,
         }
     }
 
     fn top(&self) -> usize {
         self.ladder.len()
+    }
+
+    /// Up to where it may climb: not beyond the layer that it has, where it would have to wait for a key frame.
+    fn reach(&self) -> usize {
+        if self.contender.may_switch {
+            return self.top();
+        }
+        let layer = |place: usize| {
+            let step = self.step(place);
+            step.map(|s| (s.target.encoding, s.target.spatial))
+        };
+        let now = layer(self.held);
+        let above = (self.held..=self.top()).take_while(|place| layer(*place) == now);
+        above.last().unwrap_or(0)
     }
 
     fn step(&self, place: usize) -> Option<&Step> {
@@ -224,9 +246,9 @@ impl<'a> Climber<'a> {
     fn price(&self, place: usize) -> u64 {
         let rate = self.rate(place);
         match place > self.held {
-            true if place == 1 && self.is_first => rate * FIRST_PICTURE / 8,
+            true if place == 1 && self.leads => rate * FIRST_PICTURE / 8,
             true => rate + rate / CLIMB_MARGIN,
-            false if place == 1 && self.is_first => rate * LAST_PICTURE / 8,
+            false if place == 1 && self.leads => rate * LAST_PICTURE / 8,
             false => rate - rate / KEEP_MARGIN,
         }
     }
@@ -258,7 +280,7 @@ impl<'a> Climber<'a> {
     /// one that changes.
     fn last_resort(&self, left: u64) -> usize {
         let rate = self.rate(1);
-        let fits = self.is_first && rate + rate / CLIMB_MARGIN <= left;
+        let fits = self.leads && rate + rate / CLIMB_MARGIN <= left;
         usize::from(fits)
     }
 
@@ -266,11 +288,12 @@ impl<'a> Climber<'a> {
     fn climb(&mut self, left: &mut Left, may_climb: bool) -> bool {
         let next = self.at + 1;
         let top = if may_climb {
-            self.top()
+            self.reach()
         } else {
             self.held
                 .max(self.start())
                 .max(self.last_resort(left.free()))
+                .min(self.reach())
         };
         if next > top {
             return false;
@@ -419,6 +442,7 @@ mod tests {
             constraint: 720,
             video_type: VideoType::Camera,
             on_stage: false,
+            may_switch: true,
             held,
         }
     }
@@ -513,8 +537,8 @@ mod tests {
         for (budget, expected) in [
             (148_000, [at(0, 0), at(0, 0)]),
             (130_000, [at(0, 1), None]),
-            (50_000, [at(0, 0), None]),
-            (40_000, [None, None]),
+            (30_000, [at(0, 0), None]),
+            (25_000, [None, None]),
         ] {
             assert_eq!(targets(&two, budget), expected, "{budget}");
         }
@@ -530,6 +554,24 @@ mod tests {
         let fit = fit(&contenders, Some(10_000_000), 0, false);
         assert_eq!(fit.targets[..], [all(0), None, all(0)]);
         assert!(fit.is_limited && !fit.climbed && !fit.fell);
+    }
+
+    #[test]
+    fn without_a_key_frame_nobody_begins_a_picture_or_a_layer() {
+        let waiting = |held| Contender {
+            may_switch: false,
+            ..camera(held)
+        };
+        let both = |budget| {
+            let two = [waiting(Held::At(None)), waiting(Held::At(at(0, 0)))];
+            let fit = fit(&two, Some(budget), 0, true);
+            (fit.targets.to_vec(), fit.leader)
+        };
+        assert_eq!(both(9_000_000), (vec![None, all(0)], Some(1)));
+        // It is given up last, in place of who cannot have a picture.
+        assert_eq!(both(50_000), (vec![None, at(0, 0)], Some(1)));
+        // Less can always be had.
+        assert_eq!(targets(&[waiting(Held::At(all(1)))], 160_000), [all(0)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! [`Receiver`] turns it into its own numbering. Nothing here knows how packets leave.
 
 mod allocation;
+mod asks;
 mod audio;
 mod audio_slot;
 mod budget;

@@ -108,6 +108,13 @@ impl Plan {
             .for_each(|taker| self.budget_changed(taker));
     }
 
+    /// A key frame of a feed came: who has less of it than wanted may go on with it.
+    pub(crate) fn key_frame_came(&mut self, feed: FeedId, receivers: &Table<PeerId, Receiver>) {
+        let waiting = receivers.iter();
+        let waiting = waiting.filter(|(_, r)| r.would_take_key_frame(feed));
+        waiting.for_each(|(peer, _)| self.budget_changed(peer));
+    }
+
     /// A receiver may be sent more or less than before, or other layers.
     pub(crate) fn budget_changed(&mut self, peer: PeerId) {
         if self.shared.get(peer).is_none() {
@@ -236,6 +243,9 @@ impl Plan {
             for decision in &decisions {
                 if let Some(slot) = receiver.video_of(decision.feed) {
                     let before = std::mem::replace(&mut slot.constraint, decision.constraint);
+                    if before != decision.constraint {
+                        slot.wished();
+                    }
                     self.demanded(decision, before);
                 }
             }
@@ -266,12 +276,17 @@ impl Plan {
         };
         let mut changed = false;
         let mut wanting: SmallVec<[FeedId; 8]> = SmallVec::new();
+        let room = receiver.room();
         for (feed, target) in receiver.share_out(cx.us, stage.feeds) {
             let Some(slot) = receiver.video_of(feed) else {
                 continue;
             };
             let took = slot.target.is_some();
-            if slot.target != target && slot.set_target(target) {
+            let is_news = slot.target != target;
+            if is_news {
+                slot.set_target(target);
+            }
+            if slot.wants_keyframe() && (is_news || slot.may_ask_sooner(cx.us, room)) {
                 wanting.push(feed);
             }
             changed |= self.takes(peer, feed, took, target.is_some());

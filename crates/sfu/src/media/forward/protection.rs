@@ -3,7 +3,8 @@
 //! One packet before each goes along always, since nobody knows a loss before it has begun: at 10 % one packet in a hundred
 //! is then missing instead of one in ten. Where the link loses more than now and then, two go along: of 20 % less than one
 //! packet in a hundred is missing. Both cost what a voice takes, some 30 kbit/s each for everybody who speaks; on a line so
-//! narrow that a picture hangs on that, one less goes along, and the loss must be greater: a moment of congestion is none.
+//! narrow that a picture hangs on that, one less goes along, and none while the line has just become narrower: what is lost
+//! then is lost since too much is sent.
 
 use crate::media::redundancy;
 
@@ -15,6 +16,10 @@ const CALM_NARROW: f64 = 0.04;
 /// Below this a line is narrow, and not any more from the other one on, bits per second.
 const NARROW: u64 = 400_000;
 const WIDE: u64 = 500_000;
+/// A line that carries less than so many quarters of what it did has become narrower (estimates rise and fall by less), and its
+/// queues take so long to be empty again, microseconds.
+const NARROWER: u64 = 3;
+const EMPTIED: u64 = 4_000_000;
 /// Weight of the newest report.
 const REPORT: f64 = 0.5;
 
@@ -24,6 +29,11 @@ pub(super) struct Protection {
     taken: bool,
     lossy: bool,
     narrow: bool,
+    /// The most that it carried since it last became narrower.
+    most: u64,
+    /// Until when what is lost is taken for what was too much.
+    crowded_until: u64,
+    now: u64,
     /// By receiver reports on sound, and by transport-wide feedback, which comes many times as often: where there is that,
     /// reports tell of what is over.
     reported: f64,
@@ -48,10 +58,16 @@ impl Protection {
         self.judge();
     }
 
-    /// The line carries so much, bits per second; `None`: that is not known.
-    pub(super) fn set_line(&mut self, line: Option<u64>) {
+    /// The line carries so much, bits per second; `None`: that is not known. `now`: microseconds.
+    pub(super) fn set_line(&mut self, now: u64, line: Option<u64>) {
         let limit = if self.narrow { WIDE } else { NARROW };
         self.narrow = line.is_some_and(|line| line < limit);
+        let line = line.unwrap_or(self.most);
+        self.most = self.most.max(line);
+        if line * 4 < self.most * NARROWER {
+            (self.most, self.crowded_until) = (line, now + EMPTIED);
+        }
+        self.now = now;
         self.judge();
     }
 
@@ -66,8 +82,10 @@ impl Protection {
 
     /// Packets that go along with each.
     pub(super) fn distance(&self) -> u8 {
+        let crowded = self.narrow && self.now < self.crowded_until;
         match (self.taken, self.lossy) {
             (false, _) => 0,
+            (true, true) if crowded => 0,
             (true, false) => 1 - u8::from(self.narrow),
             (true, true) => redundancy::MOST - u8::from(self.narrow),
         }
@@ -111,8 +129,10 @@ mod tests {
     fn a_narrow_line_carries_less_of_it() {
         let mut p = Protection::default();
         p.set_taken(true);
+        let mut now = 0;
         let mut at = |line, loss| {
-            p.set_line(line);
+            now += 2 * EMPTIED;
+            (0..2).for_each(|n| p.set_line(now + n * EMPTIED, line));
             p.measured(loss);
             p.distance()
         };
@@ -124,5 +144,24 @@ mod tests {
         assert_eq!(at(Some(300_000), 0.1), 1);
         assert_eq!(at(Some(600_000), 0.1), 2);
         assert_eq!(at(None, 0.0), 1);
+    }
+
+    #[test]
+    fn what_is_lost_since_a_line_became_narrower_is_not_answered_with_more() {
+        let mut p = Protection::default();
+        p.set_taken(true);
+        p.set_line(0, Some(900_000));
+        for ms in 0..10_000 {
+            let now = ms * 1_000;
+            p.set_line(now, Some(800_000 - (ms * 250).min(500_000)));
+            p.measured(0.3);
+            let expected = match ms {
+                ..=1_600 => 2,
+                1_700..5_000 => 0,
+                6_100.. => 1,
+                _ => continue,
+            };
+            assert_eq!(p.distance(), expected, "{ms}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A video slot: one outgoing video stream of one receiver, whatever source and encoding feed it.
 
+use super::asks::Asks;
 use super::history::{History, Refusal};
 use super::layering::{Layering, Wanted};
 use super::numbers::{Numbers, Standing};
@@ -21,9 +22,10 @@ const BLIND_INTERVAL: u64 = 1_600_000;
 const CROSSING: u64 = 30_000;
 /// Spacing of replayed frames in RTP units: 1 ms, so that a receiver shows them as fast as it can decode.
 const REPLAY_STEP: u32 = 90;
-/// Key frames asked for on behalf of one stream: at once, and then one in so many microseconds.
-const MOST_ASKS: u32 = 5;
-const ASK_INTERVAL: u64 = 1_000_000;
+/// What a key frame may wait on its way where the line is behind.
+const ON_ITS_WAY: u64 = 1_500_000;
+/// Whoever waits for longer than this to ask for one was told to.
+const LONG_WAIT: u64 = 2_500_000;
 /// What was missing of an encoding may come for this long after another one began: its sender is asked for it.
 const LATE: u64 = 1_000_000;
 /// About what a packet of padding takes, bytes.
@@ -47,36 +49,6 @@ impl Target {
             spatial: self.spatial,
             temporal: self.temporal,
         }
-    }
-}
-
-/// Key frames asked for on behalf of one stream: some at once, then few, whatever its receiver says, since a key frame costs
-/// everybody else who takes the source.
-#[derive(Debug, Clone, Copy)]
-struct Asks {
-    left: u32,
-    since: u64,
-}
-
-impl Default for Asks {
-    fn default() -> Self {
-        Self {
-            left: MOST_ASKS,
-            since: 0,
-        }
-    }
-}
-
-impl Asks {
-    fn take(&mut self, now: u64) -> bool {
-        let earned = now.saturating_sub(self.since) / ASK_INTERVAL;
-        if earned > 0 {
-            self.left = (self.left + earned.min(100) as u32).min(MOST_ASKS);
-            self.since = now;
-        }
-        let may = self.left > 0;
-        self.left -= u32::from(may);
-        may
     }
 }
 
@@ -151,6 +123,8 @@ pub(crate) struct VideoSlot {
     pub(crate) target: Option<Target>,
     /// It carries nothing for want of bandwidth.
     pub(crate) starved: bool,
+    /// Of all that its receiver has it is given up last.
+    pub(super) leads: bool,
     pub(crate) picture: Picture,
     /// Last use, for choosing the slot to give to another source.
     pub(crate) used_at: u64,
@@ -180,6 +154,7 @@ impl VideoSlot {
             constraint: 0,
             target: None,
             starved: false,
+            leads: false,
             picture: Picture::default(),
             used_at: 0,
             rtx_seq: (start >> 16) as u16 & 0x7FFF,
@@ -276,6 +251,7 @@ impl VideoSlot {
         self.target = None;
         self.starved = false;
         self.used_at = now;
+        self.asks.wished();
         self.stop();
     }
 
@@ -293,13 +269,12 @@ impl VideoSlot {
         self.picture = Picture::default();
     }
 
-    /// Sets what to carry. `true` if that needs a key frame.
-    pub(crate) fn set_target(&mut self, target: Option<Target>) -> bool {
+    /// Sets what to carry.
+    pub(crate) fn set_target(&mut self, target: Option<Target>) {
         if target.is_none() {
             self.stop();
         }
         self.target = target;
-        self.wants_keyframe()
     }
 
     /// Whether what is forwarded is not what is wanted, and only a key frame can change that.
@@ -631,13 +606,14 @@ impl VideoSlot {
         let Some((sent, _)) = self.picture.key_sent else {
             return true;
         };
-        if now >= sent + rtt + CROSSING {
+        let behind = if self.thinned { ON_ITS_WAY } else { 0 };
+        if now >= sent + rtt + CROSSING + behind {
             return true;
         }
         // A stream that never had a picture should not wait for the next indication.
         let patience = match self.picture.shown {
-            true => BLIND_INTERVAL,
-            false => rtt + 3 * CROSSING,
+            true => BLIND_INTERVAL + behind,
+            false => rtt + 3 * CROSSING + behind,
         };
         self.picture.next_try = sent + patience;
         false
@@ -680,20 +656,71 @@ impl VideoSlot {
         })
     }
 
+    /// Its receiver wants it, or wants it in another height than before.
+    pub(super) fn wished(&mut self) {
+        self.asks.wished();
+    }
+
     /// Whether its sender may be asked for a key frame on its behalf; if so it counts as asked. If not, it is seen to again
     /// when it may.
     pub(super) fn may_ask(&mut self, now: u64) -> bool {
-        let may = self.asks.take(now);
-        if !may {
-            self.picture.next_try = self.picture.next_try.max(now + ASK_INTERVAL);
+        let taken = self.asks.take(now);
+        if let Err(due) = taken {
+            self.picture.next_try = self.picture.next_try.max(due);
         }
-        may
+        taken.is_ok()
+    }
+
+    /// Whether a key frame would be asked for since its line carries something else than before, or lost something, and for
+    /// nothing else. `short`: the line carries less than is wanted.
+    pub(super) fn asks_for_its_line(&self, short: bool) -> bool {
+        !self.asks.is_wish() && (short || self.wants_keyframe())
+    }
+
+    /// Whether its receiver has not had yet what it wants: that is asked for at once.
+    pub(super) fn is_wish(&self) -> bool {
+        self.asks.is_wish()
+    }
+
+    /// When a key frame may be asked for the sake of its line, which has so much room.
+    pub(super) fn line_due(&self, now: u64, room: u64) -> u64 {
+        self.asks.line_due(now, room, self.leads)
+    }
+
+    /// Whether it waits to ask for a key frame although its line has room for it meanwhile.
+    pub(super) fn may_ask_sooner(&self, now: u64, room: u64) -> bool {
+        let waits_long = self.picture.next_try > now + LONG_WAIT;
+        waits_long && self.line_due(now, room) <= now
+    }
+
+    /// A key frame is asked for the sake of its line.
+    pub(super) fn asked_for_its_line(&mut self, now: u64, room: u64) {
+        self.asks.take_for_line(now, room);
+    }
+
+    /// Whether it begins, for the sake of its line, with a key frame that its receiver has not shown to have.
+    pub(super) fn begins(&self, now: u64) -> bool {
+        self.picture_due().is_some() && self.asks.is_under_way(now)
+    }
+
+    /// Until when a key frame that was sent may still be on its way, as the line is behind.
+    pub(super) fn on_its_way(&self, now: u64) -> Option<u64> {
+        let (sent, _) = self.picture.key_sent.filter(|_| self.thinned)?;
+        let until = sent + BLIND_INTERVAL + ON_ITS_WAY;
+        (!self.picture.confirmed && !self.wants_keyframe() && now < until).then_some(until)
     }
 
     /// Whether [`Self::filler`] has something: also before anything was sent, or what takes more than the first guess of a
     /// line would never be tried.
     pub(super) fn can_fill(&self) -> bool {
         self.rtx_ssrc.is_some() && (self.out.started || self.feed.is_some())
+    }
+
+    /// Stops what takes more than what is wanted now, and has to wait for.
+    pub(super) fn stop_above(&mut self, target: Target) {
+        if self.encoding() > Some(target.encoding) {
+            self.interrupt();
+        }
     }
 
     /// Video that was on its way is given up: its picture goes on at a key frame.
@@ -718,6 +745,9 @@ impl VideoSlot {
             self.picture.confirmed = true;
             self.picture.shown = true;
             self.picture.tries = 0;
+            if self.target.is_some() && !self.wants_keyframe() {
+                self.asks.granted();
+            }
         }
     }
 

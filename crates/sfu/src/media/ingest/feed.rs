@@ -22,6 +22,12 @@ use smallvec::SmallVec;
 const ASSUMED_HEIGHTS: [u16; Spec::MAX_ENCODINGS] = [180, 360, 720, 1080];
 /// Key frame requests to a sender are at least this far apart, microseconds.
 const KEYFRAME_INTERVAL: u64 = 300_000;
+/// Key frames that a sender is asked for since lines of receivers carry something else, or lost something: so many at once,
+/// and then one in so many microseconds, for all receivers together.
+const MOST_FOR_LINES: u32 = 6;
+const LINES_INTERVAL: u64 = 5_000_000;
+/// One that was asked for and has not come is on its way for so long.
+const UNDER_WAY: u64 = 1_000_000;
 /// The layers of a source, lowest first.
 pub(crate) type Layers = SmallVec<[Layer; 4]>;
 
@@ -58,6 +64,28 @@ struct Video {
     /// Somebody waits for a key frame, and when the sender was last asked for one.
     key_wanted: bool,
     key_asked: Option<u64>,
+    /// When the newest one came, and whether nobody was told of it yet.
+    key_came: Option<u64>,
+    key_news: bool,
+    /// How many more may be asked for the sake of lines, and since when.
+    for_lines: u32,
+    for_lines_since: u64,
+}
+
+impl Video {
+    fn new(video_type: VideoType, encodings: SmallVec<[EncodingState; 3]>) -> Self {
+        Self {
+            video_type,
+            encodings,
+            payload_type: 0,
+            key_wanted: false,
+            key_asked: None,
+            key_came: None,
+            key_news: false,
+            for_lines: MOST_FOR_LINES,
+            for_lines_since: 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,13 +113,7 @@ impl Feed {
             MediaKind::Video => {
                 let encodings = spec.encodings.iter().enumerate();
                 let encodings = encodings.map(|(i, e)| EncodingState::new(e.ssrc, i, repair));
-                Media::Video(Box::new(Video {
-                    video_type,
-                    encodings: encodings.collect(),
-                    payload_type: 0,
-                    key_wanted: false,
-                    key_asked: None,
-                }))
+                Media::Video(Box::new(Video::new(video_type, encodings.collect())))
             }
         };
         Self { spec, owner, media }
@@ -257,6 +279,56 @@ impl Feed {
         due
     }
 
+    /// Whether a key frame was asked for and may be expected.
+    pub(crate) fn is_key_frame_under_way(&self, now: u64) -> bool {
+        self.video().is_some_and(|v| {
+            let asked = v.key_asked.filter(|asked| now < asked + UNDER_WAY);
+            asked.is_some_and(|asked| v.key_came.is_none_or(|came| came < asked))
+        })
+    }
+
+    /// Whether a key frame came at most `age` microseconds ago, or may be expected.
+    pub(crate) fn has_key_frame(&self, now: u64, age: u64) -> bool {
+        let came = self.video().and_then(|v| v.key_came);
+        came.is_some_and(|came| now <= came + age) || self.is_key_frame_under_way(now)
+    }
+
+    /// Whether a key frame came since this was asked last.
+    pub(crate) fn take_key_news(&mut self) -> bool {
+        let video = self.video_mut();
+        video.is_some_and(|v| std::mem::take(&mut v.key_news))
+    }
+
+    /// When its sender may be asked for a key frame since a line carries something else, or lost something.
+    pub(crate) fn line_due(&self, now: u64) -> u64 {
+        let Some(video) = self.video() else {
+            return now;
+        };
+        match video.for_lines {
+            0 => video.for_lines_since + LINES_INTERVAL,
+            _ => now,
+        }
+    }
+
+    /// It is asked for one on behalf of a line.
+    pub(crate) fn asked_for_a_line(&mut self, now: u64) {
+        let Some(video) = self.video_mut() else {
+            return;
+        };
+        let earned = now.saturating_sub(video.for_lines_since) / LINES_INTERVAL;
+        if earned > 0 {
+            let all = video.for_lines.saturating_add(earned.min(100) as u32);
+            (video.for_lines, video.for_lines_since) = (all.min(MOST_FOR_LINES), now);
+        }
+        video.for_lines = video.for_lines.saturating_sub(1);
+    }
+
+    /// Whether an encoding comes in.
+    pub(crate) fn comes_in(&self, encoding: u8, now: u64) -> bool {
+        self.encoding(encoding)
+            .is_some_and(|e| e.layers.get(now).any(|layer| layer.active))
+    }
+
     /// Notes what a sender report says of the clock of an encoding.
     pub(crate) fn set_clock(&mut self, encoding: u8, clock: ClockPoint) {
         match &mut self.media {
@@ -391,6 +463,7 @@ impl Video {
         let of_key = encoding.keys.is_of_key_frame(timestamp);
         let mut layers_changed = encoding.layers.note(cx.us, &codec, packet.len(), of_key);
         if key {
+            (self.key_came, self.key_news) = (Some(cx.us), true);
             cx.stats.keyframes_received += 1;
             layers_changed |= encoding.layers.learn(&codec, encoding.structure.as_deref());
         }

@@ -18,7 +18,7 @@ impl Receiver {
     /// Sets what its line carries, bits per second, and what of it is free for video; whether to share that out anew.
     pub(crate) fn set_line(&mut self, now: u64, line: Option<u64>, video: Room) -> bool {
         self.resends.set_line(line);
-        self.protection.set_line(line);
+        self.protection.set_line(now, line);
         self.budget.set(now, video)
     }
 
@@ -66,10 +66,14 @@ impl Receiver {
         }
     }
 
-    /// All that was on its way was lost: every picture goes on at a key frame.
+    /// All that was on its way was lost: every picture goes on at a key frame, which is waited for no longer than if it were
+    /// the first.
     pub(crate) fn cut(&mut self) {
         let sent = self.video.iter_mut().filter(|s| s.encoding().is_some());
-        sent.for_each(VideoSlot::interrupt);
+        sent.for_each(|slot| {
+            slot.interrupt();
+            slot.wished();
+        });
     }
 
     /// Video of a stream was given up on its way: it goes on at a key frame.

@@ -44,6 +44,8 @@ const REPLAY_AGE_SWITCH: u64 = 300_000;
 /// bits per second, and this in any case, bytes.
 const REPLAY_SHARE: u64 = 16;
 const LEAST_REPLAY: u64 = 10_000;
+/// Where there is less room than this, streams begin one after the other, bits per second: a key frame takes half a second.
+const NARROW: u64 = 400_000;
 /// Between two sender reports about a stream.
 const REPORT_INTERVAL: u64 = 1_000_000;
 
@@ -234,6 +236,17 @@ impl Receiver {
             self.told_at = now;
         }
         due
+    }
+
+    /// What it may be sent of video, bits per second.
+    pub(in crate::media::forward) fn room(&self) -> u64 {
+        self.budget.available().unwrap_or(u64::MAX)
+    }
+
+    /// Whether its line is so narrow that a key frame which another stream begins with takes all of it.
+    fn is_crowded(&self, now: u64, feed: FeedId) -> bool {
+        let mut others = self.video.iter().filter(|s| s.feed != Some(feed));
+        self.room() < NARROW && others.any(|slot| slot.begins(now))
     }
 
     /// What it may be sent of video, and what became of it.
@@ -508,6 +521,8 @@ impl Receiver {
             let room = available + self.budget.trusted();
             (room / REPLAY_SHARE / begin).max(LEAST_REPLAY)
         });
+        let room = self.room();
+        let crowded = self.is_crowded(now, id);
         let slow = self.budget.is_short();
         let resends = &mut self.resends;
         let Lane::Slot(at) = self.lanes.get(id.index()).copied().unwrap_or_default() else {
@@ -519,6 +534,10 @@ impl Receiver {
         let Some(target) = slot.target else {
             return;
         };
+        if let Some(until) = slot.on_its_way(now) {
+            slot.picture.next_try = until;
+            return;
+        }
         let eager = slot.picture.tries < EAGER_TRIES;
         slot.picture.tries = slot.picture.tries.saturating_add(1);
         let has_picture = slot.encoding().is_some() && slot.picture.confirmed;
@@ -552,7 +571,28 @@ impl Receiver {
                 true => PICTURE_INTERVAL,
                 false => PATIENT_INTERVAL,
             };
-        if slot.may_ask(now) {
+        // What its sender does not send any more is no matter of lines.
+        let stranded = slot.encoding().is_some_and(|e| !feed.comes_in(e, now));
+        if stranded || !slot.asks_for_its_line(slow) {
+            if slot.may_ask(now) {
+                feed.want_key_frame();
+            }
+        } else if feed.is_key_frame_under_way(now) {
+            // Nobody knows whether it is lost: asking again costs nothing.
+            feed.want_key_frame();
+        } else {
+            let mut due = slot.line_due(now, room).max(feed.line_due(now));
+            if crowded && !slot.leads {
+                due = due.max(now + PICTURE_INTERVAL);
+                slot.stop_above(target);
+            }
+            if due > now {
+                slot.picture.next_try = slot.picture.next_try.max(due);
+                stats.keyframe_requests_deferred += 1;
+                return;
+            }
+            slot.asked_for_its_line(now, room);
+            feed.asked_for_a_line(now);
             feed.want_key_frame();
         }
     }

@@ -1,6 +1,6 @@
 //! What a receiver wants of video, and how it shares out what it may be sent.
 
-use super::{Lane, Receiver};
+use super::{Lane, REPLAY_AGE_SWITCH, Receiver};
 use crate::media::forward::allocation::{Decision, Wanted};
 use crate::media::forward::fit::{Contender, Held, fit, is_screen, outlook};
 use crate::media::forward::slot::{Target, VideoSlot};
@@ -9,6 +9,9 @@ use crate::media::ingest::Feed;
 use crate::media::stats::StreamStats;
 use crate::media::table::{FeedId, Table};
 use smallvec::SmallVec;
+
+/// A key frame so old is still worth beginning a stream with, microseconds: what followed it is little.
+const FRESH: u64 = 500_000;
 
 impl Receiver {
     /// Takes down what is wanted, most wanted first: what is on stage, shared screens, then the rest in its order. What is
@@ -72,8 +75,9 @@ impl Receiver {
         };
         let fit = fit(&contenders, budget, trusted, self.budget.may_climb(now));
         self.budget.fitted(now, &fit);
-        for (feed, target) in names.into_iter().zip(fit.targets) {
+        for (at, (feed, target)) in names.into_iter().zip(fit.targets).enumerate() {
             if let Some(slot) = self.video_of(feed) {
+                slot.leads = fit.leader == Some(at);
                 slot.starved = target.is_none();
             }
             targets.push((feed, target));
@@ -94,11 +98,29 @@ impl Receiver {
             constraint: slot.constraint,
             video_type: feed.video_type()?,
             on_stage: wanted.on_stage,
+            may_switch: self.may_switch(now, slot, feed),
             held: match slot.target {
                 None if !slot.starved => Held::New,
                 held => Held::At(held),
             },
         })
+    }
+
+    /// Whether a stream may take something that begins at a key frame: what was asked for, or may be.
+    fn may_switch(&self, now: u64, slot: &VideoSlot, feed: &Feed) -> bool {
+        let fresh = match slot.target {
+            None => FRESH,
+            Some(_) => REPLAY_AGE_SWITCH,
+        };
+        let due = || slot.line_due(now, self.room()).max(feed.line_due(now));
+        let may = || feed.has_key_frame(now, fresh) || now >= due();
+        let is_sure = slot.wants_keyframe() || slot.is_wish();
+        is_sure || may() && slot.feed.is_some_and(|id| !self.is_crowded(now, id))
+    }
+
+    /// Whether it is sent less than all of a source, since its line carries no more.
+    pub(in crate::media::forward) fn would_take_key_frame(&self, feed: FeedId) -> bool {
+        self.budget.is_limited() && self.carrier(feed).is_some_and(|slot| slot.constraint != 0)
     }
 
     /// What is wanted and sent, most wanted first.

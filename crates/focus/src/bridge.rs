@@ -12,6 +12,8 @@ use crate::event::Event;
 use crate::selection::{Candidate, Standing};
 use crate::status::BridgeStatus;
 
+/// Who answers nothing for so long may have heard nothing either.
+const OWING: Duration = Duration::from_secs(1);
 /// Promises remembered for one bridge.
 const MAX_PROMISES: usize = 10_000;
 /// Media ports remembered of one bridge.
@@ -208,6 +210,12 @@ impl Bridge {
     pub(crate) fn is_dead(&self, now: Instant) -> bool {
         let overdue = self.asked.is_some_and(|at| at + self.certain() <= now);
         overdue && !self.silent && self.is_denied(now) && !self.is_vouched(now)
+    }
+
+    /// It has answered nothing at all for so long that one unanswered request says no more.
+    pub(crate) fn owes_answers(&self, now: Instant) -> bool {
+        let overdue = |at: Instant| now.saturating_duration_since(at) >= OWING;
+        self.has_evidence() && self.asked.is_some_and(overdue)
     }
 
     /// When one of the two may come to be so, if it goes on to say nothing.

@@ -345,6 +345,16 @@ impl Bridges {
         self.is_away(jid) || self.is_cut_off(now, jid)
     }
 
+    /// Whether it may not have heard what it did not answer: it is out of sight, or has answered nothing at all for a while,
+    /// which says nothing of what it was told. Once it is heard, it is one of [`Bridges::take_heard`].
+    pub(crate) fn may_have_missed(&mut self, now: Instant, jid: &FullJid) -> bool {
+        let owes = self.all.get(jid).is_some_and(|b| b.owes_answers(now));
+        if owes {
+            self.on_bounce(jid);
+        }
+        owes || self.is_out_of_sight(now, jid)
+    }
+
     /// Something that was said to it came back. When it is heard, it is there after all.
     pub(crate) fn on_bounce(&mut self, jid: &FullJid) {
         if let Some(bridge) = self.all.get_mut(jid) {

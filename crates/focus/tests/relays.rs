@@ -173,6 +173,31 @@ fn errors_of_a_relay_do_not_add_up_over_the_life_of_a_meeting() {
     assert_whole(&world);
 }
 
+/// Where nobody answers, the way to them is in doubt, or this node is behind: that is no fault of relays.
+#[test]
+fn while_no_bridge_answers_nothing_said_of_a_relay_counts_as_its_failure() {
+    let mut world = spread(3, &["aa", "bb", "cc", "dd", "ee", "ff"]);
+    let before = homes(&world);
+    let offered = offers(&world);
+    for bridge in world.bridges.values_mut() {
+        bridge.health = Health::Frozen;
+    }
+    for nick in ["dd", "ee"] {
+        world.leave(nick);
+        world.advance(SECOND / 2);
+    }
+    world.advance(5 * SECOND);
+    for bridge in world.bridges.values_mut() {
+        bridge.health = Health::Well;
+    }
+    world.advance(3 * SECOND);
+    let failed = world.focus.stats().relays_failed_total;
+    assert_eq!(failed, 0, "{:#?}", world.events);
+    assert_eq!(homes(&world), before);
+    assert_eq!(offers(&world), offered[..4], "nobody got another session");
+    assert_whole(&world);
+}
+
 /// A bridge that was too busy to answer for a while was told several things by then: that is one failure, not several in a row.
 #[test]
 fn what_was_said_of_a_relay_before_it_was_made_anew_says_nothing_of_the_new_one() {

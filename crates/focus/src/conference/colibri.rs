@@ -32,7 +32,7 @@ impl Conference {
             return;
         }
         let Some(answer) = answer else {
-            if cx.bridges.is_out_of_sight(cx.io.now, &bridge) {
+            if cx.bridges.may_have_missed(cx.io.now, &bridge) {
                 self.keep_update(nick, &bridge, stay, modify, again);
             } else if !again {
                 // Each update carries the whole state of what it changes, so it can be said twice.

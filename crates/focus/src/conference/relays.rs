@@ -417,7 +417,7 @@ impl Conference {
         Some((link.ends[link.at(at)].bridge.clone(), link.number))
     }
 
-    /// A bridge that another one reaches, or that has just lost its stream, may not have heard this. It is said again once the
+    /// A bridge that another one reaches, that has just lost its stream or answers nothing at all may not have heard this. It is said again once the
     /// bridge is heard, and not before: what runs on it goes on meanwhile. Whether that is so.
     fn keep_unheard(
         &mut self,
@@ -430,7 +430,7 @@ impl Conference {
             return false;
         };
         let keeps = match answer.map(ErrorAnswer::of_iq) {
-            None => cx.bridges.is_out_of_sight(cx.io.now, bridge),
+            None => cx.bridges.may_have_missed(cx.io.now, bridge),
             Some(error) => error.is_some_and(|e| is_bounce(&e)) && !*again,
         };
         if keeps {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BRIDGES, FURTHER } from './network.mjs';
-import { LARGE } from './scene.mjs';
+import { LARGE, LARGE_SIZE } from './scene.mjs';
 
 const MINUTE = 60_000;
 /** People in the room of many. */

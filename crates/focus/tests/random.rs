@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stanza::colibri2::ErrorAnswer;
-use stanza::jingle::{Action, BridgeSession};
+use stanza::jingle::{Action, BridgeSession, Jingle};
+use stanza::ns;
 use support::*;
 
 const NAMES: [&str; 5] = ["aa", "bb", "cc", "dd", "ee"];
@@ -68,11 +69,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn client(index: usize) -> FakeClient {
     // Each kind of client takes part.
-    if index.is_multiple_of(2) {
-        FakeClient::new(NAMES[index])
-    } else {
-        FakeClient::old(NAMES[index])
+    if !index.is_multiple_of(2) {
+        return FakeClient::old(NAMES[index]);
     }
+    let mut client = FakeClient::new(NAMES[index]);
+    if index != 2 {
+        client.features.extend([ns::MOVES, ns::SPARES]);
+        client.tells_moved = true;
+    }
+    client
 }
 
 fn apply(world: &mut World, step: &Step) {
@@ -152,7 +157,7 @@ fn restart(world: &mut World, nick: &str) {
         restart: Some(true),
         ..BridgeSession::default()
     });
-    client.session = None;
+    (client.session, client.next) = (None, None);
     client.known.clear();
     if condition(&world.ask(nick, &terminate)) != "result" {
         // Such a client loads its page again.
@@ -184,6 +189,8 @@ fn heal(world: &mut World) {
         apply(world, &Step::Join(index));
     }
     world.advance(Duration::from_secs(70));
+    end_dead_spares(world);
+    world.advance(Duration::from_secs(70));
     // A bridge says that it forgot something only when it is asked.
     for (index, nick) in NAMES.into_iter().enumerate() {
         if world.clients.get(nick).is_some_and(|c| c.session.is_none()) {
@@ -196,26 +203,36 @@ fn heal(world: &mut World) {
     world.advance(Duration::from_secs(10));
 }
 
+/// Spare sessions of which the bridge knows nothing any more have no path.
+fn end_dead_spares(world: &mut World) {
+    let mut dead = Vec::new();
+    for (nick, client) in &world.clients {
+        let Some(next) = &client.next else { continue };
+        let bridge = world.bridges.get(&bridge_of(next));
+        let mut known = bridge.into_iter().flat_map(|b| b.conferences.values());
+        if !known.any(|conference| conference.contains_key(nick)) {
+            dead.push((nick.clone(), next.sid.clone()));
+        }
+    }
+    for (nick, sid) in dead {
+        world.clients.get_mut(&nick).unwrap().next = None;
+        world.ask(&nick, &Jingle::new(Action::SessionTerminate, &sid));
+    }
+}
+
+/// The bridge that a session is with.
+fn bridge_of(session: &Jingle) -> String {
+    let transport = session.contents[0].transport.as_ref().unwrap();
+    let ufrag = transport.ufrag.as_ref().unwrap();
+    let name = BRIDGES.iter().find(|name| ufrag.starts_with(**name));
+    name.unwrap().to_string()
+}
+
 /// The bridge to which everybody was sent last.
 fn home(world: &World) -> String {
-    let ufrag = |client: &FakeClient| {
-        client.session.as_ref().unwrap().contents[0]
-            .transport
-            .clone()
-            .unwrap()
-            .ufrag
-            .unwrap()
-    };
-    let homes: BTreeSet<String> = world
-        .clients
-        .values()
-        .map(|client| {
-            BRIDGES
-                .iter()
-                .find(|name| ufrag(client).starts_with(**name))
-                .unwrap()
-                .to_string()
-        })
+    let clients = world.clients.values();
+    let homes: BTreeSet<String> = clients
+        .map(|client| bridge_of(client.session.as_ref().unwrap()))
         .collect();
     assert_eq!(homes.len(), 1, "a conference is on one bridge");
     homes.into_iter().next().unwrap()
@@ -256,7 +273,7 @@ fn check(world: &World) {
     for (nick, client) in world
         .clients
         .iter()
-        .filter(|(_, c)| !c.features.contains(&stanza::ns::SSRC_REWRITING))
+        .filter(|(_, c)| !c.features.contains(&ns::SSRC_REWRITING))
     {
         let expected: usize = told
             .iter()
@@ -271,12 +288,31 @@ fn check(world: &World) {
     }
 }
 
+/// Where there is another bridge, whoever can has a spare session there, and the bridge knows of no others.
+fn check_spares(world: &World) {
+    let home = home(world);
+    let mut spares: BTreeMap<&String, &String> = BTreeMap::new();
+    for (name, bridge) in world.bridges.iter().filter(|(name, _)| **name != home) {
+        for nick in bridge.conferences.values().flat_map(BTreeMap::keys) {
+            assert!(spares.insert(nick, name).is_none(), "{nick} has two");
+        }
+    }
+    for (nick, client) in &world.clients {
+        let able = client.features.contains(&ns::SPARES) && world.bridges.len() > 1;
+        assert_eq!(client.next.is_some(), able, "{nick}");
+        assert_eq!(spares.contains_key(nick), able, "{nick}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn everybody_has_a_session_in_the_end(steps in proptest::collection::vec(step(), 1..40)) {
-        let mut world = World::new();
+    fn everybody_has_a_session_in_the_end(
+        steps in proptest::collection::vec(step(), 1..40),
+        standby in any::<bool>(),
+    ) {
+        let mut world = World::with(|config| config.bridges.standby = standby);
         world.add_bridge("jvb1", 0.0);
         world.request(ROOM);
         for step in &steps {
@@ -284,12 +320,14 @@ proptest! {
         }
         heal(&mut world);
         check(&world);
-        let home = home(&world);
+        if standby {
+            check_spares(&world);
+        }
         // And when all leave, nothing stays.
         for nick in world.clients.keys().cloned().collect::<Vec<_>>() {
             world.leave(&nick);
         }
-        prop_assert!(world.bridges[&home].conferences.is_empty());
+        prop_assert!(world.bridges.values().all(|bridge| bridge.conferences.is_empty()));
         prop_assert_eq!(world.focus.stats().conferences, 0);
     }
 }

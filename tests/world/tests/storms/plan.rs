@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     pub bridges: u8,
     pub rooms: usize,
     pub strategy: Strategy,
+    /// Those who can have spare connections.
+    pub standby: bool,
     pub path: LinkSpec,
     /// In the order of their times.
     pub acts: Vec<(Duration, Act)>,
@@ -89,6 +91,7 @@ impl Plan {
                 true => Strategy::Split,
                 false => Strategy::Single,
             },
+            standby: false,
             path: path(&mut rng),
             acts: Vec::new(),
         };
@@ -98,6 +101,7 @@ impl Plan {
         for _ in 0..rng.random_range(1..7) {
             plan.fault(&mut rng, people);
         }
+        plan.standby = plan.strategy == Strategy::Single && rng.random_bool(0.5);
         plan.acts.sort_by_key(|(at, _)| *at);
         plan
     }

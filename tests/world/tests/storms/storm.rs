@@ -38,8 +38,10 @@ impl Storm {
             bridges: plan.bridges,
             path: plan.path,
         };
-        let strategy = plan.strategy;
-        let mut world = World::with_focus(&config, |focus| focus.bridges.strategy = strategy);
+        let mut world = World::with_focus(&config, |focus| {
+            focus.bridges.strategy = plan.strategy;
+            focus.bridges.standby = plan.standby;
+        });
         world.keep_journal();
         Self {
             world,
@@ -292,7 +294,8 @@ impl Storm {
             *rooms.entry(person.room).or_insert(0) += 1;
         }
         let least: usize = rooms.values().filter(|n| **n > 1).sum();
-        let most = self.there().count();
+        // Of two connections, one is a spare.
+        let most = self.there().count() * (1 + usize::from(self.plan.standby));
         let have: Vec<usize> = self
             .world
             .bridges

@@ -99,8 +99,11 @@ fn run(order: &[&Sent], wanted: impl Fn(u64) -> Option<Target>) -> Vec<(Sent, Ou
     slot.bind(FeedId::of(0), 0);
     let mut ids = Vec::new();
     let mut out: BTreeMap<u16, (Sent, Outgoing)> = BTreeMap::new();
+    let mut newest = 0;
     for sent in order {
-        slot.set_target(wanted(sent.part.picture));
+        // A packet that is late does not bring back what was wanted before.
+        newest = newest.max(sent.part.picture);
+        slot.set_target(wanted(newest));
         let now = 1_000_000 + sent.part.picture * 33_333;
         let id = store.insert(&[0; 20], sent.record).unwrap();
         ids.push((id, **sent));

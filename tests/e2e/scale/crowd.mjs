@@ -14,7 +14,7 @@ export class Crowd {
      * `pictures`: how many cameras each of them wants at most, all without it. `count`: most of who only receives counts packets
      * and does not look at them.
      */
-    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15, threads = 1, count = false }) {
+    constructor({ host, server, room, rooms = 1, senders, receivers = 0, pictures = -1, frameRate = 15, ramp = 20, threads = 1, count = false }) {
         const people = senders + receivers;
 
         this.size = rooms * people;
@@ -28,7 +28,7 @@ export class Crowd {
         this.child = host.spawn(binary, [
             'load', server, '--i-am-allowed-to', '--domain', DOMAIN, '--room', room, '--rooms', rooms, '--senders', senders,
             '--receivers', receivers, '--layout', 'tiles', '--height', 180, '--last-n', pictures, '--frame-rate', frameRate, '--threads', threads,
-            '--speaker-change', 0, '--ramp', 20, '--duration', 86_400, '--people', '-',
+            '--speaker-change', 0, '--ramp', ramp, '--duration', 86_400, '--people', '-',
             '--json', join(this.folder, 'report.json'), '--log', 'warn', ...count ? [ '--count' ] : []
         ].map(String), { stdio: [ 'ignore', 'pipe', 'pipe' ] });
         this.exited = once(this.child, 'exit');

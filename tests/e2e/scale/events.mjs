@@ -111,7 +111,8 @@ async function wide(scene, times) {
 async function audience(scene) {
     await scene.spread();
     const crowd = await scene.gather({
-        room: 'audience', senders: 2, receivers: AUDIENCE - 2, frameRate: 10, threads: 2, count: true, patience: 60_000 + 200 * AUDIENCE
+        room: 'audience', senders: 2, receivers: AUDIENCE - 2, frameRate: 10, threads: 2, count: true, ramp: 10,
+        patience: 60_000 + 200 * AUDIENCE
     });
     const places = scene.places()['audience-0'];
     const used = () => places.map(({ bridge }) => scene.part(bridge).cpu());

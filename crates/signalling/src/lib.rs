@@ -19,6 +19,7 @@ mod gate;
 mod http_bind;
 mod jitsi;
 mod journal;
+mod lanes;
 mod metrics;
 mod node;
 mod operator;

@@ -1,11 +1,11 @@
-//! The one task that owns the XMPP server: connections talk to it over queues, in order.
+//! The one task that owns the XMPP server: connections talk to it over queues, each in order, services ahead of people.
 //!
 //! The queue towards the server task is bounded: connections wait, and so stop reading their peers. Queues towards connections
 //! are bounded in bytes: a connection that exceeds its share is dropped, as its peer does not read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stanza::error::Condition;
@@ -21,10 +21,11 @@ use xmpp::{
 
 use crate::NewBridge;
 use crate::journal::Journal;
+use crate::lanes::{Lanes, Ways, lanes};
 use crate::metrics::Metrics;
 use crate::{contained, now};
 
-/// Requests that may wait for the server task before connections wait.
+/// Requests of services, and of everybody else, that may wait for the server task before connections wait.
 const QUEUE: usize = 4096;
 /// Requests handled before outputs are carried out.
 const BATCH: usize = 64;
@@ -119,7 +120,20 @@ impl Reply {
 struct Shared {
     waiting: AtomicUsize,
     share: AtomicUsize,
+    /// Whether a service is logged in on it.
+    service: AtomicBool,
     overflow: Notify,
+}
+
+impl Shared {
+    fn new(share: usize) -> Arc<Self> {
+        Arc::new(Self {
+            waiting: AtomicUsize::new(0),
+            share: AtomicUsize::new(share),
+            service: AtomicBool::new(false),
+            overflow: Notify::new(),
+        })
+    }
 }
 
 /// The server task's end of the queue to a connection.
@@ -178,14 +192,15 @@ impl Inbox {
 /// The way to the server task.
 #[derive(Clone)]
 pub(crate) struct ServerHandle {
-    requests: mpsc::Sender<(ConnectionId, Request)>,
+    requests: Ways<(ConnectionId, Request)>,
     next: Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// One connection's way to the server task. Dropping it without [`Caller::disconnect`] counts as a lost connection.
 pub(crate) struct Caller {
     id: ConnectionId,
-    requests: mpsc::Sender<(ConnectionId, Request)>,
+    requests: Ways<(ConnectionId, Request)>,
+    shared: Arc<Shared>,
     on_the_way: Arc<Semaphore>,
     gone: bool,
 }
@@ -194,11 +209,7 @@ impl ServerHandle {
     /// Makes a connection known to the server task.
     pub(crate) async fn connect(&self) -> (Caller, Inbox) {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let shared = Arc::new(Shared {
-            waiting: AtomicUsize::new(0),
-            share: AtomicUsize::new(CLIENT_SHARE),
-            overflow: Notify::new(),
-        });
+        let shared = Shared::new(CLIENT_SHARE);
         let (sender, receiver) = mpsc::unbounded_channel();
         let outbox = Outbox {
             replies: sender,
@@ -207,6 +218,7 @@ impl ServerHandle {
         let connection = Caller {
             id,
             requests: self.requests.clone(),
+            shared: Arc::clone(&shared),
             on_the_way: Arc::new(Semaphore::new(ON_THE_WAY)),
             gone: false,
         };
@@ -223,13 +235,19 @@ impl ServerHandle {
     /// Sets the accounts of bridges elsewhere.
     pub(crate) async fn set_bridges(&self, accounts: BridgeAccounts) {
         let request = (NOBODY, Request::Bridges(accounts));
-        let _ = self.requests.send(request).await;
+        let _ = self.requests.way(false).send(request).await;
     }
 }
 
 impl Caller {
     pub(crate) async fn send(&self, request: Request) {
-        let _ = self.requests.send((self.id, request)).await;
+        let _ = self.way().send((self.id, request)).await;
+    }
+
+    /// A service goes ahead as soon as it knows to be logged in; nothing of it is on the other way then.
+    fn way(&self) -> &mpsc::Sender<(ConnectionId, Request)> {
+        let ahead = self.shared.service.load(Ordering::Relaxed);
+        self.requests.way(ahead)
     }
 
     /// Sends a stanza once those before it are handled, but for a few.
@@ -250,7 +268,7 @@ impl Drop for Caller {
         if self.gone {
             return;
         }
-        let (id, requests) = (self.id, self.requests.clone());
+        let (id, requests) = (self.id, self.way().clone());
         let request = Request::Disconnect { in_order: false };
         if let Err(mpsc::error::TrySendError::Full(message)) = requests.try_send((id, request))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -268,7 +286,7 @@ struct Connection {
 /// The task's state.
 pub(crate) struct ServerTask {
     server: xmpp::Server,
-    requests: mpsc::Receiver<(ConnectionId, Request)>,
+    requests: Lanes<(ConnectionId, Request)>,
     connections: HashMap<ConnectionId, Connection>,
     /// Makes accounts for bridges, and the way back.
     new_bridge: Option<NewBridge>,
@@ -286,7 +304,7 @@ pub(crate) fn new(
     metrics: Metrics,
     journal: Option<Journal>,
 ) -> (ServerHandle, ServerTask) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, receiver) = lanes(QUEUE);
     let answers = sender.downgrade();
     let handle = ServerHandle {
         requests: sender,
@@ -316,7 +334,7 @@ impl ServerTask {
                     let Some((id, request)) = request else { return };
                     self.handle(id, request);
                     for _ in 1..BATCH {
-                        let Ok((id, request)) = self.requests.try_recv() else { break };
+                        let Some((id, request)) = self.requests.try_recv() else { break };
                         self.handle(id, request);
                     }
                 }
@@ -517,11 +535,9 @@ impl ServerTask {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.session = Some(session);
             let share = if service { SERVICE_SHARE } else { CLIENT_SHARE };
-            connection
-                .outbox
-                .shared
-                .share
-                .store(share, Ordering::Relaxed);
+            let shared = &connection.outbox.shared;
+            shared.share.store(share, Ordering::Relaxed);
+            shared.service.store(service, Ordering::Relaxed);
         }
     }
 
@@ -604,11 +620,7 @@ mod tests {
     use super::*;
 
     fn queue(share: usize) -> (Outbox, Inbox) {
-        let shared = Arc::new(Shared {
-            waiting: AtomicUsize::new(0),
-            share: AtomicUsize::new(share),
-            overflow: Notify::new(),
-        });
+        let shared = Shared::new(share);
         let (sender, receiver) = mpsc::unbounded_channel();
         let outbox = Outbox {
             replies: sender,

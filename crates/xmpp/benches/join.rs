@@ -1,7 +1,7 @@
 //! What one more join costs the server's core: a room of N, somebody comes, everybody hears of it, and the newcomer hears
 //! of everybody; then the newcomer leaves.
 //!
-//! `cargo bench -p xmpp --bench join` prints microseconds of processor time for a join and a leave, beside the nanoseconds
+//! `cargo bench -p xmpp --bench join [people...]` prints microseconds of processor time for a join and a leave, beside the nanoseconds
 //! for each stanza that went out, at several sizes of the room: flat for each recipient. Linux only: the clock is the
 //! thread's.
 
@@ -126,7 +126,11 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
-    for people in [10, 100, 300, 1_000, 3_000] {
+    let mut sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![10, 100, 300, 1_000, 3_000];
+    }
+    for people in sizes {
         let mut world = World::new();
         world.focus();
         let mut counts = Counts::default();

@@ -273,6 +273,12 @@ impl Core {
             .is_some_and(|account| account.rights.admin)
     }
 
+    /// Whether this was a guest, whose session is over: nobody will have that name again.
+    pub(crate) fn is_gone(&self, bare: &BareJid) -> bool {
+        let guest = bare.domain().as_str() == self.hosts.main.as_str();
+        guest && !self.accounts.contains_key(bare) && !self.by_bare.contains_key(bare)
+    }
+
     /// How long a session survives its connection.
     pub(crate) fn hibernation(&self, session: SessionId) -> Duration {
         self.hibernation_of(self.rights(session))

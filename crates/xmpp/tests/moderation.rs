@@ -227,6 +227,32 @@ fn revoking_ownership_takes_the_role() {
 }
 
 #[test]
+fn owners_who_left_are_forgotten() {
+    const MOST: usize = 40;
+    let mut world = World::with(|config| config.limits.occupants = MOST);
+    let focus = world.focus();
+    let alice = world.moderator(&focus);
+    for _ in 0..3 * MOST {
+        let bob = world.moderator(&focus);
+        let room = stanza::BareJid::new(ROOM).unwrap();
+        let is = |world: &World, client: &kit::Client| {
+            world.server.affiliation(&room, &client.jid.to_bare())
+        };
+        assert_eq!(is(&world, &bob), Some(stanza::muc::Affiliation::Owner));
+        assert_eq!(is(&world, &alice), Some(stanza::muc::Affiliation::Owner));
+        world.server.close(world.now, bob.session, bob.connection);
+        world.clear();
+    }
+    let query = admin("<item affiliation='owner'/>").replace("'set'", "'get'");
+    let owners = world
+        .ask(&focus, &query)
+        .children()
+        .map(|q| q.children().count())
+        .sum::<usize>();
+    assert!(owners <= 32, "{owners} owners, of whom one is there");
+}
+
+#[test]
 fn a_ban_keeps_out() {
     let mut world = World::new();
     let focus = world.focus();

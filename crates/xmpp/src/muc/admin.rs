@@ -55,6 +55,7 @@ impl Room {
         if iq_type(stanza) == Some(IqType::Get) {
             return Ok(Some(self.list(&admin).into()));
         }
+        self.affiliations.forget(|account| core.is_gone(account));
         let changes = admin
             .items
             .into_iter()

@@ -7,10 +7,15 @@ use stanza::muc::Affiliation;
 
 use crate::journal::{AffiliationRecord, Part};
 
+/// So many are not looked through.
+const FEW: usize = 16;
+
 /// Accounts that are more, or less, than nothing in a room.
 #[derive(Debug, Default)]
 pub(super) struct Affiliations {
     all: BTreeMap<BareJid, Affiliation>,
+    /// So many are looked through for accounts that are no more.
+    look_at: usize,
     /// Accounts of which the journal does not know everything.
     changed: BTreeSet<BareJid>,
 }
@@ -27,6 +32,20 @@ impl Affiliations {
             Affiliation::None => self.all.remove(account),
             _ => self.all.insert(account.clone(), to),
         };
+    }
+
+    /// Forgets accounts that will never come back, once they may be half of all: guests have a name for one session, and in a
+    /// room that goes on for long many of them become owners.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&BareJid) -> bool) {
+        if self.all.len() < self.look_at.max(FEW) {
+            return;
+        }
+        let all = self.all.keys();
+        let gone: Vec<BareJid> = all.filter(|account| is_gone(account)).cloned().collect();
+        for account in gone {
+            self.set(&account, Affiliation::None);
+        }
+        self.look_at = 2 * self.all.len();
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&BareJid, Affiliation)> {

@@ -183,6 +183,7 @@ impl Room {
         if self.members_only {
             let bare = invitee.to_bare();
             if self.affiliation(core, &bare) == Affiliation::None {
+                self.affiliations.forget(|account| core.is_gone(account));
                 self.affiliations.set(&bare, Affiliation::Member);
             }
         }

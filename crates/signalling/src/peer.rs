@@ -154,7 +154,7 @@ impl Peer {
     pub(crate) async fn on_event(&mut self, event: Event) -> Next {
         let request = match event {
             Event::StartTls => return Next::StartTls,
-            Event::Closed(reason) => return self.on_closed(reason),
+            Event::Closed(reason) => return self.on_closed(reason).await,
             Event::LoginFailed(_) => {
                 self.metrics.refused("login");
                 return Next::Continue;
@@ -194,12 +194,14 @@ impl Peer {
         self.server.send(Request::Heard).await;
     }
 
-    fn on_closed(&mut self, reason: CloseReason) -> Next {
+    async fn on_closed(&mut self, reason: CloseReason) -> Next {
         if let CloseReason::Error(condition) = reason {
             self.metrics.stream_error(condition);
         }
         // A peer that broke the rules does not come back for its session; a lost one may.
         self.in_order = reason != CloseReason::Error(StreamCondition::ConnectionTimeout);
+        // A peer may leave its socket open for seconds: the others hear of its end now.
+        self.server.disconnect(self.in_order).await;
         Next::Finish
     }
 
@@ -248,7 +250,7 @@ impl Peer {
     }
 
     /// The connection is over.
-    pub(crate) async fn finish(self) {
+    pub(crate) async fn finish(mut self) {
         self.server.disconnect(self.in_order).await;
     }
 }

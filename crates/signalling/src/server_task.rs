@@ -257,9 +257,11 @@ impl Caller {
         }
     }
 
-    pub(crate) async fn disconnect(mut self, in_order: bool) {
-        self.gone = true;
-        self.send(Request::Disconnect { in_order }).await;
+    /// The conversation is over, if it is not yet; what comes after is of no session.
+    pub(crate) async fn disconnect(&mut self, in_order: bool) {
+        if !std::mem::replace(&mut self.gone, true) {
+            self.send(Request::Disconnect { in_order }).await;
+        }
     }
 }
 

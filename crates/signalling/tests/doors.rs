@@ -340,6 +340,28 @@ async fn wrong_logins_are_told_and_cut_off() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_is_seen_to_leave_before_its_socket_is_closed() {
+    /// A node waits longer for a peer that does not close its socket.
+    const SOON: std::time::Duration = std::time::Duration::from_secs(4);
+    const ROOM: &str = "standup@conference.meet.internal";
+    let node = TestNode::start().await;
+    let mut alice = Browser::connect(&node).await;
+    alice.join(ROOM, "alice").await;
+    let mut bob = Browser::connect(&node).await;
+    bob.join(ROOM, "bob").await;
+    bob.say(&format!("<close xmlns='{}'/>", ns::FRAMING)).await;
+    // And does nothing more, its socket being open.
+    let gone = |s: &Element| {
+        s.attr("type") == Some("unavailable")
+            && s.attr("from") == Some("standup@conference.meet.internal/bob")
+    };
+    let seen = tokio::time::timeout(SOON, alice.stanza_where(gone)).await;
+    assert!(seen.is_ok(), "alice has not heard that bob left");
+    let rest = bob.hear_out().await;
+    assert!(rest.contains("<close "), "{rest}");
+}
+
+#[tokio::test]
 async fn tcp_peers_get_nothing_before_tls() {
     let node = TestNode::start().await;
     for (input, condition) in [

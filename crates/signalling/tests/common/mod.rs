@@ -347,9 +347,12 @@ impl Browser {
             .get_child("conference", ns::FOCUS)
             .and_then(|c| c.attr("ready"));
         assert_eq!(ready, Some("true"), "{}", xml::to_string(&answer));
+        // What it can do, or the focus would ask, and wait for an answer.
+        let feature = element("feature", ns::CLIENT).attr("var", "urn:xmpp:jingle:apps:rtp:audio");
         let join = element("presence", ns::CLIENT)
             .attr("to", format!("{room}/{nick}"))
             .child(element("x", ns::MUC))
+            .child(element("features", ns::CLIENT).child(feature))
             .done();
         self.send(&join).await;
         let own = format!("{room}/{nick}");

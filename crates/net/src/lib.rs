@@ -18,7 +18,7 @@ mod socket;
 mod steer;
 
 pub use arena::{Run, SendArena};
-pub use heap::trim_heap;
+pub use heap::{heap_in_use, trim_heap};
 pub use host::{local_addresses, pin_current_thread, precise_timers, rest};
 pub use poller::{Poller, Ready, Waker};
 pub use slab::{ReceiveSlab, Received, SLOT_LEN};

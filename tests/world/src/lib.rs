@@ -13,10 +13,12 @@ mod restart;
 mod scenes;
 mod streams;
 mod trace;
+mod visits;
 mod world;
 
 pub use bridge::Bridge;
 pub use chance::alone;
 pub use mail::Mail;
 pub use streams::Party;
+pub use visits::Visits;
 pub use world::{World, WorldConfig};

@@ -42,6 +42,13 @@ impl World {
         }
     }
 
+    /// What was written down is of no interest any more.
+    pub(crate) fn clear_disk(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.journal = Vec::new();
+        }
+    }
+
     /// The meet node is told to end: it writes down all there is, and its connections break.
     pub fn end_meet(&mut self) {
         self.write_down();

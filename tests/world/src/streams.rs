@@ -60,12 +60,20 @@ pub(crate) struct Stream {
     cut_at: Option<Instant>,
     /// Stanzas that came in it.
     pub(crate) received: u32,
-    /// Stanzas that were sent in it.
+    /// Stanzas that were sent in it, but for those that are forgotten.
     sent: Vec<Element>,
+    forgotten: usize,
     /// Reasons for which nothing gets through at present.
     holds: u32,
     /// What waits for that.
     held: Vec<Letter>,
+}
+
+impl Stream {
+    /// What was sent so far has arrived.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten += std::mem::take(&mut self.sent).len();
+    }
 }
 
 impl World {
@@ -110,6 +118,7 @@ impl World {
             cut_at: None,
             received: 0,
             sent: Vec::new(),
+            forgotten: 0,
             holds: self.streams.get(&party).map_or(0, |old| old.holds),
             held: Vec::new(),
         };
@@ -362,7 +371,7 @@ impl World {
         let again: Vec<Element> = stream
             .sent
             .iter()
-            .skip(resumed.h as usize)
+            .skip((resumed.h as usize).saturating_sub(stream.forgotten))
             .cloned()
             .collect();
         if party == Party::Focus {

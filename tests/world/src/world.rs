@@ -1,6 +1,6 @@
 //! Server, focus, bridges and bots on one clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,6 +87,10 @@ pub struct World {
     pub(crate) asleep: BTreeSet<usize>,
     /// Bots that are no more.
     pub(crate) gone: BTreeSet<usize>,
+    /// Numbers of bots that were dismissed, which somebody else may have.
+    pub(crate) free: VecDeque<usize>,
+    /// Bots that ever joined.
+    joined: u64,
     trace: Trace,
 }
 
@@ -101,6 +105,20 @@ pub(crate) fn seed(world: u64, part: u64) -> [u8; 32] {
 fn address_of(bot: usize) -> SocketAddr {
     let [.., high, low] = (bot + 10).to_be_bytes();
     SocketAddr::from(([10, 0, high + 1, low], 40_000))
+}
+
+/// What a bot does that nothing else is said of.
+fn settings(n: usize, room: &str) -> BotConfig {
+    BotConfig {
+        domain: DOMAIN.to_owned(),
+        room: World::room(room),
+        name: format!("bot {n}"),
+        local: address_of(n),
+        video: Some(bot::VideoSpec::default()),
+        audio: true,
+        max_height: 720,
+        moves: true,
+    }
 }
 
 /// The bot at an address, if it is one of a bot.
@@ -197,6 +215,8 @@ impl World {
             cuts: Cuts::default(),
             asleep: BTreeSet::new(),
             gone: BTreeSet::new(),
+            free: VecDeque::new(),
+            joined: 0,
             trace: Trace::default(),
         };
         world.log_focus_in();
@@ -268,30 +288,58 @@ impl World {
         reason = "a world that cannot log in fails its test"
     )]
     pub fn join(&mut self, room: &str, change: impl FnOnce(&mut BotConfig)) -> usize {
-        let n = self.bots.len();
-        let mut config = BotConfig {
-            domain: DOMAIN.to_owned(),
-            room: Self::room(room),
-            name: format!("bot {n}"),
-            local: address_of(n),
-            video: Some(bot::VideoSpec::default()),
-            audio: true,
-            max_height: 720,
-            moves: true,
-        };
+        let n = self.free.pop_front().unwrap_or(self.bots.len());
+        let mut config = settings(n, room);
         change(&mut config);
-        let seed = self.seed.wrapping_mul(1_000).wrapping_add(n as u64);
+        let seed = self.seed.wrapping_mul(1_000).wrapping_add(self.joined);
+        self.joined += 1;
         let mut bot = Bot::new(config, self.start, seed);
         let [certificate, key] = BOT_KEYS;
         bot.set_certificate(certificate.to_vec(), key.to_vec());
-        self.bots.push(bot);
-        self.due.push(None);
-        self.events.push(Vec::new());
+        self.seat(n, bot);
         let jid = self.login(Party::Bot(n)).expect("there is room for all");
         self.bots[n].online(self.now, jid);
         self.touched.insert(n);
         self.flush();
         n
+    }
+
+    /// Gives a bot its number.
+    fn seat(&mut self, n: usize, bot: Bot) {
+        self.gone.remove(&n);
+        if n == self.bots.len() {
+            self.bots.push(bot);
+            self.due.push(None);
+            self.events.push(Vec::new());
+        } else {
+            self.bots[n] = bot;
+            self.due[n] = None;
+            self.events[n] = Vec::new();
+        }
+    }
+
+    /// Takes a bot that has left out of the world, and ends its session if it has one: its number and its address are those of
+    /// somebody who joins later.
+    pub fn dismiss(&mut self, n: usize) {
+        self.end_session(Party::Bot(n));
+        self.flush();
+        self.streams.remove(&Party::Bot(n));
+        self.asleep.remove(&n);
+        self.touched.remove(&n);
+        let nobody = Bot::new(settings(n, "nowhere"), self.start, 0);
+        self.seat(n, nobody);
+        self.gone.insert(n);
+        self.free.push_back(n);
+    }
+
+    /// Forgets what was told so far, and what was sent, as if it had all arrived, and what is on the meet node's disk: what a
+    /// long time in a world takes of memory is what its cores keep. The meet node cannot be started again after it.
+    pub fn forget(&mut self) {
+        self.decisions = Vec::new();
+        self.events.fill_with(Vec::new);
+        self.bridges.iter_mut().for_each(|b| b.notes = Vec::new());
+        self.streams.values_mut().for_each(Stream::forget);
+        self.clear_disk();
     }
 
     #[allow(

@@ -1,7 +1,7 @@
 //! Bandwidth estimation: whatever a peer reports, the estimate stays within its limits and deadlines pass.
 #![no_main]
 
-use bwe::{Acked, Config, Estimator, ProbeId};
+use bwe::{Acked, Arriving, Config, Estimator, ProbeId};
 use libfuzzer_sys::fuzz_target;
 use std::num::NonZeroU8;
 
@@ -45,9 +45,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut now = 0;
     let mut estimator = Estimator::new(config, now);
+    let mut arriving = Arriving::new(config);
     while !bytes.0.is_empty() {
         now += bytes.number(3);
-        match bytes.byte() % 6 {
+        match bytes.byte() % 7 {
             0 => estimator.sent(now, bytes.number(2) as usize),
             1 | 2 => {
                 let len = usize::from(bytes.byte());
@@ -73,6 +74,12 @@ fuzz_target!(|data: &[u8]| {
                 Some(bytes.number(4)),
             ),
             4 => estimator.demand(now, bytes.number(4)),
+            5 => {
+                arriving.packet(now, bytes.number(4) as u32, bytes.number(2) as usize);
+                if let Some(rate) = arriving.estimate(now, Some(bytes.number(4))) {
+                    assert!((MIN..=MAX).contains(&rate), "{rate}");
+                }
+            }
             _ => {
                 if let Some(probe) = estimator.poll_probe(now) {
                     assert!(probe.bitrate <= MAX);

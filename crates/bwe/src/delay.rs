@@ -75,6 +75,11 @@ impl DelayBased {
         self.trendline.usage()
     }
 
+    /// Begins at a rate instead.
+    pub(crate) fn begin(&mut self, now: u64, rate: f64) {
+        self.aimd.set(now, rate);
+    }
+
     pub(crate) fn set_round_trip(&mut self, round_trip: u64) {
         self.aimd.set_round_trip(round_trip);
     }

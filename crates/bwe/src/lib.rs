@@ -1,4 +1,5 @@
-//! Send-side bandwidth estimation: what the path to one receiver carries, and the probes that ask it.
+//! Send-side bandwidth estimation: what the path to one receiver carries, and the probes that ask it; and the receiving side
+//! of it, for senders that measure nothing themselves.
 //!
 //! Follows the congestion control of libwebrtc (GoogCC) at revision `da2a3d6c4d` of 2024-12-09, which the crate `goog_cc`
 //! 0.1.4 is a port of; that port is the oracle of the tests. The counterparts there:
@@ -6,6 +7,7 @@
 //! | here | there |
 //! | --- | --- |
 //! | [`Estimator`] | `goog_cc_network_control.cc` |
+//! | [`Arriving`] | `remote_bitrate_estimator_abs_send_time.cc`, with the parts below |
 //! | `groups` | `inter_arrival_delta.cc` |
 //! | `trendline` | `trendline_estimator.cc` |
 //! | `aimd`, `capacity` | `aimd_rate_control.cc`, `link_capacity_estimator.cc` |
@@ -37,6 +39,7 @@
 
 mod aimd;
 mod alr;
+mod arriving;
 mod capacity;
 mod delay;
 mod estimator;
@@ -49,5 +52,6 @@ mod target;
 mod throughput;
 mod trendline;
 
+pub use arriving::Arriving;
 pub use estimator::Estimator;
 pub use report::{Acked, Config, Estimate, Probe, ProbeId, Usage};

@@ -410,3 +410,45 @@ fn whoever_comes_from_another_address_has_pictures_at_once() {
         assert!(took < SECOND / 5, "{rate}: {took:?}");
     }
 }
+
+/// What a sender is told in the end (REMB), and how often, whose path to the bridge is as `line`.
+fn told(line: LinkSpec, remb: bool) -> (Option<u64>, usize) {
+    let mut w = World::with(1, good(), 5, |_| {});
+    w.remb = remb;
+    let mut camera = Camera::with_rates(1, false, RATES);
+    camera.says_when = remb;
+    let sender = w.join("p0", Some(camera), Some(40), true);
+    w.remb = false;
+    let watcher = w.join("p1", None, None, true);
+    w.clients[sender].reports = Some(Vec::new());
+    let from = w.clients[sender].address.ip();
+    w.net.set_path(from, w.bridge.ip(), line);
+    w.connect_all();
+    w.want(watcher, 720);
+    w.run(15 * SECOND);
+    let reports = w.clients[sender].reports.take().unwrap();
+    let rates: Vec<u64> = reports
+        .iter()
+        .flat_map(|compound| rtp::rtcp::packets(compound))
+        .filter_map(|packet| match packet.unwrap() {
+            rtp::rtcp::Rtcp::Remb(remb) => {
+                assert!(remb.ssrcs().any(|ssrc| ssrc.0 == 100), "names the camera");
+                Some(remb.bitrate)
+            }
+            _ => None,
+        })
+        .collect();
+    (rates.last().copied(), rates.len())
+}
+
+#[test]
+fn a_sender_that_measures_nothing_is_told_what_its_path_carries() {
+    let all: usize = RATES.iter().sum();
+    let (rate, times) = told(good(), true);
+    assert!(rate.unwrap() > all as u64 * 9 / 10, "{rate:?}");
+    assert!((15..40).contains(&times), "{times} times");
+    let (rate, _) = told(slow(700_000), true);
+    assert!((300_000..700_000).contains(&rate.unwrap()), "{rate:?}");
+    // Whoever gets feedback on each packet knows better.
+    assert_eq!(told(slow(700_000), false), (None, 0));
+}

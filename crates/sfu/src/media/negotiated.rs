@@ -32,6 +32,8 @@ pub(crate) struct Negotiated {
     /// Audio carries transport-wide numbers too.
     pub(crate) audio_transport_cc: bool,
     pub(crate) abs_send_time: Option<u8>,
+    /// It takes estimates of what its path carries (`goog-remb`).
+    remb: bool,
     pub(crate) orientation: Option<u8>,
     pub(crate) descriptor: Option<u8>,
     pub(crate) nack: bool,
@@ -78,6 +80,7 @@ impl Negotiated {
                 .iter()
                 .any(|p| p.kind == MediaKind::Audio && p.has_feedback("transport-cc", "")),
             abs_send_time: id(URI_ABS_SEND_TIME),
+            remb: feedback("goog-remb", ""),
             orientation: id(URI_ORIENTATION),
             descriptor: id(URI_DESCRIPTOR),
             nack: feedback("nack", ""),
@@ -114,6 +117,12 @@ impl Negotiated {
             codec,
             rtx: rtx.map(|r| r.id),
         })
+    }
+
+    /// Whether it has to be told what its path carries, and its packets say what is needed for that: whoever gets feedback
+    /// on single packets knows better.
+    pub(crate) fn wants_estimates(&self) -> bool {
+        self.remb && self.transport_cc.is_none() && self.abs_send_time.is_some()
     }
 
     pub(crate) fn payload_type(&self, id: u8) -> Option<Payload> {

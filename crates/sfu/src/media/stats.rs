@@ -113,6 +113,8 @@ pub struct Stats {
     pub layers_raised: u64,
     /// Packets sent to find out what lines carry.
     pub probe_packets: u64,
+    /// Times that a sender was told what its path carries.
+    pub estimates_told: u64,
     /// Packets we asked senders to repeat.
     pub nacked: u64,
     /// Key frame requests sent to senders.
@@ -223,6 +225,7 @@ impl Stats {
             layers_lowered,
             layers_raised,
             probe_packets,
+            estimates_told,
             nacked,
             keyframe_requests,
             keyframe_requests_deferred,
@@ -271,6 +274,7 @@ impl Stats {
             (&mut self.layers_lowered, layers_lowered),
             (&mut self.layers_raised, layers_raised),
             (&mut self.probe_packets, probe_packets),
+            (&mut self.estimates_told, estimates_told),
             (&mut self.nacked, nacked),
             (&mut self.keyframe_requests, keyframe_requests),
             (

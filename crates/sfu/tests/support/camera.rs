@@ -1,6 +1,6 @@
 //! A camera with VP8 simulcast: frames whose content says what they are.
 
-use super::{RTX, VP8};
+use super::{RTX, SEND_TIME, VP8};
 use rtp::rtcp::{SenderInfo, Writer};
 use sfu::{MediaKind, Source, SourceName, SsrcGroup, VideoType};
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub struct Camera {
     pub key_frames: u32,
     pub frames: u32,
     pub transport_seq: u16,
+    /// Packets say when they left instead of having a transport-wide number.
+    pub says_when: bool,
     packets_per_frame: usize,
     /// Length of a packet before encryption, bytes.
     pub size: usize,
@@ -72,6 +74,7 @@ impl Camera {
             key_frames: 0,
             frames: 0,
             transport_seq: 1,
+            says_when: false,
             packets_per_frame,
             size: 700,
             heights: HEIGHTS,
@@ -185,9 +188,16 @@ impl Camera {
             p.extend(layer.seq.to_be_bytes());
             p.extend(layer.timestamp_base.wrapping_add(elapsed).to_be_bytes());
             p.extend(layer.ssrc.to_be_bytes());
-            p.extend([0xBE, 0xDE, 0, 1, 0x51]);
-            p.extend(self.transport_seq.to_be_bytes());
-            p.push(0);
+            p.extend([0xBE, 0xDE, 0, 1]);
+            if self.says_when {
+                p.push(SEND_TIME << 4 | 2);
+                let micros = u64::from(elapsed) * 100 / 9;
+                p.extend(rtp::ext::abs_send_time_from_micros(micros));
+            } else {
+                p.push(0x51);
+                p.extend(self.transport_seq.to_be_bytes());
+                p.push(0);
+            }
             self.transport_seq = self.transport_seq.wrapping_add(1);
             p.push(if first { 0x90 } else { 0x80 });
             p.push(0xE0);

@@ -35,6 +35,8 @@ pub const AV1: u8 = 103;
 pub const DESCRIPTOR: u8 = 11;
 /// Payload types of RTX are so far below those of the codecs of video.
 const RTX_BELOW: u8 = VP8 - RTX;
+/// Local id of the absolute send time.
+pub const SEND_TIME: u8 = 3;
 pub const OPUS: u8 = 111;
 pub const RED: u8 = 112;
 pub const CONFERENCE: ConferenceId = ConferenceId(7);
@@ -115,6 +117,8 @@ pub struct World {
     pub datagrams: u64,
     /// Whether those who join from now on take redundant audio.
     pub red: bool,
+    /// Whether they take REMB and no transport-wide feedback.
+    pub remb: bool,
     /// Whether they want to know ahead of whom they may hear.
     pub sound_ahead: bool,
     egress: Egress,
@@ -205,6 +209,7 @@ impl World {
             runs: 0,
             datagrams: 0,
             red: false,
+            remb: false,
             sound_ahead: false,
             egress: Egress::new(512 * 1024),
             certificate,
@@ -253,7 +258,17 @@ impl World {
             spec.payload_types
                 .push(payload(RED, MediaKind::Audio, "red"));
         }
+        if self.remb {
+            let feedback = spec.payload_types.iter_mut().flat_map(|p| &mut p.feedback);
+            for (kind, _) in feedback.filter(|(kind, _)| kind == "transport-cc") {
+                "goog-remb".clone_into(kind);
+            }
+        }
         let extensions = [
+            (
+                SEND_TIME,
+                "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+            ),
             (1, "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
             (
                 5,
@@ -265,11 +280,13 @@ impl World {
             ),
         ];
         spec.header_extensions = extensions
+            .into_iter()
+            .filter(|(id, _)| self.remb || *id != SEND_TIME)
             .map(|(id, uri)| HeaderExtension {
                 id,
                 uri: uri.into(),
             })
-            .to_vec();
+            .collect();
         spec.sources.push(
             Source::from_groups(
                 source_name(&format!("{name}-a0")),

@@ -5,12 +5,15 @@ use crate::media::context::Context;
 use crate::media::event::{ChannelNotice, RelayNotice};
 use crate::media::exchange::Told;
 use crate::media::table::{FeedId, PeerId};
+use rtp::Ssrc;
 use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
 use smallvec::SmallVec;
 
 const MS: u64 = 1_000;
 /// Longest RTCP compound made here.
 const MAX_COMPOUND: usize = 1200;
+/// Most SSRCs that an estimate names.
+const MAX_TOLD: usize = 128;
 /// Speakers and layers are looked at this often, microseconds; with nobody speaking more seldom.
 const LOOK: u64 = 20 * MS;
 const SELDOM_LOOK: u64 = 200 * MS;
@@ -27,6 +30,7 @@ impl Conference {
         if self.outs.get(peer).is_some_and(|out| out.is_connected()) {
             self.request_missing(cx, peer);
             self.transport_feedback(cx, peer);
+            self.tell_estimate(cx, peer);
             self.receiver_report(cx, peer);
             self.sender_reports(cx, peer);
             self.tick_bandwidth(cx, peer);
@@ -69,6 +73,24 @@ impl Conference {
             && len > 0
         {
             self.send_rtcp(peer, buf.get(..len).unwrap_or_default());
+        }
+    }
+
+    /// What the path from a sender carries that measures nothing itself.
+    fn tell_estimate(&mut self, cx: &mut Context<'_>, peer: PeerId) {
+        let bridge = self.feedback.video;
+        let Some(link) = self.links.get_mut(peer) else {
+            return;
+        };
+        let Some(rate) = link.take_estimate(cx.us) else {
+            return;
+        };
+        let ssrcs: SmallVec<[Ssrc; 16]> = link.ssrcs().take(MAX_TOLD).map(Ssrc).collect();
+        let mut buf = [0; MAX_COMPOUND];
+        let mut writer = Writer::new(&mut buf);
+        if writer.remb(bridge.into(), rate, &ssrcs).is_ok() {
+            cx.stats.estimates_told += 1;
+            self.send_rtcp(peer, writer.written());
         }
     }
 

@@ -51,7 +51,7 @@ impl Conference {
             .set(peer, PeerOut::new(&negotiated, limits, cx.us));
         let known = (spec.visitor, !known_silent);
         self.links
-            .set(peer, Link::new(negotiated, transport, cx.us, known));
+            .set(peer, Link::new(negotiated, transport, cx.us, known, limits));
         self.receivers.set(peer, receiver);
         self.clients.set(peer, Client::new(&spec));
         self.by_id.insert(spec.id.clone(), peer);
@@ -364,6 +364,7 @@ impl Conference {
         if let (Some(receiver), Some(out)) = (self.receivers.get_mut(peer), self.outs.get_mut(peer))
         {
             if negotiated {
+                link.review_estimate(cx.config.bandwidth);
                 receiver.negotiate(link.negotiated());
                 receiver.reconsider_audio();
                 out.negotiate(link.negotiated(), cx.config.bandwidth, cx.us);

@@ -40,8 +40,10 @@ impl Conference {
         let limits = cx.config.bandwidth;
         self.outs
             .set(peer, PeerOut::new(&negotiated, limits, cx.us));
-        self.links
-            .set(peer, Link::new(negotiated, transport, cx.us, (false, true)));
+        self.links.set(
+            peer,
+            Link::new(negotiated, transport, cx.us, (false, true), limits),
+        );
         self.crossings.set(peer, Crossing::default());
         self.relays
             .set(peer, Relay::new(spec.id.clone(), spec.mesh.clone()));

@@ -22,7 +22,8 @@ impl Conference {
         let len = link.decrypt_rtp(cx, path, datagram)?;
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
         let incoming = link.classify(cx.us, packet);
-        if let Some(due) = link.feedback_due() {
+        let due = link.feedback_due().into_iter().chain(link.estimate_due());
+        if let Some(due) = due.min() {
             cx.wake(due, peer, &mut link.scheduled);
         }
         let incoming = incoming?;

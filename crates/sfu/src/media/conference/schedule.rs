@@ -39,6 +39,7 @@ impl Conference {
             transport,
             // Nothing is reported to who cannot be sent anything.
             out.and_then(|_| link.feedback_due()),
+            out.and_then(|_| link.estimate_due()),
             pictures.map(|t| t.max(cx.us + MS)),
             bandwidth.map(|t| t.max(cx.us + 20 * MS)),
             out.and_then(|o| o.due(cx.us)).map(|t| t.max(cx.us + MS)),

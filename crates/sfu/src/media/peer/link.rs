@@ -1,6 +1,7 @@
 //! A link to somebody who publishes: its transport, what was negotiated, what is sent on it, and what is known of the peer's
 //! being there. Clients have one, and so do other bridges.
 
+use super::remb::Remb;
 use crate::media::context::Context;
 use crate::media::negotiated::{Negotiated, Payload, PayloadCodec};
 use crate::media::packet::{Codec, Incoming, Record};
@@ -86,6 +87,8 @@ pub(crate) struct Link {
     force_mute_video: bool,
     /// Packets of it that carried transport-wide numbers.
     pub(crate) recorder: Recorder,
+    /// Of a peer that has to be told what its path carries.
+    remb: Option<Box<Remb>>,
     next_feedback: u64,
     next_report: u64,
     sent_reports: VecDeque<SentReport>,
@@ -106,14 +109,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link whose transport was made. `visitor`: its peer only watches. `active`: it is not known to be silent.
+    /// A link whose transport was made. `visitor`: its peer only watches. `active`: it is not known to be silent. `limits` of
+    /// an estimate.
     pub(crate) fn new(
         negotiated: Negotiated,
         transport: Transport,
         now: u64,
         (visitor, active): (bool, bool),
+        limits: bwe::Config,
     ) -> Self {
-        Self {
+        let mut link = Self {
             visitor,
             negotiated,
             transport: Box::new(transport),
@@ -123,6 +128,7 @@ impl Link {
             force_mute_audio: false,
             force_mute_video: false,
             recorder: Recorder::new(),
+            remb: None,
             next_feedback: 0,
             next_report: 0,
             sent_reports: VecDeque::new(),
@@ -138,7 +144,16 @@ impl Link {
             scheduled: Scheduled::default(),
             ufrags: Vec::new(),
             addresses: Vec::new(),
-        }
+        };
+        link.review_estimate(limits);
+        link
+    }
+
+    /// Estimates what the path from its peer carries, or no longer, by what was negotiated.
+    pub(crate) fn review_estimate(&mut self, limits: bwe::Config) {
+        let wanted = self.negotiated.wants_estimates();
+        let known = self.remb.take().filter(|_| wanted);
+        self.remb = known.or_else(|| wanted.then(|| Box::new(Remb::new(limits))));
     }
 
     /// Has fetched what its RTCP needs beside the link itself.
@@ -356,6 +371,12 @@ impl Link {
                 if let Some(seq) = rtp::ext::transport_seq(e.data) {
                     self.recorder.record(seq, now);
                 }
+            } else if id == n.abs_send_time
+                && let Some(remb) = &mut self.remb
+            {
+                if let Some(sent) = rtp::ext::abs_send_time(e.data) {
+                    remb.packet(now, sent, packet.len());
+                }
             } else if id == n.audio_level {
                 level = AudioLevel::parse(e.data);
                 record.audio_level = e.data.first().copied();
@@ -437,6 +458,17 @@ impl Link {
     /// When transport-wide feedback is due next, if there is any.
     pub(crate) fn feedback_due(&self) -> Option<u64> {
         (!self.recorder.is_empty()).then_some(self.next_feedback)
+    }
+
+    /// When the path from the peer is looked at next, if the peer has to be told.
+    pub(crate) fn estimate_due(&self) -> Option<u64> {
+        self.remb.as_ref().and_then(|remb| remb.due())
+    }
+
+    /// What to tell the peer of the path from it, bits per second, if it is time.
+    pub(crate) fn take_estimate(&mut self, now: u64) -> Option<u64> {
+        let round_trip = self.round_trip();
+        self.remb.as_mut()?.take(now, round_trip)
     }
 
     /// Whether a receiver report is due; if so it counts as sent.

@@ -6,6 +6,7 @@
 mod client;
 mod link;
 mod relay;
+mod remb;
 mod shard;
 
 pub(crate) use client::Client;

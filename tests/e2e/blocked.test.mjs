@@ -99,6 +99,35 @@ test('with TLS on 443 alone, sound and video go both ways through the relay', { 
     }
 });
 
+for (const way of [ 'udp', 'tcp' ]) {
+    const also = way === 'udp' ? { tcp: [ 443 ], udp: [ 3478 ] } : { tcp: [ 443, 3478 ] };
+
+    test(`with 3478/${way} open beside the port of pages, media goes through the bridge's relay`, { skip, timeout: 180_000 }, async t => {
+        const { meet, ann, ben } = hosts();
+
+        for (const host of [ ann, ben ]) {
+            host.unconfine();
+            host.confine(also);
+        }
+        t.after(() => [ ann, ben ].forEach(host => {
+            host.unconfine();
+            host.confineToTcp(443);
+        }));
+        const pages = await scene(t, [ 'tcp dport 443', `${way} dport 3478` ], {
+            PONTOON_BRIDGE_TCP: 'off',
+            PONTOON_FRONT_TURN: 'false',
+            PONTOON_BRIDGE_TURN: '3478',
+            PONTOON_FRONT_PUBLIC_URL: `https://${meet.address}`
+        });
+
+        for (const page of pages) {
+            await decodes(page, 1, { timeout: 60_000 });
+            await hears(page, 1);
+            assert.equal(await path(page), `udp 10000 by ${way}`);
+        }
+    });
+}
+
 test('where no media gets through, the page says so, why and what to do', { skip, timeout: 180_000 }, async t => {
     const pages = await scene(t, [ 'tcp dport 443' ], { PONTOON_BRIDGE_TCP: 'off', PONTOON_FRONT_TURN: 'false' });
     const notice = page => page.waitForFunction(() => globalThis.pontoon.meeting.notices.list.get()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Mapping, OwnAddresses};
+use crate::reflexive::Reflexive;
 use crate::shared::{Command, Shared};
 
 /// How often the host's addresses are read.
@@ -30,14 +31,16 @@ pub(crate) struct Offered {
 }
 
 impl Offered {
-    /// What the host has now, for each worker.
-    pub(crate) fn now(places: &[Place], own: &OwnAddresses) -> Vec<Self> {
+    /// What the host has now, for each worker; `reflexive`: and what STUN servers say of it.
+    pub(crate) fn now(places: &[Place], own: &OwnAddresses, reflexive: &Reflexive) -> Vec<Self> {
         let local = net::local_addresses();
+        let seen = reflexive.mappings();
         let of = |place: &Place| {
             let hosts = host_candidates(&place.listen, &local);
-            let mapped = mapped_candidates(&hosts, &place.mappings);
+            let mappings: Vec<_> = place.mappings.iter().chain(&seen).copied().collect();
+            let mapped = mapped_candidates(&hosts, &mappings);
             let offered = Self {
-                hosts: told(hosts, own),
+                hosts: told(hosts, own, &seen),
                 mapped,
             };
             match place.tcp {
@@ -84,13 +87,20 @@ impl Offered {
 /// Most ports that others are told to ask whether the bridge lives.
 const MAX_MEDIA: usize = 8;
 
-/// The UDP ports that some endpoint is told, public ones first.
+/// The first of the UDP ports that some endpoint is told, public ones before others.
 pub(crate) fn media(offered: &[Offered]) -> Vec<SocketAddr> {
+    let mut all = reached(offered);
+    all.truncate(MAX_MEDIA);
+    all
+}
+
+/// All of them.
+pub(crate) fn reached(offered: &[Offered]) -> Vec<SocketAddr> {
     let mapped = offered.iter().flat_map(|o| o.mapped.iter().map(|m| m.0));
     let hosts = offered.iter().flat_map(|o| o.hosts.iter().copied());
     let mut all: Vec<SocketAddr> = Vec::new();
     for address in mapped.chain(hosts).filter(|a| !rtc::is_tcp(a)) {
-        if !all.contains(&address) && all.len() < MAX_MEDIA {
+        if !all.contains(&address) {
             all.push(address);
         }
     }
@@ -112,11 +122,12 @@ pub(crate) async fn watch(
     shared: Arc<Shared>,
     places: Vec<Place>,
     own: OwnAddresses,
+    reflexive: Reflexive,
     mut offered: Vec<Offered>,
 ) {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let present = Offered::now(&places, &own);
+        let present = Offered::now(&places, &own, &reflexive);
         let (new, gone) = (added(&present, &offered), added(&offered, &present));
         let mapped = |all: &[Offered]| all.iter().map(|o| o.mapped.clone()).collect::<Vec<_>>();
         let same = new.is_empty() && gone.is_empty() && mapped(&present) == mapped(&offered);
@@ -134,15 +145,16 @@ pub(crate) async fn watch(
             });
         // A worker whose queue is full is told the next time.
         if told {
-            shared.set_media(media(&present));
+            shared.set_media(media(&present), reached(&present));
             offered = present;
         }
     }
 }
 
-/// The addresses that peers are told.
-fn told(mut hosts: Vec<SocketAddr>, own: &OwnAddresses) -> Vec<SocketAddr> {
-    hosts.retain(|host| own.tells(host.ip()));
+/// The addresses that peers are told; those too that STUN servers see as they are: nothing stands in front of them.
+fn told(mut hosts: Vec<SocketAddr>, own: &OwnAddresses, seen: &[Mapping]) -> Vec<SocketAddr> {
+    let is_seen = |ip: IpAddr| seen.iter().any(|mapping| mapping.public.ip() == ip);
+    hosts.retain(|host| own.tells(host.ip()) || is_seen(host.ip()));
     hosts
 }
 
@@ -243,12 +255,23 @@ mod tests {
         let hosts = ["10.0.0.5:10000", "172.17.0.1:10000", "[fd00::5]:10000"].map(addr);
         let only = |some: &[&str]| {
             let some = some.iter().map(|ip| ip.parse().unwrap());
-            told(hosts.to_vec(), &OwnAddresses::Only(some.collect()))
+            told(hosts.to_vec(), &OwnAddresses::Only(some.collect()), &[])
         };
-        assert_eq!(told(hosts.to_vec(), &OwnAddresses::All), hosts);
+        assert_eq!(told(hosts.to_vec(), &OwnAddresses::All, &[]), hosts);
         assert_eq!(only(&["10.0.0.5"]), [hosts[0]]);
         // An address of a translator in front is no host's; its mapping is told instead.
         assert_eq!(only(&["203.0.113.9"]), []);
+        // Behind no translator a STUN server sees the host's own.
+        let seen = |public: &str| Mapping {
+            public: addr(public),
+            local: Some(hosts[0].ip()),
+        };
+        let none = OwnAddresses::Only(Vec::new());
+        let plain = told(hosts.to_vec(), &none, &[seen("10.0.0.5:0")]);
+        assert_eq!(plain, [hosts[0]]);
+        assert_eq!(told(hosts.to_vec(), &none, &[seen("203.0.113.9:0")]), []);
+        let behind = mapped_candidates(&hosts, &[seen("203.0.113.9:0")]);
+        assert_eq!(behind, [(addr("203.0.113.9:10000"), hosts[0])]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct BridgeConfig {
     pub own_addresses: OwnAddresses,
     /// Public addresses in front of local ones (static NAT).
     pub mappings: Vec<Mapping>,
+    /// STUN servers that say which public addresses a translator in front gives, most wanted first. It must lead the port of
+    /// media to the same port here.
+    pub stun: Vec<StunServer>,
     /// Advertise private addresses to every endpoint.
     pub private_addresses: bool,
     /// Number of shards, each a thread; 0 means one less than there are cores, at least one.
@@ -73,6 +76,15 @@ impl OwnAddresses {
     }
 }
 
+/// A server that tells what address it sees (RFC 8489).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StunServer {
+    /// Name or address.
+    pub host: String,
+    /// UDP port, normally 3478.
+    pub port: u16,
+}
+
 /// A public address in front of a local one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
@@ -96,6 +108,7 @@ impl BridgeConfig {
             tcp: None,
             own_addresses: OwnAddresses::All,
             mappings: Vec::new(),
+            stun: Vec::new(),
             private_addresses: true,
             shards: 0,
             port_per_shard: false,

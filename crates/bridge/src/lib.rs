@@ -24,6 +24,7 @@ mod post;
 mod presence;
 mod probe;
 mod process;
+mod reflexive;
 mod requests;
 mod rest;
 mod shared;
@@ -35,7 +36,7 @@ mod totals;
 mod web_socket;
 mod worker;
 
-pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses};
+pub use config::{BridgeConfig, Keeper, Mapping, NodeConfig, NodeTarget, OwnAddresses, StunServer};
 pub use standing::Standing;
 pub use start::{Bridge, StartError};
 pub use streams::StreamDoor;

@@ -274,6 +274,11 @@ fn counters(t: &Totals, shared: &Shared) -> Vec<(&'static str, &'static str, u64
             "Times that a receiver got more of a source because its line carried more",
             s.layers_raised,
         ),
+        (
+            "estimates_told",
+            "Times that a sender which measures nothing itself was told what its path carries (REMB)",
+            s.estimates_told,
+        ),
         ("packets_nacked", "Packets asked for again", s.nacked),
         (
             "keyframe_requests",
@@ -357,6 +362,11 @@ fn counters(t: &Totals, shared: &Shared) -> Vec<(&'static str, &'static str, u64
             "shard_panics",
             "Defects that ended the conferences of a shard",
             t.panics,
+        ),
+        (
+            "stun_unanswered",
+            "Times that no STUN server of bridge.advertise said which address it sees",
+            shared.stun_unanswered.load(Ordering::Relaxed),
         ),
         (
             "media_connections_refused",

@@ -188,6 +188,8 @@ pub(crate) struct Shared {
     /// Bits of an `f64`.
     stress: AtomicU64,
     media: Mutex<Vec<SocketAddr>>,
+    /// All addresses that peers are told.
+    reached: Mutex<Vec<SocketAddr>>,
     /// A media port of this bridge that does not answer.
     pub(crate) deaf: watch::Sender<Option<SocketAddr>>,
     /// Questions about other bridges that are being answered.
@@ -200,6 +202,8 @@ pub(crate) struct Shared {
     pub(crate) stanzas_ignored: AtomicU64,
     /// Times that the stream to a signalling node was lost.
     pub(crate) streams_lost: AtomicU64,
+    /// Times that no STUN server said which address it sees.
+    pub(crate) stun_unanswered: AtomicU64,
     /// Requests that found too many waiting.
     pub(crate) requests_dropped: AtomicU64,
     pub(crate) process: Process,
@@ -242,6 +246,7 @@ impl Shared {
             nodes: watch::Sender::new(0),
             stress: AtomicU64::new(0),
             media: Mutex::default(),
+            reached: Mutex::default(),
             deaf: watch::Sender::new(None),
             probes: Arc::new(Semaphore::new(PROBES)),
             streams: StreamCounts::default(),
@@ -249,6 +254,7 @@ impl Shared {
             web_sockets_closed: Default::default(),
             stanzas_ignored: AtomicU64::new(0),
             streams_lost: AtomicU64::new(0),
+            stun_unanswered: AtomicU64::new(0),
             requests_dropped: AtomicU64::new(0),
             process: Process::default(),
         }
@@ -301,9 +307,16 @@ impl Shared {
         lock(&self.media).clone()
     }
 
-    pub(crate) fn set_media(&self, media: Vec<SocketAddr>) {
+    /// Others are told of `media`; peers reach it at `reached`.
+    pub(crate) fn set_media(&self, media: Vec<SocketAddr>, reached: Vec<SocketAddr>) {
         *lock(&self.media) = media;
+        *lock(&self.reached) = reached;
         self.changed();
+    }
+
+    /// Whether peers are told this address for media.
+    pub(crate) fn is_reached_at(&self, address: SocketAddr) -> bool {
+        lock(&self.reached).contains(&address)
     }
 
     /// Becomes empty, or need not any more.

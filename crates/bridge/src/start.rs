@@ -25,6 +25,7 @@ use crate::attachments::Attachments;
 use crate::config::{BridgeConfig, Mapping, NodeConfig};
 use crate::intake::{Intake, MAX_LANES};
 use crate::load::Load;
+use crate::reflexive::Reflexive;
 use crate::shared::{COMMANDS, Command, Shared, Then, WorkerHandle};
 use crate::standing::Standing;
 use crate::streams::StreamDoor;
@@ -62,6 +63,12 @@ pub enum StartError {
     /// There is no address that clients could send to.
     #[error("this machine has no address to advertise for media; name one in the configuration")]
     NoAddress,
+    /// What address clients could send to was to be asked of STUN servers, and none answered.
+    #[error(
+        "no STUN server of the configuration answers, and there is no other address to advertise for media; is UDP to it \
+         let out?"
+    )]
+    NoAnswer,
     /// The DTLS certificate could not be made.
     #[error("cannot make a DTLS certificate: {0}")]
     Certificate(String),
@@ -91,9 +98,19 @@ impl Bridge {
         let lanes = bind(&config, count)?;
         warn_of_small_buffer(&lanes);
         let places = places(&config, &lanes);
-        let offered = Offered::now(&places, &config.own_addresses);
+        let reflexive = Reflexive::default();
+        let answered = config.stun.is_empty() || reflexive.ask(&config.stun, &config.listen);
+        let offered = Offered::now(&places, &config.own_addresses, &reflexive);
         if offered.iter().any(Offered::is_empty) {
-            return Err(StartError::NoAddress);
+            return Err(match answered {
+                true => StartError::NoAddress,
+                false => StartError::NoAnswer,
+            });
+        }
+        if !answered {
+            tracing::warn!(
+                "no STUN server answers: what a translator in front makes of this machine's addresses is not advertised"
+            );
         }
         let certificate = Certificate::generate(SystemTime::now())
             .map_err(|e| StartError::Certificate(e.to_string()))?;
@@ -112,7 +129,7 @@ impl Bridge {
             config.people_per_shard,
             Instant::now(),
         ));
-        shared.set_media(addresses::media(&offered));
+        shared.set_media(addresses::media(&offered), addresses::reached(&offered));
         metrics::register(&config.metrics, &shared);
         jitsi::register(&config.metrics, &shared);
         let threads = spawn_threads(&shared, parts, &config, &offered, &Arc::new(certificate))?;
@@ -124,9 +141,21 @@ impl Bridge {
         let advertised = advertised(&offered);
         background.spawn(health::watch_ports(shared.clone(), own_ports(&places)));
         let mut listen = places.iter().flat_map(|place| &place.listen);
-        if listen.any(|address| address.ip().is_unspecified()) {
+        let changes = listen.any(|address| address.ip().is_unspecified());
+        if changes || !config.stun.is_empty() {
             let own = config.own_addresses.clone();
-            background.spawn(addresses::watch(shared.clone(), places, own, offered));
+            let known = reflexive.clone();
+            background.spawn(addresses::watch(
+                shared.clone(),
+                places,
+                own,
+                known,
+                offered,
+            ));
+        }
+        if !config.stun.is_empty() {
+            let (servers, listen) = (config.stun.clone(), config.listen.clone());
+            background.spawn(reflexive.watch(shared.clone(), servers, listen));
         }
         tracing::info!(
             server_id = config.server_id,
@@ -173,6 +202,12 @@ impl Bridge {
     /// Addresses advertised for media.
     pub fn media_addresses(&self) -> &[SocketAddr] {
         &self.media
+    }
+
+    /// Whether peers are told this address for media, asked whenever it is called: addresses may change.
+    pub fn is_reached_at(&self) -> impl Fn(SocketAddr) -> bool + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move |address| shared.is_reached_at(address)
     }
 
     /// Number of conferences and of endpoints.

@@ -11,7 +11,7 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use bridge::Mapping;
+use bridge::{Mapping, OwnAddresses, StunServer};
 use common::client::{Client, Ssrcs, run};
 use common::{create, start, transport};
 
@@ -129,4 +129,66 @@ async fn an_advertised_address_that_came_later_is_used() {
         |c| c[0].connected && c[0].channel_open,
     )
     .await;
+}
+
+/// A STUN server that sees everybody at this address.
+fn stun_server(sees: [u8; 4]) -> StunServer {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut request = [0; 100];
+        while let Ok((_, from)) = socket.recv_from(&mut request) {
+            let mut answer = vec![1, 1, 0, 12];
+            answer.extend(&request[4..20]);
+            answer.extend([0, 0x20, 0, 8, 0, 1, 0xa1, 0x47]);
+            answer.extend(
+                sees.iter()
+                    .zip([0x21, 0x12, 0xa4, 0x42])
+                    .map(|(a, b)| a ^ b),
+            );
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+    StunServer {
+        host: "127.0.0.1".to_owned(),
+        port,
+    }
+}
+
+fn behind_a_translator(config: &mut bridge::BridgeConfig, server: StunServer) {
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.own_addresses = OwnAddresses::Only(Vec::new());
+    config.stun = vec![server];
+}
+
+#[tokio::test]
+async fn what_a_stun_server_sees_is_offered() {
+    let server = stun_server([203, 0, 113, 9]);
+    let (bridge, mut meet, _) = start(|config| behind_a_translator(config, server)).await;
+    let meeting = "5cc8f3dc-9e19-4a26-a0e4-1404e987b297";
+    let answer = meet.ask(&create(meeting, "aaaa1111", true)).await;
+    let candidates = transport(&answer).candidates;
+    let told: Vec<_> = candidates
+        .iter()
+        .map(|c| (c.ip.as_str(), c.kind.as_str()))
+        .collect();
+    assert_eq!(told, [("203.0.113.9", "srflx")]);
+    // The port is that of the machine, to which the translator leads.
+    let reached = std::net::SocketAddr::from(([203, 0, 113, 9], candidates[0].port));
+    assert!(bridge.is_reached_at()(reached));
+    assert_eq!(bridge.media_addresses(), [reached]);
+}
+
+#[tokio::test]
+async fn a_bridge_with_nothing_to_tell_says_whose_answer_is_missing() {
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = StunServer {
+        host: "127.0.0.1".to_owned(),
+        port: closed.local_addr().unwrap().port(),
+    };
+    drop(closed);
+    let mut config = bridge::BridgeConfig::new("b", telemetry::Metrics::new());
+    behind_a_translator(&mut config, server);
+    let error = bridge::Bridge::start(config).map(drop).unwrap_err();
+    assert!(error.to_string().starts_with("no STUN server"), "{error}");
 }

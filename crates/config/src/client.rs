@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use telemetry::Redacted;
+
+use crate::turn_server::TurnServer;
+
 /// Section `client`.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
@@ -9,6 +13,8 @@ pub struct ClientSettings {
     pub p2p: bool,
     /// STUN URLs.
     pub stun_servers: Vec<String>,
+    /// TURN servers, and what credentials for them are made with.
+    pub turn: Option<(Vec<TurnServer>, Redacted<String>)>,
     /// Codec order towards the bridge.
     pub codecs: Vec<String>,
     /// Codec order of direct media.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use crate::address::is_domain;
-use crate::advertise::Advertised;
+use crate::advertise::{Advertised, OWN, StunServer};
 
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,12 @@ pub enum Kind {
     List,
     /// A list of addresses or networks, see [`Cidr`].
     Networks,
-    /// A list of addresses told to clients, see [`Advertised`], and the word `own` for those of the machine.
+    /// A list of addresses told to clients, see [`Advertised`], servers that know some, see [`StunServer`], and the word `own`
+    /// for those of the machine.
     Addresses,
     /// A table of names and texts.
     Map,
 }
-
-/// What stands for the machine's own addresses in a list of addresses.
-pub(crate) const OWN: &str = "own";
 
 /// A value as written, not yet interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +178,10 @@ impl Kind {
             (Self::Addresses, Value::List(items)) => items
                 .iter()
                 .filter(|item| *item != OWN)
-                .try_for_each(|item| item.parse::<Advertised>().map(drop)),
+                .try_for_each(|item| match StunServer::is_meant(item) {
+                    true => item.parse::<StunServer>().map(drop),
+                    false => item.parse::<Advertised>().map(drop),
+                }),
             _ => Ok(()),
         }
     }
@@ -363,6 +364,9 @@ mod tests {
         assert!(Kind::Integer { min: 1, max: 5 }.from_text("6").is_err());
         assert!(Kind::Addresses.from_text("192.0.2.1,meet").is_err());
         assert!(Kind::Addresses.from_text("own,192.0.2.1").is_ok());
+        assert!(Kind::Addresses.from_text("own,stun:a.test").is_ok());
+        let slip = Kind::Addresses.from_text("stun:a_b").unwrap_err();
+        assert!(slip.contains("is no STUN server"), "{slip}");
         assert!(Kind::Domain.from_text("meet_me.example").is_err());
         assert!(Kind::Map.from_text("a").is_err());
         let Ok(Value::Map(map)) = Kind::Map.from_text("a=http://b, c=d") else {

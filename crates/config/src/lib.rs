@@ -16,9 +16,10 @@ mod layers;
 mod options;
 pub mod reference;
 mod settings;
+mod turn_server;
 
 pub use account::ServiceAccount;
-pub use advertise::Advertised;
+pub use advertise::{Advertised, StunServer};
 pub use certificate::AcmeSettings;
 pub use client::ClientSettings;
 pub use error::{ConfigError, Origin};
@@ -29,3 +30,4 @@ pub use options::{DefaultValue, OPTIONS, OptionSpec, SECTIONS, SectionSpec, find
 pub use settings::{
     BridgeSettings, FocusSettings, FrontSettings, Machine, MeetSettings, Settings, WebhookSettings,
 };
+pub use turn_server::TurnServer;

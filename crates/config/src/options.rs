@@ -275,6 +275,20 @@ pub const OPTIONS: &[OptionSpec] = &[
         "No third party hears of a meeting unless the operator chose it.",
     ),
     option(
+        "client.turn_servers",
+        Kind::List,
+        DefaultValue::Toml("[]"),
+        "TURN servers that clients are told of, for networks that let little through: `turn:media1.example.com:3478`, by UDP and by TCP, or by one with `?transport=udp` or `?transport=tcp` behind it; `turns:` by TLS. Bridges with `bridge.turn` are such, and others that make passwords of a secret (`use-auth-secret` of coturn). That of `pontoon up` itself need not be listed.",
+        "UDP, media over TCP and the relay beside HTTPS serve nearly everybody.",
+    ),
+    secret(option(
+        "client.turn_secret",
+        Kind::Text,
+        DefaultValue::Computed("none; must be written with `client.turn_servers`"),
+        "What credentials for `client.turn_servers` are made with, the same as `bridge.turn_secret` there. They end after a day.",
+        "Whoever knows it can use those relays.",
+    )),
+    option(
         "client.codecs",
         Kind::List,
         DefaultValue::Toml("[\"VP8\", \"VP9\", \"AV1\", \"H264\"]"),
@@ -497,10 +511,26 @@ pub const OPTIONS: &[OptionSpec] = &[
         "The one port that every network lets through.",
     ),
     option(
+        "bridge.turn",
+        Kind::Listen,
+        DefaultValue::Toml("\"off\""),
+        "Where media is relayed (TURN) by UDP and by TCP, `3478` for instance, for networks that let only such ports through. With `pontoon up` and `front.public_url` clients are told of it; the meet node of a bridge elsewhere lists it in `client.turn_servers`.",
+        "Media over TCP at `bridge.tcp` needs no relay.",
+    ),
+    secret(option(
+        "bridge.turn_secret",
+        Kind::Text,
+        DefaultValue::Computed(
+            "with `pontoon up`, made of `cluster_secret`; else it must be written with `bridge.turn`",
+        ),
+        "What credentials for `bridge.turn` are made with, at least 16 characters: the same as `client.turn_secret` of the meet node.",
+        "Only who holds it can give people credentials.",
+    )),
+    option(
         "bridge.advertise",
         Kind::Addresses,
         DefaultValue::Toml("[\"own\"]"),
-        "Addresses told to clients for media; `own` stands for all of the machine's. A name (`media.example.com`) is looked up at start. Where a translator in front has another port, it is written too (`203.0.113.5:4443`); where it leads to one of several addresses of this machine, that one follows (`203.0.113.5=10.0.0.5`). What is not listed is not told: `[\"203.0.113.5\"]` is only the public address of a NAT or cloud, `[\"own\", \"203.0.113.5\"]` both, for people inside and outside; `[\"192.0.2.7\"]` is that one of the machine's, without those of container networks.",
+        "Addresses told to clients for media; `own` stands for all of the machine's. A name (`media.example.com`) is looked up at start. Where a translator in front has another port, it is written too (`203.0.113.5:4443`); where it leads to one of several addresses of this machine, that one follows (`203.0.113.5=10.0.0.5`). What is not listed is not told: `[\"203.0.113.5\"]` is only the public address of a NAT or cloud, `[\"own\", \"203.0.113.5\"]` both, for people inside and outside; `[\"192.0.2.7\"]` is that one of the machine's, without those of container networks. `stun:stun.example.com:3478` asks a STUN server, at start and once a minute, which address it sees: for a public address that changes; the translator must lead the port of media to the same port here.",
         "Right on a plain network.",
     ),
     option(

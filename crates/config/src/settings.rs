@@ -12,14 +12,15 @@ use toml::de::DeValue;
 
 use crate::account::{self, ServiceAccount};
 use crate::address;
-use crate::advertise::Advertised;
+use crate::advertise::{Advertised, StunServer, Told};
 use crate::certificate::{AcmeSettings, Mistake, Written};
 use crate::client::ClientSettings;
 use crate::error::{ConfigError, Origin};
 use crate::join::JoinToken;
-use crate::kind::{Cidr, Listen, OWN, Value};
+use crate::kind::{Cidr, Listen, Value};
 use crate::layers::Layers;
 use crate::options::{DefaultValue, find};
+use crate::turn_server::{long_enough, told as told_servers};
 pub use focus::{FocusSettings, WebhookSettings};
 
 /// What defaults depend on.
@@ -117,6 +118,12 @@ pub struct BridgeSettings {
     pub advertise_own: bool,
     /// Addresses told to clients besides; the machine's own may be among them.
     pub advertise: Vec<Advertised>,
+    /// Where media is relayed.
+    pub turn: Listen,
+    /// What credentials for it are made with, when written.
+    pub turn_secret: Option<Redacted<String>>,
+    /// STUN servers that say which addresses a translator in front gives.
+    pub stun: Vec<StunServer>,
     /// Name, when written.
     pub id: Option<String>,
     /// Region.
@@ -274,9 +281,12 @@ impl Reader<'_> {
     }
 
     fn client(&mut self) -> ClientSettings {
+        let secret = self.optional("client.turn_secret");
+        let turn = self.checked(told_servers(&self.list("client.turn_servers"), secret));
         ClientSettings {
             p2p: self.bool("client.p2p"),
             stun_servers: self.list("client.stun_servers"),
+            turn,
             codecs: self.codecs("client.codecs"),
             p2p_codecs: self.codecs("client.p2p_codecs"),
             prejoin: self.bool("client.prejoin"),
@@ -297,24 +307,18 @@ impl Reader<'_> {
                 "write a port, or run \"pontoon meet\"",
             );
         }
-        let told = self.list("bridge.advertise");
-        if told.is_empty() {
-            self.fail(
-                "bridge.advertise",
-                "is empty: nobody could reach the bridge".to_owned(),
-                "write \"own\" for the machine's addresses",
-            );
-        }
+        let told = self.checked(Told::read(&self.list("bridge.advertise")));
+        let told = told.unwrap_or_default();
         BridgeSettings {
             udp,
             tcp: self
                 .optional("bridge.tcp")
                 .and_then(|text| text.parse().ok()),
-            advertise_own: told.iter().any(|address| address == OWN),
-            advertise: told
-                .iter()
-                .filter_map(|address| address.parse().ok())
-                .collect(),
+            advertise_own: told.own,
+            advertise: told.addresses,
+            stun: told.stun,
+            turn: self.listen("bridge.turn", 0),
+            turn_secret: self.checked(long_enough(self.optional("bridge.turn_secret"))),
             id: self.optional("bridge.id"),
             region: self.optional("bridge.region").or(region),
             threads: usize::try_from(self.integer("bridge.threads")).unwrap_or(0),
@@ -674,11 +678,8 @@ mod tests {
 
     #[test]
     fn paths_count_from_the_file() {
-        let settings = check("[front]\nweb_root = \"web\"").unwrap();
-        assert_eq!(
-            settings.front.web_root.as_deref(),
-            Some(Path::new("/etc/pontoon/web"))
-        );
+        let front = check("[front]\nweb_root = \"web\"").unwrap().front;
+        assert_eq!(front.web_root, Some(PathBuf::from("/etc/pontoon/web")));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct ClientConfig {
     pub p2p: bool,
     /// STUN URLs for direct media.
     pub stun_servers: Vec<String>,
+    /// Whether a relay is reached by UDP, which clients use for bridges only when told so.
+    pub turn_by_udp: bool,
     /// Codec order towards the bridge.
     pub codecs: Vec<String>,
     /// Codec order of direct media.
@@ -107,6 +109,7 @@ impl ClientConfig {
         // A client says that it takes redundant audio only where its page says so.
         put("enableOpusRed", json!(true));
         put("p2p", self.p2p());
+        put("useTurnUdp", json!(self.turn_by_udp));
         put(
             "videoQuality",
             json!({ "codecPreferenceOrder": self.codecs }),
@@ -184,6 +187,7 @@ pub(crate) mod tests {
             domain: "meet.example.com".to_owned(),
             p2p: true,
             stun_servers: vec!["stun:stun.example.com".to_owned()],
+            turn_by_udp: false,
             codecs: vec!["VP8".to_owned()],
             p2p_codecs: vec!["VP9".to_owned()],
             prejoin: false,

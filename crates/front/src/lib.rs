@@ -36,5 +36,6 @@ pub use client_config::ClientConfig;
 pub use error::FrontError;
 pub use forwarded::{Person, TrustedProxies};
 pub use listen::bind_tcp;
+pub use relay::TurnServer;
 pub use served::Certificates;
 pub use server::{Doors, Front, FrontConfig, HealthCheck, MediaDoor, check_web_root};

@@ -1,10 +1,10 @@
-//! Opening TCP ports.
+//! Opening ports.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::FrontError;
 
@@ -16,6 +16,22 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// [`FrontError::Bind`].
 pub fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, FrontError> {
+    bind(what, address, open_tcp)
+}
+
+/// The same for datagrams.
+///
+/// # Errors
+/// [`FrontError::Bind`].
+pub(crate) fn bind_udp(what: &'static str, address: SocketAddr) -> Result<UdpSocket, FrontError> {
+    bind(what, address, open_udp)
+}
+
+fn bind<T>(
+    what: &'static str,
+    address: SocketAddr,
+    open: impl Fn(SocketAddr) -> io::Result<T>,
+) -> Result<T, FrontError> {
     let result = match open(address) {
         Err(error) if address.ip().is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {
             open(SocketAddr::new(
@@ -32,7 +48,21 @@ pub fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
     })
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

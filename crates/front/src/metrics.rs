@@ -20,6 +20,7 @@ pub(crate) struct Counters {
     foreign_proxies: Counter<u64, AtomicU64>,
     compressed: Counter<u64, AtomicU64>,
     relays: Gauge,
+    relay_dropped: Counter<u64, AtomicU64>,
     told: Arc<AtomicBool>,
 }
 
@@ -49,6 +50,34 @@ impl Counters {
             );
         });
         counters
+    }
+
+    /// Those of a relay with ports of its own, which is no front's.
+    pub(crate) fn register_turn(metrics: &telemetry::Metrics) -> Self {
+        let counters = Self::default();
+        metrics.register(|r| {
+            r.register(
+                "turn_refused",
+                "Clients of the relay (TURN) refused since there were too many, of one address or at all",
+                counters.refused.clone(),
+            );
+            r.register(
+                "turn_clients",
+                "Clients that use the relay (TURN) at bridge.turn",
+                counters.relays.clone(),
+            );
+            r.register(
+                "turn_dropped",
+                "Datagrams of clients that came faster than the relay (TURN) could pass them on",
+                counters.relay_dropped.clone(),
+            );
+        });
+        counters
+    }
+
+    /// Counts a datagram of a client of the relay that found no room.
+    pub(crate) fn relay_dropped(&self) {
+        self.relay_dropped.inc();
     }
 
     /// Counts a request that is not answered with what it asks for.

@@ -35,7 +35,7 @@ use crate::guard::{Connections, Counted, Guard, Visit, Watcher, until_evicted};
 use crate::listen::bind_tcp;
 use crate::metrics::Counters;
 use crate::redirect::Redirect;
-use crate::relay::Relays;
+use crate::relay::{self, Relays};
 use crate::served::{ACME_TLS, Certificates};
 use crate::site::Site;
 use crate::well_known::WellKnown;
@@ -556,7 +556,7 @@ async fn serve_https(
                     let (_busy, relays) = (watcher.visit.begin(), relays.clone());
                     drop((watcher, shared));
                     if let Ok(own) = own {
-                        relays.serve(stream, peer, own.ip()).await;
+                        relay::serve(&relays, stream, peer, own.ip()).await;
                     }
                     return;
                 }

@@ -121,6 +121,7 @@ fn front(state: &Path) -> (Certificates, u16, u16) {
             domain: HOST.to_owned(),
             p2p: true,
             stun_servers: Vec::new(),
+            turn_by_udp: false,
             codecs: Vec::new(),
             p2p_codecs: Vec::new(),
             prejoin: true,

@@ -54,6 +54,7 @@ fn client() -> ClientConfig {
         domain: "meet.internal".to_owned(),
         p2p: true,
         stun_servers: Vec::new(),
+        turn_by_udp: false,
         codecs: Vec::new(),
         p2p_codecs: Vec::new(),
         prejoin: true,

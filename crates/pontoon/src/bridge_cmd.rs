@@ -15,7 +15,7 @@ use crate::keeper::KeptAccount;
 use crate::media_tcp::MediaTcp;
 use crate::say::announce;
 use crate::signals::{self, Ending};
-use crate::{parts, relief, service, state};
+use crate::{parts, relay, relief, service, state};
 
 /// How long systemd waits for the bridge to be attached before it goes on with other services.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +34,8 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let mut ending = Ending::new()?;
     let hangups = signals::hangups()?;
     let _lock = state::lock(&settings).await?;
-    let mut config = parts::bridge(&settings, Metrics::new())?;
+    let metrics = Metrics::new();
+    let mut config = parts::bridge(&settings, metrics.clone())?;
     config.nodes = nodes;
     let id = config.server_id.clone();
     let listener = parts::address(settings.bridge.http)
@@ -44,6 +45,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     config.tcp = media_tcp.address();
     let mut bridge = Bridge::start(config)?;
     media_tcp.serve(&bridge);
+    relay::serve(&settings, None, bridge.is_reached_at(), &metrics)?;
     tokio::spawn(relief::watch(bridge.people()));
     if let Some(listener) = listener {
         let router = bridge.router().merge(bridge.private_router());

@@ -39,7 +39,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     control::serve_operators(&settings, operators).await?;
     tokio::spawn(opened.wellbeing.clone().tell(opened.going_on()));
     let doors = Doors {
-        relay: relay::settings(&settings, Role::Meet, &opened.secret, Vec::new()),
+        relay: relay::settings(&settings, Role::Meet, &opened.secret, |_| false),
         ..Doors::default()
     };
     let meet = opened.serve(Vec::new(), doors);
@@ -84,7 +84,8 @@ impl Opened {
         let wellbeing = Wellbeing::default();
         let asked = wellbeing.clone();
         let health = Arc::new(move || asked.check());
-        let front = Front::bind(parts::front(settings, metrics.clone(), health)?)
+        let by_udp = relay::by_udp(settings, role);
+        let front = Front::bind(parts::front(settings, by_udp, metrics.clone(), health)?)
             .map_err(Failure::start)?;
         parts::tend_certificate(settings, &front, signals::hangups()?);
         let accounts = Accounts::new(&settings.state_dir);
@@ -95,7 +96,7 @@ impl Opened {
         let (mut config, fingerprint) =
             parts::signalling(settings, role, &secret, metrics.clone())?;
         let services = &mut config.xmpp.external_services;
-        services.extend(relay::service(settings, role, &secret));
+        services.extend(relay::services(settings, role, &secret));
         let known = accounts.for_node(Some(&password))?;
         config.bridges = known.clone();
         config.new_bridge = Some(accounts.new_bridge());

@@ -68,9 +68,10 @@ pub(crate) fn extra_script(settings: &Settings) -> Result<String, Failure> {
     })
 }
 
-/// The front.
+/// The front. `turn_by_udp`: clients reach a relay by UDP.
 pub(crate) fn front(
     settings: &Settings,
+    turn_by_udp: bool,
     metrics: Metrics,
     health: HealthCheck,
 ) -> Result<FrontConfig, Failure> {
@@ -85,7 +86,7 @@ pub(crate) fn front(
         certificate: web_certificate(settings),
         well_known: front.well_known.clone(),
         web_root: front.web_root.clone(),
-        client: client(settings)?,
+        client: client(settings, turn_by_udp)?,
         public_host: public_host(settings).map(str::to_owned),
         hsts: front.hsts,
         metrics_allow: allowed(front.metrics_allow.clone()),
@@ -211,12 +212,13 @@ pub(crate) fn tend_certificate(settings: &Settings, front: &Front, reload: Arc<N
     }
 }
 
-fn client(settings: &Settings) -> Result<ClientConfig, Failure> {
+fn client(settings: &Settings, turn_by_udp: bool) -> Result<ClientConfig, Failure> {
     let client = &settings.client;
     Ok(ClientConfig {
         domain: settings.domain.clone(),
         p2p: client.p2p,
         stun_servers: client.stun_servers.clone(),
+        turn_by_udp,
         codecs: client.codecs.clone(),
         p2p_codecs: client.p2p_codecs.clone(),
         prejoin: client.prejoin,
@@ -373,6 +375,11 @@ pub(crate) fn bridge(settings: &Settings, metrics: Metrics) -> Result<BridgeConf
     let own = addresses();
     let is_own = |told: &Mapping| told.public.port() == 0 && own.contains(&told.public.ip());
     config.mappings = told.into_iter().filter(|told| !is_own(told)).collect();
+    let server = |server: &config::StunServer| bridge::StunServer {
+        host: server.host.clone(),
+        port: server.port,
+    };
+    config.stun = bridge.stun.iter().map(server).collect();
     if let Some(bases) = &bridge.colibri_ws {
         config.web_socket_bases.clone_from(bases);
     }

@@ -25,6 +25,7 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let metrics = Metrics::new();
     let opened = Opened::open(&settings, Role::Up, metrics.clone()).await?;
 
+    let turn_metrics = metrics.clone();
     let mut config = parts::bridge(&settings, metrics)?;
     // There is nowhere to move conferences to.
     config.shutdown_grace = Duration::ZERO;
@@ -39,11 +40,12 @@ pub(crate) async fn run(settings: Settings, started: Instant) -> Result<(), Fail
     let media_tcp = MediaTcp::beside(&settings, opened.https_address())?;
     config.tcp = media_tcp.address();
     let bridge = Bridge::start(config)?;
-    let bridges = bridge.media_addresses().to_vec();
     let doors = Doors {
         media: media_tcp.serve(&bridge),
-        relay: relay::settings(&settings, Role::Up, &opened.secret, bridges),
+        relay: relay::settings(&settings, Role::Up, &opened.secret, bridge.is_reached_at()),
     };
+    let reaches = bridge.is_reached_at();
+    relay::serve(&settings, Some(&opened.secret), reaches, &turn_metrics)?;
 
     let (sessions, endpoints) = (opened.node.people(), bridge.people());
     tokio::spawn(relief::watch(move || sessions() + endpoints()));

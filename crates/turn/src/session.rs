@@ -92,8 +92,8 @@ pub enum Output {
     },
     /// Send this from that socket.
     Send(SocketAddr, Vec<u8>),
-    /// The allocation is over: close the socket and the connection.
-    Close,
+    /// Send this to the client; then the allocation is over: close the socket and the connection.
+    Close(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,9 @@ enum Allocation {
     Open {
         relayed: SocketAddr,
         until: Instant,
+        /// Of the request, which may come again.
+        id: [u8; 12],
+        lifetime: Duration,
     },
 }
 
@@ -126,7 +129,7 @@ struct Account {
 /// Why a request is refused, and how the client reads it.
 struct Refusal(u16, &'static str);
 
-/// One client that came over a stream of its own.
+/// One client, that came over a stream of its own or by datagrams from one address.
 #[derive(Debug)]
 pub struct Session {
     settings: Arc<Settings>,
@@ -140,7 +143,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A client at this address. `nonce` is random.
+    /// A client at this address. `nonce` cannot be guessed by who has not seen it; of a client that comes by datagrams the host
+    /// keeps nothing before it says [`Output::Open`], and so makes the same nonce for it again.
     pub fn new(settings: Arc<Settings>, client: SocketAddr, nonce: [u8; 16], now: Now) -> Self {
         Self {
             settings,
@@ -249,8 +253,19 @@ impl Session {
     }
 
     fn allocate(&mut self, account: &Account, message: &Message<'_>) -> Result<Output, Refusal> {
-        if !matches!(self.allocation, Allocation::None) {
-            return Err(Refusal(437, "Allocation Mismatch"));
+        match self.allocation {
+            Allocation::None => {}
+            // The answer was lost, and the request is repeated (RFC 8656 §7.2).
+            Allocation::Open {
+                relayed,
+                id,
+                lifetime,
+                ..
+            } if id == message.id && self.account.as_ref() == Some(account) => {
+                let reply = self.allocated(&account.key, id, relayed, lifetime);
+                return Ok(Output::Reply(reply));
+            }
+            _ => return Err(Refusal(437, "Allocation Mismatch")),
         }
         let transport = message.attribute(attribute::REQUESTED_TRANSPORT);
         match transport.and_then(<[u8]>::first) {
@@ -292,14 +307,24 @@ impl Session {
         self.allocation = Allocation::Open {
             relayed,
             until: now.at + lifetime,
+            id,
+            lifetime,
         };
-        Some(
-            Writer::new(method::ALLOCATE | SUCCESS, id)
-                .address(attribute::XOR_RELAYED_ADDRESS, relayed)
-                .number(attribute::LIFETIME, seconds(lifetime))
-                .address(attribute::XOR_MAPPED_ADDRESS, self.client)
-                .protected(&key),
-        )
+        Some(self.allocated(&key, id, relayed, lifetime))
+    }
+
+    fn allocated(
+        &self,
+        key: &[u8],
+        id: [u8; 12],
+        relayed: SocketAddr,
+        lifetime: Duration,
+    ) -> Vec<u8> {
+        Writer::new(method::ALLOCATE | SUCCESS, id)
+            .address(attribute::XOR_RELAYED_ADDRESS, relayed)
+            .number(attribute::LIFETIME, seconds(lifetime))
+            .address(attribute::XOR_MAPPED_ADDRESS, self.client)
+            .protected(key)
     }
 
     fn refresh(
@@ -311,14 +336,19 @@ impl Session {
         let Allocation::Open { until, .. } = &mut self.allocation else {
             return Err(Refusal(437, "Allocation Mismatch"));
         };
-        if message.number(attribute::LIFETIME) == Some(0) {
-            return Ok(Output::Close);
-        }
-        let lifetime = lifetime(message);
+        let ends = message.number(attribute::LIFETIME) == Some(0);
+        let lifetime = match ends {
+            true => Duration::ZERO,
+            false => lifetime(message),
+        };
         *until = now.at + lifetime;
         let reply = Writer::new(method::REFRESH | SUCCESS, message.id)
-            .number(attribute::LIFETIME, seconds(lifetime));
-        Ok(Output::Reply(reply.protected(&account.key)))
+            .number(attribute::LIFETIME, seconds(lifetime))
+            .protected(&account.key);
+        Ok(match ends {
+            true => Output::Close(reply),
+            false => Output::Reply(reply),
+        })
     }
 
     /// The peers that a request names, all of which must be allowed.

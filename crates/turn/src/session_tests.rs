@@ -161,7 +161,6 @@ fn only_allowed_peers_are_reached_and_only_with_an_allocation() {
     let mut c = Client::new(2_000);
     assert_eq!(c.code(method::CREATE_PERMISSION, peer(PEER)), 437);
     c.allocate();
-    assert_eq!(c.code(method::ALLOCATE, udp), 437);
     assert_eq!(c.code(method::CREATE_PERMISSION, peer("9.9.9.9:22")), 403);
     assert_eq!(
         c.code(method::CREATE_PERMISSION, peer("[2606::1]:10000")),
@@ -177,6 +176,24 @@ fn only_allowed_peers_are_reached_and_only_with_an_allocation() {
     assert_eq!(c.session.handle_client(c.now, &indication), None);
     let tcp = |w: Writer| w.attribute(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
     assert_eq!(Client::new(2_000).code(method::ALLOCATE, tcp), 442);
+}
+
+/// Datagrams get lost: the same request is answered the same way, another one is another allocation.
+#[test]
+fn a_repeated_request_has_the_same_answer() {
+    let mut c = Client::new(2_000);
+    c.ask(method::ALLOCATE, udp);
+    let relayed = address("8.8.4.4:50000");
+    let first = c.session.opened(c.now, Some(relayed)).unwrap();
+    c.pass(3);
+    assert_eq!(c.ask(method::ALLOCATE, udp), Output::Reply(first));
+    let other = udp(Writer::new(method::ALLOCATE, [2; 12]))
+        .attribute(attribute::USERNAME, c.name.as_bytes())
+        .attribute(attribute::REALM, b"meet.test")
+        .attribute(attribute::NONCE, c.session.nonce.as_bytes())
+        .protected(&c.key);
+    let refused = c.session.handle_client(c.now, &other).unwrap();
+    assert_eq!(code(&refused), 437);
 }
 
 #[test]
@@ -209,7 +226,16 @@ fn what_is_not_renewed_ends() {
     assert_eq!(c.code(method::REFRESH, long), 0);
     assert_eq!(c.session.deadline(), c.now.at + MAX_LIFETIME);
     let none = |w: Writer| w.number(attribute::LIFETIME, 0);
-    assert_eq!(c.ask(method::REFRESH, none), Output::Close);
+    let Output::Close(reply) = c.ask(method::REFRESH, none) else {
+        panic!("it goes on");
+    };
+    let message = Message::parse(&reply).unwrap();
+    assert_eq!(message.number(attribute::LIFETIME), Some(0));
+    assert!(message.is_authentic(&c.key));
+    let indication = peer(PEER)(Writer::new(method::SEND | INDICATION, [2; 12]))
+        .attribute(attribute::DATA, b"hi")
+        .plain();
+    assert_eq!(c.session.handle_client(c.now, &indication), None);
 }
 
 #[test]
@@ -243,7 +269,7 @@ proptest::proptest! {
         c.allocate();
         assert!(!matches!(
             c.session.handle_client(c.now, &bytes),
-            Some(Output::Send(..) | Output::Close)
+            Some(Output::Send(..) | Output::Close(_))
         ));
     }
 }

@@ -81,14 +81,21 @@ class Host {
 
     /** Lets nothing through, either way, but TCP to port `port` of others: what some offices and hotels do. */
     confineToTcp(port) {
+        this.confine({ tcp: [ port ] });
+    }
+
+    /** The same for several ports, of UDP too. */
+    confine(ports) {
+        const accepted = end => Object.entries(ports).map(([ protocol, list ]) => `${protocol} ${end} { ${list.join(', ')} } accept;`).join(' ');
+
         run(...this.wrap('nft', [ '-f', '-' ]), `table inet confined {
-    chain output { type filter hook output priority 0; policy drop; oif lo accept; tcp dport ${port} accept; }
-    chain input { type filter hook input priority 0; policy drop; iif lo accept; tcp sport ${port} accept; }
+    chain output { type filter hook output priority 0; policy drop; oif lo accept; ${accepted('dport')} }
+    chain input { type filter hook input priority 0; policy drop; iif lo accept; ${accepted('sport')} }
 }
 `);
     }
 
-    /** Ends what `confineToTcp` began. */
+    /** Ends what `confineToTcp` or `confine` began. */
     unconfine() {
         run(...this.wrap('nft', [ 'delete', 'table', 'inet', 'confined' ]));
     }

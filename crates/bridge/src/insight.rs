@@ -16,6 +16,7 @@ pub(crate) fn endpoint(visitor: bool, stats: &EndpointStats) -> Value {
         "transport": {
             "path_changes": stats.transport.path_changes,
             "dtls_in_checks": stats.transport.dtls_embedded,
+            "sctp_signalled": stats.transport.sctp_signalled,
             "dropped": {
                 "stun": stats.transport.stun_dropped,
                 "dtls": stats.transport.dtls_dropped,

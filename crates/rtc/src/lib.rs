@@ -8,6 +8,7 @@ mod certificate;
 mod demux;
 pub mod echo;
 mod params;
+mod sctp_init;
 pub mod srtp;
 mod stream;
 mod transport;
@@ -15,6 +16,7 @@ mod transport;
 pub use certificate::{Certificate, CertificateError, Fingerprint};
 pub use demux::{PacketKind, demux, stun_username};
 pub use params::{Candidate, CandidateKind, LocalParameters, RemoteParameters, Setup};
+pub use sctp_init::SctpInit;
 pub use stream::{
     BadFrame, MAX_FRAME, begins_with_frame, frames, is_tcp, plain_address, tcp_address,
     whole_frames, write_frame,

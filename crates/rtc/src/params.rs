@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Fingerprint, is_tcp};
+use crate::{Fingerprint, SctpInit, is_tcp};
 
 /// Who starts the DTLS handshake (RFC 5763 §5, RFC 8842).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,8 @@ pub struct LocalParameters {
     pub setup: Setup,
     /// The pending restart that these credentials belong to, counted from 1; `None` for the established session.
     pub generation: Option<u32>,
+    /// What would stand in our SCTP INIT, for a peer that takes it so (draft-hancke-tsvwg-snap).
+    pub sctp_init: Option<SctpInit>,
 }
 
 /// What the peer told us. Empty or absent parts leave what is known unchanged.
@@ -187,4 +189,6 @@ pub struct RemoteParameters {
     pub fingerprints: Vec<Fingerprint>,
     /// Its DTLS role.
     pub setup: Option<Setup>,
+    /// What would stand in its SCTP INIT; with it there is no handshake of SCTP.
+    pub sctp_init: Option<SctpInit>,
 }

@@ -53,6 +53,7 @@ fn remote(of: &Transport, setup: Setup) -> RemoteParameters {
         candidates: local.candidates.clone(),
         fingerprints: vec![local.fingerprint.clone()],
         setup: Some(setup),
+        sctp_init: None,
     }
 }
 

@@ -184,10 +184,12 @@ proptest! {
 fn a_transport_says_that_it_takes_dtls_in_checks() {
     let transport = IceTransport {
         sped: true,
+        sctp_init: Some("AQAAFA==".to_owned()),
         ..IceTransport::default()
     };
     let element = Element::from(&transport);
     assert!(element.has_child("sped", "urn:pontoon:sped:0"));
+    assert!(element.has_child("sctp-init", "urn:pontoon:snap:0"));
     assert_eq!(IceTransport::try_from(&element), Ok(transport));
     let plain = Element::from(&IceTransport::default());
     assert_eq!(plain.children().count(), 0);

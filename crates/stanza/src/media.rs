@@ -4,7 +4,7 @@ use minidom::Element;
 use rxml::{Namespace, NcName};
 use thiserror::Error;
 
-use crate::ns::SPED as NS_SPED;
+use crate::ns::{SNAP as NS_SNAP, SPED as NS_SPED};
 
 /// `urn:xmpp:jingle:apps:rtp:1`
 pub const NS_RTP: &str = "urn:xmpp:jingle:apps:rtp:1";
@@ -403,6 +403,8 @@ pub struct IceTransport {
     pub rtcp_mux: bool,
     /// It takes DTLS inside of connectivity checks (draft-hancke-webrtc-sped).
     pub sped: bool,
+    /// The INIT chunk of its SCTP, base64 (draft-hancke-tsvwg-snap).
+    pub sctp_init: Option<String>,
     /// DTLS fingerprints.
     pub fingerprints: Vec<Fingerprint>,
     /// Candidates.
@@ -434,6 +436,10 @@ impl TryFrom<&Element> for IceTransport {
             ice_generation: number(element, "ice-generation"),
             rtcp_mux: element.has_child("rtcp-mux", NS_ICE),
             sped: element.has_child("sped", NS_SPED),
+            sctp_init: element
+                .get_child("sctp-init", NS_SNAP)
+                .map(|init| init.text().trim().to_owned())
+                .filter(|init| !init.is_empty()),
             fingerprints,
             candidates: children(element, "candidate", NS_ICE)
                 .filter_map(|c| Candidate::try_from(c).ok())
@@ -456,6 +462,11 @@ impl From<&IceTransport> for Element {
         }
         if t.sped {
             element.append_child(Element::bare("sped", NS_SPED));
+        }
+        if let Some(init) = &t.sctp_init {
+            let mut child = Element::bare("sctp-init", NS_SNAP);
+            child.append_text(init);
+            element.append_child(child);
         }
         for fingerprint in &t.fingerprints {
             element.append_child(fingerprint.into());

@@ -200,6 +200,8 @@ namespaces! {
     SPARES = "urn:pontoon:spares:0";
     /// Ours: a transport takes DTLS inside of connectivity checks.
     SPED = "urn:pontoon:sped:0";
+    /// What would stand in an SCTP INIT, in the transport (draft-hancke-tsvwg-snap).
+    SNAP = "urn:pontoon:snap:0";
     /// Ours: whom a bridge hears.
     PEOPLE = "urn:pontoon:people:0";
     /// Ours: a bridge shall become empty.

@@ -178,10 +178,12 @@ async function firstPicture(context, t, delay, trials = '') {
 
         t.diagnostic(`${2 * delay} ms round trip ${trials}: ${JSON.stringify(steps)}`);
         if (trials) {
-            const inChecks = Object.values(context.insight()).map(({ transport }) => transport.dtls_in_checks);
+            const transports = Object.values(context.insight()).map(({ transport }) => transport);
+            const inChecks = transports.map(({ dtls_in_checks: count }) => count);
 
             // The sender's browser does not know of it.
             assert.equal(inChecks.filter(count => count > 0).length, 1, `a handshake in checks: ${inChecks}`);
+            assert.equal(transports.filter(({ sctp_signalled: signalled }) => signalled).length, 1, 'none of SCTP');
         }
         times.push(steps.firstRemoteFrame);
         await context.leave(pages);

@@ -62,6 +62,8 @@ export interface Transport {
   readonly iceGeneration?: number;
   /** The bridge takes DTLS inside of connectivity checks (draft-hancke-webrtc-sped). */
   readonly sped?: boolean;
+  /** What would stand in an SCTP INIT, base64 (draft-hancke-tsvwg-snap). */
+  readonly sctpInit?: string;
 }
 
 /** One SSRC of a source, as signalled. */
@@ -216,6 +218,8 @@ function parseGroup(element: XmlElement): SsrcGroup[] {
 export function parseTransport(element: XmlElement): Transport {
   const sctp = numberOf(child(element, "sctpmap", NS.sctp)?.attrs["number"]);
   const generation = numberOf(element.attrs["ice-generation"]);
+  const initElement = child(element, "sctp-init", NS.snap);
+  const init = initElement === undefined ? "" : text(initElement).trim();
   return {
     ufrag: element.attrs["ufrag"] ?? "",
     pwd: element.attrs["pwd"] ?? "",
@@ -229,6 +233,7 @@ export function parseTransport(element: XmlElement): Transport {
     webSocketUrls: children(element, "web-socket", NS.colibri).flatMap((w) => w.attrs["url"] ?? []),
     ...(!Number.isNaN(generation) && { iceGeneration: generation }),
     ...(child(element, "sped", NS.sped) && { sped: true }),
+    ...(init !== "" && { sctpInit: init }),
   };
 }
 
@@ -457,6 +462,7 @@ export function writeTransport(transport: Transport): XmlElement {
     { "ice-generation": transport.iceGeneration, ufrag: transport.ufrag, pwd: transport.pwd },
     transport.sctpPort !== undefined &&
       el("sctpmap", NS.sctp, { number: transport.sctpPort, protocol: "webrtc-datachannel", streams: 0 }),
+    transport.sctpInit !== undefined && el("sctp-init", NS.snap, {}, transport.sctpInit),
     transport.fingerprints.map((f) =>
       el("fingerprint", NS.dtls, { hash: f.hash, setup: f.setup || undefined }, f.value),
     ),

@@ -37,6 +37,7 @@ export const NS = {
   ssma: "urn:xmpp:jingle:apps:rtp:ssma:0",
   dtls: "urn:xmpp:jingle:apps:dtls:0",
   sped: "urn:pontoon:sped:0",
+  snap: "urn:pontoon:snap:0",
   grouping: "urn:xmpp:jingle:apps:grouping:0",
   iceUdp: "urn:xmpp:jingle:transports:ice-udp:1",
   sctp: "urn:xmpp:jingle:transports:dtls-sctp:1",

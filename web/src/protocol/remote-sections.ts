@@ -35,6 +35,7 @@ export class RemoteSections {
   private readonly templates = new Map<string, Content>();
   private transport: Transport;
   private version = 1;
+  private rids: readonly string[] | undefined;
 
   /**
    * @param contents of the offer (or of the accept, when we offered), in m-line order
@@ -66,6 +67,11 @@ export class RemoteSections {
     return ordered.payloads.some((payload, index) => payload !== video.payloads[index]);
   }
 
+  /** Asks for layers of our camera by name. */
+  askForLayers(count: number): void {
+    this.rids = Array.from({ length: count }, (_, index) => String(index));
+  }
+
   get hasData(): boolean {
     return this.sections.some((s) => s.media === "application");
   }
@@ -76,7 +82,9 @@ export class RemoteSections {
   }
 
   setTransport(transport: Transport): void {
-    this.transport = { ...transport, webSocketUrls: [] };
+    // What the association began with stays as it was.
+    const { sctpInit = transport.sctpInit } = this.transport;
+    this.transport = { ...transport, webSocketUrls: [], ...(sctpInit !== undefined && { sctpInit }) };
   }
 
   get currentTransport(): Transport {
@@ -192,7 +200,9 @@ export class RemoteSections {
           : this.transport,
     };
     if (section.base) {
-      return { ...shared, direction: "sendrecv", sources: section.baseSources, groups: section.baseGroups };
+      const rids = section.media === "video" ? this.rids : undefined;
+      const own = { sources: section.baseSources, groups: section.baseGroups, rids };
+      return { ...shared, direction: "sendrecv", ...own };
     }
     if (section.localName !== undefined) return { ...shared, direction: "recvonly", sources: [], groups: [] };
     if (section.ssrc === undefined) return { ...shared, direction: "inactive", sources: [], groups: [] };

@@ -31,6 +31,8 @@ export interface SdpSection {
   readonly transport: Transport;
   readonly sources: readonly SdpSource[];
   readonly groups: readonly SsrcGroup[];
+  /** Names of the layers that the writer takes, lowest first (RFC 8853). */
+  readonly rids?: readonly string[] | undefined;
 }
 
 export const MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -77,6 +79,9 @@ function writeMedia(lines: string[], section: SdpSection): void {
   if (section.allowMixed) lines.push("a=extmap-allow-mixed");
   for (const extension of section.extensions) lines.push(`a=extmap:${extension.id} ${extension.uri}`);
   for (const payload of section.payloads) writePayloadLines(lines, payload);
+  const rids = section.rids ?? [];
+  for (const rid of rids) lines.push(`a=rid:${rid} recv`);
+  if (rids.length > 0) lines.push(`a=simulcast:recv ${rids.join(";")}`);
   for (const group of section.groups) lines.push(`a=ssrc-group:${group.semantics} ${group.ssrcs.join(" ")}`);
   for (const source of section.sources) {
     // A name of the other side must not be able to add lines of its own.
@@ -94,6 +99,8 @@ function writeData(lines: string[], section: SdpSection): void {
   writeTransportLines(lines, section.transport);
   lines.push(`a=mid:${section.mid}`);
   lines.push(`a=sctp-port:${section.transport.sctpPort ?? 5000}`, "a=max-message-size:262144");
+  const { sctpInit } = section.transport;
+  if (sctpInit !== undefined) lines.push(`a=sctp-init:${clean(sctpInit)}`);
 }
 
 function writeTransportLines(lines: string[], transport: Transport): void {
@@ -222,6 +229,7 @@ function readTransport(one: (key: string) => string | undefined, all: (key: stri
   const fingerprint = one("fingerprint");
   const [hash = "", value = ""] = (fingerprint ?? "").split(" ");
   const sctp = one("sctp-port");
+  const init = one("sctp-init");
   return {
     ...EMPTY_TRANSPORT,
     ufrag: one("ice-ufrag") ?? "",
@@ -229,6 +237,7 @@ function readTransport(one: (key: string) => string | undefined, all: (key: stri
     fingerprints: fingerprint === undefined ? [] : [{ hash, value, setup: one("setup") ?? "" }],
     candidates: all("candidate").flatMap((c) => readCandidate(`candidate:${c}`)),
     ...(sctp !== undefined && { sctpPort: Number(sctp) }),
+    ...(init !== undefined && { sctpInit: init }),
   };
 }
 
@@ -314,6 +323,18 @@ export function addSimulcast(
     if (layer.rtx !== undefined) lines.push(`a=ssrc-group:FID ${layer.media} ${layer.rtx}`);
   }
   return { sdp: replaceSsrcLines(sdp, mid, lines), layers: chosen };
+}
+
+/**
+ * A browser that names its layers (RFC 8853) lists their SSRCs, lowest layer first, but does not say that they are layers of
+ * one picture: here is the same with the group that tells the others so.
+ */
+export function withSimulcastGroup(section: SdpSection): SdpSection {
+  if (section.groups.some((g) => g.semantics === "SIM")) return section;
+  const rtx = new Set(section.groups.filter((g) => g.semantics === "FID").map((g) => g.ssrcs[1]));
+  const layers = section.sources.map((s) => s.ssrc).filter((ssrc) => !rtx.has(ssrc));
+  if (section.media !== "video" || layers.length < 2) return section;
+  return { ...section, groups: [{ semantics: "SIM", ssrcs: layers }, ...section.groups] };
 }
 
 /** The layers a section already has, or its single source as one layer. */

@@ -33,6 +33,8 @@ pub(super) fn bundled_transport(jingle: &Jingle) -> Option<IceTransport> {
     for other in transports
         .filter(|other| other.ufrag.is_none() || other.ufrag.as_deref() == first.ufrag.as_deref())
     {
+        // Only what carries data says it.
+        first.sctp_init = first.sctp_init.take().or_else(|| other.sctp_init.clone());
         for candidate in &other.candidates {
             if !first.candidates.contains(candidate) {
                 first.candidates.push(candidate.clone());

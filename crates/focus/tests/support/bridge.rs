@@ -384,6 +384,7 @@ pub fn ice(bridge: &str, endpoint: &str, number: u32, generation: Option<i32>) -
         ice_generation: generation,
         rtcp_mux: true,
         sped: false,
+        sctp_init: None,
         fingerprints: vec![Fingerprint {
             hash: "sha-256".into(),
             setup: Some(setup),

@@ -142,6 +142,8 @@ pub struct TransportStats {
     pub dtls_dropped: u64,
     /// DTLS datagrams that came inside of connectivity checks (draft-hancke-webrtc-sped).
     pub dtls_embedded: u64,
+    /// The SCTP association began without a handshake of its own (draft-hancke-tsvwg-snap).
+    pub sctp_signalled: bool,
     /// Channel messages dropped: binary, not UTF-8, on another stream, or too long.
     pub channel_dropped: u64,
     /// How often the path changed after the first.

@@ -9,6 +9,7 @@ use dcsctp::api::{
 };
 
 use super::SendError;
+use crate::sctp_init::{INIT, SctpInit};
 
 /// Payload protocol identifiers (RFC 8831 §8).
 const PPID_DCEP: PpId = PpId(50);
@@ -28,14 +29,15 @@ const MAX_BACKOFF: Duration = Duration::from_millis(1_500);
 /// A peer of which no INIT came this long after DTLS, or after its last INIT, is met half way: its own repeats come after
 /// one, two and four seconds more, and no video is sent before it has told what it wants.
 pub(super) const PATIENCE: Duration = Duration::from_millis(600);
-/// Chunk types of INIT and COOKIE ECHO (RFC 9260 §3.3.2 and §3.3.11), and where the type of a packet's first chunk is.
-pub(super) const INIT: u8 = 1;
+/// Chunk type of COOKIE ECHO (RFC 9260 §3.3.11), and where the type of a packet's first chunk is.
 const COOKIE_ECHO: u8 = 10;
 pub(super) const FIRST_CHUNK: usize = 12;
 /// First retransmission while the association is set up, when we begin it.
 const SETUP_RTO: Duration = Duration::from_millis(300);
 /// Buffer for what is not yet acknowledged or sent.
 const SEND_BUFFER: usize = 1 << 20;
+/// Streams each way.
+const STREAMS: u16 = 1024;
 /// Packets waiting for the association to exist.
 const MAX_EARLY_PACKETS: usize = 16;
 
@@ -94,13 +96,24 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Begins an association: waits a moment for the peer's INIT, or sends ours if `opening` says which channel to open.
-    pub(super) fn new(now: Instant, max_message_size: usize, opening: Option<Opening>) -> Self {
+    /// What would stand in our INIT.
+    pub(super) fn init(max_message_size: usize, rng: &mut impl rand::Rng) -> SctpInit {
+        SctpInit::new(window(max_message_size), STREAMS, rng)
+    }
+
+    /// Begins an association: waits a moment for the peer's INIT, or sends ours if `opening` says which channel to open. With
+    /// both INITs `known` it is there at once.
+    pub(super) fn new(
+        now: Instant,
+        max_message_size: usize,
+        opening: Option<Opening>,
+        known: Option<(SctpInit, SctpInit)>,
+    ) -> Self {
         let options = Options {
-            announced_maximum_incoming_streams: 1024,
-            announced_maximum_outgoing_streams: 1024,
+            announced_maximum_incoming_streams: STREAMS,
+            announced_maximum_outgoing_streams: STREAMS,
             max_message_size,
-            max_receiver_window_buffer_size: 2 * max_message_size.max(256 * 1024),
+            max_receiver_window_buffer_size: window(max_message_size),
             max_send_buffer_size: SEND_BUFFER.max(2 * max_message_size),
             per_stream_send_queue_limit: SEND_BUFFER.max(2 * max_message_size),
             t1_init_timeout: SETUP_RTO,
@@ -124,10 +137,14 @@ impl Channel {
             dropped: 0,
             events: VecDeque::new(),
         };
-        if channel.opening.is_some() {
+        let restored = known.is_some_and(|(ours, peers)| {
+            let state = ours.with(peers);
+            channel.socket.0.restore_from_state(&state).is_ok()
+        });
+        if channel.opening.is_some() && !restored {
             channel.socket.0.connect();
-            channel.drain();
         }
+        channel.drain();
         channel
     }
 
@@ -362,6 +379,11 @@ impl Channel {
     pub(super) fn tag(&self) -> Option<u32> {
         Some(self.socket.0.verification_tag()).filter(|tag| *tag != 0)
     }
+}
+
+/// Bytes that the peer may send before the application has taken any.
+fn window(max_message_size: usize) -> usize {
+    2 * max_message_size.max(256 * 1024)
 }
 
 impl std::fmt::Debug for Channel {

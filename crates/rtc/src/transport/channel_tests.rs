@@ -3,9 +3,10 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::channel::{Channel, ChannelEvent, FIRST_CHUNK, INIT, Opening, PATIENCE};
+use super::channel::{Channel, ChannelEvent, FIRST_CHUNK, Opening, PATIENCE};
 use super::world::origin;
 use super::*;
+use crate::sctp_init::INIT;
 
 fn opening() -> Opening {
     Opening {
@@ -60,17 +61,45 @@ fn exchange(now: Instant, a: &mut Channel, b: &mut Channel) -> (Vec<String>, Vec
 }
 
 fn open(now: Instant) -> (Channel, Channel) {
-    let mut server = Channel::new(now, 1000, None);
-    let mut client = Channel::new(now, 1000, Some(opening()));
+    let mut server = Channel::new(now, 1000, None, None);
+    let mut client = Channel::new(now, 1000, Some(opening()), None);
     exchange(now, &mut server, &mut client);
     assert!(server.is_open() && client.is_open());
     (server, client)
 }
 
+/// Both sides said in signalling what would stand in their INIT.
+#[test]
+fn with_both_inits_known_the_first_packet_opens_the_channel() {
+    let now = origin();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let inits = [(); 2].map(|()| Channel::init(1000, &mut rng));
+    let [ours, theirs] = inits.map(|init| SctpInit::parse(&init.to_bytes()).unwrap());
+    let mut server = Channel::new(now, 1000, None, Some((ours, theirs)));
+    let mut client = Channel::new(now, 1000, Some(opening()), Some((theirs, ours)));
+    assert_eq!(drain(&mut server).0, Vec::<Vec<u8>>::new());
+    let (packets, _) = drain(&mut client);
+    assert_eq!(packets.len(), 1);
+    server.handle(now, &packets[0]);
+    assert!(server.is_open());
+    exchange(now, &mut server, &mut client);
+    assert!(client.is_open());
+    for n in 0..200 {
+        let text = format!("{n} {}", "x".repeat(n));
+        server.send(now, &text).unwrap();
+        client.send(now, &text).unwrap();
+        let (of_server, of_client) = exchange(now, &mut server, &mut client);
+        assert_eq!((of_server, of_client), (vec![text.clone()], vec![text]));
+    }
+    client.reset(now, 0);
+    exchange(now, &mut server, &mut client);
+    assert!(!server.is_open());
+}
+
 #[test]
 fn our_checksum_is_the_right_one() {
     let now = origin();
-    let mut client = Channel::new(now, 1000, Some(opening()));
+    let mut client = Channel::new(now, 1000, Some(opening()), None);
     let (packets, _) = drain(&mut client);
     let mut sealed = packets[0].clone();
     seal(&mut sealed);
@@ -82,8 +111,8 @@ fn our_checksum_is_the_right_one() {
 fn two_inits_before_the_cookie() {
     for answer in [0, 1] {
         let now = origin();
-        let mut server = Channel::new(now, 1000, None);
-        let mut client = Channel::new(now, 1000, Some(opening()));
+        let mut server = Channel::new(now, 1000, None, None);
+        let mut client = Channel::new(now, 1000, Some(opening()), None);
         let (init, _) = drain(&mut client);
         server.handle(now, &init[0]);
         server.handle(now, &init[0]);
@@ -115,8 +144,8 @@ fn a_client_whose_beginning_is_lost_is_met_half_way() {
     use Begun::{AnswerLost, CookieLate, Crossing, Lost};
     for begun in [Lost, Crossing, AnswerLost, CookieLate] {
         let mut now = origin();
-        let mut server = Channel::new(now, 1000, None);
-        let mut client = Channel::new(now, 1000, Some(opening()));
+        let mut server = Channel::new(now, 1000, None, None);
+        let mut client = Channel::new(now, 1000, Some(opening()), None);
         let (init, _) = drain(&mut client);
         let mut late = Vec::new();
         match begun {
@@ -151,8 +180,8 @@ fn a_client_whose_beginning_is_lost_is_met_half_way() {
 fn setting_up_is_repeated_at_short_intervals() {
     for answered in [false, true] {
         let mut now = origin();
-        let mut server = Channel::new(now, 1000, None);
-        let mut client = Channel::new(now, 1000, Some(opening()));
+        let mut server = Channel::new(now, 1000, None, None);
+        let mut client = Channel::new(now, 1000, Some(opening()), None);
         drain(&mut client);
         now = server.poll_timeout().unwrap();
         server.handle_timeout(now);
@@ -185,8 +214,8 @@ fn setting_up_is_repeated_at_short_intervals() {
 #[test]
 fn a_client_in_time_gets_no_init() {
     let now = origin();
-    let mut server = Channel::new(now, 1000, None);
-    let mut client = Channel::new(now, 1000, Some(opening()));
+    let mut server = Channel::new(now, 1000, None, None);
+    let mut client = Channel::new(now, 1000, Some(opening()), None);
     let (init, _) = drain(&mut client);
     let later = now + PATIENCE - Duration::from_millis(1);
     server.handle(later, &init[0]);
@@ -233,8 +262,8 @@ fn a_closed_channel_can_be_opened_again() {
 fn broken_sctp_does_not_panic() {
     let now = origin();
     let mut samples = Vec::new();
-    let mut server = Channel::new(now, 1000, None);
-    let mut client = Channel::new(now, 1000, Some(opening()));
+    let mut server = Channel::new(now, 1000, None, None);
+    let mut client = Channel::new(now, 1000, Some(opening()), None);
     for round in 0..20 {
         let (packets, _) = drain(&mut client);
         for p in &packets {

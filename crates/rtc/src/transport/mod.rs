@@ -26,8 +26,8 @@ use rand::Rng;
 
 use crate::srtp::{DtlsRole, Inbound, Outbound};
 use crate::{
-    Candidate, CandidateKind, Fingerprint, LocalParameters, PacketKind, RemoteParameters, Setup,
-    demux, is_tcp, plain_address, stun_username,
+    Candidate, CandidateKind, Fingerprint, LocalParameters, PacketKind, RemoteParameters, SctpInit,
+    Setup, demux, is_tcp, plain_address, stun_username,
 };
 pub use api::{Event, FailReason, Path, SendError, Transmit, TransportConfig, TransportStats};
 use channel::{Channel, ChannelEvent, EarlyPackets, Opening};
@@ -76,6 +76,9 @@ pub struct Transport {
     /// Parts of the peer's handshake that came before ours began, and the paths they came on.
     held: VecDeque<(Path, Vec<u8>)>,
     embedding: Embedding,
+    /// What would stand in our INIT, and in the peer's if it said so in signalling.
+    init: Option<SctpInit>,
+    peer_init: Option<SctpInit>,
     channel: Option<Channel>,
     early: EarlyPackets,
     inbound: Option<Inbound>,
@@ -100,6 +103,9 @@ impl Transport {
         let credentials = random_credentials(&config.ufrag_prefix, rng);
         let tie_breaker = rng.next_u64();
         let agent = Agent::new(credentials, config.controlling, tie_breaker, &locals);
+        // Who begins an association does it in the usual way.
+        let init = (config.sctp && config.open_channel.is_none())
+            .then(|| Channel::init(config.max_message_size, rng));
         let mut transport = Self {
             config,
             locals,
@@ -113,6 +119,8 @@ impl Transport {
             dtls: None,
             held: VecDeque::new(),
             embedding: Embedding::default(),
+            init,
+            peer_init: None,
             channel: None,
             early: EarlyPackets::default(),
             inbound: None,
@@ -148,6 +156,7 @@ impl Transport {
                 Some(DtlsRole::Server) => Setup::Passive,
             },
             generation,
+            sctp_init: self.init,
         }
     }
 
@@ -165,6 +174,7 @@ impl Transport {
             self.fingerprints = remote.fingerprints;
             self.fingerprints.truncate(MAX_SIGNALLED);
         }
+        self.peer_init = remote.sctp_init.or(self.peer_init);
         if self.dtls.is_none() {
             self.role = match remote.setup {
                 Some(Setup::Active) => Some(DtlsRole::Server),
@@ -662,7 +672,9 @@ impl Transport {
                     label,
                     protocol,
                 });
-            let mut channel = Channel::new(now, self.config.max_message_size, opening);
+            let known = self.init.zip(self.peer_init);
+            self.stats.sctp_signalled = known.is_some();
+            let mut channel = Channel::new(now, self.config.max_message_size, opening, known);
             for packet in self.early.take() {
                 channel.handle(now, &packet);
             }

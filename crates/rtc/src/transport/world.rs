@@ -258,6 +258,7 @@ pub(super) fn remote(local: &LocalParameters, setup: Setup) -> RemoteParameters 
         candidates: local.candidates.clone(),
         fingerprints: vec![local.fingerprint.clone()],
         setup: Some(setup),
+        sctp_init: local.sctp_init,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use channel::{
     AudioMapping, AudioSourcesMap, BridgeMessage, ConnectionStats, ConnectivityStatus,
     DominantSpeaker, ForwardedSources, SenderSourceConstraints, VideoMapping, VideoSourcesMap,
@@ -20,6 +22,8 @@ use crate::media::{
 const MAX_CANDIDATES: usize = 32;
 /// Most fingerprints of a peer that are read.
 const MAX_FINGERPRINTS: usize = 8;
+/// Longest SCTP INIT that is read, as text.
+const LONGEST_INIT: usize = 1_400;
 /// Most source names a receiver's message is read for; the rest is ignored.
 const MAX_NAMES: usize = 4096;
 
@@ -142,6 +146,7 @@ pub(super) fn local(local: &LocalParameters, restart: bool) -> wire::IceTranspor
             .map(|g| i32::try_from(g).unwrap_or(i32::MAX)),
         rtcp_mux: true,
         sped: true,
+        sctp_init: local.sctp_init.map(|init| BASE64.encode(init.to_bytes())),
         fingerprints: vec![wire::Fingerprint {
             hash: local.fingerprint.hash_name().to_owned(),
             setup: wire::Setup::from_name(local.setup.as_str()),
@@ -185,6 +190,12 @@ pub(super) fn remote(ice: &wire::IceTransport) -> RemoteParameters {
             .first()
             .and_then(|f| f.setup)
             .and_then(|s| s.name().parse().ok()),
+        sctp_init: ice
+            .sctp_init
+            .as_ref()
+            .filter(|text| text.len() <= LONGEST_INIT)
+            .and_then(|text| BASE64.decode(text).ok())
+            .and_then(|bytes| rtc::SctpInit::parse(&bytes)),
     }
 }
 

@@ -49,6 +49,7 @@ fn compared(answer: &Element) -> ConferenceModified {
         assert!(ice.ufrag.take().is_some() && ice.pwd.take().is_some());
         // Ours takes DTLS in checks, and has its WebSockets on.
         ice.sped = false;
+        ice.sctp_init = None;
         ice.web_sockets.clear();
         ice.fingerprints.iter_mut().for_each(|f| f.value.clear());
         for candidate in &mut ice.candidates {

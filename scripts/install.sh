@@ -20,6 +20,9 @@ if [ "$want" = test ]; then
     if [ -z "${CHROMIUM:-}" ]; then
         need chromium chromium
     fi
+    if [ -z "${FIREFOX:-}" ] && ! command -v firefox > /dev/null 2>&1; then
+        need firefox-esr firefox-esr
+    fi
     need prosody prosody
     need ip iproute2
     need nft nftables

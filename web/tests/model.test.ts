@@ -141,6 +141,12 @@ describe("scalable streams", () => {
     expect(shape(360, 2160)).toEqual([[true, false, false], 1, "L2T3_KEY"]);
     expect(shape(180, 2160)).toEqual([[true, false, false], 1, "L1T3"]);
   });
+
+  it("leaves the layers of a scalable stream to browsers that take no modes", () => {
+    const [first, second] = scalableEncodings(3, 360, 360, "vp9", false);
+    expect(first).toMatchObject({ active: true, scaleResolutionDownBy: 1, scalabilityMode: undefined });
+    expect(second?.active).toBe(false);
+  });
   it("have no layers that nobody wants", () => {
     expect(shape(720, 360)).toEqual([[true, false, false], 2, "L2T3_KEY"]);
     expect(shape(720, 180)).toEqual([[true, false, false], 4, "L1T3"]);

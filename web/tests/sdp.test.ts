@@ -10,6 +10,7 @@ import {
   layersOf,
   readCandidate,
   readSdp,
+  withSimulcastGroup,
 } from "../src/protocol/sdp";
 import { child, parse, serialize } from "../src/protocol/xml";
 import { fixture } from "./support";
@@ -183,6 +184,34 @@ describe("our answer", () => {
     const again = addSimulcast(answer, "1", 3, () => 8, first.layers);
     expect(again.layers).toEqual(first.layers);
     expect(addSimulcast(first.sdp, "1", 3, () => 9).sdp).toBe(first.sdp);
+  });
+
+  it("is asked for by name of browsers that name their layers, and its SSRCs are told as one picture's", () => {
+    const sections = bridgeSections();
+    sections.askForLayers(3);
+    const lines = sections.toSdp().split("\r\n");
+    const rids = lines.filter((l) => /^a=(rid|simulcast):/.test(l));
+    expect(rids).toEqual(["a=rid:0 recv", "a=rid:1 recv", "a=rid:2 recv", "a=simulcast:recv 0;1;2"]);
+    // As Firefox answers.
+    const ssrcs = [11, 12, 21, 22, 31, 32];
+    const video = [
+      "m=video 9 UDP/TLS/RTP/SAVPF 100 96",
+      "a=mid:1",
+      "a=sendrecv",
+      ...ssrcs.map((ssrc) => `a=ssrc:${ssrc} cname:{c}`),
+      "a=ssrc-group:FID 11 12",
+      "a=ssrc-group:FID 21 22",
+      "a=ssrc-group:FID 31 32",
+    ];
+    const [section] = readSdp(["v=0", ...video, ""].join("\r\n")).map(withSimulcastGroup);
+    expect(section?.groups[0]).toEqual({ semantics: "SIM", ssrcs: [11, 21, 31] });
+    expect(section && layersOf(section)).toEqual([
+      { media: 11, rtx: 12 },
+      { media: 21, rtx: 22 },
+      { media: 31, rtx: 32 },
+    ]);
+    const single = readSdp(answer).map(withSimulcastGroup);
+    expect(single.flatMap((s) => s.groups.map((g) => g.semantics))).not.toContain("SIM");
   });
 
   it("becomes the contents of an accept", () => {

@@ -23,6 +23,7 @@ import { type LocalTracks, PeerMedia, type RemoteTrack } from "./peer-media";
 import { Pulse } from "./pulse";
 import { RemoteSections } from "./remote-sections";
 import type { SdpSection } from "./sdp";
+import { namesLayers } from "./services";
 import type { XmppStream } from "./stream";
 import { el, type XmlElement } from "./xml";
 
@@ -112,6 +113,7 @@ export class BridgeSession extends Emitter<BridgeSessionEvents> {
       endpointId: options.endpointId,
       role: "answerer",
       layers: options.layers,
+      layersByName: namesLayers(),
       codecs: options.codecs,
     });
     this.media.on("tracks", () => this.emit("tracks", undefined));

@@ -33,6 +33,14 @@ export function isScalable(codec: string): boolean {
   return SCALABLE_BITRATES.has(codec);
 }
 
+/**
+ * Whether a browser that takes no scalability modes sends all encodings of this codec as one scalable stream all the same, by
+ * the first of them: libwebrtc does so with VP9.
+ */
+export function isOneStream(codec: string): boolean {
+  return codec === "vp9";
+}
+
 /** How many layers are worth sending for a picture of this height. */
 export function layerCount(height: number): number {
   if (height >= 540) return 3;
@@ -70,12 +78,15 @@ export function cameraEncodings(
 /**
  * The same as one scalable stream: in the first of the signalled encodings, as official clients do it. What nobody wants
  * is not encoded: the picture is scaled down, and the stream has fewer layers.
+ *
+ * @param modes whether the browser is told which layers, or chooses them itself
  */
 export function scalableEncodings(
   signalled: number,
   height: number,
   maxHeight: number,
   codec: string,
+  modes = true,
 ): Encoding[] {
   const most = Math.min(signalled, layerCount(height));
   let layers = most;
@@ -85,7 +96,7 @@ export function scalableEncodings(
     active: index === 0 && maxHeight > 0,
     scaleResolutionDownBy: 2 ** (most - layers),
     maxBitrate: bitrates[layers - 1] ?? LAYER_BITRATES[2],
-    scalabilityMode: SCALABILITY_MODES[layers - 1],
+    scalabilityMode: modes ? SCALABILITY_MODES[layers - 1] : undefined,
   }));
 }
 

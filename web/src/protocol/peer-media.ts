@@ -7,6 +7,7 @@ import {
   cameraEncodings,
   desktopEncoding,
   type Encoding,
+  isOneStream,
   isScalable,
   peerEncoding,
   scalableEncodings,
@@ -24,6 +25,7 @@ import {
   readSdp,
   type SdpSection,
   withoutLocalExtensions,
+  withSimulcastGroup,
 } from "./sdp";
 
 /** What the user sends; `null` where there is nothing or it is muted. */
@@ -44,6 +46,8 @@ export interface PeerMediaOptions {
   readonly role: "offerer" | "answerer";
   /** Simulcast layers of the camera; 1 for a session with a single peer. */
   readonly layers: number;
+  /** The browser names its layers, and takes no description in which their SSRCs are written; see {@link namesLayers}. */
+  readonly layersByName?: boolean;
   /** Video codecs by preference, lower case. */
   readonly codecs: readonly string[];
 }
@@ -110,6 +114,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   answer(remote: RemoteSections): Promise<SdpSection[]> {
     return this.enqueue(async () => {
       this.remote = remote;
+      if (this.options.layersByName && this.options.layers > 1) remote.askForLayers(this.options.layers);
       return this.negotiateAsAnswerer();
     });
   }
@@ -194,7 +199,7 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
 
   private withLayers(sdp: string): string {
     const mid = this.remote?.baseMid("video");
-    if (this.options.layers < 2 || mid === undefined) return sdp;
+    if (this.options.layers < 2 || this.options.layersByName || mid === undefined) return sdp;
     const newSsrc = (): number => (Number.parseInt(randomHex(8), 16) % SIMULCAST_SSRC_RANGE) + 1;
     const result = addSimulcast(sdp, mid, this.options.layers, newSsrc, this.layers);
     this.layers = result.layers;
@@ -207,7 +212,8 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
   }
 
   private localSections(): SdpSection[] {
-    return readSdp(this.pc.localDescription?.sdp ?? "");
+    const sections = readSdp(this.pc.localDescription?.sdp ?? "");
+    return this.options.layersByName ? sections.map(withSimulcastGroup) : sections;
   }
 
   private enqueue<T>(task: () => Promise<T>): Promise<T> {
@@ -357,7 +363,9 @@ export class PeerMedia extends Emitter<PeerMediaEvents> {
     const wanted = this.maxHeights.get(this.sourceName(kind)) ?? Number.POSITIVE_INFINITY;
     if (kind === "desktop") return Array.from({ length: count }, () => desktopEncoding(wanted));
     if (count === 1) return [peerEncoding(height, Math.min(wanted, 100_000))];
-    if (this.scalable && isScalable(codec)) return scalableEncodings(count, height, wanted, codec);
+    if (this.scalable ? isScalable(codec) : isOneStream(codec)) {
+      return scalableEncodings(count, height, wanted, codec, this.scalable);
+    }
     return cameraEncodings(count, height, wanted, this.scalable ? simulcastMode(codec) : undefined);
   }
 

@@ -194,6 +194,11 @@ export function featuresFor(options: { ssrcRewriting: boolean; opusRed: boolean 
   return features.sort();
 }
 
+/** Whether the browser sends layers only under names (RFC 8853): Firefox passes over SSRCs that are written into its description. */
+export function namesLayers(): boolean {
+  return typeof navigator !== "undefined" && navigator.userAgent.includes("Firefox/");
+}
+
 /** Whether the browser sends and plays redundant audio (RFC 2198). */
 export function hasAudioRed(): boolean {
   const known = (side: { getCapabilities(kind: string): RTCRtpCapabilities | null } | undefined): boolean =>

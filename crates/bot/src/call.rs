@@ -276,7 +276,7 @@ impl Call {
     /// Whether everything that is seen and heard on another session is seen and heard on this one.
     pub(crate) fn has_all_of(&self, now: Instant, other: &Self) -> bool {
         let comes = |stream: &Stream| match stream.is_video {
-            true => !stream.assembler.lacks_picture(now),
+            true => stream.assembler.moves(now),
             false => stream.heard_at.is_some_and(|at| at + HEARD >= now),
         };
         let mut there = other.streams.values().filter(|stream| comes(stream));

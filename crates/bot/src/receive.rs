@@ -14,6 +14,8 @@ const MAX_WAITING: usize = 512;
 const RECENT: u32 = 60;
 /// Without a decoded frame for this long, a decoder gives up waiting for repairs.
 const STALLED: Duration = Duration::from_millis(500);
+/// A picture that changed so lately moves.
+const MOVING: Duration = Duration::from_secs(1);
 
 /// What arrived of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,6 +171,11 @@ impl Assembler {
         self.goes_on = true;
     }
 
+    /// Whether its picture moves.
+    pub(crate) fn moves(&self, now: Instant) -> bool {
+        self.last_decoded.is_some_and(|at| at + MOVING >= now)
+    }
+
     /// Whether a decoder would ask for a key frame: nothing decoded yet, or nothing for long although frames arrive.
     pub(crate) fn lacks_picture(&self, now: Instant) -> bool {
         self.last_decoded
@@ -289,7 +296,8 @@ fn count(now: Instant, head: FrameHead, stats: &mut SourceStats) {
     if let Some(last) = stats.last_frame {
         stats.skipped += u64::from(head.frame.saturating_sub(last).saturating_sub(1));
     }
-    stats.last_frame = Some(stats.last_frame.unwrap_or(0).max(head.frame));
+    // Less than before where the camera was begun anew.
+    stats.last_frame = Some(head.frame);
     stats.layer = Some(head.layer);
 }
 
@@ -351,6 +359,27 @@ mod tests {
         assert_eq!(lost, 1, "only 9 is missing");
         gaps.note(9, &mut lost);
         assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn pictures_of_a_camera_that_was_begun_anew_are_not_taken_for_shown() {
+        let mut stats = SourceStats::default();
+        let now = Instant::now();
+        let mut show = |all: &[(u64, u32, bool, Vec<u8>)], goes_on: bool| {
+            let mut assembler = Assembler::default();
+            if goes_on {
+                assembler.go_on();
+            }
+            let before = stats.decoded;
+            for (seq, timestamp, marker, payload) in all {
+                assembler.receive(now, *seq, *timestamp, *marker, payload, &mut stats);
+            }
+            stats.decoded - before
+        };
+        assert_eq!(show(&packets(40), false), 40);
+        // Another session, for which the camera was begun anew; then one beside that takes its place.
+        assert_eq!(show(&packets(10), false), 10);
+        assert_eq!(show(&packets(15), true), 5);
     }
 
     #[test]

@@ -136,6 +136,17 @@ fn a_drained_bridge_costs_people_who_can_move_no_frame() {
 }
 
 #[test]
+fn who_left_is_not_waited_for() {
+    let mut world = Scene::new(7, 3).begin();
+    world.with_bot(2, bot::Bot::leave);
+    world.run(3 * SECOND);
+    let from = endpoints(&world).iter().position(|n| *n > 0).unwrap();
+    world.drain(from);
+    let soon = world.run_until(2 * SECOND, |w| moved(w, 0) && moved(w, 1));
+    assert!(soon, "{:#?}", world.events);
+}
+
+#[test]
 fn whoever_cannot_is_moved_with_a_gap_and_the_others_are_not_held_up() {
     let mut scene = Scene::new(4, 4);
     scene.able = vec![true, false, true, false];

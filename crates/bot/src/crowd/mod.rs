@@ -13,7 +13,8 @@ pub use member::{MemberId, MemberLook};
 pub use message::{CrowdConfig, Local};
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use link::LinkConfig;
@@ -31,6 +32,7 @@ pub struct Crowd {
     messages: mpsc::Sender<Message>,
     waker: Waker,
     next: AtomicU32,
+    links: Arc<AtomicUsize>,
     runtime: Runtime,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -60,6 +62,7 @@ impl Crowd {
             messages,
             waker,
             next: AtomicU32::new(0),
+            links: Arc::default(),
             runtime,
             thread: Some(thread),
         })
@@ -76,15 +79,17 @@ impl Crowd {
         let id = MemberId(self.next.fetch_add(1, Ordering::Relaxed));
         let _runtime = self.runtime.enter();
         let (sender, mut events) = link::spawn(link);
+        let open = Arc::clone(&self.links);
+        open.fetch_add(1, Ordering::Relaxed);
         self.tell(Message::Join(id, Box::new(config), seed, sender));
         let (messages, waker) = (self.messages.clone(), self.waker.clone());
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                if messages.send(Message::Link(id, event)).is_err() {
-                    return;
-                }
+                // When the crowd is no more, nobody hears it.
+                let _ = messages.send(Message::Link(id, event));
                 waker.wake();
             }
+            open.fetch_sub(1, Ordering::Relaxed);
             let _ = messages.send(Message::LinkEnded(id));
             waker.wake();
         });
@@ -99,6 +104,12 @@ impl Crowd {
     /// Lets somebody leave the room and log out.
     pub fn leave(&self, id: MemberId) {
         self.tell(Message::Leave(id));
+    }
+
+    /// Connections to the server, those included that are just being ended in order.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.links.load(Ordering::Relaxed)
     }
 
     /// What all have seen so far. The delays are those since the last look.

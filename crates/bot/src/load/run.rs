@@ -27,8 +27,8 @@ const TICK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long those who came last may take until all are counted as there.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// After the farewells the links have this long to end in order.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// After the farewells the links have this long to end in order. Who is cut off stays in the room for a minute.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Where receivers count, one in so many decrypts.
 const DECRYPTING: u64 = 10;
 const SPEECH: i8 = -20;
@@ -315,7 +315,9 @@ impl<'a> Party<'a> {
         for (crowd, person) in &self.people {
             self.crowds[*crowd].leave(person.id);
         }
-        std::thread::sleep(FAREWELL);
+        while self.crowds.iter().any(|crowd| crowd.links() > 0) && now.elapsed() < FAREWELL {
+            std::thread::sleep(TICK);
+        }
         self.report.end(seconds, &first, &last);
         self.report
     }

@@ -20,16 +20,16 @@ const MAX_PROMISES: usize = 10_000;
 const MAX_MEDIA: usize = 8;
 /// An answer overdue for so long is a reason to ask other bridges,
 const DOUBT: Duration = Duration::from_millis(400);
-/// or for so long, of a bridge whose answers take a quarter of it at most.
+/// or for so long, of a bridge whose answers take half of it at most.
 const QUICK_DOUBT: Duration = Duration::from_millis(100);
 /// A bridge whose answer is overdue for so long, and that no other bridge reaches, is dead: by how long its answers take
 /// otherwise. The least is what a move costs people: whoever waits for so long and moves then loses twice of what was
 /// needed at most, whether it would have gone on or not.
 const CERTAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(850)];
 /// That is so many times as long.
-const SURELY: u32 = 8;
+const SURELY: u32 = 5;
 /// An answer that takes so many times as long as others did is doubtful.
-const DOUBTFUL: u32 = 4;
+const DOUBTFUL: u32 = 2;
 /// With each answer this part of the slowest one before is forgotten.
 const FORGOTTEN: u32 = 8;
 /// What another bridge saw holds for so long.
@@ -206,10 +206,20 @@ impl Bridge {
         overdue && self.can_be_questioned(now)
     }
 
+    /// Its answer is overdue for so long that what other bridges say of it counts.
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|at| at + self.certain() <= now)
+    }
+
     /// Its answer is overdue for long enough, and no other bridge reaches it: it does nothing any more.
     pub(crate) fn is_dead(&self, now: Instant) -> bool {
-        let overdue = self.asked.is_some_and(|at| at + self.certain() <= now);
-        overdue && !self.silent && self.is_denied(now) && !self.is_vouched(now)
+        self.is_overdue(now) && !self.silent && self.is_denied(now) && !self.is_vouched(now)
+    }
+
+    /// Its answer is overdue for long enough, and another bridge reaches it. True once, until it answers.
+    pub(crate) fn take_cut_off(&mut self, now: Instant) -> bool {
+        let cut_off = self.is_overdue(now) && self.is_vouched(now);
+        cut_off && !std::mem::replace(&mut self.unreachable, true)
     }
 
     /// It has answered nothing at all for so long that one unanswered request says no more.
@@ -532,7 +542,7 @@ mod tests {
     fn who_answers_quickly_is_doubted_soon() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        for (answer, doubt) in [(ms(2), ms(100)), (ms(80), ms(320)), (ms(300), ms(400))] {
+        for (answer, doubt) in [(ms(2), ms(100)), (ms(80), ms(160)), (ms(300), ms(400))] {
             let mut bridge = Bridge::new(start);
             bridge.media = vec![SocketAddr::from(([10, 0, 0, 1], 10_000))];
             let mut now = start;

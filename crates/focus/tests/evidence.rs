@@ -126,6 +126,20 @@ fn meetings_of_a_bridge_that_is_cut_off_from_the_focus_alone_go_on() {
 }
 
 #[test]
+fn a_bridge_that_answers_late_once_is_not_taken_to_be_cut_off() {
+    let mut world = meeting(2);
+    reach(&mut world, "jvb1", true);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Frozen;
+    // Others are asked meanwhile, and reach it.
+    world.advance(Duration::from_millis(250));
+    assert_eq!(world.focus.stats().bridges_usable, 2);
+    world.bridges.get_mut("jvb1").unwrap().health = Health::Well;
+    world.advance(5 * SECOND);
+    let cut_off = |e: &&Event| matches!(e, Event::BridgeCutOff { .. });
+    assert_eq!(world.events.iter().find(cut_off), None);
+}
+
+#[test]
 fn a_newcomer_takes_a_meeting_along_that_its_bridge_cannot_be_asked_for() {
     let mut world = meeting(2);
     reach(&mut world, "jvb1", true);

@@ -72,7 +72,7 @@ impl Bridges {
             return;
         }
         bridge.testify(now, reached);
-        if bridge.is_vouched(now) && !std::mem::replace(&mut bridge.unreachable, true) {
+        if bridge.take_cut_off(now) {
             io.event(Event::BridgeCutOff {
                 bridge: suspect.clone(),
                 witness: witness.clone(),

@@ -249,6 +249,62 @@ async fn drain_and_shutdown_take_the_forms_of_scripts() {
     assert!(!bridge.wants_restart());
 }
 
+/// What jitsi-autoscaler's sidecar sends: JSON is asked for, with a token of its own that is nobody's here, every 30 s; and its
+/// autoscaler reckons with these values. On its order the script of Jitsi's package asks for the end, then, every ten seconds,
+/// how many people are on this bridge itself.
+#[tokio::test]
+async fn a_sidecar_reads_the_load_and_waits_until_the_bridge_is_empty() {
+    let (bridge, mut meet, router) = attached().await;
+    let poll = async || {
+        let request = Request::get("/colibri/stats")
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "gzip, deflate, br")
+            .header(
+                header::AUTHORIZATION,
+                "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
+            );
+        let (status, kind, text) = ask(&router, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            (status, kind.as_str()),
+            (StatusCode::OK, "application/json")
+        );
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let busy = |stats: &Value| {
+        let elsewhere = stats["octo_endpoints"].as_i64().unwrap();
+        stats["participants"].as_i64().unwrap() - elsewhere
+    };
+    meet.ask(&create("m1", "e1", true)).await;
+    until(&router, "local_endpoints", 1).await;
+    let stats = poll().await;
+    assert!(stats["stress_level"].as_f64().is_some(), "{stats}");
+    for (key, value) in [
+        ("muc_clients_configured", 1),
+        ("muc_clients_connected", 1),
+        ("conferences", 1),
+        ("participants", 1),
+        ("largest_conference", 1),
+    ] {
+        assert_eq!(stats[key].as_i64(), Some(value), "{key}");
+    }
+    assert_eq!(stats["graceful_shutdown"], false);
+    let order = r#"{ "graceful-shutdown": "true" }"#;
+    assert_eq!(
+        post(&router, "/colibri/shutdown", order).await,
+        StatusCode::OK
+    );
+    let stats = poll().await;
+    assert_eq!(stats["graceful_shutdown"], true);
+    assert_eq!(busy(&stats), 1);
+    meet.ask(
+        "<conference-modify xmlns='jitsi:colibri2' meeting-id='m1'><endpoint id='e1' expire='true'/></conference-modify>",
+    )
+    .await;
+    bridge.shutdown_requested().await;
+    until(&router, "local_endpoints", 0).await;
+    assert_eq!(busy(&poll().await), 0);
+}
+
 #[tokio::test]
 async fn a_restart_waits_until_the_bridge_is_empty() {
     let (bridge, mut meet, router) = attached().await;

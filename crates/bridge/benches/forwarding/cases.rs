@@ -8,11 +8,13 @@ use crate::raw::Raw;
 use crate::report::{Case, Report};
 use crate::round::Round;
 use crate::saturation;
-use crate::scene::{Role, Scene};
+use crate::scene::{FRAME_RATE, REST, Role, Scene};
 use crate::{Effort, median};
 
-/// The load at which latency is of interest.
+/// The load at which latency is of interest, of what is carried at most.
 const LOADED: f64 = 0.7;
+/// Frames a second of the room whose receivers are divided between shards.
+const DIVIDED_RATE: u32 = 40;
 
 /// Measures what is wanted.
 pub(crate) fn run(
@@ -23,10 +25,10 @@ pub(crate) fn run(
 ) {
     let bench = Bench { effort, processor };
     bench.small_hall(wanted, report);
-    bench.halls(wanted, report);
+    let one = bench.halls(wanted, report);
     bench.meetings(wanted, report);
     bench.voices(wanted, report);
-    bench.two_cores(wanted, report);
+    bench.two_cores(one, report);
     if wanted("memory") {
         report.memory = Some(memory());
     }
@@ -63,8 +65,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// One speaker, and ever more receivers.
-    fn halls(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+    /// One speaker, and ever more receivers. Microseconds a packet of 200 of them, of the only thread there is.
+    fn halls(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) -> Option<f64> {
         /// Receivers, the case, and the load that is the most; with 50 that has a hall of its own.
         const HALLS: [(usize, &str, Option<&str>); 3] = [
             (50, "1x50", None),
@@ -73,19 +75,20 @@ impl Bench {
         ];
         /// More than that, and decrypting takes all of their processor.
         const DECRYPTING: usize = 200;
+        /// So many are divided between shards, too.
+        const DIVIDED: usize = 200;
         let saturates = |saturation: Option<&str>| saturation.is_some_and(wanted);
-        if !HALLS
-            .iter()
-            .any(|(_, case, most)| wanted(case) || saturates(*most))
-        {
-            return;
+        let divides = |receivers| receivers == DIVIDED && wanted("two_cores");
+        let calls = |(receivers, case, most): &(usize, &str, Option<&str>)| {
+            wanted(case) || saturates(*most) || divides(*receivers)
+        };
+        let mut one = None;
+        if !HALLS.iter().any(calls) {
+            return one;
         }
         let mut scene = Scene::start(1);
         scene.join("hall", 1, Role::Speaker);
-        for (receivers, name, most) in HALLS {
-            if !wanted(name) && !saturates(most) {
-                continue;
-            }
+        for (receivers, name, most) in HALLS.iter().copied().filter(calls) {
             let there = scene.people.len() - 1;
             let role = match receivers > DECRYPTING {
                 true => Role::Counter,
@@ -100,11 +103,15 @@ impl Bench {
                 let work = Work::hall(receivers);
                 self.case(name, work, &mut scene, report, Raw::at);
             }
+            if divides(receivers) {
+                one = Some(self.divided(&mut scene, 1));
+            }
             if saturates(most) {
                 scene.count();
                 self.hall_saturation(name, receivers, &mut scene, report);
             }
         }
+        one
     }
 
     /// One speaker to fifty, at the most.
@@ -128,8 +135,8 @@ impl Bench {
         report: &mut Report,
     ) {
         let raw = self.raw(receivers, report);
-        let best = saturation::run(self, name, &raw, scene, &mut |_| {});
-        report.saturation.extend(best.map(|best| (name, best)));
+        let best = saturation::run(self, name, &raw, scene);
+        report.saturation.extend(best.map(|(best, _)| (name, best)));
     }
 
     /// Ten people who all send and receive; then more such meetings.
@@ -154,10 +161,17 @@ impl Bench {
             scene.settle(PEOPLE * (MORE + 1));
             scene.count();
             let raw = self.raw(PEOPLE * (MORE + 1), report);
-            let best = saturation::run(self, "10x10", &raw, &mut scene, &mut |round| {
-                report.note_latency((round.busy() - LOADED).abs(), round.waited());
-            });
-            report.saturation.extend(best.map(|best| ("10x10", best)));
+            let best = saturation::run(self, "10x10", &raw, &mut scene);
+            report
+                .saturation
+                .extend(best.map(|(best, _)| ("10x10", best)));
+            if let Some((_, frame_rate)) = best {
+                scene.film((f64::from(frame_rate) * LOADED) as u32);
+                std::thread::sleep(REST);
+                let round = Round::measure(&mut scene, Duration::from_secs(self.effort.seconds));
+                println!("  at {:.0}% of that load:\n{round}", LOADED * 100.0);
+                report.latency = round.waited();
+            }
         }
     }
 
@@ -177,31 +191,36 @@ impl Bench {
     }
 
     /// How much more of one room two shards carry than one, by the processor time that the busiest of their threads
-    /// spends on the same traffic. Receivers that keep up with two full processors would need more than these two.
-    fn two_cores(self, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+    /// spends on the same traffic. Receivers that keep up with two full processors would need more than these two. What one
+    /// shard takes was measured in its hall.
+    fn two_cores(self, one: Option<f64>, report: &mut Report) {
         const RECEIVERS: usize = 200;
-        const FRAME_RATE: u32 = 40;
-        if !wanted("two_cores") {
+        let Some(one) = one else {
             return;
-        }
-        let [one, two] = [1, 2].map(|shards| {
-            let mut scene = Scene::start(shards);
-            scene.join("hall", 1, Role::Speaker);
-            scene.join("hall", RECEIVERS, Role::Viewer);
-            scene.settle(RECEIVERS);
-            scene.film(FRAME_RATE);
-            std::thread::sleep(Duration::from_secs(1));
-            println!("one room on {shards} shards:");
-            let rounds = (0..self.effort.rounds).map(|_| {
-                let round = Round::measure(&mut scene, Duration::from_secs(self.effort.seconds));
-                let busiest = round.busiest();
-                println!("{round}\n    the busiest thread {busiest:.2} µs a packet");
-                busiest
-            });
-            median(rounds.collect())
-        });
+        };
+        let mut scene = Scene::start(2);
+        scene.join("hall", 1, Role::Speaker);
+        scene.join("hall", RECEIVERS, Role::Viewer);
+        scene.settle(RECEIVERS);
+        let two = self.divided(&mut scene, 2);
         println!("two shards carry {:.2} times what one does", one / two);
         report.two_cores = Some(one / two);
+    }
+
+    /// Microseconds a packet of the busiest thread of a room over so many shards.
+    fn divided(self, scene: &mut Scene, shards: usize) -> f64 {
+        scene.film(DIVIDED_RATE);
+        std::thread::sleep(REST);
+        println!("one room on {shards} shards:");
+        let rounds = (0..self.effort.rounds).map(|_| {
+            let round = Round::measure(scene, Duration::from_secs(self.effort.seconds));
+            let busiest = round.busiest();
+            println!("{round}\n    the busiest thread {busiest:.2} µs a packet");
+            busiest
+        });
+        let busiest = median(rounds.collect());
+        scene.film(FRAME_RATE);
+        busiest
     }
 
     /// The limit of the machine, now.
@@ -231,15 +250,18 @@ impl Bench {
             let limit = limit(&raw, round.counters.burst());
             println!("{round}");
             println!(
-                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, audio {:.2} and {:.2}); the least at this rate {least:.2}",
+                "    the machine's limit {limit:.2} µs: {:.0}% of it (encrypting {:.2}, one by one {:.2}, in sixes {:.2}, audio {:.2} and {:.2}); the least at this rate {:.2}, awake {:.0} µs after a datagram came (p99 {:.0})",
                 limit / round.each() * 100.0,
                 raw.seal,
                 raw.send,
                 raw.gso6,
                 raw.voice,
                 raw.voice6,
+                least.each,
+                least.woken[0],
+                least.woken[1],
             );
-            case.add(&round, limit, least);
+            case.add(&round, limit, least.each);
         }
         report.cases.push((name, case));
     }

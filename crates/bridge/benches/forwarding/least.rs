@@ -23,6 +23,15 @@ const TICK: Duration = Duration::from_millis(2);
 /// Addresses of receivers that differ in the last number only.
 const SEATS: usize = 250;
 
+/// What it takes at least.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Least {
+    /// Microseconds of processor time for a packet that is sent.
+    pub(crate) each: f64,
+    /// Percentiles 50 and 99 of the time from the arrival of a datagram until a thread that sleeps is awake, µs.
+    pub(crate) woken: [f64; 2],
+}
+
 /// What an ordinary meeting asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
@@ -67,8 +76,7 @@ impl Work {
         self.receivers
     }
 
-    /// Microseconds of processor time for a packet that is sent.
-    pub(crate) fn measure(self, processor: usize) -> f64 {
+    pub(crate) fn measure(self, processor: usize) -> Least {
         let measuring = std::thread::Builder::new().name("least".to_owned());
         let measuring = measuring.spawn(move || {
             net::pin_current_thread(processor).unwrap();
@@ -77,7 +85,7 @@ impl Work {
         measuring.unwrap().join().unwrap()
     }
 
-    fn run(self) -> f64 {
+    fn run(self) -> Least {
         let readers = Readers::start(self.receivers);
         let config = UdpConfig::new("127.0.0.1:0".parse().unwrap());
         let mut socket = UdpBatch::bind(&config).unwrap();
@@ -91,11 +99,16 @@ impl Work {
         let mut packet = vec![0x5A; self.size + MAX_OVERHEAD];
         packet[..12].copy_from_slice(&[0x80, 100, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7]);
         let (start, before, mut sent, mut seq) = (Instant::now(), Account::own(), 0u64, 0u16);
-        let mut next = start;
+        let (mut next, mut woken) = (start, Vec::new());
         while start.elapsed() < LENGTH {
             let rest = next.saturating_duration_since(Instant::now());
             poller.wait(Some(rest)).unwrap();
+            let mut awake = Some(Instant::now());
             while socket.receive(&mut slab).is_ok_and(|count| count > 0) {
+                let first = slab.received().first();
+                if let (Some(first), Some(awake)) = (first, awake.take()) {
+                    woken.push(awake.saturating_duration_since(first.at));
+                }
                 for (datagram, bytes) in slab.datagrams() {
                     let keys = number(datagram.from).and_then(|n| each.get_mut(n));
                     // Those that were begun for a former run are none.
@@ -117,7 +130,12 @@ impl Work {
             socket.send(&mut arena);
             seq = seq.wrapping_add(self.burst as u16);
         }
-        (Account::own() - before) * 1e6 / sent as f64
+        woken.sort_unstable();
+        let at = |part: usize| woken.get(woken.len() * part / 100);
+        Least {
+            each: (Account::own() - before) * 1e6 / sent as f64,
+            woken: [at(50), at(99)].map(|at| at.map_or(0.0, |at| at.as_secs_f64() * 1e6)),
+        }
     }
 }
 

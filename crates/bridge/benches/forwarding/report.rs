@@ -57,8 +57,8 @@ pub(crate) struct Report {
     pub(crate) raw: Vec<Raw>,
     pub(crate) cases: Vec<(&'static str, Case)>,
     pub(crate) saturation: Vec<(&'static str, Saturated)>,
-    /// How far from 70% load, then percentiles 50 and 99 of the time in the bridge, µs.
-    pub(crate) latency: Option<(f64, [f64; 2])>,
+    /// Percentiles 50 and 99 of the time in the bridge at 70% load, µs.
+    pub(crate) latency: Option<[f64; 2]>,
     /// KiB of a viewer and of a sender.
     pub(crate) memory: Option<[f64; 2]>,
     /// Two shards, compared with one.
@@ -66,15 +66,6 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Notes percentiles 50 and 99 that were measured so far from the load of interest; the nearest count.
-    pub(crate) fn note_latency(&mut self, far: f64, waited: Option<[f64; 2]>) {
-        if let Some(waited) = waited
-            && self.latency.is_none_or(|(nearest, _)| far < nearest)
-        {
-            self.latency = Some((far, waited));
-        }
-    }
-
     /// The object.
     pub(crate) fn json(&self) -> String {
         let raw = Raw::median(&self.raw);
@@ -95,12 +86,11 @@ impl Report {
         let saturation = saturation.chain(self.saturation.iter().copied());
         let saturation = saturation
             .map(|(name, s)| format!(r#""{name}":{{"pps":{:.0},"share":{:.2}}}"#, s.rate, s.share));
-        let latency = self.latency.map(|(_, waited)| waited);
         let figure = |figure: Option<f64>, digits: usize| {
             figure.map_or("null".to_owned(), |f| format!("{f:.digits$}"))
         };
         let pair = |pair: Option<[f64; 2]>| [0, 1].map(|n| figure(pair.map(|p| p[n]), 0));
-        let ([p50, p99], [viewer, sender]) = (pair(latency), pair(self.memory));
+        let ([p50, p99], [viewer, sender]) = (pair(self.latency), pair(self.memory));
         // Measured by other benchmarks before this one: scripts/bench.sh.
         let given = |name| std::env::var(name).unwrap_or_else(|_| "null".to_owned());
         let cases: Vec<String> = cases.collect();

@@ -15,17 +15,16 @@ const STEPS: usize = 14;
 /// Growth below which nothing more is to be had.
 const GROWTH: f64 = 1.02;
 
-/// Raises the offer; returns the last step that was carried. `see` is shown every step that was.
+/// Raises the offer; returns the last step that was carried, and its frames a second.
 pub(crate) fn run(
     bench: Bench,
     name: &str,
     raw: &Raw,
     scene: &mut Scene,
-    see: &mut dyn FnMut(&Round),
-) -> Option<Saturated> {
+) -> Option<(Saturated, u32)> {
     println!("{name}, saturation:");
     let mut frame_rate = FRAME_RATE;
-    let mut best: Option<Saturated> = None;
+    let mut best: Option<(Saturated, u32)> = None;
     for _ in 0..STEPS {
         scene.film(frame_rate);
         std::thread::sleep(Duration::from_millis(500));
@@ -33,13 +32,10 @@ pub(crate) fn run(
         let limit = raw.at(round.counters.burst());
         println!("  {frame_rate} frames/s\n{round}");
         let carried = Saturated::of(&round, limit);
-        let grows = best.is_none_or(|b| carried.rate > b.rate * GROWTH);
+        let grows = best.is_none_or(|(b, _)| carried.rate > b.rate * GROWTH);
         let clean = round.loss() < LOSS;
-        if clean && best.is_none_or(|b| carried.rate > b.rate) {
-            best = Some(carried);
-        }
-        if clean {
-            see(&round);
+        if clean && best.is_none_or(|(b, _)| carried.rate > b.rate) {
+            best = Some((carried, frame_rate));
         }
         if !clean || !grows {
             break;
@@ -52,7 +48,7 @@ pub(crate) fn run(
         frame_rate = (f64::from(frame_rate) * factor).ceil() as u32;
     }
     scene.film(FRAME_RATE);
-    if let Some(best) = best {
+    if let Some((best, _)) = best {
         println!(
             "  {name}: {:.0} packets/s at {:.0}% of a processor, receivers {:.0}%; {:.2} µs, {:.0}% of the machine's limit",
             best.rate,

@@ -21,7 +21,7 @@ const WAVE: usize = 25;
 /// Everybody is there within this time.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// After the joins the bridge has this long to come to rest.
-const REST: Duration = Duration::from_secs(1);
+pub(crate) const REST: Duration = Duration::from_secs(1);
 
 /// Who somebody is.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -396,6 +396,13 @@ impl World {
         self.by_address.insert(address, client);
     }
 
+    /// The client that came last is no more.
+    pub fn dismiss_last(&mut self) {
+        self.clients.pop();
+        let there = self.clients.len();
+        self.by_address.retain(|_, client| *client < there);
+    }
+
     /// Runs for a time in steps of one millisecond.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;

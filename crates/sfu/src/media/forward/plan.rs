@@ -14,9 +14,9 @@ use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 
 /// Receivers looked at in one slice.
-const SLICE: usize = 16;
+const SLICE: usize = 8;
 /// Receivers that share out their bandwidth anew in one slice: each takes less.
-const SHARE_SLICE: usize = 64;
+const SHARE_SLICE: usize = 12;
 
 /// How often each height is wanted of a feed, and what its sender was told.
 #[derive(Debug, Default)]

@@ -439,6 +439,13 @@ pub const OPTIONS: &[OptionSpec] = &[
         "The number of Jitsi's focus.",
     ),
     option(
+        "focus.max_mesh",
+        Kind::Integer { min: 0, max: 64 },
+        DefaultValue::Toml("5"),
+        "Bridges of one meeting that have relays to each other, where meetings are spread over several. Any further one, and each with visitors alone, has one relay, to one of these, which passes on what goes to and from it; if that one is lost, it gets another. 0: all have relays to each other.",
+        "Each bridge sends what its people send to few others, and no way is longer than three relays.",
+    ),
+    option(
         "focus.standby",
         Kind::Bool,
         DefaultValue::Toml("false"),

@@ -83,6 +83,9 @@ pub struct BridgeConfig {
     pub max_people: Option<usize>,
     /// People of one meeting on one bridge beyond which others take the next, where a meeting may be on several.
     pub max_people_of_meeting: Option<usize>,
+    /// Bridges of one meeting that have relays to each other; each further one, and each with visitors alone, has one relay, to one
+    /// of these. `None`: all have relays to each other.
+    pub max_mesh: Option<usize>,
     /// Clients that can hold a spare connection on another bridge, ready for when theirs is lost.
     pub standby: bool,
     /// One meeting may be on bridges of several versions.
@@ -160,6 +163,7 @@ impl Default for BridgeConfig {
             region_groups: Vec::new(),
             max_people: None,
             max_people_of_meeting: Some(80),
+            max_mesh: Some(5),
             standby: false,
             mix_versions: false,
         }

@@ -110,6 +110,15 @@ pub enum Event {
         /// What was wrong with the known bridges.
         reason: String,
     },
+    /// A bridge of a conference gets one relay, to a bridge of the core.
+    Leaf {
+        /// The room.
+        room: BareJid,
+        /// The bridge.
+        bridge: FullJid,
+        /// The bridge over which it reaches all others.
+        core: FullJid,
+    },
     /// A relay between two bridges of a conference failed.
     RelayFailed {
         /// The room.
@@ -183,6 +192,7 @@ impl Event {
             | Self::SessionActive { room, .. }
             | Self::Refused { room, .. }
             | Self::RelayFailed { room, .. }
+            | Self::Leaf { room, .. }
             | Self::BridgeError { room, .. } => Some(room),
             Self::BridgeUp { .. }
             | Self::BridgeBack { .. }
@@ -333,6 +343,12 @@ impl fmt::Display for Event {
                 endpoint,
                 reason,
             } => write!(f, "request of {endpoint} in {room} is refused: {reason}"),
+            Self::Leaf { room, bridge, core } => write!(
+                f,
+                "bridge {} reaches the others over bridge {}, conference {room}",
+                bridge.resource(),
+                core.resource()
+            ),
             Self::RelayFailed {
                 room,
                 bridge,

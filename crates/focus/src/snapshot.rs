@@ -109,6 +109,9 @@ pub(crate) struct ConferenceRecord {
     /// Ids of the stays between which there are relays.
     #[serde(default)]
     pub(crate) relays: Vec<(String, String)>,
+    /// Those of the stays that have a relay to one other alone, and to which.
+    #[serde(default)]
+    pub(crate) leaves: Vec<(String, String)>,
     /// The bridge with the spare sessions.
     #[serde(default)]
     pub(crate) standby: Option<StayRecord>,

@@ -130,4 +130,6 @@ pub struct PlaceStatus {
     pub people: usize,
     /// Why it was chosen.
     pub why: String,
+    /// The bridge to which it has its only relay, where bridges do not all have relays to each other.
+    pub behind: Option<String>,
 }

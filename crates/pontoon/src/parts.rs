@@ -291,6 +291,7 @@ fn placing(settings: &Settings, bridges: &mut focus::BridgeConfig) {
     bridges.region_groups.clone_from(&focus.near_regions);
     bridges.max_people = focus.max_people_per_bridge;
     bridges.max_people_of_meeting = focus.max_people_of_meeting_per_bridge;
+    bridges.max_mesh = focus.max_mesh;
     bridges.standby = focus.standby;
     bridges.stress_threshold = focus.overloaded;
     bridges.mix_versions = focus.mix_versions;

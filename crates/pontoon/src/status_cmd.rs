@@ -233,12 +233,17 @@ fn meet_table(status: &Value) -> String {
             continue;
         }
         rows.extend(places.iter().map(|place| {
+            let why = text(place, "why");
+            let behind = place.get("behind").and_then(Value::as_str);
             vec![
                 room.clone(),
                 people.clone(),
                 text(place, "bridge").to_owned(),
                 number(place, "people").to_string(),
-                text(place, "why").to_owned(),
+                behind.map_or_else(
+                    || why.to_owned(),
+                    |core| format!("{why}, one relay, to {core}"),
+                ),
             ]
         }));
     }
@@ -275,8 +280,10 @@ mod tests {
             }],
             "meetings": [
                 {"room": "red@x", "people": 2, "waits": false,
-                 "bridges": [{"bridge": "b1", "people": 2, "why": "least loaded (0.010)"}]},
+                 "bridges": [{"bridge": "b1", "people": 2, "why": "least loaded (0.010)", "behind": null}]},
                 {"room": "blue@x", "people": 3, "waits": true, "bridges": []},
+                {"room": "green@x", "people": 9, "waits": false,
+                 "bridges": [{"bridge": "b6", "people": 4, "why": "least loaded (0.020)", "behind": "b1"}]},
             ],
         });
         let page = meet_table(&status);
@@ -292,6 +299,10 @@ mod tests {
         assert_eq!(
             lines[5],
             "blue@x   3       -       0      waits for a bridge"
+        );
+        assert_eq!(
+            lines[6],
+            "green@x  9       b6      4      least loaded (0.020), one relay, to b1"
         );
         let nothing = meet_table(&json!({"bridges": [], "meetings": []}));
         assert_eq!(nothing, "No bridge is there.\n\nNo meeting is under way.\n");

@@ -20,6 +20,8 @@ pub struct FocusSettings {
     pub max_people_per_bridge: Option<usize>,
     /// People of one meeting on one bridge.
     pub max_people_of_meeting_per_bridge: Option<usize>,
+    /// Bridges of one meeting that have relays to each other.
+    pub max_mesh: Option<usize>,
     /// Spare connections on another bridge.
     pub standby: bool,
     /// Load from which a bridge is avoided; 1 is all it can carry.
@@ -73,6 +75,7 @@ impl FocusSettings {
             near_regions: groups.into_iter().map(group).collect(),
             max_people_per_bridge: limit("focus.max_people_per_bridge"),
             max_people_of_meeting_per_bridge: limit("focus.max_people_of_meeting_per_bridge"),
+            max_mesh: limit("focus.max_mesh"),
             standby: matches!(value("focus.standby"), Some(Value::Bool(true))),
             // Percents are small numbers.
             overloaded: number("focus.overloaded") as f64 / 100.0,

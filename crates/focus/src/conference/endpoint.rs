@@ -112,7 +112,8 @@ impl Conference {
         self.ask_bridge(cx, &bridge, &modify, purpose);
     }
 
-    /// Removes the endpoint of `nick`, and with the last one the conference, from the bridges it is on.
+    /// Removes the endpoint of `nick`, and with the last one the conference, from the bridges it is on; not from one through
+    /// which others meet.
     pub(super) fn expire_endpoint(&mut self, cx: &mut Context<'_>, nick: &str) {
         self.members.touch(nick);
         self.leave_retiring(cx, nick);
@@ -120,10 +121,14 @@ impl Conference {
         let stays = self.stay.iter_mut().chain(&mut self.further);
         let there = stays.filter_map(|stay| {
             let removed = stay.endpoints.remove(nick);
-            removed.then(|| (stay.bridge.clone(), stay.endpoints.is_empty()))
+            let empty = stay.endpoints.is_empty().then(|| stay.id.clone());
+            removed.then(|| (stay.bridge.clone(), empty))
         });
         for (bridge, empty) in there.collect::<Vec<_>>() {
-            if empty && self.end_stay(&bridge).is_some() {
+            let topology = &self.mesh.topology;
+            let over = empty.as_ref().is_some_and(|id| !topology.passes_on(id));
+            self.mesh.kept.extend(empty.filter(|_| !over));
+            if over && self.end_stay(&bridge).is_some() {
                 self.expire_conference(cx, &bridge);
                 self.tell_bridge_count(cx);
             } else {

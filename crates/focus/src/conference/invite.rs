@@ -509,7 +509,9 @@ impl Conference {
         });
         cx.io.totals.moves += moved as u64;
         cx.io.reinvited_many(Reinvite::BridgeLeft, moved);
-        if loss.planned {
+        if loss.planned && stay.endpoints.is_empty() {
+            self.expire_conference(cx, &stay.bridge);
+        } else if loss.planned {
             self.retiring.push(stay);
         } else {
             cx.io.totals.bridges_removed += 1;

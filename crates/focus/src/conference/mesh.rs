@@ -1,11 +1,12 @@
 //! The relays between the bridges of a conference, as far as they are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use stanza::FullJid;
 use stanza::media::IceTransport;
 
+use super::topology::Topology;
 use crate::sources::SourceSet;
 
 /// Relays between two bridges that may fail one after another before one of the bridges is given up.
@@ -36,6 +37,8 @@ pub(super) struct End {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) ends: [End; 2],
+    /// What goes over it, bridges pass on to other meshes alone.
+    pub(super) mesh: String,
     /// Since when both know each other's transports.
     pub(super) made: Option<Instant>,
     /// Which of the relays between the two it is, one after another.
@@ -62,6 +65,10 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
     pub(super) links: Vec<Link>,
+    /// Between which stays there are to be relays.
+    pub(super) topology: Topology,
+    /// Stays without people, kept because others meet through them.
+    pub(super) kept: BTreeSet<String>,
     /// The stays that the conference had when the relays were seen to last.
     pub(super) stays: Vec<String>,
     /// By bridge, the elder first.
@@ -150,6 +157,12 @@ impl Mesh {
 
     pub(super) fn has(&self, a: &str, b: &str) -> bool {
         self.links.iter().any(|link| link.is_between(a, b))
+    }
+
+    /// Whether there is to be such a relay.
+    pub(super) fn wants(&self, link: &Link) -> bool {
+        let [elder, newer] = &link.ends;
+        self.topology.mesh(&elder.stay, &newer.stay) == Some(link.mesh.as_str())
     }
 }
 

@@ -25,6 +25,7 @@ mod signal;
 mod spares;
 mod standby;
 mod stays;
+mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -87,12 +88,14 @@ struct Stay {
 }
 
 impl Stay {
-    /// What operators are told of it.
-    fn place(&self) -> PlaceStatus {
+    /// What operators are told of it; `behind`: the bridge to which it has its only relay.
+    fn place(&self, behind: Option<&Self>) -> PlaceStatus {
+        let name = |stay: &Self| stay.bridge.resource().as_str().to_owned();
         PlaceStatus {
-            bridge: self.bridge.resource().as_str().to_owned(),
+            bridge: name(self),
             people: self.endpoints.len(),
             why: self.why.clone(),
+            behind: behind.map(name),
         }
     }
 }
@@ -211,7 +214,8 @@ impl Conference {
 
     /// What operators are told of it.
     pub(crate) fn status(&self) -> MeetingStatus {
-        let places = self.stays().map(Stay::place);
+        let core = |stay: &Stay| self.stay_by_id(self.mesh.topology.parent(&stay.id)?);
+        let places = self.stays().map(|stay| stay.place(core(stay)));
         MeetingStatus {
             room: self.room.to_string(),
             meeting_id: self.meeting_id.clone(),
@@ -219,7 +223,7 @@ impl Conference {
             sessions: self.session_count(),
             waits: self.info.bridge_not_available,
             bridges: places.collect(),
-            spares: self.standby.as_ref().map(Stay::place),
+            spares: self.standby.as_ref().map(|stay| stay.place(None)),
         }
     }
 

@@ -54,6 +54,12 @@ impl Conference {
             stay: self.stay.as_ref().map(Stay::record),
             further: self.further.iter().map(Stay::record).collect(),
             relays: self.mesh.record(),
+            leaves: {
+                let leaves = self.mesh.topology.leaves();
+                leaves
+                    .map(|(leaf, parent)| (leaf.to_owned(), parent.to_owned()))
+                    .collect()
+            },
             standby: self.standby.as_ref().map(Stay::record),
             members: self
                 .members
@@ -136,7 +142,7 @@ impl Conference {
             .as_ref()
             .map(|stay| Stay::from_record(config, stay))
             .transpose()?;
-        conference.assume_relays(now, &record.relays);
+        conference.assume_relays(now, &record.relays, &record.leaves);
         for member in &record.members {
             conference.read_member(config, member)?;
         }

@@ -1,8 +1,8 @@
-//! The bridges of a conference know of each other's people over relays: a full mesh. Which relays there are, what each bridge
-//! was told of the people behind them, and what is missing of that. See `Conference::relate`, which sees to it all.
+//! The bridges of a conference know of each other's people over relays, see [`super::topology`]: which of them there are, what
+//! each bridge was told of the people behind them, and what is missing of that. `Conference::relate` sees to it all.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use stanza::colibri2::{
@@ -14,6 +14,7 @@ use stanza::{Element, FullJid};
 
 use super::mesh::{End, Link, Verdict};
 use super::roll::Touched;
+use super::topology::Site;
 use super::{Conference, Stay};
 use crate::context::Context;
 use crate::event::Event;
@@ -21,9 +22,6 @@ use crate::features::Features;
 use crate::io::Purpose;
 use crate::offer;
 use crate::sources::SourceSet;
-
-/// The mesh of all bridges.
-const MESH: &str = "0";
 
 /// What a bridge is told of the people behind a relay: whom with which sources, and who is gone.
 type News = Vec<(String, Option<SourceSet>)>;
@@ -41,32 +39,93 @@ fn end_of(stay: &Stay) -> Option<End> {
 }
 
 impl Conference {
-    /// Sees to it that all bridges have relays to each other, and know who is behind them.
+    /// Sees to it that all bridges have relays to those they are to have some to, and know who is behind them.
     pub(crate) fn relate(&mut self, cx: &mut Context<'_>) {
-        if self.further.is_empty() && self.mesh.links.is_empty() {
+        if self.further.is_empty() && self.mesh.links.is_empty() && self.mesh.kept.is_empty() {
             return self.members.touch_all();
         }
+        self.arrange(cx);
+        if self.end_needless(cx) {
+            self.arrange(cx);
+        }
         self.drop_links(cx);
+        // Nobody may be behind two relays of a bridge, not even for a moment.
+        self.tell_who_is_gone(cx);
         self.make_links(cx);
-        self.relate_those_there(cx);
+        self.tell_who_is_new(cx);
     }
 
-    /// Relays to bridges that the conference is not on any more end.
-    fn drop_links(&mut self, cx: &mut Context<'_>) {
-        let links = std::mem::take(&mut self.mesh.links).into_iter();
-        let is_there = |end: &End| self.stays().any(|stay| stay.id == end.stay);
-        let (stay, go): (Vec<Link>, Vec<Link>) =
-            links.partition(|link| link.ends.iter().all(is_there));
-        self.mesh.links = stay;
-        let mut over = Vec::new();
-        for link in go {
-            let [elder, newer] = link.ends;
-            if self.stays().any(|stay| stay.id == elder.stay) {
-                over.push((elder.bridge, newer.relay));
-            } else if self.stays().any(|stay| stay.id == newer.stay) {
-                over.push((newer.bridge, elder.relay));
+    /// Decides between which bridges there are to be relays.
+    fn arrange(&mut self, cx: &mut Context<'_>) {
+        let now = cx.io.now;
+        let mut topology = std::mem::take(&mut self.mesh.topology);
+        let current = self.current_stays().map(|stay| (stay, false));
+        let retiring = self.retiring.iter().map(|stay| (stay, true));
+        let sites = current.chain(retiring).map(|(stay, retiring)| Site {
+            id: &stay.id,
+            region: stay.region.as_deref(),
+            people: stay.endpoints.len(),
+            visitors: self.has_visitors(stay),
+            related: stay.created
+                && stay.relay.is_some()
+                && !self.mesh.is_given_up(now, &stay.bridge),
+            retiring,
+        });
+        let sites: Vec<Site<'_>> = sites.collect();
+        let placed = topology.arrange(&sites, cx.config.bridges.max_mesh);
+        self.mesh.topology = topology;
+        let Some(placed) = placed else { return };
+        self.members.touch_all();
+        let bridge_of = |id: &str| Some(self.stay_by_id(id)?.bridge.clone());
+        let leaves = placed.iter().filter_map(|id| {
+            let core = self.mesh.topology.parent(id)?;
+            Some((bridge_of(id)?, bridge_of(core)?))
+        });
+        for (bridge, core) in leaves {
+            let room = self.room.clone();
+            cx.io.event(Event::Leaf { room, bridge, core });
+        }
+    }
+
+    /// Stays without people that nobody meets through any more end; whether there were any.
+    fn end_needless(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut ended = false;
+        for id in std::mem::take(&mut self.mesh.kept) {
+            let stay = self.current(&id).filter(|stay| stay.endpoints.is_empty());
+            let Some(bridge) = stay.map(|stay| stay.bridge.clone()) else {
+                continue;
+            };
+            if self.mesh.topology.passes_on(&id) {
+                self.mesh.kept.insert(id);
+            } else if self.end_stay(&bridge).is_some() {
+                self.expire_conference(cx, &bridge);
+                self.tell_bridge_count(cx);
+                ended = true;
             }
         }
+        ended
+    }
+
+    /// Relays that are not to be any more end: their bridges were left, or are related otherwise.
+    fn drop_links(&mut self, cx: &mut Context<'_>) {
+        let there: BTreeSet<&str> = self.stays().map(|stay| stay.id.as_str()).collect();
+        let is_there = |end: &End| there.contains(end.stay.as_str());
+        let lasts = |link: &Link| link.ends.iter().all(is_there) && self.mesh.wants(link);
+        if self.mesh.links.iter().all(lasts) {
+            return;
+        }
+        let mut over = Vec::new();
+        for link in self.mesh.links.iter().filter(|link| !lasts(link)) {
+            let [elder, newer] = &link.ends;
+            for (at, other) in [(elder, newer), (newer, elder)] {
+                if is_there(at) {
+                    over.push((at.bridge.clone(), other.relay.clone()));
+                }
+            }
+        }
+        let lasting: Vec<bool> = self.mesh.links.iter().map(lasts).collect();
+        let mut lasting = lasting.into_iter();
+        self.mesh.links.retain(|_| lasting.next() == Some(true));
         for (bridge, relay) in over {
             self.expire_relay(cx, &bridge, relay);
         }
@@ -92,12 +151,15 @@ impl Conference {
         let mut links = Vec::new();
         for (n, newer) in stays.iter().enumerate() {
             for elder in stays.iter().take(n) {
-                if self.mesh.has(&elder.id, &newer.id) {
+                let mesh = self.mesh.topology.mesh(&elder.id, &newer.id);
+                let missing = mesh.filter(|_| !self.mesh.has(&elder.id, &newer.id));
+                let Some(mesh) = missing else {
                     continue;
-                }
+                };
                 if let (Some(elder), Some(newer)) = (end_of(elder), end_of(newer)) {
                     links.push(Link {
                         ends: [elder, newer],
+                        mesh: mesh.to_owned(),
                         made: None,
                         number: 0,
                     });
@@ -119,7 +181,7 @@ impl Conference {
             let relay = Relay {
                 id: other.relay.clone(),
                 create: true,
-                mesh_id: Some(MESH.to_owned()),
+                mesh_id: Some(link.mesh.clone()),
                 media: offer::colibri_media(&cx.config.codecs, Features::OF_RELAYS),
                 transport: Some(Transport {
                     ice_controlling: elder,
@@ -160,16 +222,29 @@ impl Conference {
     /// to another cannot be behind two relays. It is asked after whatever happens in the conference, so it looks only at those
     /// whom something happened to.
     pub(super) fn relate_those_there(&mut self, cx: &mut Context<'_>) {
+        self.tell_who_is_gone(cx);
+        self.tell_who_is_new(cx);
+    }
+
+    fn tell_who_is_new(&mut self, cx: &mut Context<'_>) {
+        let touched = self.members.take_touched();
+        self.tell_news(cx, false, &touched);
+        debug_assert!(self.is_related(), "somebody changed and was not touched");
+    }
+
+    fn tell_who_is_gone(&mut self, cx: &mut Context<'_>) {
         self.note_stays();
         let touched = self.members.take_touched();
-        for gone in [true, false] {
-            for n in 0..self.mesh.links.len() {
-                for end in [0, 1] {
-                    self.relate_people(cx, n, end, gone, &touched);
-                }
+        self.tell_news(cx, true, &touched);
+        self.members.touch_again(touched);
+    }
+
+    fn tell_news(&mut self, cx: &mut Context<'_>, gone: bool, touched: &Touched) {
+        for n in 0..self.mesh.links.len() {
+            for end in [0, 1] {
+                self.relate_people(cx, n, end, gone, touched);
             }
         }
-        debug_assert!(self.is_related(), "somebody changed and was not touched");
     }
 
     /// Other bridges than before: that concerns everybody.
@@ -252,8 +327,7 @@ impl Conference {
 
     /// Whom a bridge was told of and who is not behind its relay any more.
     fn gone_from(&self, at: &End, of: &str, touched: &Touched) -> News {
-        let (there, stay) = (self.stay_by_id(&at.stay), self.stay_by_id(of));
-        let is_gone = |nick: &&String| !self.is_behind(nick, there, stay);
+        let is_gone = |nick: &&String| !self.is_behind(nick, &at.stay, of);
         let gone: Vec<&String> = match touched {
             Touched::All => at.told.keys().filter(is_gone).collect(),
             Touched::Some(nicks) => {
@@ -266,24 +340,26 @@ impl Conference {
 
     /// Who is behind a bridge's relay and unknown to it, or known with other sources.
     fn new_behind(&self, at: &End, of: &str, touched: &Touched) -> News {
-        let (there, stay) = (self.stay_by_id(&at.stay), self.stay_by_id(of));
-        let is_new = |nick: &&String| {
+        let is_new = |nick: &&str| {
             let sources = self.sources.of(nick);
-            let is_new = match (at.told.get(*nick), sources) {
+            match (at.told.get(*nick), sources) {
                 (Some(told), Some(sources)) => told != sources,
                 (Some(told), None) => !told.is_empty(),
                 (None, _) => true,
-            };
-            is_new && self.is_behind(nick, there, stay)
+            }
         };
-        let new: Vec<&String> = match (touched, stay) {
-            (Touched::Some(nicks), _) => nicks.iter().filter(is_new).collect(),
-            (Touched::All, Some(stay)) => stay.endpoints.iter().filter(is_new).collect(),
-            (Touched::All, None) => Vec::new(),
+        let new: BTreeSet<&str> = match touched {
+            Touched::Some(nicks) => {
+                let nicks = nicks.iter().map(String::as_str).filter(is_new);
+                nicks
+                    .filter(|nick| self.is_behind(nick, &at.stay, of))
+                    .collect()
+            }
+            Touched::All => self.all_behind(&at.stay, of).filter(is_new).collect(),
         };
         let news = new.into_iter().map(|nick| {
             let sources = self.sources.of(nick).cloned().unwrap_or_default();
-            (nick.clone(), Some(sources))
+            (nick.to_owned(), Some(sources))
         });
         news.collect()
     }
@@ -291,21 +367,37 @@ impl Conference {
     /// Participants that one stay's bridge is to know as being behind its relay to another one's, with their sources, if they
     /// have any.
     fn people_behind(&self, at: &str, of: &str) -> BTreeMap<&str, Option<&SourceSet>> {
-        let (at, of) = (self.stay_by_id(at), self.stay_by_id(of));
-        let people = of.into_iter().flat_map(|stay| &stay.endpoints);
-        people
-            .filter(|nick| self.is_behind(nick, at, of))
-            .map(|nick| (nick.as_str(), self.sources.of(nick)))
-            .collect()
+        let people = self.all_behind(at, of);
+        people.map(|nick| (nick, self.sources.of(nick))).collect()
     }
 
-    fn is_behind(&self, nick: &str, at: Option<&Stay>, of: Option<&Stay>) -> bool {
-        let (Some(at), Some(of)) = (at, of) else {
-            return false;
-        };
+    /// Their names; of those who are just going from one stay to another, it may be twice.
+    fn all_behind<'a>(&'a self, at: &str, of: &str) -> impl Iterator<Item = &'a str> {
+        let there = self.stay_by_id(at);
+        self.stays_behind(at, of).flat_map(move |stay| {
+            let people = stay.endpoints.iter().map(String::as_str);
+            people.filter(move |nick| self.is_met_from(nick, there, stay))
+        })
+    }
+
+    fn is_behind(&self, nick: &str, at: &str, of: &str) -> bool {
+        let there = self.stay_by_id(at);
+        let mut stays = self.stays_behind(at, of);
+        stays.any(|stay| self.is_met_from(nick, there, stay))
+    }
+
+    /// Whose people come to one stay over its relay to another one.
+    fn stays_behind<'a>(&'a self, at: &str, of: &str) -> impl Iterator<Item = &'a Stay> {
+        let topology = &self.mesh.topology;
+        self.stays()
+            .filter(move |stay| topology.is_behind(&stay.id, at, of))
+    }
+
+    /// Whether whoever is `at` one stay meets `nick` at another one.
+    fn is_met_from(&self, nick: &str, at: Option<&Stay>, of: &Stay) -> bool {
         let member = self.members.get(nick);
         of.endpoints.contains(nick)
-            && !at.endpoints.contains(nick)
+            && at.is_some_and(|at| !at.endpoints.contains(nick))
             && member.is_some_and(|member| !member.is_visitor())
             && self.is_at_home(nick, of)
     }
@@ -592,30 +684,46 @@ impl Conference {
         }
     }
 
-    /// Takes relays of a record for made. What the bridges were told is told again, which changes nothing.
-    pub(super) fn assume_relays(&mut self, now: Instant, relays: &[(String, String)]) {
+    /// Takes relays of a record for made, `leaves` with those to which they have theirs. What the bridges were told is told
+    /// again, which changes nothing.
+    pub(super) fn assume_relays(
+        &mut self,
+        now: Instant,
+        relays: &[(String, String)],
+        leaves: &[(String, String)],
+    ) {
+        for id in relays.iter().flat_map(|(elder, newer)| [elder, newer]) {
+            let leaf = leaves.iter().find(|(leaf, _)| leaf == id);
+            let parent = leaf.map(|(_, parent)| parent.as_str());
+            self.mesh.topology.assume(id, parent);
+        }
         for (elder, newer) in relays {
             let find = |id: &String| self.stays().find(|stay| stay.id == *id);
-            let ends = find(elder).zip(find(newer));
-            let ends = ends.and_then(|(a, b)| end_of(a).zip(end_of(b)).map(|e| (e, a, b)));
-            let Some(((mut elder, mut newer), a, b)) = ends.filter(|_| elder != newer) else {
+            let ends = find(elder)
+                .and_then(end_of)
+                .zip(find(newer).and_then(end_of));
+            let mesh = self.mesh.topology.mesh(elder, newer).map(str::to_owned);
+            let Some(((mut at, mut of), mesh)) = ends.zip(mesh).filter(|_| elder != newer) else {
                 continue;
             };
-            let told = |stay: &Stay| {
-                let nicks = stay.endpoints.iter();
-                nicks
-                    .map(|nick| (nick.clone(), SourceSet::default()))
-                    .collect()
-            };
-            (elder.told, newer.told) = (told(b), told(a));
-            if !self.mesh.has(&elder.stay, &newer.stay) {
+            (at.told, of.told) = (self.assumed(elder, newer), self.assumed(newer, elder));
+            if !self.mesh.has(elder, newer) {
                 self.mesh.links.push(Link {
-                    ends: [elder, newer],
+                    ends: [at, of],
+                    mesh,
                     made: Some(now),
                     number: 0,
                 });
             }
         }
+    }
+
+    /// Of whom a bridge is taken to know that they are behind a relay.
+    fn assumed(&self, at: &str, of: &str) -> BTreeMap<String, SourceSet> {
+        let people = self.stays_behind(at, of).flat_map(|stay| &stay.endpoints);
+        people
+            .map(|nick| (nick.clone(), SourceSet::default()))
+            .collect()
     }
 }
 

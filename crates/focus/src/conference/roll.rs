@@ -59,6 +59,14 @@ impl Roll {
         std::mem::replace(&mut self.touched, Touched::Some(BTreeSet::new()))
     }
 
+    /// They are looked at once more.
+    pub(super) fn touch_again(&mut self, touched: Touched) {
+        match touched {
+            Touched::All => self.touch_all(),
+            Touched::Some(nicks) => nicks.iter().for_each(|nick| self.touch(nick)),
+        }
+    }
+
     pub(super) fn insert(&mut self, nick: String, member: Member) {
         self.touch(&nick);
         self.members.insert(nick, member);

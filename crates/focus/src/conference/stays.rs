@@ -100,17 +100,18 @@ impl Conference {
 
     /// Where the conference is, as a choice wants to know it.
     pub(super) fn used(&self) -> Vec<Used> {
-        let used = self.current_stays().map(|stay| {
-            let first = stay
-                .endpoints
-                .first()
-                .and_then(|nick| self.members.get(nick));
-            Used {
-                bridge: stay.bridge.clone(),
-                people: stay.endpoints.len(),
-                visitors: first.is_some_and(|member| member.is_visitor()),
-            }
+        let used = self.current_stays().map(|stay| Used {
+            bridge: stay.bridge.clone(),
+            people: stay.endpoints.len(),
+            visitors: self.has_visitors(stay),
         });
         used.collect()
+    }
+
+    /// Whether visitors are placed there, and not participants.
+    pub(super) fn has_visitors(&self, stay: &Stay) -> bool {
+        let first = stay.endpoints.first();
+        let first = first.and_then(|nick| self.members.get(nick));
+        first.is_some_and(|member| member.is_visitor())
     }
 }

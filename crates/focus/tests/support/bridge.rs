@@ -39,6 +39,8 @@ pub struct FakeBridge {
     pub relates: bool,
     /// Its relays: by meeting and id of the other bridge, who is behind each.
     pub relays: BTreeMap<(String, String), BTreeSet<String>>,
+    /// The mesh of each.
+    pub meshes: BTreeMap<(String, String), String>,
     /// Relays made so far.
     pub relays_made: u32,
     /// Errors to give instead of the next answers.
@@ -61,6 +63,7 @@ impl FakeBridge {
             people: People::default(),
             relates: false,
             relays: BTreeMap::new(),
+            meshes: BTreeMap::new(),
             relays_made: 0,
             errors: VecDeque::new(),
             conferences: BTreeMap::new(),
@@ -198,9 +201,13 @@ impl FakeBridge {
             modified.sources = Some(feedback());
         }
         let empty = self.conferences.get(id).is_some_and(BTreeMap::is_empty);
-        if modify.expire || !modify.create && empty {
+        let meshes = self.meshes.iter().filter(|((meeting, _), _)| meeting == id);
+        let meshes: BTreeSet<&String> = meshes.map(|(_, mesh)| mesh).collect();
+        // One that passes on what one mesh has to another one is needed without people.
+        if modify.expire || !modify.create && empty && meshes.len() < 2 {
             self.conferences.remove(id);
             self.relays.retain(|(meeting, _), _| meeting != id);
+            self.meshes.retain(|(meeting, _), _| meeting != id);
         }
         Ok(modified)
     }
@@ -213,6 +220,7 @@ impl FakeBridge {
         };
         if request.expire {
             self.relays.remove(&key);
+            self.meshes.remove(&key);
             answer.expire = true;
             return Ok(answer);
         }
@@ -221,6 +229,8 @@ impl FakeBridge {
                 return Err(ErrorAnswer::plain("conflict", "relay exists"));
             }
             self.relays.insert(key.clone(), BTreeSet::new());
+            let mesh = request.mesh_id.clone().unwrap_or_default();
+            self.meshes.insert(key.clone(), mesh);
             self.relays_made += 1;
             self.created += 1;
             answer.transport = Some(Transport {

@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub strategy: Strategy,
     /// Those who can have spare connections.
     pub standby: bool,
+    /// Bridges of one meeting that have relays to each other.
+    pub max_mesh: Option<usize>,
     pub path: LinkSpec,
     /// In the order of their times.
     pub acts: Vec<(Duration, Act)>,
@@ -92,6 +94,7 @@ impl Plan {
                 false => Strategy::Single,
             },
             standby: false,
+            max_mesh: None,
             path: path(&mut rng),
             acts: Vec::new(),
         };
@@ -102,6 +105,9 @@ impl Plan {
             plan.fault(&mut rng, people);
         }
         plan.standby = plan.strategy == Strategy::Single && rng.random_bool(0.5);
+        if plan.strategy == Strategy::Split && rng.random_bool(0.5) {
+            plan.max_mesh = Some(rng.random_range(1..4));
+        }
         plan.acts.sort_by_key(|(at, _)| *at);
         plan
     }

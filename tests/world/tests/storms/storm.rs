@@ -41,6 +41,7 @@ impl Storm {
         let mut world = World::with_focus(&config, |focus| {
             focus.bridges.strategy = plan.strategy;
             focus.bridges.standby = plan.standby;
+            focus.bridges.max_mesh = plan.max_mesh;
         });
         world.keep_journal();
         Self {

@@ -259,6 +259,28 @@ fn who_leaves_moves_or_is_lost_with_a_bridge_is_gone_and_the_rest_goes_on() {
 }
 
 #[test]
+fn who_comes_back_with_a_camera_that_counts_anew_is_seen_at_another_bridge_at_once() {
+    let mut w = meeting(2, 2, 0.0, 180);
+    w.run(60 * SECOND);
+    let now = w.now;
+    w.shard_at(1)
+        .expire_endpoint(now, CONFERENCE, &endpoint_id("p1"))
+        .unwrap();
+    w.shard
+        .expire_relayed(now, CONFERENCE, &relay_id(1), &endpoint_id("p1"));
+    w.run(SECOND);
+    assert!(!is_fresh(&w, 0, "p1-v0"));
+    // One layer alone: its SSRC, and numbers that the relay has carried before.
+    w.join_at = 1;
+    w.join("p1", Some(Camera::new(2, 1, false, 4)), Some(60), true);
+    w.announce(0, 1, 1);
+    w.connect_all();
+    w.run(2 * SECOND);
+    assert!(is_fresh(&w, 0, "p1-v0"));
+    no_problems(&w);
+}
+
+#[test]
 fn a_bridge_between_two_meshes_passes_everything_on_once() {
     let mut w = World::apart(3, link(0.0), 9);
     for n in 0..3 {

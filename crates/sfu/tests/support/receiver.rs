@@ -73,11 +73,11 @@ impl Receiver {
         }
     }
 
-    /// The stream of a source.
+    /// The stream of a source; of several, as it came anew, the one that shows it.
     pub fn of(&self, source: &str) -> Option<&Stream> {
-        self.streams
-            .values()
-            .find(|s| s.entry.source.as_str() == source)
+        let streams = self.streams.values();
+        let of_it = streams.filter(|s| s.entry.source.as_str() == source);
+        of_it.max_by_key(|s| s.last_frame)
     }
 
     pub fn problems(&self) -> Vec<&String> {

@@ -1,5 +1,5 @@
-//! What crosses to another bridge: packets as they came, under the numbers of their senders. The other bridge does with
-//! them what it does with those of its own people.
+//! What crosses to another bridge: packets as they came, under the numbers of their senders as long as these go on. The other
+//! bridge does with them what it does with those of its own people.
 
 use super::burst::Pass;
 use super::history::{History, Refusal};
@@ -10,17 +10,43 @@ use crate::media::table::{FeedId, Table};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
-/// Retransmission streams whose numbers are remembered. SRTP refuses more as well.
+/// SSRCs whose numbers are remembered, and retransmission streams. SRTP refuses more as well.
 const MAX_REMEMBERED: usize = 16_384;
+/// A stream that crosses again goes on under its sender's numbers where these are no further ahead than this, as after a pause.
+/// SRTP takes what is far ahead for what is past (RFC 3711 §3.3.1), and nothing leaves twice under one number.
+const AHEAD: u16 = 0x3FFF;
+/// Else its numbers go on so far behind the last one: what comes late finds a number too.
+const GAP: u16 = 32;
 
 /// An encoding on its way.
 #[derive(Debug)]
 struct Stream {
     ssrc: u32,
     rtx: Option<u32>,
+    /// The newest number that has left under its SSRC, and what is added to its sender's, which its first packet decides.
+    newest: Option<u16>,
+    shift: Option<u16>,
     history: History,
     packets: u32,
     octets: u32,
+}
+
+impl Stream {
+    /// Under which number a packet leaves.
+    #[inline]
+    fn number(&mut self, seq: u16) -> u16 {
+        let newest = self.newest;
+        let goes_on = |newest: u16| (1..=AHEAD).contains(&seq.wrapping_sub(newest));
+        let shift = *self.shift.get_or_insert_with(|| match newest {
+            Some(newest) if !goes_on(newest) => newest.wrapping_add(GAP).wrapping_sub(seq),
+            _ => 0,
+        });
+        let number = seq.wrapping_add(shift);
+        if newest.is_none_or(|newest| number.wrapping_sub(newest) < 0x8000) {
+            self.newest = Some(number);
+        }
+        number
+    }
 }
 
 /// See the module.
@@ -28,6 +54,8 @@ struct Stream {
 pub(crate) struct Crossing {
     /// Feeds that cross.
     lanes: Table<FeedId, SmallVec<[Stream; 3]>>,
+    /// The newest number under each SSRC that has crossed and does not now: its sender may begin anew under it.
+    numbers: HashMap<u32, u16>,
     /// The newest numbers of retransmission streams: they go on, however often a feed stops crossing and crosses again.
     repeats: HashMap<u32, u16>,
 }
@@ -35,19 +63,30 @@ pub(crate) struct Crossing {
 impl Crossing {
     /// A feed crosses from now on.
     pub(crate) fn open(&mut self, feed: FeedId, source: &Source) {
+        self.close(feed);
         let streams = source.encodings.iter().map(|e| Stream {
             ssrc: e.ssrc,
             rtx: e.rtx,
+            newest: self.numbers.get(&e.ssrc).copied(),
+            shift: None,
             history: History::default(),
             packets: 0,
             octets: 0,
         });
-        self.lanes.set(feed, streams.collect());
+        let streams = streams.collect();
+        self.lanes.set(feed, streams);
     }
 
     /// It does not any more.
     pub(crate) fn close(&mut self, feed: FeedId) {
-        self.lanes.remove(feed);
+        for stream in self.lanes.remove(feed).into_iter().flatten() {
+            let known = self.numbers.contains_key(&stream.ssrc);
+            if let Some(newest) = stream.newest
+                && (known || self.numbers.len() < MAX_REMEMBERED)
+            {
+                self.numbers.insert(stream.ssrc, newest);
+            }
+        }
     }
 
     /// Whether a feed crosses.
@@ -86,7 +125,7 @@ impl Crossing {
                 let out = Outgoing {
                     id: loaded.arrived.packet.id,
                     ssrc: stream.ssrc,
-                    seq: record.header.sequence_number,
+                    seq: stream.number(record.header.sequence_number),
                     timestamp: record.header.timestamp,
                     picture_id: codec.picture_id().map_or(0, |(id, _)| id),
                     tl0: codec.tl0(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bot::Event;
 use sim::LinkSpec;
 
 use crate::{World, WorldConfig};
@@ -44,5 +45,26 @@ impl World {
     #[must_use]
     pub fn frames(&self, bot: usize) -> u64 {
         self.bots[bot].video().values().map(|s| s.decoded).sum()
+    }
+
+    /// One of the first `people` speaks and the others of these do not; whether all bots come to hear that it is the dominant
+    /// speaker.
+    pub fn all_hear_of_speaker(&mut self, speaker: usize, people: usize) -> bool {
+        for n in 0..people {
+            let level = if n == speaker { -20 } else { -127 };
+            self.with_bot(n, |bot| bot.speak(level));
+        }
+        let dominant = self.bots[speaker].endpoint().to_owned();
+        let newest = |events: &Vec<(Duration, Event)>| {
+            let mut all = events.iter().rev();
+            all.find_map(|(_, event)| match event {
+                Event::DominantSpeaker(speaker) => Some(speaker.clone()),
+                _ => None,
+            })
+        };
+        self.run_until(8 * SECOND, |w| {
+            let mut all = w.events.iter();
+            all.all(|events| newest(events).as_ref() == Some(&dominant))
+        })
     }
 }

@@ -125,22 +125,7 @@ fn everybody_on_several_bridges_sees_and_hears_everybody() {
 fn who_speaks_on_one_bridge_is_the_dominant_speaker_on_all() {
     let mut world = meeting(7, 3, 3, LinkSpec::default());
     for speaker in [1, 2, 0] {
-        for n in 0..3 {
-            let level = if n == speaker { -20 } else { -127 };
-            world.with_bot(n, |bot| bot.speak(level));
-        }
-        let dominant = world.bots[speaker].endpoint().to_owned();
-        let newest = |events: &Vec<(Duration, Event)>| {
-            let mut all = events.iter().rev();
-            all.find_map(|(_, event)| match event {
-                Event::DominantSpeaker(speaker) => Some(speaker.clone()),
-                _ => None,
-            })
-        };
-        let heard = world.run_until(8 * SECOND, |w| {
-            let mut all = w.events.iter();
-            all.all(|events| newest(events).as_ref() == Some(&dominant))
-        });
+        let heard = world.all_hear_of_speaker(speaker, 3);
         assert!(heard, "{}", describe(&world));
     }
 }

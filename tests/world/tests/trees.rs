@@ -163,22 +163,7 @@ fn an_audience_on_six_bridges_sees_and_hears_whoever_sends() {
     assert_served(&mut world, "all is well");
     // Who speaks is known everywhere.
     for speaker in [1, 0] {
-        for n in 0..2 {
-            let level = if n == speaker { -20 } else { -127 };
-            world.with_bot(n, |bot| bot.speak(level));
-        }
-        let dominant = world.bots[speaker].endpoint().to_owned();
-        let newest = |events: &Vec<(Duration, Event)>| {
-            let mut all = events.iter().rev();
-            all.find_map(|(_, event)| match event {
-                Event::DominantSpeaker(speaker) => Some(speaker.clone()),
-                _ => None,
-            })
-        };
-        let told = world.run_until(8 * SECOND, |w| {
-            let mut all = w.events.iter();
-            all.all(|events| newest(events).as_ref() == Some(&dominant))
-        });
+        let told = world.all_hear_of_speaker(speaker, 2);
         assert!(told, "{speaker}");
     }
     // All leave: nothing is left anywhere.

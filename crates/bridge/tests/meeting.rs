@@ -50,7 +50,10 @@ impl Deployment {
             bots: Vec::new(),
         };
         for number in 0..bridges {
-            deployment.bridges.push(deployment.bridge(number, &change));
+            let bridge = deployment.bridge(number, &change);
+            // People who come before all bridges are there would all be on the first one.
+            bridge.attached().await;
+            deployment.bridges.push(bridge);
         }
         deployment
     }

@@ -210,9 +210,28 @@ impl ByteConnection {
                 })
                 .await;
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            Err(_) => self.hear_out(&mut reader).await,
         }
         None
+    }
+
+    /// What the peer sent before its connection was gone counts, its farewell most of all: without it, its session would
+    /// wait for it.
+    async fn hear_out<R: AsyncRead + Unpin>(&mut self, reader: &mut R) {
+        let mut buffer = vec![0; READ_BUFFER];
+        let heard = async {
+            while self.server.wants_input()
+                && let Ok(n @ 1..) = reader.read(&mut buffer).await
+            {
+                let bytes = buffer.get(..n).unwrap_or_default();
+                self.server.handle_input(now(), bytes);
+                if self.handle_events().await != Next::Continue {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(PATIENCE, heard).await;
     }
 
     async fn carry<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<Next>

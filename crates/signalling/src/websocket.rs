@@ -108,6 +108,14 @@ async fn run(socket: WebSocket, context: Context, query: WebQuery, place: Place)
     connection_state.peer.finish().await;
 }
 
+/// Why something could not be sent.
+enum Unsent {
+    /// The socket has an end already.
+    Gone,
+    /// The peer takes nothing.
+    Stuck,
+}
+
 struct Connection {
     server: Server,
     peer: Peer,
@@ -127,8 +135,10 @@ impl Connection {
             tokio::select! {
                 // As a rule all is written at once, and the rest need not be looked at.
                 biased;
-                written = self.write() => if written.is_err() {
-                    return Next::Drop;
+                written = self.write() => match written {
+                    Ok(()) => {}
+                    Err(Unsent::Gone) => return self.hear_out().await,
+                    Err(Unsent::Stuck) => return Next::Drop,
                 },
                 () = &mut overflow => return Next::Drop,
                 () = &mut evicted => return self.peer.made_room(),
@@ -209,24 +219,38 @@ impl Connection {
     }
 
     /// Sends what the stream has, as one write where it fits.
-    async fn write(&mut self) -> Result<(), ()> {
+    async fn write(&mut self) -> Result<(), Unsent> {
         let mut any = false;
         while let Some(bytes) = self.server.poll_transmit() {
-            let text = String::from_utf8(bytes).map_err(|_| ())?;
+            let text = String::from_utf8(bytes).map_err(|_| Unsent::Gone)?;
             let feed = self.socket.feed(Message::Text(text.into()));
             timeout(WRITE_TIMEOUT, feed)
                 .await
-                .map_err(|_| ())?
-                .map_err(|_| ())?;
+                .map_err(|_| Unsent::Stuck)?
+                .map_err(|_| Unsent::Gone)?;
             any = true;
         }
         if any {
             timeout(WRITE_TIMEOUT, self.socket.flush())
                 .await
-                .map_err(|_| ())?
-                .map_err(|_| ())?;
+                .map_err(|_| Unsent::Stuck)?
+                .map_err(|_| Unsent::Gone)?;
         }
         Ok(())
+    }
+
+    /// What the peer sent before its socket was gone counts, its farewell most of all: without it, its session would wait
+    /// for it.
+    async fn hear_out(&mut self) -> Next {
+        let heard = async {
+            while self.server.wants_input()
+                && let Some(Ok(message)) = self.socket.next().await
+                && self.on_message(message).await == Next::Continue
+                && self.handle_events().await == Next::Continue
+            {}
+        };
+        let _ = timeout(CLOSE_TIMEOUT, heard).await;
+        Next::Drop
     }
 
     /// Closes the socket after the stream and waits for the peer to do the same.

@@ -361,6 +361,44 @@ async fn whoever_leaves_is_seen_to_leave_before_its_socket_is_closed() {
     assert!(rest.contains("<close "), "{rest}");
 }
 
+/// What somebody has sent counts, even if nothing can be sent to them any more.
+#[tokio::test]
+async fn whoever_slams_the_door_has_left() {
+    const ROOM: &str = "standup@conference.meet.internal";
+    const PEOPLE: usize = 10;
+    let node = TestNode::start().await;
+    let mut alice = Browser::connect(&node).await;
+    alice.join(ROOM, "alice").await;
+    let mut others = Vec::new();
+    for n in 0..PEOPLE {
+        let mut other = Browser::connect(&node).await;
+        other.enable().await;
+        other.join(ROOM, &format!("guest{n}")).await;
+        others.push(other);
+    }
+    for (n, other) in others.into_iter().enumerate() {
+        let chat = element("message", ns::CLIENT)
+            .attr("to", ROOM)
+            .attr("type", "groupchat")
+            .child(element("body", ns::CLIENT).text("bye"))
+            .done();
+        let leave = element("presence", ns::CLIENT)
+            .attr("to", format!("{ROOM}/guest{n}"))
+            .attr("type", "unavailable")
+            .done();
+        let mut words = vec![xml::to_string(&chat); 60];
+        words.push(xml::to_string(&leave));
+        words.push(format!("<close xmlns='{}'/>", ns::FRAMING));
+        other.slam(&words).await;
+    }
+    let mut left = 0;
+    while left < PEOPLE {
+        // Sessions that wait for their client's return stay for a minute.
+        let stanza = alice.stanza().await;
+        left += usize::from(stanza.attr("type") == Some("unavailable"));
+    }
+}
+
 #[tokio::test]
 async fn tcp_peers_get_nothing_before_tls() {
     let node = TestNode::start().await;

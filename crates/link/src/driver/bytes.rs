@@ -66,7 +66,12 @@ impl Driver {
                 Some(step) => {
                     output.fill(&mut self.client);
                     let _ = timeout(FLUSH_TIMEOUT, output.flush(&mut writer)).await;
-                    let _ = timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
+                    let _ = timeout(FLUSH_TIMEOUT, async {
+                        let _ = writer.shutdown().await;
+                        // A socket that is closed with something unread takes what it sent last with it.
+                        while let Ok(1..) = reader.read(&mut buffer).await {}
+                    })
+                    .await;
                     break step;
                 }
                 None => {}

@@ -42,7 +42,12 @@ impl Driver {
         self.client.connect(now(), true);
         let step = self.drive_messages(&mut socket).await;
         let _ = timeout(FLUSH_TIMEOUT, self.flush_messages(&mut socket)).await;
-        let _ = timeout(FLUSH_TIMEOUT, socket.close(None)).await;
+        let _ = timeout(FLUSH_TIMEOUT, async {
+            let _ = socket.close(None).await;
+            // A socket that is closed with something unread takes what it sent last with it.
+            while let Some(Ok(_)) = socket.next().await {}
+        })
+        .await;
         Ok(step)
     }
 

@@ -360,6 +360,20 @@ impl Browser {
             .await;
     }
 
+    /// Says its last words, all at once, and closes its socket so that the other end can send nothing more, as the system
+    /// does for a page that is closed with something unread.
+    pub async fn slam(mut self, words: &[String]) {
+        for text in words {
+            let message = Message::text(text.as_str());
+            must(self.socket.feed(message)).await.expect("taken");
+        }
+        if let MaybeTlsStream::Plain(socket) = self.socket.get_ref() {
+            socket.set_nodelay(true).expect("no delay");
+            socket.set_zero_linger().expect("linger");
+        }
+        must(self.socket.flush()).await.expect("sent");
+    }
+
     /// Loses the socket without a word.
     pub fn vanish(self) -> (String, u32) {
         (self.jid, self.received)

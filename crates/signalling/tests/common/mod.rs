@@ -360,8 +360,8 @@ impl Browser {
             .await;
     }
 
-    /// Says its last words, all at once, and closes its socket so that the other end can send nothing more, as the system
-    /// does for a page that is closed with something unread.
+    /// Says its last words, all at once, and closes its socket so that the other end can send nothing more, as is so when
+    /// a socket is closed with something unread.
     pub async fn slam(mut self, words: &[String]) {
         for text in words {
             let message = Message::text(text.as_str());

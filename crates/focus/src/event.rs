@@ -399,17 +399,20 @@ pub enum Reinvite {
     OfferLost,
     /// It saw the focus leave the room.
     FocusLeft,
+    /// Somebody else sends what it would have sent in its new session.
+    SourcesClash,
 }
 
 impl Reinvite {
     /// All reasons, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BridgeLeft,
         Self::BridgeForgot,
         Self::IceFailed,
         Self::Restart,
         Self::OfferLost,
         Self::FocusLeft,
+        Self::SourcesClash,
     ];
 
     /// The name in metrics.
@@ -422,6 +425,7 @@ impl Reinvite {
             Self::Restart => "restart",
             Self::OfferLost => "offer-lost",
             Self::FocusLeft => "focus-left",
+            Self::SourcesClash => "sources-clash",
         }
     }
 }

@@ -71,6 +71,7 @@ macro_rules! with_conference {
             };
             let $cx = &mut cx;
             $body;
+            $conference.replace_silenced(&mut cx);
             $conference.relate(&mut cx);
             $conference.ensure_spares(&mut cx);
         }

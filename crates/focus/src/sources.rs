@@ -522,6 +522,18 @@ impl SourceTable {
         Ok(())
     }
 
+    /// Whether somebody else has an SSRC or a media stream id of `set`.
+    pub(crate) fn clashes(&self, owner: &str, set: &SourceSet) -> bool {
+        set.sources.iter().any(|source| {
+            let msid = source.msid.as_ref();
+            let owners = [
+                self.owner_of_ssrc.get(&source.ssrc),
+                msid.and_then(|msid| self.owner_of_msid.get(msid)),
+            ];
+            owners.into_iter().flatten().any(|other| other != owner)
+        })
+    }
+
     /// What an owner would have who had `known`, and nothing else, and got `added`.
     ///
     /// # Errors

@@ -342,21 +342,6 @@ fn source_changes_that_are_refused_change_nothing() {
 }
 
 #[test]
-fn an_accept_with_bad_sources_ends_the_session_of_that_client_only() {
-    let mut world = World::ready(&["jvb1"]);
-    world.join(FakeClient::new("aa"));
-    let mut bad = FakeClient::new("bb");
-    bad.accepts = false;
-    world.join(bad);
-    let mut accept = world.clients.get_mut("bb").unwrap().accept();
-    accept.contents[0].description.as_mut().unwrap().sources[0].name = Some("aa-a7".into());
-    assert_eq!(condition(&world.ask("bb", &accept)), "bad-request");
-    let endpoints: Vec<_> = world.bridges["jvb1"].conferences[MEETING].keys().collect();
-    assert_eq!(endpoints, ["aa"]);
-    assert_eq!(condition(&world.ask("bb", &accept)), "item-not-found");
-}
-
-#[test]
 fn leaving_expires_endpoints_and_at_last_the_conference() {
     let mut world = World::ready(&["jvb1"]);
     for nick in ["aa", "bb", "cc"] {

@@ -238,6 +238,33 @@ fn who_leaves_or_comes_meanwhile_disturbs_nothing() {
 }
 
 #[test]
+fn whose_numbers_somebody_took_meanwhile_gets_others() {
+    let mut world = meeting(
+        &["jvb1", "jvb2"],
+        vec![able("aa", false), able("bb", false)],
+    );
+    drain(&mut world, "jvb1");
+    let mut cc = able("cc", true);
+    cc.ssrc = ssrcs_on(&world, "jvb2", "aa")[0];
+    world.join(cc);
+    for nick in ["aa", "bb"] {
+        let moved = world.clients[nick].moved();
+        say(&mut world, nick, &moved);
+    }
+    assert_eq!(world.home_of(MEETING), ["jvb2"]);
+    world.advance(10 * SECOND);
+    let (aa, cc) = (
+        ssrcs_on(&world, "jvb2", "aa"),
+        ssrcs_on(&world, "jvb2", "cc"),
+    );
+    assert_eq!((aa.len(), cc.len()), (5, 5));
+    assert!(aa.iter().all(|ssrc| !cc.contains(ssrc)), "{aa:?} {cc:?}");
+    assert_eq!(world.clients["cc"].offers.len(), 1, "who came first stays");
+    let again = world.focus.stats().reinvites_total[focus::Reinvite::SourcesClash as usize];
+    assert_eq!(again, 1);
+}
+
+#[test]
 fn a_mute_meanwhile_holds_on_both_bridges() {
     let mut world = meeting(
         &["jvb1", "jvb2"],

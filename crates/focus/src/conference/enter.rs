@@ -55,6 +55,7 @@ impl Conference {
             retiring: Vec::new(),
             standby: None,
             sources: SourceTable::default(),
+            silenced: Vec::new(),
             moderation: Moderation::default(),
             rtcstats: request
                 .properties

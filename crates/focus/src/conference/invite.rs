@@ -28,8 +28,6 @@ const MAX_DOUBLINGS: u32 = 3;
 const QUICK_RETRIES: u32 = 3;
 /// How long a conference avoids a bridge that it has left: all who were on it are placed elsewhere, not only the first.
 const AVOIDED: Duration = Duration::from_secs(60);
-/// Offers a client may refuse before it gets no more.
-const MAX_REFUSALS: u32 = 2;
 
 impl Conference {
     /// Gives a session to every member that should have one.
@@ -619,39 +617,6 @@ impl Conference {
         self.watch_moves(cx);
         // Somebody else may have waited for this one.
         self.finish_moves(cx);
-    }
-
-    /// The client acknowledged an offer, or refused it.
-    pub(crate) fn on_offer_answered(
-        &mut self,
-        cx: &mut Context<'_>,
-        nick: &str,
-        sid: &str,
-        answer: Option<&Element>,
-    ) {
-        // Silence is no refusal: the acceptance itself is what counts.
-        if answer.is_none_or(|answer| answer.attr("type") != Some("error")) {
-            return;
-        }
-        let Some(member) = self.members.get_mut(nick) else {
-            return;
-        };
-        if member.next.as_ref().is_some_and(|n| n.session.sid == sid) {
-            return self.drop_next(cx, nick);
-        }
-        if member
-            .session
-            .as_ref()
-            .is_none_or(|session| session.sid != sid)
-        {
-            return;
-        }
-        member.refusals += 1;
-        member.released = member.refusals > MAX_REFUSALS;
-        self.refused(cx, nick, "the client refused the offer");
-        self.terminate(cx, nick, sid, "general-error", "jingle session failed");
-        self.close_session(cx, nick);
-        self.hold(cx, nick, RETRY);
     }
 
     /// The next session of `nick` comes to nothing: it gets another one, and loses the one it has for that. A spare one is tried

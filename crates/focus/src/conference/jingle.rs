@@ -110,15 +110,14 @@ impl Conference {
         };
         if let Err(refusal) = self.add_sources(cx, nick, jingle) {
             // Without its sources the session is of no use.
-            if let Some(member) = self.members.get_mut(nick) {
-                member.released = true;
-            }
-            self.close_session(cx, nick);
+            let read = read_sources(nick, jingle);
+            let clash = read.is_ok_and(|sources| self.sources.clashes(nick, &sources));
+            self.end_refused(cx, nick, &jingle.sid, &refusal.1, clash);
             return Err(refusal);
         }
         cx.io.answer(iq::result_to(request, None));
         if let Some(member) = self.members.get_mut(nick) {
-            member.refusals = 0;
+            (member.refusals, member.clashes) = (0, 0);
             if let Some(session) = member.session.as_mut() {
                 session.active = true;
                 session.doubtful = false;

@@ -46,8 +46,10 @@ pub(crate) struct Member {
     pub(super) invited_before: bool,
     /// No offer before this time.
     pub(super) hold_until: Option<Instant>,
-    /// Offers refused one after another.
+    /// Offers refused, or answered with what could not be accepted, one after another.
     pub(super) refusals: u32,
+    /// Answers one after another with sources that others have.
+    pub(super) clashes: u32,
     /// What the bridge was told last.
     pub(super) force_mute: ForceMute,
     pub(super) restarts: RateLimit,
@@ -153,6 +155,7 @@ impl Member {
             invited_before: false,
             hold_until: None,
             refusals: 0,
+            clashes: 0,
             force_mute: ForceMute::default(),
             restarts: RateLimit::default(),
             ice_restarts: RateLimit::default(),

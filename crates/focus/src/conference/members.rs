@@ -131,6 +131,7 @@ impl Conference {
         self.update_sender_limits(cx);
         self.elect_owner(cx);
         self.watch_single(cx);
+        self.retry_clashes(cx);
     }
 
     /// Whoever is alone with a session loses it after a while.

@@ -17,6 +17,7 @@ mod moving;
 mod mute;
 mod publish;
 mod record;
+mod refusals;
 mod relays;
 mod requests;
 mod roll;
@@ -122,6 +123,8 @@ pub(crate) struct Conference {
     /// The bridge on which members have spare sessions.
     standby: Option<Stay>,
     sources: SourceTable,
+    /// Members whose sources could not be taken over into their session, which is to be replaced.
+    silenced: Vec<String>,
     moderation: Moderation,
     /// Statistics of the meeting may be collected.
     rtcstats: bool,

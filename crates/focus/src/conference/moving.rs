@@ -86,6 +86,7 @@ impl Conference {
         if let Err(error) = self.sources.replace(nick, next.sources, limit) {
             // Somebody else came to use the same numbers meanwhile.
             self.refused(cx, nick, format!("the sources of a new session: {error}"));
+            self.silenced.push(nick.to_owned());
         }
         self.tell_sources(cx, nick);
         self.leave_retiring(cx, nick);

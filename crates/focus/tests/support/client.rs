@@ -40,6 +40,8 @@ pub struct FakeClient {
     pub refuses: bool,
     /// First SSRC of the next session.
     pub ssrc: u32,
+    /// Uses the same SSRCs in each session.
+    pub keeps_ssrcs: bool,
     /// The session it has.
     pub session: Option<Jingle>,
     /// One that it takes beside that, if it says that it can.
@@ -72,6 +74,7 @@ impl FakeClient {
             accepts: true,
             refuses: false,
             ssrc: number % 1_000_000 * 1000 + 1,
+            keeps_ssrcs: false,
             session: None,
             next: None,
             tells_moved: true,
@@ -257,7 +260,7 @@ impl FakeClient {
     pub fn accept(&mut self) -> Jingle {
         let mut accept = self.jingle(Action::SessionAccept);
         let base = self.ssrc;
-        self.ssrc += 10;
+        self.ssrc += if self.keeps_ssrcs { 0 } else { 10 };
         let audio = self.content("audio", "a0", &[base], Vec::new());
         let groups = vec![
             group("SIM", &[base + 1, base + 2]),

@@ -6,6 +6,7 @@ mod common;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use common::service::Service;
 use common::{Browser, DOMAIN, TestNode, must, next_stanza};
 use link::{LinkEvent, TlsVerify};
 use stanza::xml::{self, Limits};
@@ -397,6 +398,43 @@ async fn whoever_slams_the_door_has_left() {
         let stanza = alice.stanza().await;
         left += usize::from(stanza.attr("type") == Some("unavailable"));
     }
+}
+
+#[tokio::test]
+async fn a_service_that_slams_the_door_has_left() {
+    const ROOM: &str = "standup@conference.meet.internal";
+    const SERVICES: usize = 10;
+    const WORDS: usize = 50;
+    let node = TestNode::start().await;
+    let mut alice = Browser::connect(&node).await;
+    alice.join(ROOM, "alice").await;
+    for n in 0..SERVICES {
+        // The account whose sessions are waited for when their connection breaks.
+        let mut service = Service::connect(&node, "focus", &format!("other{n}")).await;
+        let nick = format!("guest{n}");
+        service.join(ROOM, &nick).await;
+        // More than is read at a time.
+        let chat = element("message", ns::CLIENT)
+            .attr("to", ROOM)
+            .attr("type", "groupchat")
+            .child(element("body", ns::CLIENT).text("bye ".repeat(200)))
+            .done();
+        let leave = element("presence", ns::CLIENT)
+            .attr("to", format!("{ROOM}/{nick}"))
+            .attr("type", "unavailable")
+            .done();
+        let mut words = vec![chat; WORDS];
+        words.push(leave);
+        service.slam(&words).await;
+    }
+    let (mut left, mut heard) = (0, 0);
+    while left < SERVICES {
+        let stanza = alice.stanza().await;
+        left += usize::from(stanza.attr("type") == Some("unavailable"));
+        heard += usize::from(stanza.has_child("body", ns::CLIENT));
+    }
+    // Whose last words are lost is waited for, and leaves in the end too.
+    assert_eq!(heard, SERVICES * WORDS, "all that was said before");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@
     reason = "each test uses a part; a test that cannot go on fails"
 )]
 
+pub mod service;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,16 +103,21 @@ impl TestNode {
         LinkConfig::new(target, &format!("auth.{DOMAIN}"), credentials)
     }
 
-    /// The login mechanisms a service is offered over TCP, after TLS.
-    pub async fn mechanisms(&self) -> Vec<String> {
+    /// What a client's TLS believes: the certificate of this node.
+    pub fn client_tls(&self) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
+        rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_no_client_auth()
+    }
+
+    /// The login mechanisms a service is offered over TCP, after TLS.
+    pub async fn mechanisms(&self) -> Vec<String> {
+        let tls = self.client_tls();
         let header = format!(
             "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
              to='auth.{DOMAIN}' version='1.0'>"

@@ -22,10 +22,13 @@ const TIMES = {
     stop: [ 1, 2, 10 ],
     partition_meet: [ 1, 2, 5 ],
     partition_clients: [ 1, 2, 5 ],
+    fourth: [ 1, 1, 2 ],
     drain: [ 1, 2, 5 ],
     bridge_upgrade: [ 1, 1, 3 ],
     meet_restart: [ 1, 2, 5 ],
     meet_kill: [ 1, 2, 5 ],
+    // Without packages it is the same as meet_restart.
+    meet_upgrade: [ 0, 1, 1 ],
     meet_down: [ 0, 0, 1 ],
     kill_standby: [ 1, 5, 20 ],
     wide: [ 0, 0, 3 ],

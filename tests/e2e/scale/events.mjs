@@ -56,18 +56,46 @@ async function toTheMeetNode(scene, kind, times, deed) {
     }
 }
 
-/** A fourth bridge gets one of the next meetings; then the bridge of the large room is drained. */
-async function drain(scene, times) {
-    await scene.calm();
-    await scene.installation.startBridge(FURTHER);
-    await scene.calm(BRIDGES.length + 1);
-    // One for each bridge that is as empty as the new one, after all that happened.
-    const crowd = await scene.gather({ room: 'later', rooms: BRIDGES.length, senders: 2 });
-    const later = crowd.rooms.map(room => scene.bridgeOf(room));
-
-    assert.ok(later.includes(FURTHER), `the bridge that came last gets a meeting: ${later}`);
+/** A fourth bridge comes while meetings run: the next ones go on it, and those that run notice nothing. */
+async function fourth(scene, times) {
     for (let n = 0; n < times; n++) {
-        await scene.calm(BRIDGES.length + 1);
+        await scene.calm();
+        const before = scene.places();
+        const rooms = scene.crowds.flatMap(crowd => crowd.rooms);
+        const isReady = bridge => bridge.state === 'ready' && scene.nameOf(scene.status(), bridge.name) === FURTHER;
+
+        let took, crowd;
+
+        const moved = await scene.measure('fourth', rooms, async () => {
+            const from = Date.now();
+
+            await (n === 0 ? scene.installation.startBridge(FURTHER) : scene.part(FURTHER).start());
+            await scene.until('the bridge that came last is ready', () => scene.status().bridges.some(isReady));
+            took = Date.now() - from;
+            crowd = await scene.gather({ room: `later-${n}`, rooms: BRIDGES.length + 1, senders: 2 });
+        });
+        const places = scene.places();
+        const later = [ ...BRIDGES, FURTHER ].map(name => crowd.rooms.filter(room => places[room][0].bridge === name).length);
+        const [ { why, id } ] = crowd.rooms.map(room => places[room]).find(([ { bridge } ]) => bridge === FURTHER)
+            ?? assert.fail(`the bridge that came last gets a meeting: ${JSON.stringify(places)}`);
+
+        assert.match(why, /load/, `status says why a meeting is on ${id}`);
+        assert.equal(moved, 0, 'nobody who is there gets another session by it');
+        for (const room of rooms) {
+            assert.equal(places[room][0].bridge, before[room][0].bridge, `${room} is where it was`);
+        }
+        scene.figures.fourth.worst('ready_ms', took);
+        scene.figures.fourth.last('later_rooms_per_bridge', later);
+        await scene.dismiss(crowd);
+        await scene.part(FURTHER).end();
+        await scene.until('the bridge that came last is gone', () => !scene.status().bridges.some(isReady));
+    }
+}
+
+/** The bridge of the large room is drained. */
+async function drain(scene, times) {
+    for (let n = 0; n < times; n++) {
+        await scene.calm();
         const [ { bridge, id } ] = scene.places()[LARGE];
         const empty = () => scene.status().bridges.some(({ name, people }) => name === id && people === 0);
 
@@ -84,9 +112,6 @@ async function drain(scene, times) {
         assert.notEqual(scene.bridgeOf(LARGE), bridge, 'the meeting left the drained bridge');
         scene.parts.meet.command('drain', id, '--off');
     }
-    await scene.dismiss(crowd);
-    await scene.calm(BRIDGES.length + 1);
-    await scene.part(FURTHER).end();
 }
 
 /** One meeting of thirty over all bridges, with relays; one of the bridges is killed. */
@@ -167,6 +192,8 @@ export const EVENTS = {
         }
     }),
 
+    fourth,
+
     drain,
 
     bridge_upgrade: (scene, times) => toItsBridge(scene, 'bridge_upgrade', times, part => part.upgrade()),
@@ -177,6 +204,9 @@ export const EVENTS = {
         await meet.kill();
         await meet.back();
     }),
+
+    // Packages restart it.
+    meet_upgrade: (scene, times) => toTheMeetNode(scene, 'meet_upgrade', times, meet => meet.upgrade()),
 
     meet_down: (scene, times) => toTheMeetNode(scene, 'meet_down', times, async meet => {
         await meet.end();

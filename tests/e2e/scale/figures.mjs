@@ -38,6 +38,11 @@ export class Figures {
         this.more[name] = Math.max(value, this.more[name] ?? 0);
     }
 
+    /** A further figure of the kind, of which the last is told. */
+    last(name, value) {
+        this.more[name] = value;
+    }
+
     toJSON() {
         return { n: this.n, audio_gap_ms: spread(this.audio), video_freeze_ms: spread(this.video), ...this.more };
     }

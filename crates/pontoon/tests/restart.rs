@@ -7,10 +7,15 @@
     reason = "a test ends where its set-up fails, and reads the clock"
 )]
 
+#[path = "common/guarded.rs"]
+mod guarded;
 #[path = "common/nodes.rs"]
 mod nodes;
+#[path = "common/person.rs"]
+mod person;
 
 use bot::Event;
+use guarded::Guarded;
 use nodes::{Process, free_tcp, join, media_flow, role, undisturbed, wait};
 
 fn says(text: &str) -> impl Fn(&Event) -> bool {
@@ -71,5 +76,27 @@ async fn a_node_that_is_all_in_one_comes_back_with_its_meeting() {
             let left = |event: &&Event| matches!(event, Event::OccupantLeft(_) | Event::Out(_));
             assert_eq!(events.iter().find(left), None, "{what}: {events:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_agreed_in_a_room_holds_after_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    let (https, xmpp) = (free_tcp(), free_tcp());
+    let meet = role("meet", https, xmpp);
+    let (mut node, _) = Process::start(state.path(), &meet, "Add a bridge").await;
+    let mut room = Guarded::new(https).await;
+    room.say("before");
+    room.is_heard("at first").await;
+    room.knock("first").await;
+    room.holds("dia", "at first").await;
+    for (round, signal) in ["-TERM", "-KILL", "-TERM", "-KILL"].into_iter().enumerate() {
+        let what = format!("{signal}, round {round}");
+        room.knock(&format!("waiter{round}")).await;
+        node.signal(signal);
+        room.say(&format!("said while it was away, {round}"));
+        (node, _) = Process::start(state.path(), &meet, "Add a bridge").await;
+        room.is_back(&what).await;
+        room.holds(&format!("dia{round}"), &what).await;
     }
 }

@@ -194,6 +194,12 @@ fn who_does_not_come_back_leaves_in_the_end() {
 
 #[test]
 fn roles_password_waiting_room_and_all_that_was_agreed_are_the_same() {
+    for minutes in [0, 10] {
+        all_is_the_same_after(Duration::from_secs(60 * minutes));
+    }
+}
+
+fn all_is_the_same_after(away: Duration) {
     let mut world = world();
     let first = focus(&mut world);
     let mut alice = Managed::guest(&mut world);
@@ -238,6 +244,7 @@ fn roles_password_waiting_room_and_all_that_was_agreed_are_the_same() {
     say(&mut world, &alice.client, "before");
     alice.read(&mut world);
     waiting.read(&mut world);
+    world.now += away;
     assert_eq!(world.restart().left_out, 0);
     let (_, told) = focus_again(&mut world);
     assert!(

@@ -530,8 +530,7 @@ impl Worker {
                 (meeting.to_owned(), id, stats)
             })
             .collect();
-        let hearing = hearing(state, now);
-        state.next_hearing = now + HEARING_INTERVAL;
+        let hearing = (state.next_hearing <= now).then(|| hearing(state, now));
         let hears = state.deaf_until <= now;
         let shard = state.controller.shard();
         let related = state.controller.meetings().filter(|_| hears);
@@ -541,6 +540,13 @@ impl Worker {
         });
         let broken = broken.collect();
         let mut snapshot = lock(&handle.snapshot);
+        let hearing = match hearing {
+            Some(hearing) => {
+                state.next_hearing = now + HEARING_INTERVAL;
+                hearing
+            }
+            None => std::mem::take(&mut snapshot.hearing),
+        };
         let busy = if state.next_snapshot <= now {
             let interval = SNAPSHOT_INTERVAL + now.saturating_duration_since(state.next_snapshot);
             let busy = state.working.as_secs_f64() / interval.as_secs_f64();

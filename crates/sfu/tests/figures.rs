@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sfu::EndpointSpec;
+use sfu::{EndpointSpec, Event};
 use sim::LinkSpec;
 use support::camera::Camera;
 use support::{CONFERENCE, World, endpoint_id};
@@ -42,6 +42,42 @@ fn loss_round_trips_and_who_only_watches_are_told() {
     assert!((20_000..70_000).contains(&ms), "{ms} ms");
     assert!(all.layering_changes >= 2);
     assert_eq!(all.ice_failed.clients + all.dtls_failed.clients, 0);
+}
+
+/// Everybody is looked at in turn, some at a time: nobody is left out, and nobody is counted twice.
+#[test]
+fn a_crowd_is_counted_whole() {
+    const WATCHING: usize = 100;
+    let mut w = World::new(LinkSpec::default(), 9);
+    w.join("p0", Some(Camera::new(1, 1, false, 4)), Some(60), true);
+    for n in 0..WATCHING {
+        w.join(&format!("r{n}"), None, None, true);
+    }
+    w.connect_all();
+    (0..=WATCHING).for_each(|at| w.want(at, 360));
+    w.run(3 * SECOND);
+    let stats = w.shard.conference_stats(CONFERENCE).unwrap();
+    assert_eq!(stats.endpoints, 1 + WATCHING);
+    assert_eq!((stats.sending_audio, stats.sending_video), (1, 1));
+    assert_eq!(stats.receiving_only, WATCHING);
+    let sent = stats.packet_rate_sent;
+    assert!(sent >= 50 * WATCHING as u64, "{sent} packets/s");
+    // Half of them fall silent, and are gone when their time is over.
+    let cut = LinkSpec {
+        loss: sim::Loss::Random(1.0),
+        ..LinkSpec::default()
+    };
+    let bridge = w.bridge.ip();
+    let silent: Vec<_> = (1..=WATCHING).step_by(2).collect();
+    for client in &silent {
+        let from = w.clients[*client].address.ip();
+        w.net.set_path(from, bridge, cut.clone());
+    }
+    w.run(64 * SECOND);
+    let stats = w.shard.conference_stats(CONFERENCE).unwrap();
+    assert_eq!(stats.endpoints, 1 + WATCHING - silent.len());
+    let expired = |e: &&Event| matches!(e, Event::EndpointExpired { .. });
+    assert_eq!(w.events.iter().filter(expired).count(), silent.len());
 }
 
 #[test]

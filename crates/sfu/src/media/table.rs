@@ -39,10 +39,15 @@ key! {
     FeedId
 }
 
-/// See the module. The number of a value that was removed is given to the next one.
+/// Places of a chunk: a small meeting needs one, and what one more of a crowd needs is made quickly.
+const CHUNK: usize = 4;
+
+/// See the module. The number of a value that was removed is given to the next one. Values lie in chunks, which stay where
+/// they are: one more of a thousand moves none of them.
 #[derive(Debug)]
 pub(crate) struct Table<K, T> {
-    places: Vec<Option<T>>,
+    chunks: Vec<Box<[Option<T>]>>,
+    taken: KeySet,
     len: usize,
     key: PhantomData<fn(K)>,
 }
@@ -50,7 +55,8 @@ pub(crate) struct Table<K, T> {
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
         Self {
-            places: Vec::new(),
+            chunks: Vec::new(),
+            taken: KeySet::default(),
             len: 0,
             key: PhantomData,
         }
@@ -60,21 +66,18 @@ impl<K, T> Default for Table<K, T> {
 impl<K: Key, T> Table<K, T> {
     /// The number that the next value gets.
     pub(crate) fn next_key(&self) -> K {
-        let free = match self.len == self.places.len() {
-            true => None,
-            false => self.places.iter().position(Option::is_none),
-        };
-        K::of(free.unwrap_or(self.places.len()))
+        K::of(self.taken.first_gap())
     }
 
     /// Puts a value at a number, in place of what is there.
     pub(crate) fn set(&mut self, key: K, value: T) {
-        let index = key.index();
-        if index >= self.places.len() {
-            self.places.resize_with(index + 1, || None);
+        let (chunk, at) = (key.index() / CHUNK, key.index() % CHUNK);
+        while self.chunks.len() <= chunk {
+            self.chunks.push((0..CHUNK).map(|_| None).collect());
         }
-        if let Some(place) = self.places.get_mut(index) {
+        if let Some(place) = self.chunks.get_mut(chunk).and_then(|c| c.get_mut(at)) {
             self.len += usize::from(place.replace(value).is_none());
+            self.taken.insert(key);
         }
     }
 
@@ -86,30 +89,53 @@ impl<K: Key, T> Table<K, T> {
     }
 
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
-        let removed = self.places.get_mut(key.index())?.take();
-        self.len -= usize::from(removed.is_some());
-        while self.places.last().is_some_and(Option::is_none) {
-            self.places.pop();
-        }
-        removed
+        let removed = self.place_mut(key)?.take()?;
+        self.len -= 1;
+        self.taken.remove(key);
+        // One chunk stays in store.
+        let end = self.taken.last().map_or(0, |last| last / CHUNK + 1);
+        self.chunks.truncate(end + 1);
+        Some(removed)
+    }
+
+    #[inline]
+    fn place(&self, key: K) -> Option<&Option<T>> {
+        let (chunk, at) = (key.index() / CHUNK, key.index() % CHUNK);
+        self.chunks.get(chunk)?.get(at)
+    }
+
+    #[inline]
+    fn place_mut(&mut self, key: K) -> Option<&mut Option<T>> {
+        let (chunk, at) = (key.index() / CHUNK, key.index() % CHUNK);
+        self.chunks.get_mut(chunk)?.get_mut(at)
     }
 
     #[inline]
     pub(crate) fn get(&self, key: K) -> Option<&T> {
-        self.places.get(key.index())?.as_ref()
+        self.place(key)?.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
-        self.places.get_mut(key.index())?.as_mut()
+        self.place_mut(key)?.as_mut()
     }
 
     /// Has a value fetched into the cache, without what it points at.
     #[inline]
     pub(crate) fn fetch(&self, key: K) {
-        if let Some(place) = self.places.get(key.index()) {
+        if let Some(place) = self.place(key) {
             ahead::fetch(place);
         }
+    }
+
+    /// The least number in use that is not below this place.
+    pub(crate) fn next(&self, from: usize) -> Option<K> {
+        self.taken.next(from)
+    }
+
+    /// The place behind a number.
+    pub(crate) fn after(&self, key: K) -> usize {
+        key.index() + 1
     }
 
     /// Number of values.
@@ -117,28 +143,27 @@ impl<K: Key, T> Table<K, T> {
         self.len
     }
 
-    /// All numbers in use are below this one.
-    #[cfg(test)]
-    fn end(&self) -> usize {
-        self.places.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
-        let places = self.places.iter().enumerate();
-        places.filter_map(|(i, place)| Some((K::of(i), place.as_ref()?)))
+        self.keys().filter_map(|key| Some((key, self.get(key)?)))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
-        let places = self.places.iter_mut().enumerate();
+        let places = self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+        let places = places.enumerate();
         places.filter_map(|(i, place)| Some((K::of(i), place.as_mut()?)))
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.places.iter().flatten()
+        self.iter().map(|(_, value)| value)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = K> + '_ {
-        self.iter().map(|(key, _)| key)
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let key = self.next(from)?;
+            from = self.after(key);
+            Some(key)
+        })
     }
 }
 
@@ -161,6 +186,30 @@ impl KeySet {
         if let Some(word) = self.words.get_mut(index / 64) {
             *word |= 1 << (index % 64);
         }
+    }
+
+    fn remove(&mut self, key: impl Key) {
+        let index = key.index();
+        if let Some(word) = self.words.get_mut(index / 64) {
+            *word &= !(1 << (index % 64));
+        }
+        while self.words.last() == Some(&0) {
+            self.words.pop();
+        }
+    }
+
+    /// The least number that is no member.
+    fn first_gap(&self) -> usize {
+        let full = self.words.iter().take_while(|word| **word == u64::MAX);
+        let word = full.count();
+        let rest = self.words.get(word).copied().unwrap_or(0);
+        word * 64 + rest.trailing_ones() as usize
+    }
+
+    /// The greatest member, of a set whose last word is not empty.
+    fn last(&self) -> Option<usize> {
+        let (last, before) = self.words.split_last()?;
+        Some(before.len() * 64 + last.checked_ilog2()? as usize)
     }
 
     /// The least member that is not below `from`.
@@ -224,12 +273,27 @@ mod tests {
         let mut table: Table<PeerId, &str> = Table::default();
         let keys: Vec<_> = ["a", "b", "c"].map(|v| table.insert(v)).to_vec();
         assert_eq!(table.remove(keys[1]), Some("b"));
-        assert_eq!((table.len(), table.end()), (2, 3));
+        assert_eq!(table.remove(keys[1]), None);
+        assert_eq!(table.len(), 2);
         assert_eq!(table.insert("d"), keys[1]);
         assert_eq!(table.values().copied().collect::<Vec<_>>(), ["a", "d", "c"]);
         table.remove(keys[2]);
         table.remove(keys[1]);
-        assert_eq!((table.len(), table.end()), (1, 1));
+        assert_eq!((table.len(), table.next_key()), (1, keys[1]));
+    }
+
+    #[test]
+    fn a_crowd_that_has_gone_leaves_two_chunks() {
+        let mut table: Table<PeerId, usize> = Table::default();
+        let keys: Vec<_> = (0..500).map(|n| table.insert(n)).collect();
+        let found: Vec<_> = table.iter_mut().map(|(key, n)| (key, *n)).collect();
+        assert_eq!(found, keys.iter().copied().zip(0..).collect::<Vec<_>>());
+        let whole = table.chunks.len();
+        for key in &keys[3..] {
+            table.remove(*key);
+        }
+        assert!(whole > 15 && table.chunks.len() == 2);
+        assert_eq!(table.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

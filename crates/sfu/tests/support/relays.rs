@@ -1,7 +1,8 @@
 //! Bridges with relays to each other. What goes over their channels is carried as plain values, at once.
 
+use super::joining::payload;
 use super::{AV1, DESCRIPTOR, H264, OPUS, RTX, VP8, VP9};
-use super::{CONFERENCE, World, address_of, endpoint_id, payload};
+use super::{CONFERENCE, World, address_of, endpoint_id};
 use rtc::{RemoteParameters, Setup};
 use sfu::*;
 use sim::LinkSpec;

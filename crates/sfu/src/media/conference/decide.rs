@@ -15,6 +15,7 @@ impl Conference {
     ) {
         let mut stage = Stage {
             feeds: &mut self.feeds,
+            videos: &self.videos,
             receivers: &mut self.receivers,
             ssrcs: &self.ssrcs,
             replays: &mut self.replays,
@@ -51,7 +52,7 @@ impl Conference {
     pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
         if self.plan.is_unsettled() {
             self.decide(cx, |cx, plan, _, stage, floor| {
-                plan.settle(cx, stage, floor.order());
+                plan.settle(cx, stage, floor);
             });
             if self.plan.is_unsettled() {
                 self.schedule_look(cx, cx.us);

@@ -2,8 +2,7 @@
 
 use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
-use crate::media::event::{ChannelNotice, RelayNotice};
-use crate::media::exchange::Told;
+use crate::media::ingest::Feed;
 use crate::media::table::{FeedId, PeerId};
 use rtp::Ssrc;
 use rtp::rtcp::{ReportBlock, Writer, compact_ntp};
@@ -152,32 +151,20 @@ impl Conference {
         {
             self.speaker_changed(cx, &speaker);
         }
-        let stopped: SmallVec<[FeedId; 8]> = self
-            .feeds
-            .iter_mut()
-            .filter_map(|(id, feed)| feed.sweep(cx.us).then_some(id))
-            .collect();
+        let stopped = self.videos_that(|feed| feed.sweep(cx.us));
         for feed in stopped {
             cx.stats.layering_changes += 1;
             self.plan.layers_changed(feed);
         }
-        let fresh: SmallVec<[FeedId; 8]> = self
-            .feeds
-            .iter_mut()
-            .filter_map(|(id, feed)| feed.take_key_news().then_some(id))
-            .collect();
+        let fresh = self.videos_that(Feed::take_key_news);
         for feed in fresh {
             self.plan.key_frame_came(feed, &self.receivers);
         }
         self.decide(cx, |cx, plan, audio, stage, floor| {
-            plan.settle(cx, stage, floor.order());
+            plan.settle(cx, stage, floor);
             audio.review(cx, stage);
         });
-        let waiting: SmallVec<[FeedId; 8]> = self
-            .feeds
-            .iter()
-            .filter_map(|(id, feed)| feed.is_key_frame_wanted().then_some(id))
-            .collect();
+        let waiting = self.videos_that(|feed| feed.is_key_frame_wanted());
         for feed in waiting {
             self.ask_for_key_frame(cx, feed);
         }
@@ -191,31 +178,12 @@ impl Conference {
         }
     }
 
-    /// Endpoints that fell silent or came back; looked at from time to time.
-    pub(crate) fn review_activity(&mut self, cx: &mut Context<'_>) {
-        let mut changes = Vec::new();
-        for (peer, link) in self.links.iter_mut() {
-            // Of a relay's peer nobody is told: its people fall silent one by one.
-            if let Some(client) = self.clients.get(peer)
-                && let Some(active) = link.review_activity(cx.now, cx.us)
-            {
-                changes.push((client.id().clone(), active));
-            }
-        }
-        for (endpoint, active) in changes {
-            match active {
-                true => cx.stats.endpoints_reconnected += 1,
-                false => cx.stats.endpoints_disconnected += 1,
-            }
-            self.siblings.tell(|| Told::Activity {
-                endpoint: endpoint.clone(),
-                active,
-            });
-            self.tell_relays(cx, None, || RelayNotice::Connectivity {
-                endpoint: endpoint.clone(),
-                active,
-            });
-            cx.broadcast(ChannelNotice::Connectivity { endpoint, active });
-        }
+    /// Sources of video of which something is true.
+    fn videos_that(&mut self, is: impl Fn(&mut Feed) -> bool) -> SmallVec<[FeedId; 8]> {
+        let feeds = &mut self.feeds;
+        let videos = self.videos.iter().copied();
+        videos
+            .filter(|id| feeds.get_mut(*id).is_some_and(&is))
+            .collect()
     }
 }

@@ -54,6 +54,7 @@ impl Conference {
             .set(peer, Link::new(negotiated, transport, cx.us, known, limits));
         self.receivers.set(peer, receiver);
         self.clients.set(peer, Client::new(&spec));
+        self.visitors += usize::from(spec.visitor);
         self.by_id.insert(spec.id.clone(), peer);
         self.siblings.tell(|| Told::Joined {
             endpoint: spec.id.clone(),
@@ -84,6 +85,7 @@ impl Conference {
             Some(_) => Publisher::Relay(peer),
             None => Publisher::Client(peer),
         };
+        self.visitors -= usize::from(link.is_visitor());
         self.ssrcs
             .publish(publisher, link.ssrcs(), std::iter::empty());
         for feed in link.feeds() {
@@ -226,12 +228,26 @@ impl Conference {
     pub(super) fn drop_feed(&mut self, id: FeedId) {
         if let Some(feed) = self.feeds.remove(id) {
             let kind = feed.kind();
-            self.plan.feed_removed(id, kind, &mut self.receivers);
+            let publisher = self.publishers.remove(id);
+            if let Some(Publisher::Client(peer)) = publisher
+                && let Some(receiver) = self.receivers.get_mut(peer)
+            {
+                receiver.forget(id, kind);
+            }
+            let is_known = match kind {
+                MediaKind::Video => self.plan.forget(id),
+                MediaKind::Audio => self.audio.forget(id),
+            };
+            // Most of a large hall never say a word.
+            if is_known {
+                let receivers = self.receivers.iter_mut();
+                receivers.for_each(|(_, receiver)| receiver.forget(id, kind));
+            }
             if kind == MediaKind::Video {
+                self.videos.retain(|video| *video != id);
                 self.plan.sources_changed(&self.receivers);
             }
-            self.audio.forget(id);
-            if let Some(Publisher::Client(_) | Publisher::Relay(_)) = self.publishers.remove(id) {
+            if let Some(Publisher::Client(_) | Publisher::Relay(_)) = publisher {
                 self.siblings.withdraw(id);
             }
             for (_, crossing) in self.crossings.iter_mut() {
@@ -338,12 +354,16 @@ impl Conference {
 
     /// Somebody publishes a source.
     pub(super) fn add_feed(&mut self, feed: Feed, publisher: Publisher) -> FeedId {
-        let is_video = feed.kind() == MediaKind::Video;
+        let kind = feed.kind();
         let id = self.feeds.insert(feed);
         self.publishers.set(id, publisher);
-        self.plan.feed_added(id);
-        if is_video {
-            self.plan.sources_changed(&self.receivers);
+        match kind {
+            MediaKind::Audio => self.audio.feed_added(id),
+            MediaKind::Video => {
+                self.videos.push(id);
+                self.plan.feed_added(id);
+                self.plan.sources_changed(&self.receivers);
+            }
         }
         self.cross(id, publisher);
         id
@@ -368,7 +388,7 @@ impl Conference {
                 receiver.negotiate(link.negotiated());
                 receiver.reconsider_audio();
                 out.negotiate(link.negotiated(), cx.config.bandwidth, cx.us);
-                self.audio.changed();
+                self.audio.changed(peer);
             }
             if let Some(last_n) = update.initial_last_n {
                 receiver.set_initial_last_n(last_n);
@@ -390,7 +410,7 @@ impl Conference {
     pub(crate) fn subscribe(&mut self, peer: PeerId, subscription: Subscription) {
         if let Some(receiver) = self.receivers.get_mut(peer) {
             receiver.subscribe(subscription);
-            self.audio.changed();
+            self.audio.changed(peer);
         }
     }
 
@@ -471,7 +491,7 @@ impl Conference {
         let was_cut = out.set_path(now, path);
         if let Some(receiver) = self.receivers.get_mut(peer) {
             receiver.set_live(out.is_connected());
-            self.audio.changed();
+            self.audio.changed(peer);
         }
         was_cut
     }

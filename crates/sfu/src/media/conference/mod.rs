@@ -2,6 +2,7 @@
 //! between them. What is decided is decided there.
 
 mod budget;
+mod census;
 mod crossings;
 mod decide;
 mod demands;
@@ -15,8 +16,8 @@ mod rtp;
 mod schedule;
 mod series;
 mod siblings;
+mod sweep;
 mod transmit;
-mod window;
 
 use super::egress::PeerOut;
 use super::exchange::Publisher;
@@ -25,28 +26,17 @@ use super::ids::{ConferenceId, EndpointId, SourceName};
 use super::ingest::{Feed, Floor};
 use super::packet::Outgoing;
 use super::peer::{Client, Link, Relay, Siblings, Traffic};
-use super::spec::{ConferenceSpec, FeedbackSources, MediaKind, VideoType};
-use super::stats::{ConferenceStats, EndpointStats, Hearing, LineStats, Loss};
+use super::spec::{ConferenceSpec, FeedbackSources, VideoType};
+use super::stats::{EndpointStats, LineStats, Loss};
 use super::table::{FeedId, KeySet, PeerId, Table};
 use super::timers::Scheduled;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use series::Series;
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
 
 /// Round trip assumed while none is measured, microseconds.
 const DEFAULT_RTT: u64 = 100_000;
-/// Silence of an endpoint that says something is wrong with the way from it, microseconds: clients check the way at least
-/// every 2.5 s.
-const UNHEARD: u64 = 3_000_000;
-/// The same of one that sent all the time.
-const UNHEARD_LIVELY: u64 = 2_000_000;
-/// The same before its transport is up.
-const UNHEARD_AT_FIRST: u64 = 6_000_000;
-/// Loss beyond which a way is bad.
-const LOSSY: f64 = 0.1;
-
 /// Everything about a conference and its endpoints, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Conference {
@@ -62,6 +52,8 @@ pub(crate) struct Conference {
     receivers: Table<PeerId, Receiver>,
     outs: Table<PeerId, PeerOut>,
     feeds: Table<FeedId, Feed>,
+    /// Those of video: what is looked at again and again is not looked for among all that are silent.
+    videos: Vec<FeedId>,
     /// Who publishes each feed.
     publishers: Table<FeedId, Publisher>,
     /// Other shards with parts of it.
@@ -93,6 +85,9 @@ pub(crate) struct Conference {
     empty_since: Option<u64>,
     rates: Traffic,
     relay_rates: Traffic,
+    window: census::Window,
+    census: census::Census,
+    visitors: usize,
     /// Of the last window, on the way here and from here.
     loss: (Loss, Loss),
     series: Table<PeerId, Series>,
@@ -125,6 +120,7 @@ impl Conference {
             receivers: Table::default(),
             outs: Table::default(),
             feeds: Table::default(),
+            videos: Vec::new(),
             publishers: Table::default(),
             siblings: Siblings::new(&spec.meeting_id, shard, spec.part.as_ref()),
             ssrcs: Ssrcs::new([feedback.audio, feedback.video]),
@@ -148,6 +144,9 @@ impl Conference {
             empty_since: Some(now),
             rates: Traffic::default(),
             relay_rates: Traffic::default(),
+            window: census::Window::default(),
+            census: census::Census::default(),
+            visitors: 0,
             loss: (Loss::default(), Loss::default()),
             series: Table::default(),
             scheduled: Scheduled::default(),
@@ -243,75 +242,6 @@ impl Conference {
     /// Number of endpoints of this bridge, those of other parts included.
     fn here(&self) -> usize {
         self.by_id.len() + self.siblings.people()
-    }
-
-    /// Whether an endpoint sends audio, video.
-    fn is_sending(&self, link: &Link, now: u64) -> (bool, bool) {
-        let mut sending = (false, false);
-        for feed in link.feeds().iter().filter_map(|f| self.feeds.get(*f)) {
-            match feed.kind() {
-                MediaKind::Audio => sending.0 |= feed.is_sending(now),
-                MediaKind::Video => sending.1 |= feed.is_sending(now),
-            }
-        }
-        sending
-    }
-
-    /// The state now.
-    pub(crate) fn stats(&self, now: u64) -> ConferenceStats {
-        let mut stats = ConferenceStats {
-            bitrate_received: self.rates.bytes_received * 8,
-            bitrate_sent: self.rates.bytes_sent * 8,
-            packet_rate_received: self.rates.packets_received,
-            packet_rate_sent: self.rates.packets_sent,
-            relay_bitrate_received: self.relay_rates.bytes_received * 8,
-            relay_bitrate_sent: self.relay_rates.bytes_sent * 8,
-            relay_packet_rate_received: self.relay_rates.packets_received,
-            relay_packet_rate_sent: self.relay_rates.packets_sent,
-            ..ConferenceStats::default()
-        };
-        for (peer, _, link) in self.clients() {
-            let (audio, video) = self.is_sending(link, now);
-            stats.endpoints += 1;
-            stats.visitors += usize::from(link.is_visitor());
-            stats.sending_audio += usize::from(audio);
-            stats.sending_video += usize::from(video);
-            stats.inactive += usize::from(!link.is_active());
-            stats.receiving_only += usize::from(!audio && !video);
-            if let Some(rtt) = link.round_trip().filter(|rtt| *rtt > 0) {
-                stats.round_trips.0 += rtt;
-                stats.round_trips.1 += 1;
-            }
-            if let Some(out) = self.outs.get(peer) {
-                stats.lossy += usize::from(out.loss() > LOSSY);
-                stats.feedback_unmatched += out.feedback_unmatched();
-            }
-            if let Some(receiver) = self.receivers.get(peer) {
-                stats.oversent += usize::from(receiver.budget().is_exceeded());
-                stats.suspended += usize::from(receiver.has_suspended());
-            }
-        }
-        (stats.lost_received, stats.lost_sent) = self.loss;
-        stats.relays = self.relays.len();
-        stats.relayed = self.relays.values().map(Relay::people).sum();
-        stats
-    }
-
-    /// Whom it hears.
-    pub(crate) fn hearing(&self, now: Instant, us: u64) -> Hearing {
-        let mut hearing = Hearing::default();
-        for (peer, _, link) in self.clients() {
-            let out = self.outs.get(peer);
-            let limit = match out.is_some_and(|out| out.is_connected()) {
-                true if link.was_lively() => UNHEARD_LIVELY,
-                true => UNHEARD,
-                false => UNHEARD_AT_FIRST,
-            };
-            hearing.here += 1;
-            hearing.unheard += usize::from(link.silence(now, us) > limit);
-            hearing.lossy += usize::from(out.is_some_and(|out| out.loss() > LOSSY));
-        }
-        hearing
     }
 
     /// The state of an endpoint now.

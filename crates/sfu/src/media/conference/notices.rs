@@ -4,10 +4,10 @@ use super::Conference;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
 use crate::media::exchange::Told;
+use crate::media::forward::Receiver;
 use crate::media::ids::EndpointId;
-use crate::media::ingest::Feed;
 use crate::media::peer::{Client, Relay};
-use crate::media::table::PeerId;
+use crate::media::table::{FeedId, PeerId};
 
 impl Conference {
     /// A bridge channel opened: everything its client must know.
@@ -67,17 +67,15 @@ impl Conference {
 
     /// A new speaker will soon be on many stages: have a key frame ready.
     fn preempt_key_frame(&mut self, cx: &mut Context<'_>, speaker: &EndpointId) {
-        let others = self.receivers.values().filter(|r| r.id() != speaker);
-        if self.people() <= 2 || !others.into_iter().any(|r| r.is_stage_view()) {
+        let shows_it = |r: &Receiver| r.is_stage_view() && r.id() != speaker;
+        if self.people() <= 2 || !self.receivers.values().any(shows_it) {
             cx.stats.keyframes_not_ahead += 1;
             return;
         }
-        let is_video = |f: &Feed| f.owner() == speaker && f.video_type().is_some();
-        let video = self.feeds.iter_mut().find(|(_, f)| is_video(f));
-        if let Some((id, feed)) = video {
+        let is_theirs = |id: &FeedId| self.feeds.get(*id).is_some_and(|f| f.owner() == speaker);
+        if let Some(id) = self.videos.iter().copied().find(is_theirs) {
             cx.stats.keyframes_ahead += 1;
-            feed.want_key_frame();
-            self.ask_for_key_frame(cx, id);
+            self.key_frame_wanted(cx, id);
         }
     }
 }

@@ -6,12 +6,11 @@ use super::receiver::{Lane, MAX_SLOTS, Receiver};
 use super::stage::Stage;
 use crate::media::context::Context;
 use crate::media::event::ChannelNotice;
-use crate::media::ids::EndpointId;
-use crate::media::ingest::Feed;
-use crate::media::spec::{MediaKind, VideoType};
+use crate::media::ingest::{Feed, Floor};
+use crate::media::spec::VideoType;
 use crate::media::table::{FeedId, Key, KeySet, PeerId, Table};
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Receivers looked at in one slice.
 const SLICE: usize = 8;
@@ -53,6 +52,8 @@ struct Audience {
     takers: Vec<PeerId>,
     demand: Demand,
     in_use: bool,
+    /// It was given a slot of somebody.
+    is_known: bool,
 }
 
 /// See the module.
@@ -138,18 +139,10 @@ impl Plan {
         self.changed_demands.push(feed);
     }
 
-    /// A feed is gone: slots that carried it become free.
-    pub(crate) fn feed_removed(
-        &mut self,
-        feed: FeedId,
-        kind: MediaKind,
-        receivers: &mut Table<PeerId, Receiver>,
-    ) {
-        for (_, receiver) in receivers.iter_mut() {
-            receiver.forget(feed, kind);
-        }
-        *self.audience(feed) = Audience::default();
+    /// A feed is gone; whether receivers have slots that carried it.
+    pub(crate) fn forget(&mut self, feed: FeedId) -> bool {
         self.stale = true;
+        std::mem::take(self.audience(feed)).is_known
     }
 
     /// A receiver is gone.
@@ -194,19 +187,14 @@ impl Plan {
         !self.queue.is_empty() || !self.shares.is_empty() || !self.changed_demands.is_empty()
     }
 
-    /// Decides for some of those who wait and brings everything into line with it. `order`: endpoints, who spoke last
+    /// Decides for some of those who wait and brings everything into line with it. `floor`: who spoke last comes
     /// first. Call again while unsettled.
-    pub(crate) fn settle(
-        &mut self,
-        cx: &mut Context<'_>,
-        stage: &mut Stage<'_>,
-        order: &[EndpointId],
-    ) {
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_>, stage: &mut Stage<'_>, floor: &Floor) {
         if !self.is_unsettled() {
             return;
         }
         if std::mem::take(&mut self.stale) {
-            self.candidates = candidates(stage.feeds, order);
+            self.candidates = candidates(stage, floor);
         }
         for _ in 0..SHARE_SLICE {
             let Some(peer) = self.shares.pop_front() else {
@@ -371,6 +359,7 @@ impl Plan {
             if let Some(slot) = receiver.video.get_mut(at) {
                 slot.bind(decision.feed, cx.us);
             }
+            self.audience(decision.feed).is_known = true;
             receiver.set_lane(decision.feed, Lane::Slot(at as u16));
             if receiver.is_rewriting() {
                 bound.push(at);
@@ -411,16 +400,17 @@ impl Plan {
 }
 
 /// Video sources: of endpoints that have video on first, each group in the order of speech.
-fn candidates(feeds: &Table<FeedId, Feed>, order: &[EndpointId]) -> Candidates {
-    let mut by_owner: HashMap<&EndpointId, SmallVec<[(FeedId, &Feed); 2]>> = HashMap::new();
-    let videos = feeds.iter().filter(|(_, f)| f.video_type().is_some());
-    for (id, feed) in videos {
-        by_owner.entry(feed.owner()).or_default().push((id, feed));
-    }
+fn candidates(stage: &Stage<'_>, floor: &Floor) -> Candidates {
+    let ranked = |id: &FeedId| {
+        let feed = stage.feeds.get(*id)?;
+        Some((floor.rank(feed.owner())?, *id, feed))
+    };
+    let mut videos: Vec<(i64, FeedId, &Feed)> = stage.videos.iter().filter_map(ranked).collect();
+    videos.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
     let enabled = |feed: &Feed| feed.video_type() != Some(VideoType::Disabled);
-    let owners = order.iter().filter_map(|owner| by_owner.get(owner));
+    let owners = videos.chunk_by(|a, b| a.0 == b.0);
     let (with, without): (Vec<_>, Vec<_>) =
-        owners.partition(|sources| sources.iter().any(|(_, f)| enabled(f)));
+        owners.partition(|sources| sources.iter().any(|(_, _, f)| enabled(f)));
     let sources = with.into_iter().chain(without).flatten();
-    Candidates::new(sources.map(|(id, feed)| (*id, feed.name().clone(), enabled(feed))))
+    Candidates::new(sources.map(|(_, id, feed)| (*id, feed.name().clone(), enabled(feed))))
 }

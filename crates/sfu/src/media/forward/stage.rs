@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 /// See the module.
 pub(crate) struct Stage<'a> {
     pub(crate) feeds: &'a mut Table<FeedId, Feed>,
+    /// Those of video.
+    pub(crate) videos: &'a [FeedId],
     pub(crate) receivers: &'a mut Table<PeerId, Receiver>,
     pub(crate) ssrcs: &'a Ssrcs,
     /// Packets to send besides the burst: replayed key frames.

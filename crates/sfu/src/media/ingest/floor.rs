@@ -5,6 +5,7 @@ use super::speakers::{SpeakerChange, Speakers};
 use crate::media::event::ChannelNotice;
 use crate::media::ids::EndpointId;
 use rtp::ext::AudioLevel;
+use std::collections::HashMap;
 
 /// Former speakers told to clients, besides the dominant one.
 const RECENT_SPEAKERS: usize = 10;
@@ -13,20 +14,23 @@ const RECENT_SPEAKERS: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Floor {
     speakers: Speakers,
-    /// Latest dominant speaker first.
-    order: Vec<EndpointId>,
+    /// Everybody who may speak, and how many stand before: the latest dominant speaker has the least.
+    ranks: HashMap<EndpointId, i64>,
+    /// The next who has not spoken, and the next who has, from above.
+    next: (i64, i64),
     recent: Vec<EndpointId>,
 }
 
 impl Floor {
     /// Somebody came who may speak.
     pub(crate) fn join(&mut self, id: EndpointId) {
-        self.order.push(id);
+        self.next.0 += 1;
+        self.ranks.insert(id, self.next.0);
     }
 
     /// Somebody left; whether the list of speakers changed by that.
     pub(crate) fn leave(&mut self, id: &EndpointId) -> bool {
-        self.order.retain(|other| other != id);
+        self.ranks.remove(id);
         self.speakers.remove(id);
         let before = self.recent.len();
         self.recent.retain(|other| other != id);
@@ -54,9 +58,9 @@ impl Floor {
         if self.recent.first() == Some(&id) {
             return None;
         }
-        let at = self.order.iter().position(|other| *other == id)?;
-        let speaker = self.order.remove(at);
-        self.order.insert(0, speaker);
+        if !self.steps_forward(&id) {
+            return None;
+        }
         self.recent.retain(|other| *other != id);
         self.recent.insert(0, id.clone());
         self.recent.truncate(RECENT_SPEAKERS + 1);
@@ -69,10 +73,7 @@ impl Floor {
             return false;
         }
         for id in recent.iter().rev() {
-            if let Some(at) = self.order.iter().position(|other| other == id) {
-                let speaker = self.order.remove(at);
-                self.order.insert(0, speaker);
-            }
+            self.steps_forward(id);
         }
         self.recent = recent;
         self.recent.truncate(RECENT_SPEAKERS + 1);
@@ -84,9 +85,20 @@ impl Floor {
         &self.recent
     }
 
-    /// Everybody who may speak, who spoke last first.
-    pub(crate) fn order(&self) -> &[EndpointId] {
-        &self.order
+    /// Stands before all others from now on; whether it is there at all.
+    fn steps_forward(&mut self, id: &EndpointId) -> bool {
+        let Some(rank) = self.ranks.get_mut(id) else {
+            return false;
+        };
+        self.next.1 -= 1;
+        *rank = self.next.1;
+        true
+    }
+
+    /// Where somebody who may speak stands: who spoke last has the least number, then come those who have not spoken, as
+    /// they came.
+    pub(crate) fn rank(&self, id: &EndpointId) -> Option<i64> {
+        self.ranks.get(id).copied()
     }
 
     /// Whether somebody is among those last heard.
@@ -102,5 +114,28 @@ impl Floor {
             previous: previous.to_vec(),
             silence: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn who_spoke_last_stands_first_and_the_silent_as_they_came() {
+        let id = |name: &str| EndpointId::new(name).unwrap();
+        let mut floor = Floor::default();
+        for name in ["a", "b", "c", "d"] {
+            floor.join(id(name));
+        }
+        floor.follow(vec![id("c"), id("b"), id("gone")]);
+        floor.follow(vec![id("b"), id("c")]);
+        let mut order = ["a", "b", "c", "d"];
+        order.sort_by_key(|name| floor.rank(&id(name)).unwrap());
+        assert_eq!(order, ["b", "c", "a", "d"]);
+        assert!(floor.leave(&id("b")) && floor.rank(&id("b")).is_none());
+        assert_eq!(floor.rank(&id("gone")), None);
     }
 }

@@ -8,7 +8,6 @@ use crate::media::spec::{
     ConferenceSpec, EndpointSpec, EndpointUpdate, FeedbackSources, ReceiverConstraints,
     Subscription, VideoType,
 };
-use crate::media::timers::Due;
 use rtc::{Candidate, LocalParameters, Transport, TransportConfig};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -50,8 +49,7 @@ impl Shard {
         self.by_id.insert(spec.id, index);
         self.stats.conferences_created += u64::from(is_first);
         self.with(now, index, |_, _| {});
-        self.timers
-            .schedule(us + SWEEP, Due::Sweep, &mut self.next_sweep);
+        self.sweep_at(us + SWEEP);
         Ok(feedback)
     }
 

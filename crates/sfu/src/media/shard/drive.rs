@@ -1,8 +1,7 @@
 //! Driving a shard: datagrams in, timers, runs out.
 
-use super::{Disposition, MAX_DATAGRAM, Place, SWEEP, Shard};
+use super::{Disposition, MAX_DATAGRAM, Place, Shard};
 use crate::media::egress::Egress;
-use crate::media::event::Event;
 use crate::media::stats::DropReason;
 use crate::media::timers::Due;
 use rtc::PacketKind;
@@ -135,7 +134,7 @@ impl Shard {
                     // It may have decided for many, and want to go on at once.
                     break;
                 }
-                Due::Sweep => self.sweep(now, us, at),
+                Due::Sweep => self.sweep(now, at),
             }
         }
     }
@@ -152,70 +151,6 @@ impl Shard {
         self.with(now, place.conference, |c, cx| {
             c.handle_due(cx, place.peer, at)
         });
-    }
-
-    /// Activity, rates, and what is over.
-    fn sweep(&mut self, now: Instant, us: u64, at: u64) {
-        if !self.next_sweep.take(at) {
-            return;
-        }
-        for place in 0..self.conferences.len() {
-            self.with(now, place, |c, cx| c.review_activity(cx));
-        }
-        self.measure_rates(us);
-        self.expire(now, us);
-        if !self.by_id.is_empty() {
-            self.timers
-                .schedule(us + SWEEP, Due::Sweep, &mut self.next_sweep);
-        }
-    }
-
-    fn measure_rates(&mut self, us: u64) {
-        let span = us.saturating_sub(self.rates_since);
-        if span < 1_000_000 {
-            return;
-        }
-        self.rates_since = us;
-        for conference in self.conferences.iter_mut().flatten() {
-            conference.end_window(us, span, &mut self.stats);
-        }
-    }
-
-    fn expire(&mut self, now: Instant, us: u64) {
-        let limit = self.config.endpoint_timeout.as_micros() as u64;
-        let empty_limit = self.config.conference_timeout.as_micros() as u64;
-        let mut endpoints = Vec::new();
-        let mut conferences = Vec::new();
-        for (at, state) in self.conferences.iter().enumerate() {
-            let Some(state) = state else {
-                continue;
-            };
-            let is_over = |t: u64| us.saturating_sub(t) > empty_limit;
-            if state.empty_since().is_some_and(is_over) {
-                conferences.push(state.id());
-            }
-            // Relays stay until they are told to go.
-            let silent = state.clients();
-            for (peer, client, _) in silent.filter(|(.., l)| l.silence(now, us) > limit) {
-                let place = Place {
-                    conference: at,
-                    peer,
-                };
-                endpoints.push((place, state.id(), client.id().clone()));
-            }
-        }
-        for (place, conference, endpoint) in endpoints {
-            self.remove(now, place);
-            self.events.push_back(Event::EndpointExpired {
-                conference,
-                endpoint,
-            });
-        }
-        for conference in conferences {
-            let _ = self.expire_conference(now, conference);
-            self.events
-                .push_back(Event::ConferenceExpired { conference });
-        }
     }
 
     /// Writes what is due into `egress`; `true` if the arena filled up and there is more.

@@ -1,10 +1,11 @@
 //! A shard: conferences, or parts of large ones, driven by one thread. `control` is what is asked of it, `relays` the same
-//! about relays, `drive` its packets and time, `siblings` what it and the shards with other parts tell each other.
+//! about relays, `drive` its packets and time, `sweep` what is looked at from time to time, `siblings` what it and the shards with other parts tell each other.
 
 mod control;
 mod drive;
 mod relays;
 mod siblings;
+mod sweep;
 mod transports;
 
 use super::conference::Conference;
@@ -16,7 +17,7 @@ use super::ids::{ConferenceId, EndpointId, RelayId};
 use super::stats::{ConferenceStats, EndpointStats, Hearing, Stats};
 use super::store::Store;
 use super::table::PeerId;
-use super::timers::{Scheduled, Timers};
+use super::timers::{Due, Scheduled, Timers};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use rtc::Transport;
@@ -34,12 +35,26 @@ pub enum Disposition {
     Foreign,
 }
 
-/// Activity, expiry and rates are looked at this often, microseconds.
+/// Everybody is looked at this often, microseconds.
 const SWEEP: u64 = 500_000;
 /// What the shard's clock shows at its first moment, so that differences never go below zero: one hour, microseconds.
 const START: u64 = 3_600_000_000;
 /// Longest datagram a transport makes.
 const MAX_DATAGRAM: usize = 1500;
+
+/// How far a sweep has come.
+#[derive(Debug, Default)]
+struct Sweep {
+    scheduled: Scheduled,
+    /// When it began, on the shard's clock.
+    began: u64,
+    /// The next conference, and the first number of its endpoints that is not done.
+    next: (usize, usize),
+    /// The window of rates that ends with it, microseconds.
+    window: Option<u64>,
+    /// When the last window ended.
+    window_since: u64,
+}
 
 /// Where an endpoint is: index of the conference, number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,8 +99,7 @@ pub struct Shard {
     touched: Vec<Place>,
     /// Last words of endpoints that are gone: from, to, datagram.
     farewells: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
-    next_sweep: Scheduled,
-    rates_since: u64,
+    sweep: Sweep,
 }
 
 impl Shard {
@@ -113,9 +127,14 @@ impl Shard {
             spare: Vec::new(),
             touched: Vec::new(),
             farewells: VecDeque::new(),
-            next_sweep: Scheduled::default(),
-            rates_since: 0,
+            sweep: Sweep::default(),
         }
+    }
+
+    /// Goes on, or begins, to look at everybody at a time of the shard's clock.
+    fn sweep_at(&mut self, us: u64) {
+        self.timers
+            .schedule(us, Due::Sweep, &mut self.sweep.scheduled);
     }
 
     /// Microseconds of the shard's clock.
@@ -221,7 +240,7 @@ impl Shard {
 
     /// The state of a conference.
     pub fn conference_stats(&self, conference: ConferenceId) -> Option<ConferenceStats> {
-        Some(self.conference(conference)?.stats(self.clock))
+        Some(self.conference(conference)?.stats())
     }
 
     /// Whom of a conference the shard hears; `now` is not before what it was told last.

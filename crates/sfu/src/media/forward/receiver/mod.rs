@@ -334,7 +334,11 @@ impl Receiver {
     }
 
     /// A feed is gone: the slot that carried it becomes free.
-    pub(in crate::media::forward) fn forget(&mut self, feed: FeedId, kind: MediaKind) {
+    pub(crate) fn forget(&mut self, feed: FeedId, kind: MediaKind) {
+        // Whoever never had anything to do with it needs no place for it now.
+        if self.lane(feed) == Lane::New && self.lanes.len() <= feed.index() {
+            return;
+        }
         match kind {
             MediaKind::Video => {
                 if let Some(slot) = self.video_of(feed) {

@@ -66,6 +66,15 @@ const context = {
         return JSON.parse(world.hosts.meet.exec(process.execPath, [ '-e', ASK ]));
     },
 
+    /** What the bridge has counted of key frames and of video that was given up, by the names of its metrics. */
+    counted() {
+        const text = world.hosts.meet.exec(process.execPath, [ '-e',
+            `fetch('http://${INSIGHT}/metrics').then(answer => answer.text()).then(text => console.log(text))` ]);
+        const counts = text.matchAll(/^(\w*(?:keyframe|interrupted|layers|waited|paced|picture)\w*(?:{[^}]*})?) (\d+)$/gm);
+
+        return Object.fromEntries(Array.from(counts, ([ , name, count ]) => [ name, Number(count) ]));
+    },
+
     /** Everybody leaves. */
     async leave(pages) {
         await Promise.all(pages.map(page => page.context().close()));

@@ -92,6 +92,8 @@ pub struct Bot {
     camera: Option<Camera>,
     next_audio: Instant,
     audio_level: i8,
+    /// Key frames are made of all layers, whichever is asked for.
+    all_key_frames: bool,
     audio_ticks: u32,
     epoch: Instant,
     seen: Seen,
@@ -127,6 +129,7 @@ impl Bot {
             camera: None,
             next_audio: epoch,
             audio_level: -127,
+            all_key_frames: false,
             audio_ticks: 0,
             epoch,
             seen: Seen::default(),
@@ -570,9 +573,9 @@ impl Bot {
                     _ => {}
                 }
             }
-            PeerEvent::KeyFrameWanted => {
+            PeerEvent::KeyFrameWanted(layer) => {
                 if let Some(camera) = &mut self.camera {
-                    camera.request_key_frame();
+                    camera.request_key_frame(layer.filter(|_| !self.all_key_frames));
                 }
             }
             PeerEvent::Disconnected if which == Which::Call => self.complain(),
@@ -686,6 +689,12 @@ impl Bot {
     /// Speaks at this level (-127 to 0 dBov) from now on.
     pub fn speak(&mut self, level: i8) {
         self.audio_level = level;
+    }
+
+    /// Answers whoever waits for a key frame of one layer with key frames of all of them, as browsers do that do not know
+    /// `x-google-per-layer-pli`.
+    pub fn answer_with_all_layers(&mut self) {
+        self.all_key_frames = true;
     }
 
     /// Captures this many frames a second from now on, each as large as before.

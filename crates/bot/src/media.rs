@@ -121,9 +121,12 @@ impl Camera {
         }
     }
 
-    /// Makes the next frame of every layer a key frame, as browsers do for any one of them.
-    pub(crate) fn request_key_frame(&mut self) {
-        self.key_wanted.fill(true);
+    /// Makes the next frame of a layer a key frame, or of every layer.
+    pub(crate) fn request_key_frame(&mut self, layer: Option<usize>) {
+        match layer.and_then(|layer| self.key_wanted.get_mut(layer)) {
+            Some(wanted) => *wanted = true,
+            None => self.key_wanted.fill(true),
+        }
     }
 
     /// Sends no layer above the one this height needs; 0 sends nothing, negative sends everything.

@@ -48,7 +48,8 @@ pub(crate) enum PeerEvent {
     ChannelOpen,
     Text(String),
     Rtp(Box<RtpPacket>),
-    KeyFrameWanted,
+    /// Somebody waits for a key frame, of one layer or of all.
+    KeyFrameWanted(Option<usize>),
     /// No path works any more.
     Disconnected,
     Closed,
@@ -350,7 +351,11 @@ impl Peer {
                 Err(_) => return,
             },
             str0m::Event::RtpPacket(packet) => PeerEvent::Rtp(Box::new(packet)),
-            str0m::Event::KeyframeRequest(_) => PeerEvent::KeyFrameWanted,
+            str0m::Event::KeyframeRequest(request) => {
+                // As the streams are declared.
+                let layer = request.rid.and_then(|rid| rid.to_string().parse().ok());
+                PeerEvent::KeyFrameWanted(layer.filter(|_| self.codecs.each_key_frame))
+            }
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 PeerEvent::Disconnected
             }

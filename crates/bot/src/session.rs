@@ -18,6 +18,8 @@ pub(crate) struct Codecs {
     pub(crate) opus: u8,
     pub(crate) vp8: u8,
     pub(crate) vp8_rtx: Option<u8>,
+    /// Who asks for a key frame means the layer whose SSRC it names, and no other.
+    pub(crate) each_key_frame: bool,
     pub(crate) audio_level: Option<u8>,
     pub(crate) abs_send_time: Option<u8>,
     pub(crate) transport_cc: Option<u8>,
@@ -36,6 +38,7 @@ impl Codecs {
             d.payload_types.iter().find(of_name).map(|pt| pt.id)
         };
         let vp8 = named(video, "VP8")?;
+        let each = |pt: &PayloadType| pt.parameter("x-google-per-layer-pli") == Some("1");
         let repairs = |pt: &&PayloadType| {
             pt.name.eq_ignore_ascii_case("rtx")
                 && pt.parameter("apt") == Some(vp8.to_string().as_str())
@@ -46,6 +49,10 @@ impl Codecs {
             opus: named(audio, "opus")?,
             vp8,
             vp8_rtx: video.payload_types.iter().find(repairs).map(|pt| pt.id),
+            each_key_frame: video
+                .payload_types
+                .iter()
+                .any(|pt| pt.id == vp8 && each(pt)),
             audio_level: extension(audio, AUDIO_LEVEL),
             abs_send_time: extension(video, ABS_SEND_TIME),
             transport_cc: extension(video, TRANSPORT_CC),

@@ -207,6 +207,7 @@ pub(crate) fn extension(shared: &Shared, wall: Duration) -> BridgeStats {
     }
     let media: Vec<String> = shared.media().iter().map(ToString::to_string).collect();
     stats.push(stat::MEDIA, media.join(","));
+    stats.push(stat::EACH_KEY_FRAME, true);
     stats
 }
 

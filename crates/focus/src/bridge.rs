@@ -93,6 +93,8 @@ pub(crate) struct Bridge {
     pub(crate) silent: bool,
     /// Where its media come in, if it says so: other bridges can be asked whether it lives, and it whom it hears.
     media: Vec<SocketAddr>,
+    /// It asks senders for key frames encoding by encoding.
+    pub(crate) each_key_frame: bool,
     /// It does not answer, but another bridge reaches it: what runs on it goes on.
     pub(crate) unreachable: bool,
     /// Something that was said to it came back.
@@ -141,6 +143,7 @@ impl Bridge {
             complaints: VecDeque::new(),
             silent: false,
             media: Vec::new(),
+            each_key_frame: false,
             unreachable: false,
             bounced: false,
             questioned: None,
@@ -358,6 +361,7 @@ impl Bridge {
             let ports = media.split(',').filter_map(|port| port.parse().ok());
             self.media = ports.take(MAX_MEDIA).collect();
         }
+        self.each_key_frame = stats.flag(stat::EACH_KEY_FRAME) == Some(true);
         self.region = text(stat::REGION);
         self.relay_id = text(stat::RELAY_ID);
     }

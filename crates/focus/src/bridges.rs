@@ -107,6 +107,13 @@ impl Bridges {
         self.all.get(jid)?.relay_id.as_deref()
     }
 
+    /// Whether it asks senders for key frames encoding by encoding.
+    pub(crate) fn asks_for_each_key_frame(&self, jid: &FullJid) -> bool {
+        let away = || self.away.get(jid).and_then(|away| away.bridge.as_ref());
+        let bridge = self.all.get(jid).or_else(away);
+        bridge.is_some_and(|bridge| bridge.each_key_frame)
+    }
+
     pub(crate) fn contains(&self, jid: &FullJid) -> bool {
         self.all.contains_key(jid)
     }

@@ -55,6 +55,9 @@ const DEPENDENCY_DESCRIPTOR: (u8, &str) = (
 /// Clients put the value into SDP as it is, so this one "parameter" is the whole line.
 const H264_FORMAT: &str = "42e01f;level-asymmetry-allowed=1;packetization-mode=1;";
 
+/// A parameter of libwebrtc's, described in its `docs/native-code/sdp-ext/fmtp-x-google-per-layer-pli.md`.
+const EACH_KEY_FRAME: &str = "x-google-per-layer-pli";
+
 fn parameter(name: &str, value: impl ToString) -> Parameter {
     Parameter {
         name: name.to_owned(),
@@ -258,6 +261,24 @@ pub(crate) fn contents(
     audio.into_iter().chain(video).chain(data).collect()
 }
 
+/// Tells browsers that whoever asks for a key frame means the encoding whose SSRC it names, and no other. Only for bridges
+/// that do: the others name one encoding and wait for key frames of all.
+pub(crate) fn ask_for_each_key_frame(contents: &mut [Content]) {
+    let descriptions = contents.iter_mut().filter_map(|c| c.description.as_mut());
+    for payload in descriptions.flat_map(|d| &mut d.payload_types) {
+        match payload.name.as_str() {
+            "VP8" => payload.parameters.push(parameter(EACH_KEY_FRAME, 1)),
+            "H264" => {
+                // The one that is the whole line.
+                if let Some(format) = payload.parameters.first_mut() {
+                    format.value += &format!("{EACH_KEY_FRAME}=1;");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +356,29 @@ mod tests {
                 .and_then(|red| red.parameter("")),
             Some("111/111")
         );
+    }
+
+    #[test]
+    fn key_frames_are_asked_for_encoding_by_encoding_of_codecs_with_several_ssrcs() {
+        let (codecs, transport) = (Codecs::default(), IceTransport::default());
+        let mut contents = contents(&codecs, all(), &transport, None);
+        ask_for_each_key_frame(&mut contents);
+        let format = |name: &str| {
+            let mut all = contents.iter().filter_map(|c| c.description.as_ref());
+            let mut all = all.by_ref().flat_map(|d| &d.payload_types);
+            let parameters = &all.find(|pt| pt.name == name).unwrap().parameters;
+            let parameters = parameters.iter().map(|p| format!("{}={}", p.name, p.value));
+            parameters.collect::<Vec<_>>()
+        };
+        assert_eq!(format("VP8"), ["x-google-per-layer-pli=1"]);
+        assert_eq!(
+            format("H264"),
+            [
+                "profile-level-id=42e01f;level-asymmetry-allowed=1;packetization-mode=1;x-google-per-layer-pli=1;"
+            ]
+        );
+        assert!(format("VP9").is_empty() && format("AV1").is_empty());
+        assert_eq!(format("opus"), ["minptime=10", "useinbandfec=1"]);
     }
 
     #[test]

@@ -122,6 +122,17 @@ export async function sending(page, from) {
     return lines;
 }
 
+/** When the page received key frames from `from` on, milliseconds after it, each with the heights before and after. */
+export async function keyFrames(page, from) {
+    const samples = await samplesOf(page, from, Date.now());
+
+    return samples.flatMap(({ at, video }, n) => Object.entries(video).flatMap(([ id, now ]) => {
+        const before = samples[n - 1]?.video[id];
+
+        return before && now.keyFrames > before.keyFrames ? [ `${at - from} (${id.slice(0, 4)} ${before.height} ${now.height})` ] : [];
+    })).join(', ');
+}
+
 /** Waits until what `right` says of the newest sample is true; milliseconds it took, or none within the time. */
 export async function until(page, right, timeout) {
     const begun = Date.now();

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { dropped, received, sending, until } from '../lib/media.mjs';
+import { dropped, keyFrames, received, sending, until } from '../lib/media.mjs';
 
 /** Delay of each way and the queue of every line here, milliseconds. */
 const LINE = { delay_ms: 20, queue_ms: 250 };
@@ -132,7 +132,7 @@ function up500(context, t) {
 }
 
 /** What a receiver with a good line gets while another one has 300 kbit/s, beside what it got before. */
-function others(context) {
+function others(context, t) {
     return meeting(context, async (far, room, pages) => {
         const page = await context.enter('near', room, 'Other', { config: { startWithVideoMuted: true, startWithAudioMuted: true } });
         const look = async () => {
@@ -149,9 +149,21 @@ function others(context) {
         pages.push(page);
         const before = await look();
 
-        await context.hosts.far.cable.set({ down: { ...LINE, rate: 300_000 }, up: { ...LINE } });
+        const counted = context.counted();
+        const from = Date.now();
 
-        return { before, beside_300: await look() };
+        await context.hosts.far.cable.set({ down: { ...LINE, rate: 300_000 }, up: { ...LINE } });
+        const beside = await look();
+
+        tellWhy(context, t);
+        if (process.env.MEDIA_WHY) {
+            const now = Object.entries(context.counted()).map(([ name, count ]) => [ name, count - (counted[name] ?? 0) ]);
+
+            t.diagnostic(`counted meanwhile: ${JSON.stringify(Object.fromEntries(now.filter(([ , count ]) => count > 0)))}`);
+            t.diagnostic(`key frames after, ms: ${await keyFrames(page, from)}`);
+        }
+
+        return { before, beside_300: beside };
     });
 }
 

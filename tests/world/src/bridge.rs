@@ -210,6 +210,7 @@ impl Bridge {
         stats.push(stat::HEALTHY, true);
         stats.push(stat::DRAIN, self.drain);
         stats.push(stat::MEDIA, self.address);
+        stats.push(stat::EACH_KEY_FRAME, true);
         stats.push(stat::RELAY_ID, format!("relay-of-{}", self.name));
         let presence = element("presence", ns::CLIENT)
             .attr("to", format!("{}/{}", self.brewery, self.name))

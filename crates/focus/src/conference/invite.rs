@@ -554,7 +554,11 @@ impl Conference {
             return;
         };
         let features = member.features.unwrap_or(Features::ASSUMED);
-        let contents = offer::contents(&cx.config.codecs, features, ice, sctp_port);
+        let each_key_frame = cx.bridges.asks_for_each_key_frame(&stay.bridge);
+        let mut contents = offer::contents(&cx.config.codecs, features, ice, sctp_port);
+        if each_key_frame {
+            offer::ask_for_each_key_frame(&mut contents);
+        }
         let mut jingle = Jingle::new(Action::SessionInitiate, &sid);
         jingle.initiator = cx.io.jid.as_ref().map(ToString::to_string);
         jingle.bundle = Some(

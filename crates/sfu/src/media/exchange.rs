@@ -2,7 +2,7 @@
 
 use super::ids::EndpointId;
 use super::packet::Incoming;
-use super::spec::{Source, VideoType};
+use super::spec::{Encodings, Source, VideoType};
 use super::table::{FeedId, PeerId};
 use std::sync::Arc;
 use std::time::Instant;
@@ -119,8 +119,8 @@ pub(super) enum Told {
     },
     /// The greatest height that anybody here wants of a feed of the other part; -1 for no limit, 0 for nothing.
     Demand { feed: FeedId, max_height: i32 },
-    /// Somebody here waits for a key frame of a feed of the other part.
-    KeyFrame { feed: FeedId },
+    /// Somebody here waits for key frames of encodings of a feed of the other part.
+    KeyFrames { feed: FeedId, of: Encodings },
     /// Who speaks, and who spoke before, latest first. The part on the shard with the lowest number says it.
     Speakers(Vec<EndpointId>),
     /// A message of an endpoint for one other, or for all.

@@ -111,6 +111,61 @@ pub struct Encoding {
     pub rtx: Option<u32>,
 }
 
+/// Some of the encodings of a source, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Encodings(u8);
+
+impl Encodings {
+    /// One of them; none if there can be none of that number.
+    pub(crate) fn one(encoding: u8) -> Self {
+        Self(1u8.checked_shl(encoding.into()).unwrap_or(0))
+    }
+
+    /// The first `count`.
+    pub(crate) fn first(count: usize) -> Self {
+        (0..count.min(8) as u8).collect()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether one is among them.
+    pub(crate) fn has(self, encoding: u8) -> bool {
+        !self.and(Self::one(encoding)).is_empty()
+    }
+
+    /// Those of both.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Those that are in both.
+    pub(crate) fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Those that are not in the others.
+    pub(crate) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Their numbers, lowest first.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        (0..8).filter(move |e| self.has(*e))
+    }
+}
+
+impl FromIterator<u8> for Encodings {
+    fn from_iter<T: IntoIterator<Item = u8>>(numbers: T) -> Self {
+        numbers
+            .into_iter()
+            .map(Self::one)
+            .fold(Self::default(), Self::or)
+    }
+}
+
 /// An SSRC group as signalled (RFC 5576): semantics (`SIM`, `FID`, ...) and members in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SsrcGroup {

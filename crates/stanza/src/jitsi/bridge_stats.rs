@@ -28,6 +28,8 @@ pub mod stat {
     pub const HEALTHY: &str = "healthy";
     /// Ours: media ports, separated by commas. Who says them answers questions of `jitsi::evidence`.
     pub const MEDIA: &str = "pontoon_media";
+    /// Ours, `true`: asks senders for key frames encoding by encoding, naming the SSRC of each.
+    pub const EACH_KEY_FRAME: &str = "pontoon_each_key_frame";
     /// People whose media come to this bridge.
     pub const LOCAL_ENDPOINTS: &str = "local_endpoints";
     /// People of its conferences, those on other bridges included.

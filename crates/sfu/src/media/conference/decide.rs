@@ -35,7 +35,7 @@ impl Conference {
             }
         }
         while let Some(feed) = self.wanted.pop() {
-            self.ask_for_key_frame(cx, feed);
+            self.ask_for_key_frames(cx, feed);
         }
         for (feed, max_height) in std::mem::take(&mut self.demands) {
             self.tell_demand(cx, feed, max_height);

@@ -166,7 +166,7 @@ impl Conference {
         });
         let waiting = self.videos_that(|feed| feed.is_key_frame_wanted());
         for feed in waiting {
-            self.ask_for_key_frame(cx, feed);
+            self.ask_for_key_frames(cx, feed);
         }
         let next = match self.plan.is_unsettled() {
             true => cx.us,

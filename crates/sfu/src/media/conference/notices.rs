@@ -7,6 +7,7 @@ use crate::media::exchange::Told;
 use crate::media::forward::Receiver;
 use crate::media::ids::EndpointId;
 use crate::media::peer::{Client, Relay};
+use crate::media::spec::{Encodings, Source};
 use crate::media::table::{FeedId, PeerId};
 
 impl Conference {
@@ -75,7 +76,7 @@ impl Conference {
         let is_theirs = |id: &FeedId| self.feeds.get(*id).is_some_and(|f| f.owner() == speaker);
         if let Some(id) = self.videos.iter().copied().find(is_theirs) {
             cx.stats.keyframes_ahead += 1;
-            self.key_frame_wanted(cx, id);
+            self.key_frames_wanted(cx, id, Encodings::first(Source::MAX_ENCODINGS));
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Conference, DEFAULT_RTT};
 use crate::media::context::Context;
 use crate::media::exchange::Told;
 use crate::media::ingest::ClockPoint;
+use crate::media::spec::{Encodings, Source};
 use crate::media::stats::DropReason;
 use crate::media::table::{FeedId, PeerId};
 use rtp::rtcp::{ReportBlock, Rtcp, SenderReport, packets};
@@ -56,10 +57,10 @@ impl Conference {
                 blocks.iter().for_each(|b| self.report_block(cx, peer, &b))
             }
             Rtcp::Nack(nack) => self.answer_nack(cx, peer, nack.media.0, nack.sequence_numbers()),
-            Rtcp::Pli { media, .. } => self.picture_lost(cx, peer, media.0),
+            Rtcp::Pli { media, .. } => self.picture_lost(cx, peer, media.0, false),
             Rtcp::Fir(fir) => fir
                 .entries()
-                .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0)),
+                .for_each(|e| self.picture_lost(cx, peer, e.ssrc.0, true)),
             Rtcp::Twcc(feedback) => {
                 let rtt = self.links.get(peer).and_then(|l| l.round_trip());
                 if let (Some(out), Some(receiver)) =
@@ -160,15 +161,20 @@ impl Conference {
         }
     }
 
-    /// A receiver says that it has no picture.
-    fn picture_lost(&mut self, cx: &mut Context<'_>, peer: PeerId, ssrc: u32) {
+    /// A receiver says that it has no picture. `precise`: another bridge means this one encoding, also if it is the first,
+    /// by which bridges ask that know of no other.
+    fn picture_lost(&mut self, cx: &mut Context<'_>, peer: PeerId, ssrc: u32, precise: bool) {
         cx.stats.keyframe_requests_received += 1;
         let rtt = self.links.get(peer).and_then(|l| l.round_trip());
         let rtt = rtt.unwrap_or(DEFAULT_RTT / 4);
         let Some(receiver) = self.receivers.get_mut(peer) else {
-            let wanted = self.crossings.get(peer).and_then(|c| c.feed_of(ssrc));
-            if let Some(feed) = wanted {
-                self.key_frame_wanted(cx, feed);
+            let wanted = self.crossings.get(peer).and_then(|c| c.find(ssrc));
+            if let Some((feed, encoding)) = wanted {
+                let of = match precise || encoding > 0 {
+                    true => Encodings::one(encoding),
+                    false => Encodings::first(Source::MAX_ENCODINGS),
+                };
+                self.key_frames_wanted(cx, feed, of);
             }
             return;
         };

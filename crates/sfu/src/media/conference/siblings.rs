@@ -86,9 +86,7 @@ impl Conference {
         match told {
             Told::Hello { first } => self.meet(cx, from, *first),
             Told::Gone => self.part(cx, from),
-            Told::KeyFrame { feed } => {
-                self.key_frame_wanted(cx, *feed);
-            }
+            Told::KeyFrames { feed, of } => self.key_frames_wanted(cx, *feed, *of),
             Told::Demand { feed, max_height } => {
                 let sibling = self.siblings.get_mut(from);
                 if let Some(before) = sibling.map(|s| s.set_demand(*feed, *max_height)) {

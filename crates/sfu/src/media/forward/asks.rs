@@ -15,8 +15,10 @@ const LONGEST_WAIT: u64 = 80_000_000;
 const LONGEST_WAIT_LEADING: u64 = 10_000_000;
 /// One that was asked for takes no longer than this to its receiver.
 const UNDER_WAY: u64 = 3_000_000;
-/// One that was asked for is forgotten after so long, and all are on a line that carries twice as much as then.
+/// One that was asked for is forgotten after so long, and all are on a line that carries twice as much as at the best of them,
+/// bits per second, and more than one whose estimate comes and goes with every key frame.
 const FORGOTTEN: u64 = 90_000_000;
+const NARROW: u64 = 150_000;
 
 /// See the module. Times are microseconds of the shard's clock, rates bits per second.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +35,14 @@ pub(super) struct Asks {
 struct ForLine {
     count: u32,
     last: u64,
-    /// What the line had room for then.
+    /// The most that the line had room for when one was asked for.
     room: u64,
 }
 
 impl ForLine {
     fn at(self, now: u64, room: u64) -> Self {
         let forgotten = now.saturating_sub(self.last) / FORGOTTEN;
-        let count = match room / 2 >= self.room {
+        let count = match room / 2 >= self.room.max(NARROW) {
             true => 0,
             false => self.count.saturating_sub(forgotten.min(100) as u32),
         };
@@ -119,10 +121,11 @@ impl Asks {
     /// One is asked for the line's sake.
     pub(super) fn take_for_line(&mut self, now: u64, room: u64) {
         let line = self.line.at(now, room);
+        let before = if line.count == 0 { 0 } else { line.room };
         self.line = ForLine {
             count: line.count.saturating_add(1),
             last: now,
-            room,
+            room: room.max(before),
         };
     }
 }
@@ -162,6 +165,26 @@ mod tests {
         assert!(asks.line_due(now, 300_000, true) > now);
         assert!(asks.line_due(now, 400_000, false) <= now);
         assert!(asks.line_due(START + 90 * SECOND, 200_000, false) <= START + 90 * SECOND);
+    }
+
+    #[test]
+    fn a_line_whose_estimate_comes_and_goes_is_the_same_line() {
+        for (low, high) in [(60_000, 120_000), (44_000, 174_000), (200_000, 390_000)] {
+            let mut asks = Asks::default();
+            let mut now = START;
+            let mut asked = 0;
+            // A minute of dips, each followed by more room than before.
+            while now < START + 60 * SECOND {
+                for room in [low, high] {
+                    now += 2 * SECOND;
+                    if asks.line_due(now, room, false) <= now {
+                        asks.take_for_line(now, room);
+                        asked += 1;
+                    }
+                }
+            }
+            assert!(asked <= 5, "{low} {high}: {asked} in a minute");
+        }
     }
 
     #[test]

@@ -95,11 +95,12 @@ impl Crossing {
         self.lanes.get(feed).is_some()
     }
 
-    /// The feed that crosses under an SSRC.
-    pub(crate) fn feed_of(&self, ssrc: u32) -> Option<FeedId> {
-        let mut lanes = self.lanes.iter();
-        let lane = lanes.find(|(_, streams)| streams.iter().any(|s| s.ssrc == ssrc));
-        lane.map(|(feed, _)| feed)
+    /// The feed that crosses under an SSRC, and which of its encodings that is.
+    pub(crate) fn find(&self, ssrc: u32) -> Option<(FeedId, u8)> {
+        self.lanes.iter().find_map(|(feed, streams)| {
+            let encoding = streams.iter().position(|s| s.ssrc == ssrc)?;
+            Some((feed, encoding as u8))
+        })
     }
 
     /// SSRC, packets and bytes of an encoding that has crossed.

@@ -4,7 +4,7 @@
 use super::allocation::ALL_TEMPORAL;
 use super::slot::Target;
 use crate::media::ingest::{Layer, LayerRates, TEMPORAL_LAYERS};
-use crate::media::spec::VideoType;
+use crate::media::spec::{Encodings, VideoType};
 use smallvec::SmallVec;
 
 /// What is on stage gets this height before others get anything, pixels.
@@ -41,8 +41,8 @@ pub(super) struct Contender {
     pub(super) constraint: i32,
     pub(super) video_type: VideoType,
     pub(super) on_stage: bool,
-    /// It may take something that begins at a key frame, which it has not now.
-    pub(super) may_switch: bool,
+    /// The encodings of which it may take something that begins at a key frame, which it has not now.
+    pub(super) switchable: Encodings,
     pub(super) held: Held,
 }
 
@@ -216,17 +216,19 @@ impl<'a> Climber<'a> {
         self.ladder.len()
     }
 
-    /// Up to where it may climb: not beyond the layer that it has, where it would have to wait for a key frame.
+    /// Up to where it may climb: not to a layer that it has not, where it would have to wait for a key frame.
     fn reach(&self) -> usize {
-        if self.contender.may_switch {
-            return self.top();
-        }
         let layer = |place: usize| {
             let step = self.step(place);
             step.map(|s| (s.target.encoding, s.target.spatial))
         };
         let now = layer(self.held);
-        let above = (self.held..=self.top()).take_while(|place| layer(*place) == now);
+        let switchable = self.contender.switchable;
+        let may = |place: &usize| {
+            let layer = layer(*place);
+            layer == now || layer.is_some_and(|(encoding, _)| switchable.has(encoding))
+        };
+        let above = (self.held..=self.top()).take_while(may);
         above.last().unwrap_or(0)
     }
 
@@ -442,7 +444,7 @@ mod tests {
             constraint: 720,
             video_type: VideoType::Camera,
             on_stage: false,
-            may_switch: true,
+            switchable: Encodings::first(4),
             held,
         }
     }
@@ -559,7 +561,7 @@ mod tests {
     #[test]
     fn without_a_key_frame_nobody_begins_a_picture_or_a_layer() {
         let waiting = |held| Contender {
-            may_switch: false,
+            switchable: Encodings::default(),
             ..camera(held)
         };
         let both = |budget| {

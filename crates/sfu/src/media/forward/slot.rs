@@ -656,6 +656,13 @@ impl VideoSlot {
         })
     }
 
+    /// The encoding of which a key frame is to be asked for: the best that comes in, unless it has that.
+    pub(super) fn to_ask_for(&self, now: u64, target: Target, feed: &Feed) -> u8 {
+        let best = feed.serving(target.encoding, now);
+        let has = self.encoding() == Some(best) && self.wants_keyframe();
+        if has { target.encoding } else { best }
+    }
+
     /// Its receiver wants it, or wants it in another height than before.
     pub(super) fn wished(&mut self) {
         self.asks.wished();

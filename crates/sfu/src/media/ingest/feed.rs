@@ -4,6 +4,7 @@
 use super::audio::Audio;
 use super::inspect::inspect;
 use super::key_frames::{KeyFrames, KeySign};
+use super::key_requests::KeyRequests;
 use super::layers::{EncodingLayers, Layer};
 use super::receive::{ClockPoint, ReceiveStream};
 use super::taken::Taken;
@@ -11,7 +12,7 @@ use crate::media::context::Context;
 use crate::media::ids::{EndpointId, SourceName};
 use crate::media::negotiated::PayloadCodec;
 use crate::media::packet::{Arrival, Arrived, Incoming, Published};
-use crate::media::spec::{MediaKind, Source as Spec, VideoType};
+use crate::media::spec::{Encodings, MediaKind, Source as Spec, VideoType};
 use crate::media::stats::{DropReason, Loss};
 use rtp::RtpView;
 use rtp::av1::Structure;
@@ -20,14 +21,6 @@ use smallvec::SmallVec;
 
 /// Heights assumed until a key frame tells the truth.
 const ASSUMED_HEIGHTS: [u16; Spec::MAX_ENCODINGS] = [180, 360, 720, 1080];
-/// Key frame requests to a sender are at least this far apart, microseconds.
-const KEYFRAME_INTERVAL: u64 = 300_000;
-/// Key frames that a sender is asked for since lines of receivers carry something else, or lost something: so many at once,
-/// and then one in so many microseconds, for all receivers together.
-const MOST_FOR_LINES: u32 = 6;
-const LINES_INTERVAL: u64 = 5_000_000;
-/// One that was asked for and has not come is on its way for so long.
-const UNDER_WAY: u64 = 1_000_000;
 /// The layers of a source, lowest first.
 pub(crate) type Layers = SmallVec<[Layer; 4]>;
 
@@ -61,15 +54,10 @@ struct Video {
     encodings: SmallVec<[EncodingState; 3]>,
     /// Of the newest packet; 0 before the first.
     payload_type: u8,
-    /// Somebody waits for a key frame, and when the sender was last asked for one.
-    key_wanted: bool,
-    key_asked: Option<u64>,
-    /// When the newest one came, and whether nobody was told of it yet.
-    key_came: Option<u64>,
+    /// Key frames that its sender is asked for.
+    requests: KeyRequests,
+    /// A key frame came, and nobody was told of it yet.
     key_news: bool,
-    /// How many more may be asked for the sake of lines, and since when.
-    for_lines: u32,
-    for_lines_since: u64,
 }
 
 impl Video {
@@ -78,12 +66,8 @@ impl Video {
             video_type,
             encodings,
             payload_type: 0,
-            key_wanted: false,
-            key_asked: None,
-            key_came: None,
+            requests: KeyRequests::default(),
             key_news: false,
-            for_lines: MOST_FOR_LINES,
-            for_lines_since: 0,
         }
     }
 }
@@ -236,8 +220,15 @@ impl Feed {
     /// Notes encodings that stopped coming in; whether there are any.
     pub(crate) fn sweep(&mut self, now: u64) -> bool {
         let mut stopped = false;
-        for encoding in self.video_mut().into_iter().flat_map(|v| &mut v.encodings) {
+        let Some(video) = self.video_mut() else {
+            return false;
+        };
+        for encoding in &mut video.encodings {
             stopped |= encoding.layers.sweep(now);
+        }
+        if video.requests.is_on_trial() {
+            let coming = video.coming(now);
+            video.requests.judge(now, coming);
         }
         stopped
     }
@@ -253,44 +244,44 @@ impl Feed {
         self.encoding(encoding).map_or(&[], |e| e.keys.since_key())
     }
 
-    /// Somebody waits for a key frame.
-    pub(crate) fn want_key_frame(&mut self) {
+    /// Somebody waits for a key frame of an encoding.
+    pub(crate) fn want_key_frame(&mut self, encoding: u8) {
+        self.want_key_frames(Encodings::one(encoding));
+    }
+
+    /// Somebody waits for key frames of encodings.
+    pub(crate) fn want_key_frames(&mut self, encodings: Encodings) {
+        let all = Encodings::first(self.spec.encodings.len());
         if let Some(video) = self.video_mut() {
-            video.key_wanted = true;
+            video.requests.want(encodings.and(all));
         }
     }
 
     /// Whether somebody waits for a key frame.
     pub(crate) fn is_key_frame_wanted(&self) -> bool {
-        self.video().is_some_and(|v| v.key_wanted)
+        self.video().is_some_and(|v| v.requests.is_wanted())
     }
 
-    /// Whether to ask the sender for a key frame now; if so it counts as asked.
-    pub(crate) fn is_key_frame_due(&mut self, now: u64) -> bool {
-        let Some(video) = self.video_mut() else {
-            return false;
-        };
-        let rested = |t: u64| now.saturating_sub(t) >= KEYFRAME_INTERVAL;
-        let due = video.key_wanted && video.key_asked.is_none_or(rested);
-        if due {
-            video.key_wanted = false;
-            video.key_asked = Some(now);
-        }
-        due
-    }
-
-    /// Whether a key frame was asked for and may be expected.
-    pub(crate) fn is_key_frame_under_way(&self, now: u64) -> bool {
-        self.video().is_some_and(|v| {
-            let asked = v.key_asked.filter(|asked| now < asked + UNDER_WAY);
-            asked.is_some_and(|asked| v.key_came.is_none_or(|came| came < asked))
+    /// The encodings that the sender is to be asked for a key frame of now; they count as asked.
+    pub(crate) fn take_key_frames_due(&mut self, now: u64) -> Encodings {
+        let video = self.video_mut();
+        let video = video.filter(|v| v.requests.is_wanted());
+        video.map_or_else(Encodings::default, |v| {
+            let coming = v.coming(now);
+            v.requests.take_due(now, coming)
         })
     }
 
-    /// Whether a key frame came at most `age` microseconds ago, or may be expected.
-    pub(crate) fn has_key_frame(&self, now: u64, age: u64) -> bool {
-        let came = self.video().and_then(|v| v.key_came);
-        came.is_some_and(|came| now <= came + age) || self.is_key_frame_under_way(now)
+    /// Whether a key frame of an encoding was asked for and may be expected.
+    pub(crate) fn is_key_frame_under_way(&self, now: u64, encoding: u8) -> bool {
+        let video = self.video();
+        video.is_some_and(|v| v.requests.is_under_way(now, encoding))
+    }
+
+    /// The encodings of which a key frame came at most `age` microseconds ago, or may be expected.
+    pub(crate) fn with_key_frame(&self, now: u64, age: u64) -> Encodings {
+        let video = self.video();
+        video.map_or_else(Encodings::default, |v| v.requests.fresh(now, age))
     }
 
     /// Whether a key frame came since this was asked last.
@@ -299,28 +290,23 @@ impl Feed {
         video.is_some_and(|v| std::mem::take(&mut v.key_news))
     }
 
-    /// When its sender may be asked for a key frame since a line carries something else, or lost something.
-    pub(crate) fn line_due(&self, now: u64) -> u64 {
-        let Some(video) = self.video() else {
-            return now;
-        };
-        match video.for_lines {
-            0 => video.for_lines_since + LINES_INTERVAL,
-            _ => now,
-        }
+    /// When its sender may be asked for a key frame of an encoding since a line carries something else, or lost something.
+    pub(crate) fn line_due(&self, now: u64, encoding: u8) -> u64 {
+        self.video()
+            .map_or(now, |v| v.requests.line_due(now, encoding))
     }
 
     /// It is asked for one on behalf of a line.
-    pub(crate) fn asked_for_a_line(&mut self, now: u64) {
-        let Some(video) = self.video_mut() else {
-            return;
-        };
-        let earned = now.saturating_sub(video.for_lines_since) / LINES_INTERVAL;
-        if earned > 0 {
-            let all = video.for_lines.saturating_add(earned.min(100) as u32);
-            (video.for_lines, video.for_lines_since) = (all.min(MOST_FOR_LINES), now);
+    pub(crate) fn asked_for_a_line(&mut self, now: u64, encoding: u8) {
+        if let Some(video) = self.video_mut() {
+            video.requests.asked_for_a_line(now, encoding);
         }
-        video.for_lines = video.for_lines.saturating_sub(1);
+    }
+
+    /// The encoding whose key frame serves who is to have `target`: that one, or the next one below that comes in.
+    pub(crate) fn serving(&self, target: u8, now: u64) -> u8 {
+        let below = (0..=target).rev().find(|e| self.comes_in(*e, now));
+        below.unwrap_or(target)
     }
 
     /// Whether an encoding comes in.
@@ -391,6 +377,17 @@ impl Feed {
 }
 
 impl Video {
+    /// The encodings that come in.
+    fn coming(&self, now: u64) -> Encodings {
+        let comes_in = |e: &EncodingState| e.layers.get(now).any(|layer| layer.active);
+        let coming = self
+            .encodings
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| comes_in(e));
+        coming.map(|(at, _)| at as u8).collect()
+    }
+
     fn take(
         &mut self,
         cx: &mut Context<'_>,
@@ -444,7 +441,9 @@ impl Video {
             if !std::mem::replace(&mut encoding.closed, true) {
                 encoding.keys = KeyFrames::default();
             }
-            self.key_wanted |= !muted;
+            if !muted {
+                self.requests.want(Encodings::one(incoming.encoding));
+            }
             cx.stats.drop(DropReason::ForceMuted);
             return Ok(Taken::one(arrived));
         }
@@ -463,7 +462,8 @@ impl Video {
         let of_key = encoding.keys.is_of_key_frame(timestamp);
         let mut layers_changed = encoding.layers.note(cx.us, &codec, packet.len(), of_key);
         if key {
-            (self.key_came, self.key_news) = (Some(cx.us), true);
+            self.key_news = true;
+            self.requests.came(cx.us, incoming.encoding);
             cx.stats.keyframes_received += 1;
             layers_changed |= encoding.layers.learn(&codec, encoding.structure.as_deref());
         }

@@ -6,6 +6,7 @@ mod feed;
 mod floor;
 mod inspect;
 mod key_frames;
+mod key_requests;
 mod layers;
 mod loudness;
 mod rates;

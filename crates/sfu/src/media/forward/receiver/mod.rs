@@ -577,15 +577,16 @@ impl Receiver {
             };
         // What its sender does not send any more is no matter of lines.
         let stranded = slot.encoding().is_some_and(|e| !feed.comes_in(e, now));
+        let wanted = slot.to_ask_for(now, target, feed);
         if stranded || !slot.asks_for_its_line(slow) {
             if slot.may_ask(now) {
-                feed.want_key_frame();
+                feed.want_key_frame(wanted);
             }
-        } else if feed.is_key_frame_under_way(now) {
+        } else if feed.is_key_frame_under_way(now, wanted) {
             // Nobody knows whether it is lost: asking again costs nothing.
-            feed.want_key_frame();
+            feed.want_key_frame(wanted);
         } else {
-            let mut due = slot.line_due(now, room).max(feed.line_due(now));
+            let mut due = slot.line_due(now, room).max(feed.line_due(now, wanted));
             if crowded && !slot.leads {
                 due = due.max(now + PICTURE_INTERVAL);
                 slot.stop_above(target);
@@ -596,8 +597,8 @@ impl Receiver {
                 return;
             }
             slot.asked_for_its_line(now, room);
-            feed.asked_for_a_line(now);
-            feed.want_key_frame();
+            feed.asked_for_a_line(now, wanted);
+            feed.want_key_frame(wanted);
         }
     }
 

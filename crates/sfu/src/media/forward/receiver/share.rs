@@ -6,6 +6,7 @@ use crate::media::forward::fit::{Contender, Held, fit, is_screen, outlook};
 use crate::media::forward::slot::{Target, VideoSlot};
 use crate::media::ids::SourceName;
 use crate::media::ingest::Feed;
+use crate::media::spec::{Encodings, Source};
 use crate::media::stats::StreamStats;
 use crate::media::table::{FeedId, Table};
 use smallvec::SmallVec;
@@ -98,7 +99,7 @@ impl Receiver {
             constraint: slot.constraint,
             video_type: feed.video_type()?,
             on_stage: wanted.on_stage,
-            may_switch: self.may_switch(now, slot, feed),
+            switchable: self.switchable(now, slot, feed),
             held: match slot.target {
                 None if !slot.starved => Held::New,
                 held => Held::At(held),
@@ -106,16 +107,24 @@ impl Receiver {
         })
     }
 
-    /// Whether a stream may take something that begins at a key frame: what was asked for, or may be.
-    fn may_switch(&self, now: u64, slot: &VideoSlot, feed: &Feed) -> bool {
+    /// The encodings that a stream may take something of that begins at a key frame: what was asked for, or may be.
+    fn switchable(&self, now: u64, slot: &VideoSlot, feed: &Feed) -> Encodings {
+        let all = Encodings::first(Source::MAX_ENCODINGS);
         let fresh = match slot.target {
             None => FRESH,
             Some(_) => REPLAY_AGE_SWITCH,
         };
-        let due = || slot.line_due(now, self.room()).max(feed.line_due(now));
-        let may = || feed.has_key_frame(now, fresh) || now >= due();
-        let is_sure = slot.wants_keyframe() || slot.is_wish();
-        is_sure || may() && slot.feed.is_some_and(|id| !self.is_crowded(now, id))
+        if slot.wants_keyframe() || slot.is_wish() {
+            return all;
+        }
+        if slot.feed.is_none_or(|id| self.is_crowded(now, id)) {
+            return Encodings::default();
+        }
+        let slot_due = slot.line_due(now, self.room());
+        let due = all
+            .iter()
+            .filter(|e| now >= slot_due.max(feed.line_due(now, *e)));
+        feed.with_key_frame(now, fresh).or(due.collect())
     }
 
     /// Whether it is sent less than all of a source, since its line carries no more.

@@ -13,6 +13,9 @@ const MOST_FOR_A_LINE: u32 = 2;
 const FIRST_WAIT: u64 = 5_000_000;
 const LONGEST_WAIT: u64 = 80_000_000;
 const LONGEST_WAIT_LEADING: u64 = 10_000_000;
+/// Of senders that make key frames of one encoding alone, which cost only those who take the same one.
+const LONGEST_WAIT_EACH: u64 = 20_000_000;
+const LONGEST_WAIT_EACH_LEADING: u64 = 2_000_000;
 /// One that was asked for takes no longer than this to its receiver.
 const UNDER_WAY: u64 = 3_000_000;
 /// One that was asked for is forgotten after so long, and all are on a line that carries twice as much as at the best of them,
@@ -49,14 +52,15 @@ impl ForLine {
         Self { count, ..self }
     }
 
-    fn wait(self, leads: bool) -> u64 {
+    fn wait(self, leads: bool, each: bool) -> u64 {
         let Some(more) = self.count.checked_sub(MOST_FOR_A_LINE) else {
             return 0;
         };
-        let most = if leads {
-            LONGEST_WAIT_LEADING
-        } else {
-            LONGEST_WAIT
+        let most = match (leads, each) {
+            (true, true) => LONGEST_WAIT_EACH_LEADING,
+            (true, false) => LONGEST_WAIT_LEADING,
+            (false, true) => LONGEST_WAIT_EACH,
+            (false, false) => LONGEST_WAIT,
         };
         (FIRST_WAIT << more.min(5)).min(most)
     }
@@ -104,10 +108,11 @@ impl Asks {
         Ok(())
     }
 
-    /// When one may be asked for the line's sake, which has so much room. `leads`: what it is for is given up last.
-    pub(super) fn line_due(&self, now: u64, room: u64, leads: bool) -> u64 {
+    /// When one may be asked for the line's sake, which has so much room. `leads`: what it is for is given up last. `each`: its
+    /// sender makes key frames of one encoding alone.
+    pub(super) fn line_due(&self, now: u64, room: u64, leads: bool, each: bool) -> u64 {
         let line = self.line.at(now, room);
-        match line.wait(leads) {
+        match line.wait(leads, each) {
             0 => 0,
             wait => line.last + wait,
         }
@@ -138,11 +143,11 @@ mod tests {
     const START: u64 = 3_600 * SECOND;
 
     /// Seconds from one to the next of those that are asked for on a line of so much room, as soon as they may be.
-    fn waits(leads: bool, count: usize) -> Vec<u64> {
+    fn waits(leads: bool, each: bool, count: usize) -> Vec<u64> {
         let mut asks = Asks::default();
         let mut now = START;
         let next = |_| {
-            let due = asks.line_due(now, 200_000, leads).max(now);
+            let due = asks.line_due(now, 200_000, leads, each).max(now);
             let wait = due - now;
             now = due;
             asks.take_for_line(now, 200_000);
@@ -153,8 +158,10 @@ mod tests {
 
     #[test]
     fn what_is_of_no_lasting_use_is_asked_for_more_and_more_seldom() {
-        assert_eq!(waits(false, 8), [0, 0, 5, 10, 20, 40, 80, 80]);
-        assert_eq!(waits(true, 6), [0, 0, 5, 10, 10, 10]);
+        assert_eq!(waits(false, false, 8), [0, 0, 5, 10, 20, 40, 80, 80]);
+        assert_eq!(waits(true, false, 6), [0, 0, 5, 10, 10, 10]);
+        assert_eq!(waits(false, true, 6), [0, 0, 5, 10, 20, 20]);
+        assert_eq!(waits(true, true, 4), [0, 0, 2, 2]);
     }
 
     #[test]
@@ -162,9 +169,9 @@ mod tests {
         let mut asks = Asks::default();
         (0..9).for_each(|_| asks.take_for_line(START, 200_000));
         let now = START + SECOND;
-        assert!(asks.line_due(now, 300_000, true) > now);
-        assert!(asks.line_due(now, 400_000, false) <= now);
-        assert!(asks.line_due(START + 90 * SECOND, 200_000, false) <= START + 90 * SECOND);
+        assert!(asks.line_due(now, 300_000, true, false) > now);
+        assert!(asks.line_due(now, 400_000, false, false) <= now);
+        assert!(asks.line_due(START + 90 * SECOND, 200_000, false, false) <= START + 90 * SECOND);
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
             while now < START + 60 * SECOND {
                 for room in [low, high] {
                     now += 2 * SECOND;
-                    if asks.line_due(now, room, false) <= now {
+                    if asks.line_due(now, room, false, false) <= now {
                         asks.take_for_line(now, room);
                         asked += 1;
                     }

@@ -19,6 +19,8 @@ const SOON: u64 = 5_000_000;
 const PATIENCE: u64 = 1_200_000;
 /// As little as so many eighths of what is sent.
 const LITTLE: u64 = 6;
+/// The last picture is kept for so long although nothing fits: what waits for a line that is back by then needs no key frame.
+const LAST_PATIENCE: u64 = 1_500_000;
 /// So long after the beginning, a fall says nothing about climbs.
 const BEGINNING: u64 = 5_000_000;
 /// Between two climbs.
@@ -56,6 +58,9 @@ pub(crate) struct Budget {
     climbed_at: u64,
     /// Since when there is less than is sent.
     short_since: Option<u64>,
+    /// What the picture needs that is given up last, and since when there is less.
+    least: u64,
+    out_since: Option<u64>,
     /// When it was first shared out.
     began: Option<u64>,
 }
@@ -77,6 +82,8 @@ impl Default for Budget {
             held_until: 0,
             climbed_at: 0,
             short_since: None,
+            least: 0,
+            out_since: None,
             began: None,
         }
     }
@@ -144,6 +151,10 @@ impl Budget {
             true => self.short_since.or(Some(now)),
             false => None,
         };
+        self.out_since = match available < self.least {
+            true => self.out_since.or(Some(now)),
+            false => None,
+        };
         let since = now.saturating_sub(self.fitted_at);
         if since < PAUSE {
             return false;
@@ -155,6 +166,15 @@ impl Budget {
         }
         let more = self.is_limited && available > fitted + fitted / NEWS && self.may_climb(now);
         more || since >= REVIEW
+    }
+
+    /// What is to be shared out: what may be sent, and for a while what the last picture needs, however little that is.
+    pub(super) fn to_share(&self, now: u64) -> Option<u64> {
+        let is_kept = self
+            .out_since
+            .is_some_and(|since| now < since + LAST_PATIENCE);
+        let least = if is_kept { self.least } else { 0 };
+        self.available.map(|available| available.max(least))
     }
 
     /// Whether somebody may get more than before.
@@ -174,6 +194,7 @@ impl Budget {
         (self.fitted, self.fitted_at) = (self.available, now);
         (self.spent, self.ideal, self.is_limited) = (fit.spent, fit.ideal, fit.is_limited);
         self.changes = (fit.climbed, fit.fell);
+        self.least = fit.least;
         self.short_since = None;
         let began = *self.began.get_or_insert(now);
         if !self.sure {
@@ -277,6 +298,34 @@ mod tests {
         assert!(budget.set(now, room(Some(140), true)), "still less");
         now += SECOND;
         assert!(budget.set(now, room(Some(600), true)));
+    }
+
+    #[test]
+    fn the_last_picture_is_kept_over_a_moment_without_room_for_it() {
+        let mut budget = Budget::default();
+        let mut now = 3_600 * SECOND;
+        budget.set(now, room(Some(500), true));
+        let fit = Fit {
+            least: 30,
+            ..fitted(80, false, false)
+        };
+        budget.fitted(now, &fit);
+        now += SECOND;
+        assert!(
+            budget.set(now, room(Some(10), true)),
+            "others are given up at once"
+        );
+        assert_eq!(budget.to_share(now), Some(30));
+        budget.fitted(now, &fit);
+        now += SECOND;
+        budget.set(now, room(Some(0), true));
+        assert_eq!(budget.to_share(now), Some(30));
+        budget.set(now, room(Some(100), true));
+        assert_eq!(budget.to_share(now), Some(100));
+        budget.set(now, room(Some(0), true));
+        now += 2 * SECOND;
+        assert!(budget.set(now, room(Some(0), true)));
+        assert_eq!(budget.to_share(now), Some(0), "it is no moment");
     }
 
     #[test]

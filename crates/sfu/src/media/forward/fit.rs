@@ -70,8 +70,9 @@ pub(super) struct Fit {
     /// Somebody has more, or less, than before.
     pub(super) climbed: bool,
     pub(super) fell: bool,
-    /// The contender that is given up last.
+    /// The contender that is given up last, and what must be there for it to be kept; 0 if it has nothing.
     pub(super) leader: Option<usize>,
+    pub(super) least: u64,
 }
 
 /// Shares `budget` (bits per second; `None` for no limit) among sources, most wanted first, and `trusted` beside it among
@@ -110,6 +111,9 @@ pub(super) fn fit(
     };
     for climber in &climbers {
         fit.is_limited |= climber.at != climber.top();
+        if climber.leads && climber.at > 0 {
+            fit.least = climber.rate(1) * LAST_PICTURE / 8;
+        }
         let known = climber.contender.held != Held::New;
         fit.climbed |= known && climber.at > climber.held;
         fit.fell |= known && climber.at < climber.held;

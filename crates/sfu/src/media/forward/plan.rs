@@ -274,7 +274,8 @@ impl Plan {
             if is_news {
                 slot.set_target(target);
             }
-            if slot.wants_keyframe() && (is_news || slot.may_ask_sooner(cx.us, room)) {
+            let sooner = |source| slot.may_ask_sooner(cx.us, room, source);
+            if slot.wants_keyframe() && (is_news || stage.feeds.get(feed).is_some_and(sooner)) {
                 wanting.push(feed);
             }
             changed |= self.takes(peer, feed, took, target.is_some());

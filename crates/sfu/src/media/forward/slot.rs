@@ -690,14 +690,14 @@ impl VideoSlot {
     }
 
     /// When a key frame may be asked for the sake of its line, which has so much room.
-    pub(super) fn line_due(&self, now: u64, room: u64) -> u64 {
-        self.asks.line_due(now, room, self.leads)
+    pub(super) fn line_due(&self, now: u64, room: u64, feed: &Feed) -> u64 {
+        let each = feed.has_each_key_frame();
+        self.asks.line_due(now, room, self.leads, each)
     }
 
     /// Whether it waits to ask for a key frame although its line has room for it meanwhile.
-    pub(super) fn may_ask_sooner(&self, now: u64, room: u64) -> bool {
-        let waits_long = self.picture.next_try > now + LONG_WAIT;
-        waits_long && self.line_due(now, room) <= now
+    pub(super) fn may_ask_sooner(&self, now: u64, room: u64, feed: &Feed) -> bool {
+        self.picture.next_try > now + LONG_WAIT && self.line_due(now, room, feed) <= now
     }
 
     /// A key frame is asked for the sake of its line.

@@ -290,6 +290,11 @@ impl Feed {
         video.is_some_and(|v| std::mem::take(&mut v.key_news))
     }
 
+    /// Whether its sender makes key frames of one encoding alone.
+    pub(crate) fn has_each_key_frame(&self) -> bool {
+        self.video().is_some_and(|v| !v.requests.come_together())
+    }
+
     /// When its sender may be asked for a key frame of an encoding since a line carries something else, or lost something.
     pub(crate) fn line_due(&self, now: u64, encoding: u8) -> u64 {
         self.video()

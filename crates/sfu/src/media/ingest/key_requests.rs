@@ -119,6 +119,11 @@ impl KeyRequests {
         }
     }
 
+    /// Whether key frames of all encodings come together, as far as is known.
+    pub(super) fn come_together(&self) -> bool {
+        self.together
+    }
+
     /// Whether [`Self::judge`] has something to look at.
     pub(super) fn is_on_trial(&self) -> bool {
         self.trial.is_some()

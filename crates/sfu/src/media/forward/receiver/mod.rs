@@ -586,7 +586,9 @@ impl Receiver {
             // Nobody knows whether it is lost: asking again costs nothing.
             feed.want_key_frame(wanted);
         } else {
-            let mut due = slot.line_due(now, room).max(feed.line_due(now, wanted));
+            let mut due = slot
+                .line_due(now, room, feed)
+                .max(feed.line_due(now, wanted));
             if crowded && !slot.leads {
                 due = due.max(now + PICTURE_INTERVAL);
                 slot.stop_above(target);

@@ -72,7 +72,7 @@ impl Receiver {
         let assumed = self.settings.assumed_bandwidth();
         let (budget, trusted) = match assumed {
             Some(_) => (assumed, 0),
-            None => (self.budget.available(), self.budget.trusted()),
+            None => (self.budget.to_share(now), self.budget.trusted()),
         };
         let fit = fit(&contenders, budget, trusted, self.budget.may_climb(now));
         self.budget.fitted(now, &fit);
@@ -120,7 +120,7 @@ impl Receiver {
         if slot.feed.is_none_or(|id| self.is_crowded(now, id)) {
             return Encodings::default();
         }
-        let slot_due = slot.line_due(now, self.room());
+        let slot_due = slot.line_due(now, self.room(), feed);
         let due = all
             .iter()
             .filter(|e| now >= slot_due.max(feed.line_due(now, *e)));

@@ -71,7 +71,7 @@ fn a_crowd_is_counted_whole() {
     let silent: Vec<_> = (1..=WATCHING).step_by(2).collect();
     for client in &silent {
         let from = w.clients[*client].address.ip();
-        w.net.set_path(from, bridge, cut.clone());
+        w.net.set_path(from, bridge, cut);
     }
     w.run(64 * SECOND);
     let stats = w.shard.conference_stats(CONFERENCE).unwrap();

@@ -10,7 +10,7 @@ use sfu::{Egress, ShardConfig};
 use stanza::colibri2::{ConferenceModify, ErrorAnswer};
 use stanza::element;
 use stanza::jitsi::bridge_stats::{BridgeStats, stat};
-use stanza::jitsi::evidence::{People, SilentMeeting};
+use stanza::jitsi::evidence::{BrokenRelay, People, SilentMeeting};
 use stanza::{Element, iq, muc, ns};
 
 const ARENA: usize = 512 * 1024;
@@ -181,8 +181,13 @@ impl Bridge {
     fn people(&self, now: Instant) -> People {
         let mut people = People::default();
         for (meeting, id) in self.controller.meetings() {
-            let hearing = self.controller.shard().hearing(now, id);
-            let hearing = hearing.unwrap_or_default();
+            let shard = self.controller.shard();
+            let broken = shard.broken_relays(now, id).into_iter();
+            people.broken.extend(broken.map(|relay| BrokenRelay {
+                meeting_id: meeting.to_owned(),
+                relay: relay.as_str().to_owned(),
+            }));
+            let hearing = shard.hearing(now, id).unwrap_or_default();
             people.here += hearing.here;
             people.unheard += hearing.unheard;
             people.lossy += hearing.lossy;

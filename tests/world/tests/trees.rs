@@ -233,6 +233,44 @@ fn a_leaf_is_killed_and_its_people_are_served_elsewhere() {
 }
 
 #[test]
+fn a_leaf_that_cannot_reach_its_bridge_is_related_to_another_one() {
+    let mut world = audience(8);
+    let places_before = places(&world);
+    let leaf = places_before.iter().find(|(_, core)| core.is_some());
+    let (leaf, core) = *leaf.unwrap();
+    let core = core.unwrap();
+    let before = sessions(&world);
+    let [a, b] = [leaf, core].map(|n| world.bridges[n].address.ip());
+    world.cut_path(a, b, true);
+    let other = |w: &World| {
+        let mut places = places(w).into_iter();
+        places.any(|(n, behind)| n == leaf && behind.is_some_and(|to| to != core))
+    };
+    let related = world.run_until(60 * SECOND, other);
+    assert!(related, "{:?} {:?}", places(&world), world.decisions);
+    world.run(3 * SECOND);
+    assert_eq!(sessions(&world), before, "nobody got another session");
+    assert!(is_a_tree(&world), "{:?}", places(&world));
+    assert_served(&mut world, "one cannot reach its bridge");
+}
+
+#[test]
+fn people_of_a_leaf_that_reaches_no_other_bridge_are_served_elsewhere() {
+    let mut world = audience(9);
+    let leaf = places(&world).into_iter().find(|(_, core)| core.is_some());
+    let leaf = leaf.unwrap().0;
+    for n in (0..world.bridges.len()).filter(|n| *n != leaf) {
+        let [a, b] = [leaf, n].map(|n| world.bridges[n].address.ip());
+        world.cut_path(a, b, true);
+    }
+    let left = world.run_until(60 * SECOND, |w| w.bridges[leaf].endpoints() == 0);
+    assert!(left, "{:?} {:?}", places(&world), world.decisions);
+    world.run(5 * SECOND);
+    assert!(is_a_tree(&world), "{:?}", places(&world));
+    assert_served(&mut world, "one reaches no other");
+}
+
+#[test]
 fn a_core_bridge_is_drained_and_everybody_is_served() {
     let mut world = audience(6);
     let drained = core(&world)[0];

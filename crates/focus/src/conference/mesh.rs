@@ -118,9 +118,17 @@ impl Mesh {
         }
         failures.count += 1;
         failures.last = now;
-        match failures.count >= MAX_FAILURES {
-            true => Verdict::Hopeless(failures.count),
-            false => Verdict::Again(failures.count),
+        let mut count = failures.count;
+        if let Some(leaf) = self.topology.on_failed(&elder.stay, &newer.stay) {
+            // It tries one bridge after another; whether it gets on with none does not depend on how many there are.
+            let leaf = &link.ends[link.at(&leaf)].bridge;
+            let pairs = self.failures.iter();
+            let of_leaf = pairs.filter(|((a, b), _)| a == leaf || b == leaf);
+            count = of_leaf.map(|(_, failures)| failures.count).sum();
+        }
+        match count >= MAX_FAILURES {
+            true => Verdict::Hopeless(count),
+            false => Verdict::Again(count),
         }
     }
 

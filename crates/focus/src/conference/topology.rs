@@ -44,6 +44,8 @@ enum Position {
 pub(super) struct Topology {
     /// By stay. Who has a place keeps it as long as it can: relays that are made anew cost people a moment.
     positions: BTreeMap<String, Position>,
+    /// How often the relay between a leaf and a stay of the core has failed.
+    failures: BTreeMap<(String, String), u32>,
 }
 
 impl Topology {
@@ -58,6 +60,9 @@ impl Topology {
         self.positions
             .retain(|id, _| sites.iter().any(|site| site.id == id));
         let fewer = self.positions.len() != before;
+        self.failures.retain(|(leaf, of), _| {
+            self.positions.contains_key(leaf) && self.positions.contains_key(of)
+        });
         let mut placed = Vec::new();
         for site in sites.iter().filter(|site| site.related) {
             if self.holds(sites, site) {
@@ -65,6 +70,8 @@ impl Topology {
             }
             let core = sites.iter().filter(|other| self.carries(other));
             let fits = limit.is_none_or(|most| core.count() < most && !site.visitors);
+            // Whose relay failed gets another one: in the core it would need that to all.
+            let fits = fits && !self.has_parent(sites, site);
             let parent = self.parent_for(sites, site);
             let position = match parent {
                 Some(parent) if !fits => Position::Leaf(parent.to_owned()),
@@ -149,18 +156,51 @@ impl Topology {
             None => false,
             Some(Position::Core) => true,
             Some(Position::Leaf(parent)) => {
-                let mut all = sites.iter().filter(|other| self.carries(other));
-                all.any(|other| other.id == parent)
+                let failed = self.failures_of(site.id, parent);
+                let mut others = sites.iter().filter(|other| self.carries(other));
+                self.has_parent(sites, site)
+                    && others.all(|other| self.failures_of(site.id, other.id) >= failed)
             }
         }
     }
 
-    /// Where a leaf gets its relay: in its region, where there are the fewest others.
+    /// Whether it is a leaf of a stay that carries others.
+    fn has_parent(&self, sites: &[Site<'_>], site: &Site<'_>) -> bool {
+        let parent = self.parent(site.id);
+        let mut all = sites.iter().filter(|other| self.carries(other));
+        parent.is_some_and(|parent| all.any(|other| other.id == parent))
+    }
+
+    fn failures_of(&self, leaf: &str, of: &str) -> u32 {
+        let key = (leaf.to_owned(), of.to_owned());
+        self.failures.get(&key).copied().unwrap_or_default()
+    }
+
+    /// The relay between two stays failed. If one of them is a leaf: which; it gets a relay to the stay of the core with which
+    /// that has failed least often.
+    pub(super) fn on_failed(&mut self, a: &str, b: &str) -> Option<String> {
+        let (leaf, of) = match (self.parent(a), self.parent(b)) {
+            (Some(parent), _) if parent == b => (a, b),
+            (_, Some(parent)) if parent == a => (b, a),
+            _ => return None,
+        };
+        let key = (leaf.to_owned(), of.to_owned());
+        *self.failures.entry(key).or_default() += 1;
+        Some(leaf.to_owned())
+    }
+
+    /// Where a leaf gets its relay: where that has not failed, in its region, where there are the fewest others.
     fn parent_for<'a>(&self, sites: &[Site<'a>], leaf: &Site<'_>) -> Option<&'a str> {
         let core = sites.iter().filter(|site| self.carries(site));
         let best = core.min_by_key(|site| {
             let leaves = self.leaves().filter(|(_, parent)| *parent == site.id);
-            (site.region != leaf.region, leaves.count(), site.people)
+            let failed = self.failures_of(leaf.id, site.id);
+            (
+                failed,
+                site.region != leaf.region,
+                leaves.count(),
+                site.people,
+            )
         });
         best.map(|site| site.id)
     }
@@ -257,6 +297,25 @@ mod tests {
         let mut topology = Topology::default();
         topology.arrange(&all, Some(2));
         assert_eq!(leaves(&topology), [("c", "b"), ("d", "b")]);
+    }
+
+    #[test]
+    fn a_leaf_whose_relay_fails_gets_one_to_another_bridge() {
+        let mut topology = Topology::default();
+        let all = ["a", "b", "c"].map(site);
+        topology.arrange(&all, Some(2));
+        assert_eq!(leaves(&topology), [("c", "a")]);
+        assert_eq!(topology.on_failed("a", "b"), None, "neither is a leaf");
+        for (of, next) in [("a", "b"), ("b", "b"), ("b", "a"), ("a", "a"), ("a", "b")] {
+            assert_eq!(topology.on_failed(of, "c").as_deref(), Some("c"));
+            topology.arrange(&all, Some(2));
+            assert_eq!(leaves(&topology), [("c", next)]);
+        }
+        // Also where the core has a place: there it would need a relay to all.
+        topology.on_failed("c", "b");
+        topology.on_failed("c", "b");
+        topology.arrange(&all, Some(3));
+        assert_eq!(leaves(&topology), [("c", "a")]);
     }
 
     #[test]

@@ -166,11 +166,10 @@ impl Camera {
         if now < self.next_at {
             return Vec::new();
         }
+        // Frames that were missed are left out; those of many cameras that were late do not coincide from then on.
         let interval = Duration::from_secs(1) / self.frame_rate;
-        self.next_at += interval;
-        if self.next_at < now {
-            self.next_at = now + interval;
-        }
+        let missed = now.duration_since(self.next_at).as_nanos() / interval.as_nanos();
+        self.next_at += interval * (missed as u32 + 1);
         self.frame += 1;
         let ticks = now.duration_since(self.started).as_millis() as u64 * 90;
         let timestamp = (ticks as u32).wrapping_add(90_000);

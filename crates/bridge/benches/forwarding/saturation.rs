@@ -41,6 +41,7 @@ pub(crate) fn run(
             break;
         }
         let factor = match round.busy() {
+            busy if busy < 0.2 => 2.2,
             busy if busy < 0.4 => 1.6,
             busy if busy < 0.7 => 1.25,
             _ => 1.1,

@@ -130,12 +130,14 @@ impl AudioPlan {
         let receivers = stage.receivers.iter();
         let ahead = receivers.filter(|(_, receiver)| receiver.wants_sound_ahead());
         let ahead: Vec<PeerId> = ahead.map(|(peer, _)| peer).collect();
+        if !ahead.is_empty() {
+            self.sources.iter_mut().for_each(|s| s.is_known = true);
+        }
         for peer in ahead {
             let feeds = self.feeds.iter();
             let slots = feeds.filter_map(|feed| ask(cx, stage, peer, *feed));
             let slots: Vec<usize> = slots.collect();
             tell_map(cx, stage, peer, &slots);
-            self.sources.iter_mut().for_each(|s| s.is_known = true);
         }
     }
 }

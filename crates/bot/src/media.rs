@@ -168,8 +168,8 @@ impl Camera {
         }
         // Frames that were missed are left out; those of many cameras that were late do not coincide from then on.
         let interval = Duration::from_secs(1) / self.frame_rate;
-        let missed = now.duration_since(self.next_at).as_nanos() / interval.as_nanos();
-        self.next_at += interval * (missed as u32 + 1);
+        let late = now.duration_since(self.next_at).as_nanos() % interval.as_nanos().max(1);
+        self.next_at = now + interval - Duration::from_nanos(late as u64);
         self.frame += 1;
         let ticks = now.duration_since(self.started).as_millis() as u64 * 90;
         let timestamp = (ticks as u32).wrapping_add(90_000);

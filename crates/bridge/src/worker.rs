@@ -531,6 +531,9 @@ impl Worker {
             })
             .collect();
         let hearing = (state.next_hearing <= now).then(|| hearing(state, now));
+        if hearing.is_some() {
+            state.next_hearing = now + HEARING_INTERVAL;
+        }
         let hears = state.deaf_until <= now;
         let shard = state.controller.shard();
         let related = state.controller.meetings().filter(|_| hears);
@@ -540,13 +543,7 @@ impl Worker {
         });
         let broken = broken.collect();
         let mut snapshot = lock(&handle.snapshot);
-        let hearing = match hearing {
-            Some(hearing) => {
-                state.next_hearing = now + HEARING_INTERVAL;
-                hearing
-            }
-            None => std::mem::take(&mut snapshot.hearing),
-        };
+        let hearing = hearing.unwrap_or_else(|| std::mem::take(&mut snapshot.hearing));
         let busy = if state.next_snapshot <= now {
             let interval = SNAPSHOT_INTERVAL + now.saturating_duration_since(state.next_snapshot);
             let busy = state.working.as_secs_f64() / interval.as_secs_f64();

@@ -48,7 +48,9 @@ fn loss_round_trips_and_who_only_watches_are_told() {
 #[test]
 fn a_crowd_is_counted_whole() {
     const WATCHING: usize = 100;
-    let mut w = World::new(LinkSpec::default(), 9);
+    let mut w = World::with(1, LinkSpec::default(), 9, |config| {
+        config.endpoint_timeout = 5 * SECOND;
+    });
     w.join("p0", Some(Camera::new(1, 1, false, 4)), Some(60), true);
     for n in 0..WATCHING {
         w.join(&format!("r{n}"), None, None, true);
@@ -73,7 +75,7 @@ fn a_crowd_is_counted_whole() {
         let from = w.clients[*client].address.ip();
         w.net.set_path(from, bridge, cut);
     }
-    w.run(64 * SECOND);
+    w.run(8 * SECOND);
     let stats = w.shard.conference_stats(CONFERENCE).unwrap();
     assert_eq!(stats.endpoints, 1 + WATCHING - silent.len());
     let expired = |e: &&Event| matches!(e, Event::EndpointExpired { .. });

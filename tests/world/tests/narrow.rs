@@ -162,10 +162,11 @@ impl Meeting {
     }
 }
 
-#[test]
-fn one_narrow_line_costs_the_others_nothing() {
+/// What a narrow line costs the others: pictures and bytes as before, and so many key frames more at most, in the first
+/// seconds and in the minute after them.
+fn costs_the_others(together: bool, [at_first, later]: [u64; 2]) {
     for (rate, round_trip) in [(300, 40), (500, 40), (200, 40), (300, 200)] {
-        let mut meeting = Meeting::new(rate, false);
+        let mut meeting = Meeting::new(rate, together);
         let before = meeting.look(60 * SECOND);
         meeting.narrow(rate * 1_000, round_trip);
         let settle = meeting.look(SETTLE);
@@ -176,28 +177,22 @@ fn one_narrow_line_costs_the_others_nothing() {
         let differs = |a: u64, b: u64| a.abs_diff(b) as f64 / b as f64;
         assert!(differs(beside.frames, before.frames) < 0.02, "{name}");
         assert!(differs(beside.bytes, before.bytes) < 0.02, "{name}");
-        assert_eq!(settle.key_frames, 0, "{name}");
-        assert_eq!(beside.key_frames, before.key_frames, "{name}");
+        assert!(settle.key_frames <= at_first, "{name}: {settle:?}");
+        assert!(
+            beside.key_frames <= before.key_frames + later,
+            "{name}: {beside:?}, before {before:?}"
+        );
     }
 }
 
 #[test]
+fn one_narrow_line_costs_the_others_nothing() {
+    costs_the_others(false, [0, 0]);
+}
+
+#[test]
 fn where_key_frames_come_of_all_layers_together_few_are_asked_for() {
-    for (rate, round_trip) in [(300, 40), (500, 40), (200, 40), (300, 200)] {
-        let mut meeting = Meeting::new(rate, true);
-        let before = meeting.look(60 * SECOND);
-        meeting.narrow(rate * 1_000, round_trip);
-        let settle = meeting.look(SETTLE);
-        let beside = meeting.look(60 * SECOND);
-        let name = format!("beside {rate} kbit/s, {round_trip} ms");
-        println!("{name}: {beside:?}, before {before:?}, at first {settle:?}");
-        meeting.why(64);
-        assert!(settle.key_frames <= 3, "{name}: {settle:?}");
-        assert!(
-            beside.key_frames <= before.key_frames + 1,
-            "{name}: {beside:?}, before {before:?}"
-        );
-    }
+    costs_the_others(true, [3, 1]);
 }
 
 #[test]
